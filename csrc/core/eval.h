@@ -1,0 +1,12 @@
+#pragma once
+
+namespace fastloss {
+
+// What every loss functor returns: the value and its derivative, computed together because they share their work.
+template <class V>
+struct Eval {
+  V loss;
+  V grad;
+};
+
+}  // namespace fastloss

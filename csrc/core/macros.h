@@ -1,0 +1,10 @@
+#pragma once
+
+// FASTLOSS_FN marks the formula code that every backend reads: inlined into its caller, and compiled for both
+// sides under nvcc. Inlining is forced because a formula left out of line in an ISA file would be one more symbol
+// the linker could confuse (see csrc/README.md, "ISA files").
+#if defined(__CUDACC__)
+#define FASTLOSS_FN __host__ __device__ __forceinline__
+#else
+#define FASTLOSS_FN inline __attribute__((always_inline))
+#endif

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <math.h>
+
+#include "core/macros.h"
+
+// Note [Vocabulary]
+// A formula is a template over its value type V: float or double (the scalar oracle and a CUDA thread), Vec (SIMD
+// lanes) or Dual (value with derivative, in tests). It uses operators and the functions below, always unqualified:
+// argument-dependent lookup finds the overloads of Vec and Dual in their own namespaces, and for the built-in
+// types, which have no namespace, these declarations hide ::abs(int) and friends.
+//
+// NaN. max(a, b) and min(a, b) return b when either is NaN, on every backend (that is what x86's instructions do):
+// write the operand whose NaN must survive second.
+
+namespace fastloss {
+
+FASTLOSS_FN float exp(float x) { return ::expf(x); }
+FASTLOSS_FN double exp(double x) { return ::exp(x); }
+FASTLOSS_FN float log(float x) { return ::logf(x); }
+FASTLOSS_FN double log(double x) { return ::log(x); }
+FASTLOSS_FN float log1p(float x) { return ::log1pf(x); }
+FASTLOSS_FN double log1p(double x) { return ::log1p(x); }
+FASTLOSS_FN float max(float a, float b) { return a > b ? a : b; }
+FASTLOSS_FN double max(double a, double b) { return a > b ? a : b; }
+FASTLOSS_FN float min(float a, float b) { return a < b ? a : b; }
+FASTLOSS_FN double min(double a, double b) { return a < b ? a : b; }
+FASTLOSS_FN float select(bool condition, float a, float b) { return condition ? a : b; }
+FASTLOSS_FN double select(bool condition, double a, double b) { return condition ? a : b; }
+
+}  // namespace fastloss

@@ -1,0 +1,72 @@
+// Included by each ISA file after it has set FASTLOSS_ISA and FASTLOSS_VEC_BYTES: instantiates every loss of
+// losses.h for every dtype and lists them in the ISA's table. See csrc/README.md, "ISA files".
+
+#include "cpu/kernels.h"
+#include "cpu/rows.h"
+#include "cpu/scale.h"
+
+namespace fastloss::FASTLOSS_ISA {
+
+#define FASTLOSS_ENTRY(name, Functor, params)                                              \
+  {&Rows<float, Functor<float>>::run, &Rows<double, Functor<double>>::run,                 \
+   &Rows<BFloat16, Functor<float>>::run, &Rows<Half, Functor<float>>::run},
+
+template <class S>
+int64_t rows_scratch(const RowsArgs& args) {
+  return Rows<S, CrossEntropy<typename Compute<S>::type>>::layout(args).bytes();
+}
+
+// Elementwise functions on plain arrays, for the accuracy tests.
+template <class T, Vec<T> (*f)(Vec<T>)>
+void map(const void* in, void* out, int64_t n) {
+  const T* p = (const T*)in;
+  T* q = (T*)out;
+  int64_t i = 0;
+  for (; i + Vec<T>::size <= n; i += Vec<T>::size) store(q + i, f(load(p + i)));
+  if (i < n) store_partial(q + i, (int)(n - i), f(load_partial(p + i, (int)(n - i), (T)0)));
+}
+template <class T>
+Vec<T> map_exp(Vec<T> x) {
+  return exp(x);
+}
+template <class T>
+Vec<T> map_log(Vec<T> x) {
+  return log(x);
+}
+template <class T>
+Vec<T> map_log1p(Vec<T> x) {
+  return log1p(x);
+}
+template <class T>
+Vec<T> map_tanh(Vec<T> x) {
+  Vec<T> value, slope;
+  tanh_and_slope(x, value, slope);
+  return value;
+}
+void map_from_half(const void* in, void* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) ((float*)out)[i] = load_one((const Half*)in + i);
+}
+void map_to_half(const void* in, void* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) store_one((Half*)out + i, ((const float*)in)[i]);
+}
+void map_to_bfloat16(const void* in, void* out, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) store_one((BFloat16*)out + i, ((const float*)in)[i]);
+}
+
+const Kernels& kernels() {
+  static constexpr Kernels table = {
+      {FASTLOSS_ROWS_LOSSES(FASTLOSS_ENTRY)},
+      {&rows_scratch<float>, &rows_scratch<double>, &rows_scratch<BFloat16>, &rows_scratch<Half>},
+      {&scale<float>, &scale<double>, &scale<BFloat16>, &scale<Half>},
+      {{&map<float, map_exp<float>>, &map<double, map_exp<double>>},
+       {&map<float, map_log<float>>, &map<double, map_log<double>>},
+       {&map<float, map_log1p<float>>, &map<double, map_log1p<double>>},
+       {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>}},
+      {&map_from_half, &map_to_half, &map_to_bfloat16},
+  };
+  return table;
+}
+
+#undef FASTLOSS_ENTRY
+
+}  // namespace fastloss::FASTLOSS_ISA

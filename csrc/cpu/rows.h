@@ -1,0 +1,857 @@
+#pragma once
+
+// The rows engine on the CPU: losses over rows of logits (softmax over the classes), forward and gradient.
+//
+// Note [Two engines]
+// by_class: one row at a time, lanes run over the classes. For rows whose classes are adjacent in memory, and for
+//   any layout once the classes are many. A row is read from memory once, in chunks that stay in L1: maximum of the
+//   chunk, then e = exp(z - m) into a scratch row with the sum. Sums of earlier chunks are rescaled when the
+//   maximum grows. The gradient is then one multiplication per logit from the scratch row (in L2), written past
+//   the caches when it is large: R + W bytes, one exp per logit.
+// by_row: lanes run over rows. For classes at dim 1 (segmentation: adjacent pixels) and for few classes, where
+//   a horizontal reduction per row would dominate. A tile [classes][rows] is gathered into scratch (transposed in
+//   registers when the classes are adjacent) and written back the same way.
+// Both fill a RowBatch, have core/rows.h turn it into losses and gradient factors, and write gradients.
+//
+// Precision: lanes sum in the computing type within a chunk (at most kChunk terms over the lanes), chunks and rows
+// sum in double.
+
+#include "core/rows.h"
+#include "cpu/rows_args.h"
+#include "cpu/vec_math.h"
+#include "losses/losses.h"
+
+namespace fastloss::FASTLOSS_ISA {
+
+constexpr int64_t kChunk = 4096;   // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
+constexpr int64_t kBatch = 256;    // rows in a by_row tile at most
+constexpr int64_t kFewClasses = 32;
+
+template <class T>
+constexpr T lowest() {
+  return sizeof(T) == 4 ? (T)-3.402823466e+38f : (T)-1.7976931348623157e+308;
+}
+
+// One array per quantity of core/rows.h, over the rows in flight.
+template <class T>
+struct RowBatch {
+  int64_t target_class[kBatch];  // -1: the row contributes nothing (ignored or masked out)
+  T max[kBatch];
+  T others[kBatch];
+  T target[kBatch];
+  T gap[kBatch];
+  T mass[kBatch];
+  T weight[kBatch];
+  T upstream[kBatch];
+  T tilt[kBatch];  // sum_c exp(z_c - m) (m - z_c), for the entropy
+  T plain_gap[kBatch];   // gap and mass without weights or smoothing, for the perplexity of probability targets
+  T plain_mass[kBatch];
+
+  T loss[kBatch];
+  T nll[kBatch];
+  T log_sum[kBatch];
+  T scale[kBatch];
+  T at_target[kBatch];
+  T offset[kBatch];
+};
+
+template <class S, class Loss>
+struct Rows {
+  using T = typename Compute<S>::type;
+  using V = Vec<T>;
+  static constexpr int W = V::size;
+
+  const RowsArgs& a;
+  const Loss loss;
+  const RowOptions options;
+  const T* const weight;
+  const bool soft;
+  RowBatch<T>& batch;
+  T* const tile;    // logits, then exponentials
+  T* const slopes;  // d softcap(x) / d x
+  T* const other;   // probability targets of a tile; a by_class row's staging chunk
+  T* const chunk_max;
+
+  FASTLOSS_FN int64_t offset_of(const RowsView& view, int64_t row) const {
+    int64_t offset = 0;
+    for (int d = a.dims - 1; d > 0; --d) {
+      offset += row % a.size[d] * view.row_stride[d];
+      row /= a.size[d];
+    }
+    return offset + row * view.row_stride[0];
+  }
+  FASTLOSS_FN int64_t class_of(int64_t row) const {
+    if (a.mask && !a.mask[row]) return -1;
+    if (soft) return 0;
+    return a.target[row] == a.ignore_index ? -1 : a.target[row];
+  }
+  FASTLOSS_FN T upstream_of(int64_t row) const {
+    return (T)(a.upstream ? (double)((const T*)a.upstream)[row] * a.scale : a.scale);
+  }
+
+  // ---------------------------------------------------------------------------------------- per-row formulas
+
+  void finish(int64_t n) const {
+    for (int64_t i = 0; i < n; i += W) {
+      const V max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
+      const V upstream = load(batch.upstream + i);
+      const RowTerms<V> r =
+          soft ? probability_row<T>(options, max, others, gap, load(batch.mass + i), upstream)
+               : index_row<T>(loss, options, max, others, load(batch.target + i), gap, load(batch.weight + i),
+                              upstream);
+      store(batch.loss + i, r.loss);
+      store(batch.nll + i, r.nll);
+      store(batch.log_sum + i, r.log_sum);
+      store(batch.scale + i, r.scale);
+      store(batch.at_target + i, r.at_target);
+      store(batch.offset + i, r.offset);
+    }
+  }
+
+  // Adds the batch's rows to the sums and writes what is asked for per row.
+  void record(int64_t first, int64_t n, RowsSums* sums) const {
+    T* const row_loss = (T*)a.row_loss;
+    T* const state = a.from_state ? nullptr : (T*)a.state;
+    for (int64_t i = 0; i < n; ++i) {
+      const bool kept = batch.target_class[i] >= 0;
+      if (row_loss) row_loss[first + i] = kept ? batch.loss[i] : (T)0;
+      if (state) {
+        state[first + i] = batch.max[i];
+        state[a.rows + first + i] = batch.others[i];
+        if (soft) state[2 * a.rows + first + i] = batch.mass[i];
+      }
+      if (!kept || !sums) continue;
+      sums->loss += batch.loss[i];
+      sums->count += 1;
+      if (a.want_stats) {
+        const double s = soft ? batch.others[i] : batch.others[i] + (double)load_exp(batch.target[i]);
+        sums->entropy += batch.log_sum[i] + batch.tilt[i] / s;
+        sums->lse += (double)batch.max[i] + batch.log_sum[i];
+        sums->nll += soft ? batch.plain_gap[i] + (double)batch.plain_mass[i] * batch.log_sum[i] : batch.nll[i];
+      }
+    }
+  }
+
+  FASTLOSS_FN static T load_exp(T x) { return exp(V(x)).v[0]; }
+
+  FASTLOSS_FN void softcap(V x, V& z, V& slope) const {
+    tanh_and_slope(x * V((T)(1 / a.softcap)), z, slope);
+    z = z * V((T)a.softcap);
+  }
+
+  // ------------------------------------------------------------------------------------------------ by_class
+
+  // Sums of one row, relative to its running maximum m.
+  struct Running {
+    T m = lowest<T>();
+    double sum = 0, gap = 0, mass = 0, tilt = 0, plain_gap = 0, plain_mass = 0;
+
+    // Moves the reference from m to a larger one: e^{z-m} shrinks by f, m - z grows by delta.
+    void raise(T larger) {
+      if (!(larger > m)) {
+        if (larger != larger) m = larger;
+        return;
+      }
+      const double delta = (double)larger - m;
+      const double f = load_exp((T)-delta);
+      tilt = f == 0 ? 0 : f * (tilt + delta * sum);
+      sum = f == 0 && sum <= (double)-lowest<T>() ? 0 : f * sum;
+      if (mass != 0) gap += delta * mass;
+      if (plain_mass != 0) plain_gap += delta * plain_mass;
+      m = larger;
+    }
+  };
+
+  // Where a chunk's logits lie as adjacent values: in the tensor itself, or staged (strided, or soft-capped).
+  template <class P>
+  static T chunk_maximum(const P* z, int64_t n) {
+    V m0(lowest<T>()), m1 = m0, m2 = m0, m3 = m0;
+    int64_t i = 0;
+    for (; i + 4 * W <= n; i += 4 * W) {
+      m0 = max(m0, load(z + i));
+      m1 = max(m1, load(z + i + W));
+      m2 = max(m2, load(z + i + 2 * W));
+      m3 = max(m3, load(z + i + 3 * W));
+    }
+    for (; i + W <= n; i += W) m0 = max(m0, load(z + i));
+    if (i < n) m1 = max(m1, load_partial(z + i, (int)(n - i), lowest<T>()));
+    return reduce_max(max(max(m0, m1), max(m2, m3)));
+  }
+
+  template <bool tilted>
+  FASTLOSS_FN static V exponential(V z, V m, V& tilt) {
+    const V d = z - m;
+    const V e = exp(d);
+    // e (m - z); at z = -inf this is 0 * inf, whose limit is 0.
+    if (tilted) tilt = tilt + e * min(V(-lowest<T>()), -d);
+    return e;
+  }
+
+  // e[i] = exp(z[i] - m); returns their sum without element `skip` (negative: none).
+  template <bool tilted, class P>
+  static T chunk_exponentials(const P* z, T* e, int64_t n, T m, int64_t skip, double& tilt_sum, const char* next) {
+    const V vm(m);
+    V s0((T)0), s1 = s0, s2 = s0, s3 = s0, tilt((T)0);
+    const int64_t vectors = n / W * W;
+    const int64_t hole = skip < 0 || skip >= vectors ? vectors : skip / W * W;
+    const auto run = [&](int64_t i, int64_t end) {
+      for (; i + 4 * W <= end; i += 4 * W) {
+        if (next) prefetch(next, i);
+        const V e0 = exponential<tilted>(load(z + i), vm, tilt), e1 = exponential<tilted>(load(z + i + W), vm, tilt);
+        const V e2 = exponential<tilted>(load(z + i + 2 * W), vm, tilt);
+        const V e3 = exponential<tilted>(load(z + i + 3 * W), vm, tilt);
+        store(e + i, e0), store(e + i + W, e1), store(e + i + 2 * W, e2), store(e + i + 3 * W, e3);
+        s0 = s0 + e0, s1 = s1 + e1, s2 = s2 + e2, s3 = s3 + e3;
+      }
+      for (; i < end; i += W) {
+        const V e0 = exponential<tilted>(load(z + i), vm, tilt);
+        store(e + i, e0);
+        s0 = s0 + e0;
+      }
+    };
+    const auto without = [&](V value, int64_t lane) {
+      return keep_where(Mask<T>{lane_indices<T>() != broadcast_int<T>((typename V::Int)lane)}, value);
+    };
+    run(0, hole);
+    if (hole < vectors) {
+      const V e0 = exponential<tilted>(load(z + hole), vm, tilt);
+      store(e + hole, e0);
+      s1 = s1 + without(e0, skip - hole);
+      run(hole + W, vectors);
+    }
+    if (vectors < n) {
+      const V e0 = exponential<tilted>(load_partial(z + vectors, (int)(n - vectors), -(T)__builtin_inf()), vm, tilt);
+      store_partial(e + vectors, (int)(n - vectors), e0);
+      s1 = s1 + (skip >= vectors ? without(e0, skip - vectors) : e0);
+    }
+    if (tilted) tilt_sum += reduce_add(tilt);
+    return reduce_add((s0 + s1) + (s2 + s3));
+  }
+  // Asks for the part of the next chunk that lies where this iteration works, so that memory and exp overlap.
+  FASTLOSS_FN static void prefetch(const char* next, int64_t i) {
+    const char* p = next + i * sizeof(S);
+    for (int k = 0; k < (int)(4 * W * sizeof(S)); k += 64) __builtin_prefetch(p + k);
+  }
+
+  // sum_c w_c (m - z_c)
+  template <class P>
+  static double chunk_gap(const P* z, const T* w, int64_t n, T m, double& mass) {
+    V gap((T)0), total((T)0);
+    for (int64_t i = 0; i < n; i += W) {
+      const int left = n - i < W ? (int)(n - i) : W;
+      const V wi = left == W ? load(w + i) : load_partial(w + i, left, (T)0);
+      const V zi = left == W ? load(z + i) : load_partial(z + i, left, m);
+      gap = fma(wi, V(m) - zi, gap);
+      total = total + wi;
+    }
+    mass += reduce_add(total);
+    return reduce_add(gap);
+  }
+
+  // sum_c w_c t'_c (m - z_c), t' = keep t + floor
+  template <class P, class Q>
+  static double chunk_soft_gap(const P* z, const Q* t, const T* w, int64_t n, T m, T keep, T floor, double& mass) {
+    V gap((T)0), total((T)0);
+    for (int64_t i = 0; i < n; i += W) {
+      const int left = n - i < W ? (int)(n - i) : W;
+      const V ti = left == W ? load(t + i) : load_partial(t + i, left, (T)0);
+      const V wi = w ? (left == W ? load(w + i) : load_partial(w + i, left, (T)0)) : V((T)1);
+      const V zi = left == W ? load(z + i) : load_partial(z + i, left, m);
+      V share = wi * fma(V(keep), ti, V(floor));
+      if (left < W) share = keep_where(Mask<T>{lane_indices<T>() < broadcast_int<T>(left)}, share);
+      gap = fma(share, V(m) - zi, gap);
+      total = total + share;
+    }
+    mass += reduce_add(total);
+    return reduce_add(gap);
+  }
+
+  // Classes [begin, begin + n) of a row as adjacent values of the computing type.
+  FASTLOSS_FN static const T* stage(const RowsView& view, int64_t offset, int64_t begin, int64_t n, T* to) {
+    const S* p = (const S*)view.data + offset + begin * view.class_stride;
+    if (view.class_stride == 1) {
+      for (int64_t i = 0; i + W <= n; i += W) store(to + i, load(p + i));
+      const int64_t done = n / W * W;
+      if (done < n) store_partial(to + done, (int)(n - done), load_partial(p + done, (int)(n - done), (T)0));
+    } else {
+      for (int64_t i = 0; i < n; ++i) to[i] = load_one(p + i * view.class_stride);
+    }
+    return to;
+  }
+
+  // The chunk's logits after the soft cap, in scratch; their slopes go to `slope`.
+  void stage_logits(int64_t offset, int64_t begin, int64_t n, T* to, T* slope) const {
+    stage(a.logits, offset, begin, n, to);
+    if (a.softcap == 0) return;
+    for (int64_t i = 0; i < n; i += W) {  // scratch is padded to whole vectors
+      V z, dz;
+      softcap(load(to + i), z, dz);
+      store(to + i, z);
+      store(slope + i, dz);
+    }
+  }
+
+  template <class P>
+  FASTLOSS_FN void measure_chunk(const P* z, T* e, int64_t row, int64_t begin, int64_t n, int64_t y, Running& r,
+                                 const char* next) const {
+    r.raise(chunk_maximum(z, n));
+    if (options.smoothing != 0 && !soft) r.gap += chunk_gap(z, weight + begin, n, r.m, r.mass);
+    if (soft) measure_probabilities(z, row, begin, n, r);
+    const int64_t skip = soft || y < begin || y >= begin + n ? -1 : y - begin;
+    r.sum += a.want_stats ? chunk_exponentials<true>(z, e, n, r.m, skip, r.tilt, next)
+                          : chunk_exponentials<false>(z, e, n, r.m, skip, r.tilt, next);
+  }
+
+  template <class P>
+  void measure_probabilities(const P* z, int64_t row, int64_t begin, int64_t n, Running& r) const {
+    const int64_t offset = offset_of(a.probability, row);
+    const T keep = (T)(1 - options.smoothing), floor = (T)(options.smoothing * options.inverse_classes);
+    const auto measure = [&](const auto* t) {
+      r.gap += chunk_soft_gap(z, t, weight + begin, n, r.m, keep, floor, r.mass);
+      if (a.want_stats) r.plain_gap += chunk_soft_gap(z, t, (const T*)nullptr, n, r.m, (T)1, (T)0, r.plain_mass);
+    };
+    if (a.probability.class_stride == 1) {
+      measure((const S*)a.probability.data + offset + begin);
+    } else {
+      measure(stage(a.probability, offset, begin, n, other + kChunk));
+    }
+  }
+
+  // Whether logits can be read where they lie; otherwise chunks are staged.
+  FASTLOSS_FN bool direct() const { return a.logits.class_stride == 1 && a.softcap == 0; }
+
+  // `keep` says whether the exponentials of the whole row are wanted, or the scratch of one chunk will do.
+  void measure_row(int64_t row, int64_t i, T* e, T* slope, bool keep) const {
+    const int64_t offset = offset_of(a.logits, row), y = batch.target_class[i];
+    const S* x = (const S*)a.logits.data + offset;
+    Running r;
+    for (int64_t begin = 0, k = 0; begin < a.classes; begin += kChunk, ++k) {
+      const int64_t n = a.classes - begin < kChunk ? a.classes - begin : kChunk;
+      if (direct()) {
+        // Past the row's end this asks for the next row's beginning, which is what comes next.
+        const char* next = a.classes > kChunk ? (const char*)(x + begin + kChunk) : nullptr;
+        measure_chunk(x + begin, keep ? e + begin : e, row, begin, n, y, r, next);
+      } else {
+        stage_logits(offset, begin, n, other, slope + begin);
+        measure_chunk(other, keep ? e + begin : e, row, begin, n, y, r, nullptr);
+      }
+      chunk_max[k] = r.m;
+    }
+    batch.max[i] = r.m;
+    batch.others[i] = (T)r.sum;
+    batch.gap[i] = (T)r.gap;
+    batch.mass[i] = (T)r.mass;
+    batch.tilt[i] = (T)r.tilt;
+    batch.plain_gap[i] = (T)r.plain_gap;
+    batch.plain_mass[i] = (T)r.plain_mass;
+  }
+
+  FASTLOSS_FN T logit(int64_t offset, int64_t c) const {
+    const T x = load_one((const S*)a.logits.data + offset + c * a.logits.class_stride);
+    if (a.softcap == 0) return x;
+    V z, slope;
+    softcap(V(x), z, slope);
+    return z.v[0];
+  }
+
+  FASTLOSS_FN void read_state(int64_t row, int64_t i) const {
+    const T* state = (const T*)a.state;
+    batch.max[i] = state[row];
+    batch.others[i] = state[a.rows + row];
+    batch.mass[i] = soft ? state[2 * a.rows + row] : (T)0;
+    batch.gap[i] = batch.tilt[i] = batch.plain_gap[i] = batch.plain_mass[i] = (T)0;
+  }
+
+  // Gradient of a chunk from its exponentials:
+  //   scale e - offset (w or w t'), times the soft cap's slope; `at_target` at element `y`.
+  template <bool streamed, class Out>
+  void chunk_gradient(const T* e, Out* g, int64_t i, int64_t n, T scale, int64_t y, const T* w, const T* t,
+                      const T* slope, double& square) const {
+    const T keep = (T)(1 - options.smoothing), floor = (T)(options.smoothing * options.inverse_classes);
+    const V vs(scale), vo(batch.offset[i]), vk(keep), vf(floor);
+    V norm((T)0);
+    const auto value = [&](V ei, int64_t at, int left) {
+      V v = vs * ei;
+      const auto part = [&](const T* p) { return left == W ? load(p + at) : load_partial(p + at, left, (T)0); };
+      if (t) {
+        v = v - vo * part(w) * fma(vk, part(t), vf);
+      } else if (w) {
+        v = v - vo * part(w);
+      }
+      if (y >= at && y < at + left) {
+        const auto here = lane_indices<T>() == broadcast_int<T>((typename V::Int)(y - at));
+        v = select(Mask<T>{here}, V(batch.at_target[i]), v);
+      }
+      if (slope) v = v * part(slope);
+      if (a.want_stats) norm = norm + (left == W ? v * v : keep_where(Mask<T>{lane_indices<T>() < broadcast_int<T>(left)}, v * v));
+      return v;
+    };
+    int64_t c = 0;
+    if (streamed) {  // whole vectors on the stream's alignment; the head and the tail go the ordinary way
+      constexpr int alignment = stream_alignment<Out>();
+      const int64_t head = (int64_t)(-(uintptr_t)g % alignment / sizeof(Out));
+      if (head > 0 && head < n) {
+        store_partial(g, (int)head, value(load_partial(e, (int)head, (T)0), 0, (int)head));
+        c = head;
+      }
+    }
+    const bool plain = !w && !t && !slope && !a.want_stats;
+    const auto put = [](Out* p, V v) { streamed ? stream(p, v) : store(p, v); };
+    const int64_t hole = y < c ? n : c + (y - c) / W * W;  // the vector that holds the target
+    const auto run = [&](int64_t end) {
+      if (plain) {
+        for (; c + 4 * W <= end; c += 4 * W) {
+          put(g + c, vs * load(e + c));
+          put(g + c + W, vs * load(e + c + W));
+          put(g + c + 2 * W, vs * load(e + c + 2 * W));
+          put(g + c + 3 * W, vs * load(e + c + 3 * W));
+        }
+        for (; c + W <= end; c += W) put(g + c, vs * load(e + c));
+      } else {
+        for (; c + W <= end; c += W) put(g + c, value(load(e + c), c, W));
+      }
+    };
+    run(hole < n ? hole : n);
+    if (c + W <= n) {
+      put(g + c, value(load(e + c), c, W));
+      c += W;
+      run(n);
+    }
+    if (c < n) store_partial(g + c, (int)(n - c), value(load_partial(e + c, (int)(n - c), (T)0), c, (int)(n - c)));
+    if (a.want_stats) square += reduce_add(norm);
+  }
+
+  // d loss / d t_c = (1 - eps) w_c (lse - z_c) upstream
+  FASTLOSS_FN T probability_gradient(T z, int64_t c, int64_t i) const {
+    const T nll = batch.log_sum[i] + (batch.max[i] - z);
+    return (T)(1 - options.smoothing) * weight[c] * nll * batch.upstream[i];
+  }
+
+  void write_row(int64_t row, int64_t i, const T* e, T* slope_row, double& square) const {
+    S* const g = (S*)a.gradient.data + (a.gradient.data ? offset_of(a.gradient, row) : 0);
+    const int64_t y = batch.target_class[i];
+    if (y < 0) return clear_row(a.gradient, row);
+    const int64_t offset = offset_of(a.logits, row);
+    const bool to_memory = a.gradient.data && a.gradient.class_stride == 1;
+    for (int64_t begin = 0, k = 0; begin < a.classes; begin += kChunk, ++k) {
+      const int64_t n = a.classes - begin < kChunk ? a.classes - begin : kChunk;
+      T scale = batch.scale[i];
+      const T* from = e + begin;
+      if (a.from_state) {
+        T* const z = other;
+        stage_logits(offset, begin, n, z, slope_row + begin);
+        double unused = 0;
+        chunk_exponentials<false>(z, tile, n, batch.max[i], -1, unused, nullptr);
+        from = tile;
+      } else if (a.classes > kChunk && chunk_max[k] != batch.max[i]) {
+        scale = scale * load_exp(chunk_max[k] - batch.max[i]);
+      }
+      const T* t = nullptr;
+      if (soft) t = stage(a.probability, offset_of(a.probability, row), begin, n, other + kChunk);
+      const T* const w = options.smoothing != 0 || soft ? weight + begin : nullptr;
+      const T* const slope = a.softcap != 0 ? slope_row + begin : nullptr;
+      const int64_t here = soft || y < begin || y >= begin + n ? -1 : y - begin;
+      if (to_memory) {
+        if (a.stream) {
+          chunk_gradient<true>(from, g + begin, i, n, scale, here, w, t, slope, square);
+        } else {
+          chunk_gradient<false>(from, g + begin, i, n, scale, here, w, t, slope, square);
+        }
+      } else {  // into scratch: to be scattered, or only its norm is wanted
+        T* const staged = other + 2 * kChunk;
+        chunk_gradient<false>(from, staged, i, n, scale, here, w, t, slope, square);
+        for (int64_t c = 0; a.gradient.data && c < n; ++c) {
+          store_one(g + (begin + c) * a.gradient.class_stride, staged[c]);
+        }
+      }
+    }
+  }
+
+  void write_probability_gradient(int64_t row, int64_t i) const {
+    const RowsView& view = a.probability_gradient;
+    if (batch.target_class[i] < 0) return clear_row(view, row);
+    S* const out = (S*)view.data + offset_of(view, row);
+    const int64_t offset = offset_of(a.logits, row);
+    for (int64_t begin = 0; begin < a.classes; begin += kChunk) {
+      const int64_t n = a.classes - begin < kChunk ? a.classes - begin : kChunk;
+      stage_logits(offset, begin, n, other, other + kChunk);
+      for (int64_t c = 0; c < n; ++c) {
+        store_one(out + (begin + c) * view.class_stride, probability_gradient(other[c], begin + c, i));
+      }
+    }
+  }
+
+  void clear_row(const RowsView& view, int64_t row) const {
+    if (!view.data) return;
+    S* const g = (S*)view.data + offset_of(view, row);
+    if (view.class_stride == 1) {
+      memset(g, 0, a.classes * sizeof(S));
+    } else {
+      for (int64_t c = 0; c < a.classes; ++c) memset(g + c * view.class_stride, 0, sizeof(S));
+    }
+  }
+
+  // First index of the largest value, as argmax on ties.
+  bool is_correct(int64_t row, int64_t i) const {
+    const int64_t x = offset_of(a.logits, row);
+    int64_t y = batch.target_class[i];
+    if (soft) {
+      const int64_t offset = offset_of(a.probability, row);
+      y = arg_max([&](int64_t c) { return load_one((const S*)a.probability.data + offset + c * a.probability.class_stride); });
+    }
+    return arg_max([&](int64_t c) { return load_one((const S*)a.logits.data + x + c * a.logits.class_stride); }) == y;
+  }
+  template <class At>
+  int64_t arg_max(At at) const {
+    int64_t best = 0;
+    T value = at(0);
+    for (int64_t c = 1; c < a.classes; ++c) {
+      const T v = at(c);
+      if (v > value) value = v, best = c;
+    }
+    return best;
+  }
+
+  void by_class(int64_t first, int64_t last, RowsSums* sums) const {
+    const int64_t pitch = (a.classes + W - 1) / W * W;
+    const int64_t group = group_rows(a.classes);
+    const bool write = a.gradient.data || a.want_stats;
+    for (int64_t row = first; row < last; row += group) {
+      const int64_t n = last - row < group ? last - row : group;
+      for (int64_t i = 0; i < n; ++i) {
+        prepare(row + i, i);
+        if (batch.target_class[i] < 0) {
+          clear(i);
+          continue;
+        }
+        if (a.from_state) {
+          read_state(row + i, i);
+        } else {
+          measure_row(row + i, i, tile + i * pitch, slopes + i * pitch, write);
+        }
+        if (!soft) batch.target[i] = logit(offset_of(a.logits, row + i), batch.target_class[i]) - batch.max[i];
+      }
+      finish(n);
+      record(row, n, sums);
+      for (int64_t i = 0; i < n; ++i) {
+        double square = 0;
+        if (a.probability_gradient.data) write_probability_gradient(row + i, i);
+        if (a.want_stats && batch.target_class[i] >= 0) sums->correct += is_correct(row + i, i);
+        if (write) write_row(row + i, i, tile + i * pitch, slopes + i * pitch, square);
+        if (a.want_stats) sums->gradient_square += square;
+      }
+    }
+  }
+
+  // What an ignored row leaves in the state: numbers, so that runs compare equal.
+  FASTLOSS_FN void clear(int64_t i) const {
+    batch.max[i] = batch.others[i] = batch.target[i] = batch.gap[i] = batch.mass[i] = batch.tilt[i] = (T)0;
+    batch.plain_gap[i] = batch.plain_mass[i] = (T)0;
+  }
+
+  FASTLOSS_FN void prepare(int64_t row, int64_t i) const {
+    const int64_t y = class_of(row);
+    batch.target_class[i] = y;
+    batch.weight[i] = soft || y < 0 || !weight ? (T)1 : weight[y];
+    batch.upstream[i] = upstream_of(row);
+  }
+
+  // Rows measured before their formulas run together: enough to fill the lanes, few enough to stay in L1. Rows of
+  // several chunks go alone, since chunk_max holds one row's.
+  static int64_t group_rows(int64_t classes) {
+    if (classes > kChunk) return 1;
+    const int64_t fit = 32 * 1024 / (classes * (int64_t)sizeof(T));
+    return fit < 1 ? 1 : fit > W ? W : fit;
+  }
+
+  // -------------------------------------------------------------------------------------------------- by_row
+
+  // Rows per tile: scratch of at most 24 KiB where that leaves whole vectors.
+  static int64_t tile_rows(int64_t classes) {
+    const int64_t fit = 24 * 1024 / (classes * (int64_t)sizeof(T)) / W * W;
+    return fit < W ? W : fit > kBatch ? kBatch : fit;
+  }
+  // Odd number of vectors, so that a column of the tile does not fall on few cache sets.
+  static int64_t tile_pitch(int64_t rows) { return rows % (2 * W) == 0 ? rows + W : rows; }
+
+  // Runs of rows in a tile that are adjacent in the innermost dimension.
+  template <class F>
+  FASTLOSS_FN void for_runs(int64_t first, int64_t n, F f) const {
+    const int64_t inner = a.size[a.dims - 1];
+    for (int64_t i = 0; i < n;) {
+      const int64_t left = inner - (first + i) % inner;
+      const int64_t run = left < n - i ? left : n - i;
+      f(i, run);
+      i += run;
+    }
+  }
+
+  void gather(const RowsView& view, int64_t first, int64_t n, T* to, int64_t pitch) const {
+    const int64_t step = view.row_stride[a.dims - 1];
+    for_runs(first, n, [&](int64_t i, int64_t run) {
+      const S* p = (const S*)view.data + offset_of(view, first + i);
+      if (step == 1) {
+        for (int64_t c = 0; c < a.classes; ++c) {
+          const S* from = p + c * view.class_stride;
+          T* line = to + c * pitch + i;
+          int64_t j = 0;
+          for (; j + W <= run; j += W) store(line + j, load(from + j));
+          if (j < run) store_partial(line + j, (int)(run - j), load_partial(from + j, (int)(run - j), (T)0));
+        }
+      } else if (view.class_stride == 1) {
+        for (int64_t j = 0; j < run; j += W) {
+          const int rows = run - j < W ? (int)(run - j) : W;
+          for (int64_t c = 0; c < a.classes; c += W) {
+            const int columns = a.classes - c < W ? (int)(a.classes - c) : W;
+            V block[W];
+            for (int k = 0; k < W; ++k) {
+              const S* from = p + (j + (k < rows ? k : 0)) * step + c;
+              block[k] = columns == W ? load(from) : load_partial(from, columns, (T)0);
+            }
+            transpose(block);
+            for (int k = 0; k < columns; ++k) {
+              T* line = to + (c + k) * pitch + i + j;
+              rows == W ? store(line, block[k]) : store_partial(line, rows, block[k]);
+            }
+          }
+        }
+      } else {
+        for (int64_t c = 0; c < a.classes; ++c) {
+          for (int64_t j = 0; j < run; ++j) to[c * pitch + i + j] = load_one(p + j * step + c * view.class_stride);
+        }
+      }
+    });
+  }
+
+  void scatter(const RowsView& view, int64_t first, int64_t n, const T* from, int64_t pitch) const {
+    const int64_t step = view.row_stride[a.dims - 1];
+    for_runs(first, n, [&](int64_t i, int64_t run) {
+      S* p = (S*)view.data + offset_of(view, first + i);
+      if (step == 1) {
+        for (int64_t c = 0; c < a.classes; ++c) {
+          S* to = p + c * view.class_stride;
+          const T* line = from + c * pitch + i;
+          const bool aligned = (uintptr_t)to % stream_alignment<S>() == 0;
+          int64_t j = 0;
+          if (a.stream && aligned) {
+            for (; j + W <= run; j += W) stream(to + j, load(line + j));
+          }
+          for (; j + W <= run; j += W) store(to + j, load(line + j));
+          if (j < run) store_partial(to + j, (int)(run - j), load_partial(line + j, (int)(run - j), (T)0));
+        }
+      } else if (view.class_stride == 1) {
+        for (int64_t j = 0; j < run; j += W) {
+          const int rows = run - j < W ? (int)(run - j) : W;
+          for (int64_t c = 0; c < a.classes; c += W) {
+            const int columns = a.classes - c < W ? (int)(a.classes - c) : W;
+            V block[W];
+            for (int k = 0; k < W; ++k) block[k] = load(from + (c + (k < columns ? k : 0)) * pitch + i + j);
+            transpose(block);
+            for (int k = 0; k < rows; ++k) {
+              S* to = p + (j + k) * step + c;
+              columns == W ? store(to, block[k]) : store_partial(to, columns, block[k]);
+            }
+          }
+        }
+      } else {
+        for (int64_t c = 0; c < a.classes; ++c) {
+          for (int64_t j = 0; j < run; ++j) store_one(p + j * step + c * view.class_stride, from[c * pitch + i + j]);
+        }
+      }
+    });
+  }
+
+  // Two-level sums: 64 classes at a time, so that a thousand classes lose no more digits than their lanes would.
+  struct Pair {
+    V total{(T)0}, part{(T)0};
+    FASTLOSS_FN void add(V v) { part = part + v; }
+    FASTLOSS_FN void fold() { total = total + part, part = V((T)0); }
+  };
+
+  FASTLOSS_FN static Mask<T> is_class(typename V::NativeInt y, int64_t c) {
+    return {y == broadcast_int<T>((typename V::Int)c)};
+  }
+
+  typename V::NativeInt classes_at(int64_t p) const {
+    typename V::NativeInt y;
+    for (int k = 0; k < W; ++k) y[k] = (typename V::Int)batch.target_class[p + k];
+    return y;
+  }
+
+  void measure_lanes(int64_t p, int64_t pitch) const {
+    const auto y = classes_at(p);
+    T* const z = tile + p;
+    V m(lowest<T>()), at_y((T)0);
+    for (int64_t c = 0; c < a.classes; ++c) {
+      const V v = load(z + c * pitch);
+      m = max(m, v);
+      at_y = select(is_class(y, c), v, at_y);
+    }
+    const V keep((T)(1 - options.smoothing)), floor((T)(options.smoothing * options.inverse_classes));
+    Pair sum, gap, mass, tilt, plain_gap, plain_mass;
+    const bool smooth = options.smoothing != 0 && !soft;
+    for (int64_t c = 0; c < a.classes; ++c) {
+      const V d = load(z + c * pitch) - m;
+      const V e = exp(d);
+      store(z + c * pitch, e);
+      sum.add(soft ? e : keep_where(Mask<T>{~is_class(y, c).m}, e));
+      if (smooth) gap.add(V(weight[c]) * -d);
+      if (soft) {
+        const V t = load(other + c * pitch + p);
+        const V share = V(weight[c]) * fma(keep, t, floor);
+        gap.add(share * -d);
+        mass.add(share);
+        if (a.want_stats) plain_gap.add(t * -d), plain_mass.add(t);
+      }
+      if (a.want_stats) tilt.add(e * min(V(-lowest<T>()), -d));
+      if (c % 64 == 63) sum.fold(), gap.fold(), mass.fold(), tilt.fold(), plain_gap.fold(), plain_mass.fold();
+    }
+    sum.fold(), gap.fold(), mass.fold(), tilt.fold(), plain_gap.fold(), plain_mass.fold();
+    store(batch.max + p, m);
+    store(batch.target + p, at_y - m);
+    store(batch.others + p, sum.total);
+    store(batch.gap + p, gap.total);
+    store(batch.mass + p, mass.total);
+    store(batch.tilt + p, tilt.total);
+    store(batch.plain_gap + p, plain_gap.total);
+    store(batch.plain_mass + p, plain_mass.total);
+  }
+
+  void exponentials_from_state(int64_t p, int64_t pitch) const {
+    const V m = load(batch.max + p);
+    const auto y = classes_at(p);
+    V at_y((T)0);
+    for (int64_t c = 0; c < a.classes; ++c) {
+      const V d = load(tile + c * pitch + p) - m;
+      at_y = select(is_class(y, c), d, at_y);
+      store(tile + c * pitch + p, exp(d));
+    }
+    store(batch.target + p, at_y);
+  }
+
+  void gradient_lanes(int64_t p, int64_t n, int64_t pitch, double& square) const {
+    const auto y = classes_at(p);
+    const Mask<T> kept{y >= broadcast_int<T>(0)};
+    const V scale = load(batch.scale + p), at_target = load(batch.at_target + p), offset = load(batch.offset + p);
+    const V keep((T)(1 - options.smoothing)), floor((T)(options.smoothing * options.inverse_classes));
+    const bool smooth = options.smoothing != 0 && !soft;
+    const Mask<T> counted{kept.m & (lane_indices<T>() < broadcast_int<T>((typename V::Int)(n < W ? n : W)))};
+    V norm((T)0);
+    for (int64_t c = 0; c < a.classes; ++c) {
+      T* const at = tile + c * pitch + p;
+      V v = scale * load(at);
+      if (smooth) v = v - offset * V(weight[c]);
+      if (soft) {
+        v = v - offset * V(weight[c]) * fma(keep, load(other + c * pitch + p), floor);
+      } else {
+        v = select(is_class(y, c), at_target, v);
+      }
+      if (a.softcap != 0) v = v * load(slopes + c * pitch + p);
+      v = keep_where(kept, v);
+      if (a.want_stats) norm = norm + keep_where(counted, v * v);
+      store(at, v);
+    }
+    if (a.want_stats) square += reduce_add(norm);
+  }
+
+  void by_row(int64_t first, int64_t last, RowsSums* sums) const {
+    const int64_t most = tile_rows(a.classes);
+    const int64_t pitch = tile_pitch(most);
+    for (int64_t row = first; row < last; row += most) {
+      const int64_t n = last - row < most ? last - row : most;
+      const int64_t lanes = (n + W - 1) / W * W;
+      for (int64_t i = 0; i < n; ++i) {
+        prepare(row + i, i);
+        if (a.from_state) read_state(row + i, i);
+      }
+      for (int64_t i = n; i < lanes; ++i) batch.target_class[i] = -1, batch.weight[i] = batch.upstream[i] = (T)0;
+      gather(a.logits, row, n, tile, pitch);
+      if (soft) gather(a.probability, row, n, other, pitch);
+      if (a.softcap != 0) {
+        for (int64_t k = 0; k < a.classes * pitch; k += W) {
+          V z, slope;
+          softcap(load(tile + k), z, slope);
+          store(tile + k, z);
+          store(slopes + k, slope);
+        }
+      }
+      if (a.probability_gradient.data) {
+        // Needs the logits, which the next step overwrites; log_sum comes from the state.
+        T* const spare = other + a.classes * pitch;
+        for (int64_t p = 0; p < lanes; p += W) store(batch.log_sum + p, log(load(batch.others + p)));
+        for (int64_t c = 0; c < a.classes; ++c) {
+          for (int64_t i = 0; i < n; ++i) {
+            spare[c * pitch + i] =
+                batch.target_class[i] < 0 ? (T)0 : probability_gradient(tile[c * pitch + i], c, i);
+          }
+        }
+        scatter(a.probability_gradient, row, n, spare, pitch);
+      }
+      for (int64_t p = 0; p < lanes; p += W) {
+        a.from_state ? exponentials_from_state(p, pitch) : measure_lanes(p, pitch);
+      }
+      finish(lanes);
+      record(row, n, sums);
+      if (a.want_stats) {
+        for (int64_t i = 0; i < n; ++i) {
+          if (batch.target_class[i] >= 0) sums->correct += is_correct(row + i, i);
+        }
+      }
+      if (a.gradient.data || a.want_stats) {
+        double square = 0;
+        for (int64_t p = 0; p < lanes; p += W) gradient_lanes(p, n - p, pitch, square);
+        if (a.want_stats) sums->gradient_square += square;
+        if (a.gradient.data) scatter(a.gradient, row, n, tile, pitch);
+      }
+    }
+  }
+
+  // ------------------------------------------------------------------------------------------------ dispatch
+
+  static bool lanes_over_rows(const RowsArgs& a) {
+    const bool adjacent_rows = a.logits.row_stride[a.dims - 1] == 1 && a.size[a.dims - 1] > 1;
+    return a.classes <= kFewClasses || (a.logits.class_stride != 1 && adjacent_rows);
+  }
+
+  // Scratch layout, in elements of T behind the batch: tile, slopes, other, chunk_max.
+  struct Layout {
+    int64_t tile, slopes, other, chunk_max;
+    int64_t bytes() const { return sizeof(RowBatch<T>) + (tile + slopes + other + chunk_max) * sizeof(T) + 256; }
+  };
+  static Layout layout(const RowsArgs& a) {
+    if (lanes_over_rows(a)) {
+      const int64_t tile = a.classes * tile_pitch(tile_rows(a.classes)) + W;
+      return {tile, a.softcap != 0 ? tile : 0, a.probability.data ? 2 * tile : 0, 0};
+    }
+    const int64_t padded = (a.classes + W - 1) / W * W;
+    const int64_t rows = group_rows(a.classes);
+    const int64_t tile = padded * rows < kChunk ? kChunk : padded * rows;
+    return {tile, a.softcap != 0 ? padded * rows + kChunk : 0, 3 * kChunk, (a.classes + kChunk - 1) / kChunk};
+  }
+
+  static void run(const RowsArgs& a, int64_t begin, int64_t end, void* scratch) {
+    char* p = (char*)(((uintptr_t)scratch + 63) / 64 * 64);
+    RowBatch<T>* batch = (RowBatch<T>*)p;
+    T* const memory = (T*)(p + (sizeof(RowBatch<T>) + 63) / 64 * 64);
+    const Layout l = layout(a);
+    const Rows engine{a,
+                      Loss(a.params),
+                      RowOptions{a.smoothing, a.z_loss, 1.0 / (double)a.classes, a.weight_sum},
+                      (const T*)a.weight,
+                      a.probability.data != nullptr,
+                      *batch,
+                      memory,
+                      memory + l.tile,
+                      memory + l.tile + l.slopes,
+                      memory + l.tile + l.slopes + l.other};
+    for (int64_t task = begin; task < end; ++task) {
+      const int64_t first = task * a.task_rows;
+      const int64_t last = first + a.task_rows < a.rows ? first + a.task_rows : a.rows;
+      RowsSums* sums = a.sums ? a.sums + task : nullptr;
+      lanes_over_rows(a) ? engine.by_row(first, last, sums) : engine.by_class(first, last, sums);
+    }
+    stream_fence();
+  }
+};
+
+}  // namespace fastloss::FASTLOSS_ISA

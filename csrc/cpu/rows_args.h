@@ -1,0 +1,71 @@
+#pragma once
+
+#include <stdint.h>
+
+// The contract between ops/ (tensors, threads) and the ISA files (raw pointers, one thread). Plain C on purpose.
+
+namespace fastloss {
+
+enum class DType : int { f32, f64, bf16, f16, count };
+
+// A tensor of logits' shape seen as rows x classes. Rows are numbered over `dims` collapsed dimensions, outermost
+// first; strides count elements.
+constexpr int kMaxRowDims = 6;
+
+struct RowsView {
+  void* data;
+  int64_t class_stride;
+  int64_t row_stride[kMaxRowDims];
+};
+
+// What a task of rows adds up to; summed over tasks in order, so the result does not depend on the threads.
+struct RowsSums {
+  double loss;
+  double count;
+  double correct;
+  double entropy;
+  double nll;
+  double lse;
+  double gradient_square;
+};
+
+struct RowsArgs {
+  int64_t rows;
+  int64_t classes;
+  int64_t task_rows;  // rows per task, from the shape alone
+  int dims;
+  int64_t size[kMaxRowDims];
+
+  RowsView logits;
+  RowsView gradient;         // data null: no gradient wanted
+  RowsView probability;      // data null: index targets
+  RowsView probability_gradient;  // backward only, data null: not wanted
+
+  const int64_t* target;  // [rows], index targets
+  const bool* mask;       // [rows] or null
+  const void* weight;     // [classes] in the computing type; null: ones. Never null with smoothing or probabilities
+  const void* upstream;   // [rows] in the computing type, backward of unreduced losses; null: 1 for every row
+  double scale;           // factor of every gradient: 1 / divisor, times the upstream of a reduced loss
+  int64_t ignore_index;
+
+  double params[8];
+  double smoothing;
+  double z_loss;
+  double softcap;     // 0: none
+  double weight_sum;  // sum of weight
+
+  void* row_loss;          // [rows] in the computing type, or null
+  void* state;             // [2 or 3, rows] in the computing type, or null; read by backward
+  RowsSums* sums;          // [tasks], or null
+  bool want_stats;
+  bool from_state;         // backward: maximum, sum and mass come from `state`
+  bool stream;             // gradient is far larger than the caches: bypass them
+};
+
+// Runs tasks [begin, end) with a private scratch of Kernels::rows_scratch bytes.
+using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch);
+using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
+using MathKernel = void (*)(const void* in, void* out, int64_t n);
+
+
+}  // namespace fastloss

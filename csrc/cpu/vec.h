@@ -1,0 +1,381 @@
+#pragma once
+
+// Explicit SIMD vectors on the compiler's vector extensions. An ISA file defines FASTLOSS_ISA (its namespace) and
+// FASTLOSS_VEC_BYTES before including this. Operators are ordinary, so a functor's text is the same for a scalar
+// and for a vector; the few operations that compilers do not generate well from the extension (min, max, fma,
+// conversions, reductions, streaming stores) use intrinsics where the ISA has them.
+
+#include <stdint.h>
+#include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "core/macros.h"
+
+namespace fastloss::FASTLOSS_ISA {
+
+// Storage types of half precision: bit patterns, so that no header of any library enters an ISA file.
+struct BFloat16 {
+  uint16_t bits;
+};
+struct Half {
+  uint16_t bits;
+};
+
+template <class T>
+struct Lanes;  // native vectors; not written inside Vec because GCC drops vector_size on a dependent type
+template <>
+struct Lanes<float> {
+  using Int = int32_t;
+  typedef float Native __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
+  typedef int32_t NativeInt __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
+};
+template <>
+struct Lanes<double> {
+  using Int = int64_t;
+  typedef double Native __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
+  typedef int64_t NativeInt __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
+};
+
+template <class T>
+struct Mask;
+
+template <class T>
+struct Vec {
+  static constexpr int size = FASTLOSS_VEC_BYTES / sizeof(T);
+  using Int = typename Lanes<T>::Int;
+  using Native = typename Lanes<T>::Native;
+  using NativeInt = typename Lanes<T>::NativeInt;
+  Native v;
+
+  Vec() = default;
+  FASTLOSS_FN Vec(Native native) : v(native) {}
+  FASTLOSS_FN Vec(T scalar) : v(scalar - Native{}) {}  // s - 0 folds to a broadcast; s + 0 would turn -0 into +0
+
+  FASTLOSS_FN friend Vec operator+(Vec a, Vec b) { return a.v + b.v; }
+  FASTLOSS_FN friend Vec operator-(Vec a, Vec b) { return a.v - b.v; }
+  FASTLOSS_FN friend Vec operator*(Vec a, Vec b) { return a.v * b.v; }
+  FASTLOSS_FN friend Vec operator/(Vec a, Vec b) { return a.v / b.v; }
+  FASTLOSS_FN friend Vec operator-(Vec a) { return -a.v; }
+  FASTLOSS_FN friend Mask<T> operator<(Vec a, Vec b) { return {a.v < b.v}; }
+  FASTLOSS_FN friend Mask<T> operator==(Vec a, Vec b) { return {a.v == b.v}; }
+
+  FASTLOSS_FN static Vec from_bits(NativeInt bits) { return Vec((Native)bits); }
+  FASTLOSS_FN NativeInt bits() const { return (NativeInt)v; }
+};
+
+template <class T>
+struct Mask {
+  typename Vec<T>::NativeInt m;  // all ones or all zeros per lane
+};
+
+template <class T>
+FASTLOSS_FN Vec<T> select(Mask<T> c, Vec<T> a, Vec<T> b) {
+  return Vec<T>(c.m ? a.v : b.v);
+}
+
+// Zero where the mask is false, whatever a holds there (NaN included).
+template <class T>
+FASTLOSS_FN Vec<T> keep_where(Mask<T> c, Vec<T> a) {
+  return Vec<T>::from_bits(a.bits() & c.m);
+}
+
+template <class T>
+FASTLOSS_FN typename Vec<T>::NativeInt broadcast_int(typename Lanes<T>::Int i) {
+  return i - typename Vec<T>::NativeInt{};
+}
+
+template <class T>
+FASTLOSS_FN typename Vec<T>::NativeInt lane_indices() {
+  typename Vec<T>::NativeInt r;
+  for (int i = 0; i < Vec<T>::size; ++i) r[i] = i;
+  return r;
+}
+
+// min, max: b when either is NaN, see Note [Vocabulary] in core/math.h. fma: fused where the ISA fuses.
+#if defined(__AVX512F__)
+FASTLOSS_FN Vec<float> max(Vec<float> a, Vec<float> b) { return _mm512_max_ps(a.v, b.v); }
+FASTLOSS_FN Vec<float> min(Vec<float> a, Vec<float> b) { return _mm512_min_ps(a.v, b.v); }
+FASTLOSS_FN Vec<double> max(Vec<double> a, Vec<double> b) { return _mm512_max_pd(a.v, b.v); }
+FASTLOSS_FN Vec<double> min(Vec<double> a, Vec<double> b) { return _mm512_min_pd(a.v, b.v); }
+FASTLOSS_FN Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
+FASTLOSS_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm512_fmadd_pd(a.v, b.v, c.v);
+}
+#elif defined(__AVX2__)
+FASTLOSS_FN Vec<float> max(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a.v, b.v); }
+FASTLOSS_FN Vec<float> min(Vec<float> a, Vec<float> b) { return _mm256_min_ps(a.v, b.v); }
+FASTLOSS_FN Vec<double> max(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a.v, b.v); }
+FASTLOSS_FN Vec<double> min(Vec<double> a, Vec<double> b) { return _mm256_min_pd(a.v, b.v); }
+FASTLOSS_FN Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
+FASTLOSS_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
+  return _mm256_fmadd_pd(a.v, b.v, c.v);
+}
+#else
+#if defined(__SSE2__)
+FASTLOSS_FN Vec<float> max(Vec<float> a, Vec<float> b) { return _mm_max_ps(a.v, b.v); }
+FASTLOSS_FN Vec<float> min(Vec<float> a, Vec<float> b) { return _mm_min_ps(a.v, b.v); }
+FASTLOSS_FN Vec<double> max(Vec<double> a, Vec<double> b) { return _mm_max_pd(a.v, b.v); }
+FASTLOSS_FN Vec<double> min(Vec<double> a, Vec<double> b) { return _mm_min_pd(a.v, b.v); }
+#else
+template <class T>
+FASTLOSS_FN Vec<T> max(Vec<T> a, Vec<T> b) {
+  return select(b < a, a, b);
+}
+template <class T>
+FASTLOSS_FN Vec<T> min(Vec<T> a, Vec<T> b) {
+  return select(a < b, a, b);
+}
+#endif
+template <class T>
+FASTLOSS_FN Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
+  return a * b + c;  // contracted where the target has it (NEON); plain on SSE2
+}
+#endif
+
+// Horizontal reductions, always as a balanced tree over the lanes: same bits on every call.
+template <class T, class F>
+FASTLOSS_FN T reduce_lanes(Vec<T> a, F combine) {
+  T lane[Vec<T>::size];
+  memcpy(lane, &a, sizeof(a));
+  for (int width = Vec<T>::size / 2; width > 0; width /= 2) {
+    for (int i = 0; i < width; ++i) lane[i] = combine(lane[i], lane[i + width]);
+  }
+  return lane[0];
+}
+#if defined(__AVX2__)
+FASTLOSS_FN __m256 fold(Vec<float> a, bool take_max) {
+#if defined(__AVX512F__)
+  const __m256 lo = _mm512_castps512_ps256(a.v);
+  const __m256 hi = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
+  return take_max ? _mm256_max_ps(lo, hi) : _mm256_add_ps(lo, hi);
+#else
+  (void)take_max;
+  return a.v;
+#endif
+}
+FASTLOSS_FN float reduce_add(Vec<float> a) {
+  const __m256 b = fold(a, false);
+  __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  c = _mm_add_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+FASTLOSS_FN float reduce_max(Vec<float> a) {
+  const __m256 b = fold(a, true);
+  __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
+  c = _mm_max_ps(c, _mm_movehl_ps(c, c));
+  return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+#else
+FASTLOSS_FN float reduce_add(Vec<float> a) {
+  return reduce_lanes(a, [](float x, float y) { return x + y; });
+}
+FASTLOSS_FN float reduce_max(Vec<float> a) {
+  return reduce_lanes(a, [](float x, float y) { return x > y ? x : y; });
+}
+#endif
+FASTLOSS_FN double reduce_add(Vec<double> a) {
+  return reduce_lanes(a, [](double x, double y) { return x + y; });
+}
+FASTLOSS_FN double reduce_max(Vec<double> a) {
+  return reduce_lanes(a, [](double x, double y) { return x > y ? x : y; });
+}
+
+// Loads and stores convert between the stored type S and the computing type T (half types compute in float).
+template <class S>
+struct Compute {
+  using type = float;
+};
+template <>
+struct Compute<double> {
+  using type = double;
+};
+
+typedef uint16_t Bits16 __attribute__((vector_size(FASTLOSS_VEC_BYTES / 2)));
+typedef uint32_t Bits32 __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
+
+FASTLOSS_FN Vec<float> load(const float* p) {
+  Vec<float> r;
+  memcpy(&r, p, sizeof(r));
+  return r;
+}
+FASTLOSS_FN Vec<double> load(const double* p) {
+  Vec<double> r;
+  memcpy(&r, p, sizeof(r));
+  return r;
+}
+FASTLOSS_FN Vec<float> load(const BFloat16* p) {
+  Bits16 h;
+  memcpy(&h, p, sizeof(h));
+  const Bits32 w = __builtin_convertvector(h, Bits32) << 16;
+  return Vec<float>((Vec<float>::Native)w);
+}
+FASTLOSS_FN Vec<float> load(const Half* p) {
+#if defined(__AVX512F__)
+  return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i*)p));
+#elif defined(__F16C__)
+  return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i*)p));
+#else
+  // Exponent and mantissa moved into float's place, then rebased by 2^112; the product also normalises subnormals.
+  Bits16 h;
+  memcpy(&h, p, sizeof(h));
+  const Bits32 w = __builtin_convertvector(h, Bits32);
+  const Bits32 magnitude = w & 0x7fffu;
+  const Vec<float>::Native scaled = (Vec<float>::Native)(magnitude << 13) * 0x1p112f;
+  Bits32 bits = (Bits32)scaled;
+  bits |= (Bits32)(magnitude >= 0x7c00u) & 0x7f800000u;
+  bits |= (w & 0x8000u) << 16;
+  return Vec<float>((Vec<float>::Native)bits);
+#endif
+}
+
+FASTLOSS_FN void store(float* p, Vec<float> a) { memcpy(p, &a, sizeof(a)); }
+FASTLOSS_FN void store(double* p, Vec<double> a) { memcpy(p, &a, sizeof(a)); }
+
+// Round to nearest even; a NaN stays one (its payload's top bit is set).
+FASTLOSS_FN Bits16 to_bfloat16(Vec<float> a) {
+  const Bits32 w = (Bits32)a.v;
+  const Bits32 rounded = (w + 0x7fffu + ((w >> 16) & 1u)) >> 16;
+  const Bits32 nan = (w >> 16) | 0x40u;
+  const Bits32 is_nan = (Bits32)(a.v != a.v);
+  return __builtin_convertvector((is_nan & nan) | (~is_nan & rounded), Bits16);
+}
+FASTLOSS_FN Bits16 to_half(Vec<float> a) {
+#if defined(__AVX512F__)
+  return (Bits16)_mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT);
+#elif defined(__F16C__)
+  return (Bits16)_mm256_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT);
+#else
+  // Round to nearest even in integers; below 2^-14 adding 0.5 lets the float adder round at half's subnormal step.
+  const Bits32 w = (Bits32)a.v;
+  const Bits32 sign = (w >> 16) & 0x8000u;
+  const Bits32 magnitude = w & 0x7fffffffu;
+  const Bits32 normal = (magnitude + 0xc8000fffu + ((magnitude >> 13) & 1u)) >> 13;
+  const Bits32 subnormal = (Bits32)((Vec<float>::Native)magnitude + 0.5f) - 0x3f000000u;
+  const Bits32 is_small = (Bits32)(magnitude < 0x38800000u);
+  const Bits32 is_big = (Bits32)(magnitude >= 0x477ff000u);
+  const Bits32 is_nan = (Bits32)(magnitude > 0x7f800000u);
+  const Bits32 big = 0x7c00u | (is_nan & 0x200u);
+  const Bits32 finite = (is_small & subnormal) | (~is_small & normal);
+  return __builtin_convertvector(((is_big & big) | (~is_big & finite)) | sign, Bits16);
+#endif
+}
+FASTLOSS_FN void store(BFloat16* p, Vec<float> a) {
+  const Bits16 h = to_bfloat16(a);
+  memcpy(p, &h, sizeof(h));
+}
+FASTLOSS_FN void store(Half* p, Vec<float> a) {
+  const Bits16 h = to_half(a);
+  memcpy(p, &h, sizeof(h));
+}
+
+// Streaming stores bypass the caches: for outputs far larger than the last level they save reading each line
+// before it is overwritten. The address must be aligned to stream_alignment<S>(); fence with stream_fence().
+template <class S>
+constexpr int stream_alignment() {
+  return Vec<typename Compute<S>::type>::size * (int)sizeof(S);
+}
+FASTLOSS_FN void stream_bytes(void* p, const void* source, int bytes) {
+#if defined(__AVX512F__)
+  if (bytes == 64) return _mm512_stream_si512((__m512i*)p, _mm512_loadu_si512(source));
+#endif
+#if defined(__AVX2__)
+  if (bytes == 32) return _mm256_stream_si256((__m256i*)p, _mm256_loadu_si256((const __m256i*)source));
+#endif
+#if defined(__SSE2__)
+  if (bytes == 16) return _mm_stream_si128((__m128i*)p, _mm_loadu_si128((const __m128i*)source));
+#endif
+  memcpy(p, source, bytes);
+}
+FASTLOSS_FN void stream(float* p, Vec<float> a) { stream_bytes(p, &a, sizeof(a)); }
+FASTLOSS_FN void stream(double* p, Vec<double> a) { stream_bytes(p, &a, sizeof(a)); }
+FASTLOSS_FN void stream(BFloat16* p, Vec<float> a) {
+  const Bits16 h = to_bfloat16(a);
+  stream_bytes(p, &h, sizeof(h));
+}
+FASTLOSS_FN void stream(Half* p, Vec<float> a) {
+  const Bits16 h = to_half(a);
+  stream_bytes(p, &h, sizeof(h));
+}
+FASTLOSS_FN void stream_fence() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
+}
+
+// Partial vectors: the first n lanes; missing lanes of a load hold `fill`, missing lanes of a store are dropped.
+template <class S, class T = typename Compute<S>::type>
+FASTLOSS_FN Vec<T> load_partial(const S* p, int n, T fill) {
+  S padded[Vec<T>::size];
+  memset(padded, 0, sizeof(padded));
+  memcpy(padded, p, n * sizeof(S));
+  return select(Mask<T>{lane_indices<T>() < broadcast_int<T>(n)}, load(padded), Vec<T>(fill));
+}
+template <class S, class T>
+FASTLOSS_FN void store_partial(S* p, int n, Vec<T> a) {
+  S padded[Vec<T>::size];
+  store(padded, a);
+  memcpy(p, padded, n * sizeof(S));
+}
+#if defined(__AVX512F__)
+FASTLOSS_FN Vec<float> load_partial(const float* p, int n, float fill) {
+  return _mm512_mask_loadu_ps(Vec<float>(fill).v, (__mmask16)((1u << n) - 1u), p);
+}
+FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) {
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), a.v);
+}
+#endif
+
+template <class S>
+FASTLOSS_FN auto load_one(const S* p) {
+  using T = typename Compute<S>::type;
+  S padded[Vec<T>::size];
+  memset(padded, 0, sizeof(padded));
+  padded[0] = *p;
+  return (T)load(padded).v[0];
+}
+FASTLOSS_FN float load_one(const float* p) { return *p; }
+FASTLOSS_FN double load_one(const double* p) { return *p; }
+template <class S, class T>
+FASTLOSS_FN void store_one(S* p, T value) {
+  S padded[Vec<T>::size];
+  store(padded, Vec<T>(value));
+  *p = padded[0];
+}
+
+// Transposes size x size lanes: in registers log2(size) rounds of interleaving row i with row i + size / 2; clang
+// has no shuffle with a computed pattern and goes through memory.
+template <class T>
+FASTLOSS_FN void transpose(Vec<T> (&rows)[Vec<T>::size]) {
+  constexpr int n = Vec<T>::size;
+#if defined(__clang__)
+  T lanes[n][n], turned[n][n];
+  memcpy(lanes, rows, sizeof(lanes));
+  for (int i = 0; i < n; ++i) {
+    for (int j = 0; j < n; ++j) turned[j][i] = lanes[i][j];
+  }
+  memcpy(rows, turned, sizeof(lanes));
+#else
+  typename Vec<T>::NativeInt low, high;
+  for (int i = 0; i < n / 2; ++i) {
+    low[2 * i] = i;
+    low[2 * i + 1] = i + n;
+    high[2 * i] = i + n / 2;
+    high[2 * i + 1] = i + n / 2 + n;
+  }
+#pragma GCC unroll 4
+  for (int round = 1; round < n; round *= 2) {
+    Vec<T> next[n];
+#pragma GCC unroll 16
+    for (int i = 0; i < n / 2; ++i) {
+      next[2 * i] = Vec<T>(__builtin_shuffle(rows[i].v, rows[i + n / 2].v, low));
+      next[2 * i + 1] = Vec<T>(__builtin_shuffle(rows[i].v, rows[i + n / 2].v, high));
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < n; ++i) rows[i] = next[i];
+  }
+#endif
+}
+
+}  // namespace fastloss::FASTLOSS_ISA

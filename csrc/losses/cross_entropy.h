@@ -1,0 +1,21 @@
+#pragma once
+
+#include "core/eval.h"
+#include "core/math.h"
+
+namespace fastloss {
+
+// Cross entropy: the negative log-likelihood itself, f(nll) = nll, f' = 1.
+// With p = softmax(z) and nll = -log p_y, d nll / d z_j = p_j - [j == y]; see Note [Rows] in core/rows.h for
+// everything around it (class weights, smoothing, z-loss).
+template <class T>
+struct CrossEntropy {
+  FASTLOSS_FN explicit CrossEntropy(const double*) {}
+
+  template <class V>
+  FASTLOSS_FN Eval<V> operator()(V nll, V /*p*/, V /*q*/) const {
+    return {nll, V(T(1))};
+  }
+};
+
+}  // namespace fastloss

@@ -1,0 +1,33 @@
+"""What was built, against what, and what of it runs here."""
+
+from __future__ import annotations
+
+import platform
+
+import torch
+
+from fastloss import _ops, isa
+from fastloss._version import __version__
+
+
+def build_info() -> dict[str, object]:
+    """Versions, compiler, ISAs and devices of this installation; ``python -m fastloss`` prints it."""
+    info: dict[str, object] = {
+        "fastloss": __version__,
+        "python": platform.python_version(),
+        "torch (running)": torch.__version__,
+        "extension": "loaded" if _ops.AVAILABLE else f"absent: {_ops.missing_reason()}",
+    }
+    if _ops.AVAILABLE:
+        built = _ops.extension().build()
+        info |= {
+            "torch (built against)": built["torch"],
+            "torch ABI target": built["abi_target"],
+            "compiler": built["compiler"],
+            "ISAs compiled": isa.compiled(),
+            "ISAs available here": isa.available(),
+            "ISA active": isa.active(),
+            "threads": torch.get_num_threads(),
+        }
+    info["CUDA"] = "no: this version has CPU kernels only; CUDA tensors run the plain PyTorch reference"
+    return info

@@ -1,0 +1,99 @@
+"""Loads the compiled extension and tells PyTorch what its operators return (fake kernels for tracing)."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from types import ModuleType
+
+import torch
+from torch import Tensor
+
+REDUCTION_NAMES = ("none", "mean", "sum")
+REDUCTIONS = {name: code for code, name in enumerate(REDUCTION_NAMES)}
+
+_C: ModuleType | None = None
+_reason = ""
+try:
+    from fastloss import _C  # type: ignore[attr-defined, no-redef]
+except ImportError as error:
+    _reason = f"the compiled extension did not load: {error}"
+    warnings.warn(
+        f"fastloss: {_reason}. Every loss still works, in plain PyTorch. "
+        "Remedy: `pip install --no-build-isolation -e .` from a source checkout.",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+AVAILABLE = _C is not None
+
+
+def extension() -> ModuleType:
+    """The compiled module, or a RuntimeError that says why there is none."""
+    if _C is None:
+        raise RuntimeError(f"fastloss: {_reason}")
+    return _C
+
+
+def missing_reason() -> str:
+    """Why the extension is absent; empty when it is there."""
+    return _reason
+
+
+def compute_dtype(dtype: torch.dtype) -> torch.dtype:
+    """float64 computes in float64, everything else in float32."""
+    return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+# Dtypes travel to the operators as these numbers (ScalarType's own, stable in PyTorch's ABI).
+DTYPE_CODES = {torch.float16: 5, torch.float32: 6, torch.float64: 7, torch.bfloat16: 15}
+DTYPE_OF_CODE = {code: dtype for dtype, code in DTYPE_CODES.items()}
+STATS = 7  # entries of the statistics vector: RowStats without its container
+
+
+def _rows_shape(input: Tensor) -> list[int]:
+    return [*input.shape[:1], *input.shape[2:]] if input.dim() > 1 else []
+
+
+def _register_rows_fakes(name: str) -> None:
+    """Shapes and dtypes of one rows-family loss, for FakeTensor, meta tensors and torch.compile."""
+
+    def forward(input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing,
+                z_loss, softcap, empty_zero, loss_dtype, want_grad, want_state, want_stats):  # fmt: skip
+        rows = _rows_shape(input)
+        loss = input.new_empty(rows if reduction == 0 else [], dtype=DTYPE_OF_CODE[loss_dtype])
+        grad = torch.empty_like(input) if want_grad else input.new_empty([0])
+        planes = 3 if target.is_floating_point() else 2
+        state = input.new_empty([planes, *rows] if want_state else [0], dtype=compute_dtype(input.dtype))
+        stats = input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
+        return loss, grad, state, stats
+
+    def forward_(input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing,
+                 z_loss, softcap, empty_zero, loss_dtype, want_stats):  # fmt: skip
+        loss = input.new_empty([], dtype=DTYPE_OF_CODE[loss_dtype])
+        return loss, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
+
+    def backward(grad_output, input, target, weight, mask, normalizer, state, params, ignore_index, reduction,
+                 label_smoothing, z_loss, softcap, want_grad, want_target_grad):  # fmt: skip
+        grad = torch.empty_like(input) if want_grad else input.new_empty([0])
+        target_grad = torch.empty_like(target) if want_target_grad else input.new_empty([0])
+        return grad, target_grad
+
+    def backward_(*args, **kwargs):
+        return None
+
+    torch.library.register_fake(f"fastloss::{name}", forward)
+    torch.library.register_fake(f"fastloss::{name}_", forward_)
+    torch.library.register_fake(f"fastloss::{name}_backward", backward)
+    torch.library.register_fake(f"fastloss::{name}_backward_", backward_)
+
+
+# Rows-family losses of this build: name -> names of its parameters.
+ROWS_LOSSES: dict[str, tuple[str, ...]] = {}
+if _C is not None:
+    ROWS_LOSSES = {name: tuple(filter(None, params.split(","))) for name, params in _C.rows_losses()}
+    for _name in ROWS_LOSSES:
+        _register_rows_fakes(_name)
+    torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
+
+LOG = os.environ.get("FASTLOSS_LOG", "") not in ("", "0")

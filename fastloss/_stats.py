@@ -1,0 +1,45 @@
+"""What a row loss can tell about its batch for free."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class RowStats(NamedTuple):
+    r"""Metrics of one batch, made in the same pass as its loss (``return_stats=True``).
+
+    A *row* is one sample or pixel, :math:`z` its logits (after ``softcap``), :math:`p` their softmax and
+    :math:`y` its class. Means run over the kept rows (neither ignored nor masked out), each counted once:
+    class weights and label smoothing do not enter. Without kept rows they are NaN and ``grad_norm`` is 0.
+
+    Every field is a detached 0-d tensor on the input's device, so reading one is the only synchronisation.
+
+    Attributes:
+        accuracy: Fraction of rows whose largest logit, the first of equals, is at the target (for probability
+            targets: at the largest probability). float64.
+        entropy: Mean of :math:`-\sum_c p_c \log p_c`, in nats, from 0 to :math:`\log C`. float64.
+        perplexity: :math:`\exp` of the mean of :math:`-\log p_y` (probability targets:
+            :math:`-\sum_c t_c \log p_c`). float64.
+        mean_lse: Mean of :math:`\log\sum_c e^{z_c}`, the quantity that ``z_loss`` keeps small. float64.
+        grad_norm: Euclidean norm of the loss's gradient with respect to the input, for an upstream gradient
+            of one (ones, for ``reduction="none"``), before it is rounded to the input's dtype. float64.
+        finite: Whether the loss and its whole gradient are finite. bool.
+        count: Number of kept rows. int64.
+    """
+
+    accuracy: Tensor
+    entropy: Tensor
+    perplexity: Tensor
+    mean_lse: Tensor
+    grad_norm: Tensor
+    finite: Tensor
+    count: Tensor  # type: ignore[assignment]
+
+    @classmethod
+    def from_vector(cls, vector: Tensor) -> RowStats:
+        """The statistics from a kernel's float64 vector, which holds them in the order of the fields."""
+        accuracy, entropy, perplexity, mean_lse, grad_norm, finite, count = vector.unbind()
+        return cls(accuracy, entropy, perplexity, mean_lse, grad_norm, finite != 0, count.to(torch.int64))

@@ -1,0 +1,360 @@
+"""Losses over rows of logits: softmax over the classes, then something per row."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NoReturn
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import _reduction as _Reduction
+
+from fastloss import _ops, reference
+from fastloss._autograd import RowsOptions, rows
+from fastloss._explain import Path, log, planned_by
+from fastloss._stats import RowStats
+
+# Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 10 us
+# less than a Python autograd.Function, more than our kernel can win back. Measured crossover on 2 cores, see
+# `python -m fastloss.bench --suite small`.
+TINY = 8192
+
+_KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
+_TENSORS = (Tensor, torch.nn.Parameter)
+_transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
+
+
+def _is_plain(tensor: Tensor | None) -> bool:
+    """False for subclasses with a meaning of their own (DTensor, nested, ...); fake tensors count as plain."""
+    return tensor is None or type(tensor) in _TENSORS or isinstance(tensor, torch._subclasses.FakeTensor)
+
+
+def _scalar(value: float | Tensor | None) -> float | None:
+    """A hyperparameter as a float, or None if it must stay a tensor (it is differentiated or off the CPU)."""
+    if isinstance(value, Tensor):
+        return None if value.requires_grad or value.device.type != "cpu" else float(value)
+    return 0.0 if value is None else float(value)
+
+
+def _why_not_kernel(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    normalizer: float | Tensor | None,
+    ignore_index: int,
+    scalars: tuple[float | None, ...],
+) -> str:
+    """Why the kernel does not take this call; empty when it does."""
+    if not _ops.AVAILABLE:
+        return _ops.missing_reason()
+    if _transforms_active():
+        return "a torch.func transform is active"
+    if forward_ad._current_level >= 0:  # type: ignore[attr-defined]
+        return "forward-mode AD is active"
+    if not (_is_plain(input) and _is_plain(target) and _is_plain(weight) and _is_plain(mask)):
+        return "an argument is a Tensor subclass"
+    device = input.device.type
+    if device not in ("cpu", "meta"):
+        return f"there is no {device} kernel in this build"
+    if input.dtype not in _KERNEL_DTYPES:
+        return f"{input.dtype} has no kernel"
+    if input.layout != torch.strided or input.is_neg() or target.is_neg():
+        return "the layout is not plain strided"
+    dim = input.dim()
+    if dim == 0 or input.numel() == 0 or target.device != input.device:
+        return "PyTorch decides empty or mismatched arguments"
+    shape, classes = input.shape, input.shape[0 if dim == 1 else 1]
+    rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
+    if target.is_floating_point():
+        if target.shape != shape or target.dtype != input.dtype or ignore_index >= 0:
+            return "PyTorch decides this combination of probability targets"
+    elif target.dtype != torch.int64 or target.shape != rows_shape:
+        return "PyTorch decides this target's shape and dtype"
+    if weight is not None and (
+        weight.dim() != 1
+        or weight.shape[0] != classes
+        or weight.device != input.device
+        or weight.requires_grad
+        or (weight.dtype != input.dtype and not torch.is_autocast_enabled(device))
+    ):
+        return "PyTorch decides this weight's shape, dtype, device or gradient"
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape or mask.device != input.device):
+        return "the reference checks this mask"
+    if isinstance(normalizer, Tensor) and (
+        normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != input.device
+    ):
+        return "the normalizer is not a plain scalar on the same device"
+    if None in scalars:
+        return "a hyperparameter is a tensor that needs a gradient or lives on another device"
+    if not 0.0 <= scalars[0] <= 1.0:  # type: ignore[operator]
+        return "PyTorch decides this label_smoothing"
+    return ""
+
+
+def _has_extras(
+    z_loss: float | Tensor,
+    softcap: float | Tensor | None,
+    mask: Tensor | None,
+    normalizer: float | Tensor | None,
+    empty: str,
+    loss_dtype: torch.dtype | None,
+    inplace: bool,
+    return_stats: bool,
+) -> bool:
+    return (
+        inplace
+        or return_stats
+        or softcap is not None
+        or mask is not None
+        or normalizer is not None
+        or loss_dtype is not None
+        or empty != "nan"
+        or isinstance(z_loss, Tensor)
+        or z_loss != 0.0
+    )
+
+
+def _check_extras(
+    reduction: str,
+    softcap: float | None,
+    normalizer: float | Tensor | None,
+    empty: str,
+    loss_dtype: torch.dtype | None,
+    inplace: bool,
+    input: Tensor,
+) -> None:
+    name = "fastloss.cross_entropy"
+    if empty not in ("nan", "zero"):
+        raise ValueError(f'{name}: empty must be "nan" or "zero", got {empty!r}')
+    if softcap is not None and not softcap > 0.0:
+        raise ValueError(f"{name}: softcap must be positive, got {softcap}; leave it None for no cap")
+    if normalizer is not None and reduction != "mean":
+        raise ValueError(
+            f"{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
+        )
+    if loss_dtype is not None and loss_dtype not in _KERNEL_DTYPES:
+        raise TypeError(f"{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
+    if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
+        raise RuntimeError(
+            f"{name}: inplace=True would overwrite a leaf tensor that requires grad with its gradient; "
+            "expected logits computed by the model, remedy: inplace=False"
+        )
+
+
+def _plan(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    *,
+    z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    inplace: bool = False,
+    return_stats: bool = False,
+) -> tuple[Path, str]:
+    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats)
+    if not extras and input.numel() <= TINY:
+        return "native", f"{input.numel()} logits: at most {TINY} go to PyTorch's own operator"
+    scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
+    reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
+    return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
+
+
+@planned_by(_plan)
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    *,
+    z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None,
+    inplace: bool = False,
+    return_stats: bool = False,
+) -> Any:
+    r"""Cross entropy between logits and class indices or class probabilities.
+
+    For a row of logits :math:`x \in \mathbb{R}^C` with target class :math:`y`, class weights :math:`w` (ones if
+    ``weight`` is None) and label smoothing :math:`\varepsilon`,
+
+    .. math::
+        \ell = (1-\varepsilon)\, w_y \,(\operatorname{lse}(z) - z_y)
+             + \frac{\varepsilon}{C} \sum_c w_c\,(\operatorname{lse}(z) - z_c)
+             + \lambda\, w_y \operatorname{lse}(z)^2,
+        \qquad z = x \ \text{or}\ s \tanh(x/s),
+
+    with :math:`\lambda` = ``z_loss`` and :math:`s` = ``softcap``. Probability targets :math:`t` replace the first
+    two terms by :math:`\sum_c w_c t'_c (\operatorname{lse}(z) - z_c)` with
+    :math:`t' = (1-\varepsilon) t + \varepsilon / C`, and :math:`w_y` in the last one by 1.
+
+    Equivalent to ``torch.nn.functional.cross_entropy(input, target, weight, ignore_index=ignore_index,
+    reduction=reduction, label_smoothing=label_smoothing)`` when no keyword-only argument is used.
+
+    Args:
+        input: Logits, shape :math:`(C)`, :math:`(N, C)` or :math:`(N, C, d_1, ..., d_K)`, any strides.
+            float16, bfloat16, float32 or float64.
+        target: Class indices, int64, the shape of ``input`` without its class dimension; or probabilities, shape
+            and dtype of ``input``.
+        weight: Factor of each class, shape :math:`(C)`.
+        size_average, reduce: Deprecated as in PyTorch; ``reduction`` says it all.
+        ignore_index: Rows with this target contribute nothing; may be a real class. Index targets only.
+        reduction: ``"none"``, ``"sum"``, or ``"mean"``, which divides by the sum of :math:`w_y` over the kept rows
+            (index targets) or by the number of kept rows (probabilities).
+        label_smoothing: :math:`\varepsilon` in [0, 1].
+        z_loss: Weight of the squared log-normaliser (PaLM, Chowdhery et al. 2022).
+        softcap: Caps the logits to (-softcap, softcap) (Gemma 2, 2024). None: no cap.
+        mask: Bool, shape of index targets; rows where it is False are ignored.
+        normalizer: Replaces the mean's divisor (tokens of a whole accumulated batch, say); float or 0-d tensor.
+        empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
+        inplace: Writes the gradient over the memory of ``input``, halving peak memory. ``input`` must not be used
+            afterwards (its version counter is bumped, so autograd notices).
+        return_stats: Also return `RowStats`, measured in the same pass.
+
+    Returns:
+        The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
+        ``(loss, RowStats)``.
+
+    Raises:
+        IndexError: A class index is outside [0, C) and is not ``ignore_index``.
+        ValueError, RuntimeError, TypeError: As PyTorch for shapes, dtypes, devices and options.
+
+    Gradient: with respect to ``input`` and to probability targets; differentiable again (through the reference).
+        Rows that are ignored get exactly zero, whatever their logits (PyTorch gives NaN where those are NaN).
+    Memory: one gradient buffer, written during forward; with ``inplace`` none. ``"none"``, float16 and
+        ``torch.compile`` keep two numbers per row instead and write the gradient in backward.
+    Accuracy: half and single precision compute in float32 with float64 sums over rows; the target's own
+        probability is left out of the sum it is compared with, so p near 1 keeps its relative accuracy in the loss
+        and in the target's gradient. Results do not depend on the number of threads.
+
+    Example:
+        >>> logits = torch.randn(512, 32000, requires_grad=True)
+        >>> target = torch.randint(32000, (512,))
+        >>> fastloss.functional.cross_entropy(logits, target).backward()
+    """
+    if size_average is not None or reduce is not None:
+        reduction = _Reduction.legacy_get_string(size_average, reduce)
+    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats)
+    compiling = torch.compiler.is_compiling()
+    if not extras and not compiling and input.numel() <= TINY:
+        try:
+            return F.cross_entropy(
+                input,
+                target,
+                weight,
+                ignore_index=ignore_index,
+                reduction=reduction,
+                label_smoothing=label_smoothing,  # type: ignore[arg-type]
+            )
+        except Exception as error:
+            _explain_error(error, input, target, weight, ignore_index)
+
+    scalars = smoothing, z_weight, cap = _scalar(label_smoothing), _scalar(z_loss), _scalar(softcap)
+    if extras:
+        cap_given = None if softcap is None else cap
+        _check_extras(reduction, cap_given, normalizer, empty, loss_dtype, inplace, input)
+    reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
+    if not reason and reduction not in _ops.REDUCTIONS:
+        reason = "PyTorch decides this reduction"
+    if _ops.LOG:
+        log("cross_entropy", "reference" if reason else "kernel", reason or "covered")
+    if reason:
+        try:
+            return reference.cross_entropy(
+                input, target, weight, ignore_index=ignore_index, reduction=reduction,
+                label_smoothing=label_smoothing, z_loss=z_loss, softcap=softcap, mask=mask, normalizer=normalizer,
+                empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
+            )  # fmt: skip
+        except Exception as error:
+            _explain_error(error, input, target, weight, ignore_index)
+
+    half = input.dtype in (torch.bfloat16, torch.float16)
+    dtype = loss_dtype or (
+        torch.float32 if half and torch.is_autocast_enabled(input.device.type) else input.dtype
+    )
+    if normalizer is not None:
+        normalizer = torch.as_tensor(normalizer, dtype=torch.float64)
+    options = RowsOptions(
+        (), ignore_index, _ops.REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
+        _ops.DTYPE_CODES[dtype],
+    )  # type: ignore[arg-type]  # fmt: skip
+    try:
+        loss, stats = rows(
+            "cross_entropy", input, target, weight, mask, normalizer, options, inplace and not compiling, return_stats
+        )
+    except RuntimeError as error:
+        _explain_error(error, input, target, weight, ignore_index)
+    return (loss, RowStats.from_vector(stats)) if return_stats else loss
+
+
+def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> str:
+    """What is wrong with the arguments, with expected, got and remedy; empty when nothing stands out."""
+    shape = tuple(input.shape)
+    if not shape:
+        return "input is 0-dimensional, expected (C), (N, C) or (N, C, d1, ...)"
+    classes = shape[0] if len(shape) == 1 else shape[1]
+    rows_shape = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if target.device != input.device:
+        return f"target is on {target.device}, expected {input.device} like input; move it with .to(input.device)"
+    if target.is_floating_point():
+        if target.shape != input.shape:
+            return (
+                f"target holds probabilities ({target.dtype}) of shape {tuple(target.shape)}, expected {shape} like "
+                f"input; for class indices pass int64 of shape {rows_shape}"
+            )
+        if ignore_index >= 0:
+            return f"ignore_index={ignore_index} needs class-index targets, got probabilities; use mask= instead"
+    else:
+        if target.shape != rows_shape:
+            return (
+                f"target has shape {tuple(target.shape)}, expected {rows_shape}: input {shape} without its class "
+                f"dimension; reshape one of them"
+            )
+        if target.dtype != torch.int64:
+            return f"target has dtype {target.dtype}, expected torch.int64; convert it with .long()"
+    if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
+        return f"weight has shape {tuple(weight.shape)}, expected ({classes},): one factor per class"
+    if weight is not None and weight.dtype != input.dtype:
+        return f"weight has dtype {weight.dtype}, expected {input.dtype} like input"
+    if not target.is_floating_point() and target.device.type == "cpu":
+        flat = target.reshape(-1)
+        bad = ((flat < 0) | (flat >= classes)) & (flat != ignore_index)
+        if bad.any():
+            row = int(bad.nonzero()[0])
+            return (
+                f"target {int(flat[row])} at row {row} is out of bounds, expected [0, {classes}) or "
+                f"ignore_index={ignore_index}; map it to a class or set ignore_index"
+            )
+    return ""
+
+
+def _explain_error(
+    error: Exception, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+) -> NoReturn:
+    """Raises ``error`` again, as its own type, with a diagnosis; a bad target always as IndexError."""
+    if type(error) not in (RuntimeError, ValueError, TypeError, IndexError) or str(error).startswith("fastloss"):
+        raise error
+    tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
+    diagnosis = _diagnose(input, target, weight, ignore_index) if tensors else ""
+    if not diagnosis:
+        raise error
+    kind = IndexError if "out of bounds" in diagnosis else type(error)
+    raise kind(f"fastloss.cross_entropy: {diagnosis}") from error

@@ -1,0 +1,52 @@
+"""The CPU instruction sets (ISAs) the kernels were compiled for, and which one is in force.
+
+The best one this CPU can run is chosen at first use. ``FASTLOSS_ISA=avx2`` in the environment forces one;
+`use` forces one for a block of code, which is how the tests run every kernel on every ISA of a machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from fastloss import _ops
+
+
+def compiled() -> list[str]:
+    """Names of the ISAs in this build, best first; empty without the extension."""
+    return list(_ops.extension().isa_compiled()) if _ops.AVAILABLE else []
+
+
+def available() -> list[str]:
+    """Those of `compiled` that this CPU can run, best first."""
+    return list(_ops.extension().isa_available()) if _ops.AVAILABLE else []
+
+
+def active() -> str | None:
+    """The ISA in force, or None without the extension.
+
+    Raises:
+        ValueError: ``FASTLOSS_ISA`` names an ISA that is unknown or that this CPU cannot run.
+    """
+    return str(_ops.extension().isa_active()) if _ops.AVAILABLE else None
+
+
+def force(name: str) -> None:
+    """Puts ``name`` in force for the whole process.
+
+    Raises:
+        ValueError: ``name`` is unknown or this CPU cannot run it; the message lists the possible ones.
+        RuntimeError: The extension is absent.
+    """
+    _ops.extension().isa_force(name)
+
+
+@contextmanager
+def use(name: str) -> Iterator[None]:
+    """Puts ``name`` in force within a ``with`` block. Process-wide, so not for concurrent threads."""
+    previous = active()
+    force(name)
+    try:
+        yield
+    finally:
+        force(str(previous))

@@ -1,0 +1,84 @@
+"""Modules over rows of logits."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fastloss.functional import rows as functional
+from fastloss._explain import Path
+
+
+class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
+    r"""`fastloss.functional.cross_entropy` as a module; a drop-in for `torch.nn.CrossEntropyLoss`.
+
+    Equivalent to ``torch.nn.CrossEntropyLoss(weight, ignore_index=ignore_index, reduction=reduction,
+    label_smoothing=label_smoothing)`` when no keyword-only argument is used; ``state_dict`` and ``repr`` agree too,
+    and instances of this class are instances of PyTorch's.
+
+    Args:
+        weight, size_average, ignore_index, reduce, reduction, label_smoothing: As in `torch.nn.CrossEntropyLoss`.
+        z_loss, softcap, empty, loss_dtype, inplace, return_stats: As in `fastloss.functional.cross_entropy`.
+
+    Shape:
+        ``forward(input, target, *, mask=None, normalizer=None)``, see `fastloss.functional.cross_entropy`.
+
+    Example:
+        >>> criterion = fastloss.CrossEntropyLoss(label_smoothing=0.1)
+        >>> criterion(torch.randn(8, 100, requires_grad=True), torch.randint(100, (8,))).backward()
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: bool | None = None,
+        ignore_index: int = -100,
+        reduce: bool | None = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        *,
+        z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None,
+        inplace: bool = False,
+        return_stats: bool = False,
+    ) -> None:
+        super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
+        self._extras = {
+            name: value
+            for name, value, default in (
+                ("z_loss", z_loss, 0.0),
+                ("softcap", softcap, None),
+                ("empty", empty, "nan"),
+                ("loss_dtype", loss_dtype, None),
+                ("inplace", inplace, False),
+                ("return_stats", return_stats, False),
+            )
+            if value is not default
+        }
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self._extras.items())
+
+    def _arguments(self, mask: Tensor | None, normalizer: float | Tensor | None) -> dict[str, Any]:
+        return {
+            **self._extras,
+            "ignore_index": self.ignore_index,
+            "reduction": self.reduction,
+            "label_smoothing": self.label_smoothing,
+            "mask": mask,
+            "normalizer": normalizer,
+        }
+
+    def _plan(
+        self, input: Tensor, target: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None
+    ) -> tuple[Path, str]:
+        return functional._plan(input, target, self.weight, **self._arguments(mask, normalizer))
+
+    def forward(  # type: ignore[override]
+        self, input: Tensor, target: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None
+    ) -> Any:
+        return functional.cross_entropy(input, target, self.weight, **self._arguments(mask, normalizer))
