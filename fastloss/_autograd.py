@@ -46,7 +46,7 @@ class RowsOptions(NamedTuple):
         """The same options as keyword arguments of ``fastloss.reference.<name>``."""
         dtype = _ops.DTYPE_OF_CODE[self.loss_dtype]
         return {
-            **dict(zip(_ops.ROWS_LOSSES[name], self.params, strict=True)),
+            **dict(zip(_ops.ROWS_PARAMS[name], self.params, strict=True)),
             "ignore_index": self.ignore_index,
             "reduction": _ops.REDUCTION_NAMES[self.reduction],
             "label_smoothing": self.label_smoothing,
@@ -57,8 +57,14 @@ class RowsOptions(NamedTuple):
         }
 
 
-def _is_power_of_two(value: float) -> bool:
-    return math.isfinite(value) and math.frexp(value)[0] in (0.5, -0.5)
+class RowsCall(NamedTuple):
+    """What a call of `Rows` is about besides tensors."""
+
+    name: str
+    options: RowsOptions
+    now: bool
+    inplace: bool
+    want_stats: bool
 
 
 class Rows(torch.autograd.Function):
@@ -72,70 +78,58 @@ class Rows(torch.autograd.Function):
         weight: Tensor | None,
         mask: Tensor | None,
         normalizer: Tensor | None,
-        name: str,
-        options: RowsOptions,
-        now: bool,
-        inplace: bool,
-        want_stats: bool,
-    ) -> tuple[Tensor, Tensor]:
-        ctx.name, ctx.options, ctx.now, ctx.inplace = name, options, now, inplace
-        ops = torch.ops.fastloss
-        tensors = (input, target, weight, mask, normalizer)
+        call: RowsCall,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        name, options, now, inplace, want_stats = ctx.call = call
+        ops = _ops.ROWS[name]
         if now and inplace:
-            loss, stats = getattr(ops, name + "_").default(*tensors, *options, want_stats)
+            loss, stats = ops.forward_(input, target, weight, mask, normalizer, *options, want_stats)
             torch.autograd.graph.increment_version(input)
-            ctx.grad, state = input.detach(), None
-            tensors = (None, target, weight, mask, normalizer)
+            ctx.grad = input.detach()
+            ctx.save_for_backward(None, target, weight, mask, normalizer, None)
         else:
-            loss, grad, state, stats = getattr(ops, name).default(
-                *tensors, *options, now, not now, want_stats
+            save = _ops.SAVE_GRADIENT if now else _ops.SAVE_STATE
+            loss, saved, stats = ops.forward(
+                input, target, weight, mask, normalizer, *options, save, want_stats
             )
-            if now:
-                ctx.grad, state = grad, None
-        ctx.save_for_backward(*tensors, state)
+            ctx.grad, state = (saved, None) if now else (None, saved)
+            ctx.save_for_backward(input, target, weight, mask, normalizer, state)
+        ctx.set_materialize_grads(False)
+        if not want_stats:
+            return loss
         ctx.mark_non_differentiable(stats)
         return loss, stats
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor, _: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_output: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
         if torch.is_grad_enabled():
             return _reference_backward(ctx, grad_output)
-        ops = torch.ops.fastloss
-        if ctx.now and ctx.grad is not None:
+        name, options, now, inplace, _stats = ctx.call
+        ops = _ops.ROWS[name]
+        if now and ctx.grad is not None and (inplace or _scales_exactly(ctx.grad, grad_output)):
             grad, ctx.grad = ctx.grad, None
-            if ctx.inplace or grad.dtype in (torch.float32, torch.float64):
-                ops.scale_.default(grad, grad_output)
-                return grad, *_NO_GRADS
-            # bfloat16 is rounded once: only a power of two scales it exactly.
-            factor = float(grad_output)
-            if factor == 1.0:
-                return grad, *_NO_GRADS
-            if _is_power_of_two(factor):
-                ops.scale_.default(grad, grad_output)
-                return grad, *_NO_GRADS
-        if ctx.inplace and ctx.now:
+            _ops.scale_(grad, grad_output)
+            return grad, None, None, None, None, None
+        if now and inplace:
             raise _gone("a second backward")
         input, target, weight, mask, normalizer, state = ctx.saved_tensors
-        options = ctx.options.for_backward()
-        if ctx.inplace:
-            getattr(ops, ctx.name + "_backward_").default(
-                input, grad_output, target, weight, mask, normalizer, state, *options
-            )
+        if inplace:
+            ops.backward_(input, grad_output, target, weight, mask, normalizer, state, *options.for_backward())
             torch.autograd.graph.increment_version(input)
-            ctx.now, ctx.grad = True, None
-            return input.detach(), *_NO_GRADS
-        grad, target_grad = getattr(ops, ctx.name + "_backward").default(
-            grad_output, input, target, weight, mask, normalizer, state, *options,
-            ctx.needs_input_grad[0], ctx.needs_input_grad[1],
+            ctx.call = RowsCall(name, options, True, True, False)
+            return input.detach(), None, None, None, None, None
+        need_grad, need_target_grad = ctx.needs_input_grad[:2]
+        ctx.grad = None
+        grad, target_grad = ops.backward(
+            grad_output, input, target, weight, mask, normalizer, state, *options.for_backward(),
+            need_grad, need_target_grad,
         )  # fmt: skip
-        return (
-            grad if ctx.needs_input_grad[0] else None,
-            target_grad if ctx.needs_input_grad[1] else None,
-            *_NO_GRADS[1:],
-        )
+        return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
 
 
-_NO_GRADS = (None,) * 9
+def _scales_exactly(grad: Tensor, factor: Tensor) -> bool:
+    """Whether ``grad`` may be scaled in place: bfloat16 is rounded once, so only by a power of two."""
+    return grad.dtype != torch.bfloat16 or math.frexp(float(factor))[0] in (0.5, -0.5)
 
 
 def _gone(what: str) -> RuntimeError:
@@ -147,14 +141,15 @@ def _gone(what: str) -> RuntimeError:
 
 def _reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     """The gradient as a differentiable function of the saved tensors (for ``create_graph=True``)."""
-    if ctx.inplace:
+    if ctx.call.inplace:
         raise _gone("a second derivative")
     input, target, weight, mask, normalizer, _ = ctx.saved_tensors
-    keywords = ctx.options.keywords(ctx.name, input)
-    loss = getattr(reference, ctx.name)(input, target, weight, mask=mask, normalizer=normalizer, **keywords)
+    name, options = ctx.call[:2]
+    keywords = options.keywords(name, input)
+    loss = getattr(reference, name)(input, target, weight, mask=mask, normalizer=normalizer, **keywords)
     wanted = [t for t, needed in zip((input, target), ctx.needs_input_grad, strict=False) if needed]
     grads = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
-    return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad[:2]) + _NO_GRADS[1:]
+    return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)
 
 
 def rows(
@@ -167,17 +162,19 @@ def rows(
     options: RowsOptions,
     inplace: bool,
     want_stats: bool,
-) -> tuple[Tensor, Tensor]:
-    """Runs a rows-family kernel with the autograd it needs."""
-    tensors = (input, target, weight, mask, normalizer)
-    target_grad = target.requires_grad
-    if torch.is_grad_enabled() and (input.requires_grad or target_grad):
+) -> tuple[Tensor, Tensor | None]:
+    """Runs a rows-family kernel with the autograd it needs; the statistics come as a vector."""
+    if torch.is_grad_enabled() and (input.requires_grad or target.requires_grad):
         now = not (
             options.reduction == 0
             or input.dtype == torch.float16
-            or target_grad
+            or target.requires_grad
             or torch.compiler.is_compiling()
         )
-        return Rows.apply(*tensors, name, options, now, inplace, want_stats)
-    loss, _, _, stats = getattr(torch.ops.fastloss, name).default(*tensors, *options, False, False, want_stats)
-    return loss, stats
+        call = RowsCall(name, options, now, inplace, want_stats)
+        result = Rows.apply(input, target, weight, mask, normalizer, call)
+        return result if want_stats else (result, None)
+    loss, _, stats = _ops.ROWS[name].forward(
+        input, target, weight, mask, normalizer, *options, _ops.SAVE_NOTHING, want_stats
+    )
+    return loss, stats if want_stats else None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -55,31 +57,55 @@ def _rows_shape(input: Tensor) -> list[int]:
     return [*input.shape[:1], *input.shape[2:]] if input.dim() > 1 else []
 
 
+class RowsOps(NamedTuple):
+    """The operators of one rows-family loss (looked up once: `torch.ops` attributes cost a microsecond each)."""
+
+    forward: Callable[..., Any]
+    forward_: Callable[..., Any]
+    backward: Callable[..., Any]
+    backward_: Callable[..., Any]
+
+
+# What forward keeps for backward.
+SAVE_NOTHING, SAVE_GRADIENT, SAVE_STATE = range(3)
+
+
 def _register_rows_fakes(name: str) -> None:
     """Shapes and dtypes of one rows-family loss, for FakeTensor, meta tensors and torch.compile."""
 
-    def forward(input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing,
-                z_loss, softcap, empty_zero, loss_dtype, want_grad, want_state, want_stats):  # fmt: skip
+    def stats_like(input: Tensor, want_stats: bool) -> Tensor:
+        return input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
+
+    def forward(  # type: ignore[no-untyped-def]
+        input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
+        softcap, empty_zero, loss_dtype, save, want_stats,
+    ):  # fmt: skip
         rows = _rows_shape(input)
         loss = input.new_empty(rows if reduction == 0 else [], dtype=DTYPE_OF_CODE[loss_dtype])
-        grad = torch.empty_like(input) if want_grad else input.new_empty([0])
-        planes = 3 if target.is_floating_point() else 2
-        state = input.new_empty([planes, *rows] if want_state else [0], dtype=compute_dtype(input.dtype))
-        stats = input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
-        return loss, grad, state, stats
+        if save == SAVE_GRADIENT:
+            saved = torch.empty_like(input)
+        elif save == SAVE_STATE:
+            planes = 3 if target.is_floating_point() else 2
+            saved = input.new_empty([planes, *rows], dtype=compute_dtype(input.dtype))
+        else:
+            saved = input.new_empty([0])
+        return loss, saved, stats_like(input, want_stats)
 
-    def forward_(input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing,
-                 z_loss, softcap, empty_zero, loss_dtype, want_stats):  # fmt: skip
-        loss = input.new_empty([], dtype=DTYPE_OF_CODE[loss_dtype])
-        return loss, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
+    def forward_(  # type: ignore[no-untyped-def]
+        input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
+        softcap, empty_zero, loss_dtype, want_stats,
+    ):  # fmt: skip
+        return input.new_empty([], dtype=DTYPE_OF_CODE[loss_dtype]), stats_like(input, want_stats)
 
-    def backward(grad_output, input, target, weight, mask, normalizer, state, params, ignore_index, reduction,
-                 label_smoothing, z_loss, softcap, want_grad, want_target_grad):  # fmt: skip
+    def backward(  # type: ignore[no-untyped-def]
+        grad_output, input, target, weight, mask, normalizer, state, params, ignore_index, reduction,
+        label_smoothing, z_loss, softcap, want_grad, want_target_grad,
+    ):  # fmt: skip
         grad = torch.empty_like(input) if want_grad else input.new_empty([0])
         target_grad = torch.empty_like(target) if want_target_grad else input.new_empty([0])
         return grad, target_grad
 
-    def backward_(*args, **kwargs):
+    def backward_(*args: Any, **kwargs: Any) -> None:
         return None
 
     torch.library.register_fake(f"fastloss::{name}", forward)
@@ -88,12 +114,20 @@ def _register_rows_fakes(name: str) -> None:
     torch.library.register_fake(f"fastloss::{name}_backward_", backward_)
 
 
-# Rows-family losses of this build: name -> names of its parameters.
-ROWS_LOSSES: dict[str, tuple[str, ...]] = {}
+def _rows_ops(name: str) -> RowsOps:
+    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_", "_backward", "_backward_"))
+    return RowsOps(*(packet.default for packet in packets))
+
+
+# Rows-family losses of this build: their operators, and the names of their parameters.
+ROWS: dict[str, RowsOps] = {}
+ROWS_PARAMS: dict[str, tuple[str, ...]] = {}
 if _C is not None:
-    ROWS_LOSSES = {name: tuple(filter(None, params.split(","))) for name, params in _C.rows_losses()}
-    for _name in ROWS_LOSSES:
+    for _name, _params in _C.rows_losses():
         _register_rows_fakes(_name)
+        ROWS[_name] = _rows_ops(_name)
+        ROWS_PARAMS[_name] = tuple(filter(None, _params.split(",")))
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
+    scale_ = torch.ops.fastloss.scale_.default
 
 LOG = os.environ.get("FASTLOSS_LOG", "") not in ("", "0")

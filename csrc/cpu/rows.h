@@ -26,6 +26,8 @@ namespace fastloss::FASTLOSS_ISA {
 constexpr int64_t kChunk = 4096;   // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
 constexpr int64_t kBatch = 256;    // rows in a by_row tile at most
 constexpr int64_t kFewClasses = 32;
+constexpr int64_t kShortRow = 512;
+constexpr int64_t kAhead = 16 * 1024;  // bytes between a load and its prefetch
 
 template <class T>
 constexpr T lowest() {
@@ -35,7 +37,7 @@ constexpr T lowest() {
 // One array per quantity of core/rows.h, over the rows in flight.
 template <class T>
 struct RowBatch {
-  int64_t target_class[kBatch];  // -1: the row contributes nothing (ignored or masked out)
+  typename Vec<T>::Int target_class[kBatch];  // -1: the row contributes nothing (ignored or masked out)
   T max[kBatch];
   T others[kBatch];
   T target[kBatch];
@@ -112,23 +114,32 @@ struct Rows {
   void record(int64_t first, int64_t n, RowsSums* sums) const {
     T* const row_loss = (T*)a.row_loss;
     T* const state = a.from_state ? nullptr : (T*)a.state;
-    for (int64_t i = 0; i < n; ++i) {
-      const bool kept = batch.target_class[i] >= 0;
-      if (row_loss) row_loss[first + i] = kept ? batch.loss[i] : (T)0;
-      if (state) {
+    if (row_loss || state) {
+      for (int64_t i = 0; i < n; ++i) {
+        if (row_loss) row_loss[first + i] = batch.target_class[i] >= 0 ? batch.loss[i] : (T)0;
+        if (!state) continue;
         state[first + i] = batch.max[i];
         state[a.rows + first + i] = batch.others[i];
         if (soft) state[2 * a.rows + first + i] = batch.mass[i];
       }
-      if (!kept || !sums) continue;
-      sums->loss += batch.loss[i];
-      sums->count += 1;
-      if (a.want_stats) {
-        const double s = soft ? batch.others[i] : batch.others[i] + (double)load_exp(batch.target[i]);
-        sums->entropy += batch.log_sum[i] + batch.tilt[i] / s;
-        sums->lse += (double)batch.max[i] + batch.log_sum[i];
-        sums->nll += soft ? batch.plain_gap[i] + (double)batch.plain_mass[i] * batch.log_sum[i] : batch.nll[i];
-      }
+    }
+    if (!sums) return;
+    double total = 0;
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; ++i) {
+      const bool kept = batch.target_class[i] >= 0;
+      total += kept ? (double)batch.loss[i] : 0.0;
+      count += kept;
+    }
+    sums->loss += total;
+    sums->count += (double)count;
+    if (!a.want_stats) return;
+    for (int64_t i = 0; i < n; ++i) {
+      if (batch.target_class[i] < 0) continue;
+      const double s = soft ? batch.others[i] : batch.others[i] + (double)load_exp(batch.target[i]);
+      sums->entropy += batch.log_sum[i] + batch.tilt[i] / s;
+      sums->lse += (double)batch.max[i] + batch.log_sum[i];
+      sums->nll += soft ? batch.plain_gap[i] + (double)batch.plain_mass[i] * batch.log_sum[i] : batch.nll[i];
     }
   }
 
@@ -144,14 +155,14 @@ struct Rows {
   // Sums of one row, relative to its running maximum m.
   struct Running {
     T m = lowest<T>();
+    bool empty = true;
     double sum = 0, gap = 0, mass = 0, tilt = 0, plain_gap = 0, plain_mass = 0;
 
     // Moves the reference from m to a larger one: e^{z-m} shrinks by f, m - z grows by delta.
     void raise(T larger) {
-      if (!(larger > m)) {
-        if (larger != larger) m = larger;
-        return;
-      }
+      if (empty || larger != larger) m = larger;
+      empty = false;
+      if (!(larger > m)) return;
       const double delta = (double)larger - m;
       const double f = load_exp((T)-delta);
       tilt = f == 0 ? 0 : f * (tilt + delta * sum);
@@ -181,7 +192,7 @@ struct Rows {
   template <bool tilted>
   FASTLOSS_FN static V exponential(V z, V m, V& tilt) {
     const V d = z - m;
-    const V e = exp(d);
+    const V e = exp_negative(d);
     // e (m - z); at z = -inf this is 0 * inf, whose limit is 0.
     if (tilted) tilt = tilt + e * min(V(-lowest<T>()), -d);
     return e;
@@ -193,10 +204,13 @@ struct Rows {
     const V vm(m);
     V s0((T)0), s1 = s0, s2 = s0, s3 = s0, tilt((T)0);
     const int64_t vectors = n / W * W;
+    const auto without = [&](V value, int64_t lane) {
+      return keep_where(Mask<T>{lane_indices<T>() != broadcast_int<T>((typename V::Int)lane)}, value);
+    };
     const int64_t hole = skip < 0 || skip >= vectors ? vectors : skip / W * W;
     const auto run = [&](int64_t i, int64_t end) {
       for (; i + 4 * W <= end; i += 4 * W) {
-        if (next) prefetch(next, i);
+        if (next) prefetch<4 * W>(next, i);
         const V e0 = exponential<tilted>(load(z + i), vm, tilt), e1 = exponential<tilted>(load(z + i + W), vm, tilt);
         const V e2 = exponential<tilted>(load(z + i + 2 * W), vm, tilt);
         const V e3 = exponential<tilted>(load(z + i + 3 * W), vm, tilt);
@@ -209,9 +223,6 @@ struct Rows {
         s0 = s0 + e0;
       }
     };
-    const auto without = [&](V value, int64_t lane) {
-      return keep_where(Mask<T>{lane_indices<T>() != broadcast_int<T>((typename V::Int)lane)}, value);
-    };
     run(0, hole);
     if (hole < vectors) {
       const V e0 = exponential<tilted>(load(z + hole), vm, tilt);
@@ -222,15 +233,17 @@ struct Rows {
     if (vectors < n) {
       const V e0 = exponential<tilted>(load_partial(z + vectors, (int)(n - vectors), -(T)__builtin_inf()), vm, tilt);
       store_partial(e + vectors, (int)(n - vectors), e0);
-      s1 = s1 + (skip >= vectors ? without(e0, skip - vectors) : e0);
+      s1 = s1 + without(e0, skip - vectors);
     }
     if (tilted) tilt_sum += reduce_add(tilt);
     return reduce_add((s0 + s1) + (s2 + s3));
   }
-  // Asks for the part of the next chunk that lies where this iteration works, so that memory and exp overlap.
+  // Asks for logits one chunk ahead of where this iteration works, so that memory and exp overlap. The hardware's
+  // own prefetcher stops at page ends and does not see the next row coming.
+  template <int elements>
   FASTLOSS_FN static void prefetch(const char* next, int64_t i) {
     const char* p = next + i * sizeof(S);
-    for (int k = 0; k < (int)(4 * W * sizeof(S)); k += 64) __builtin_prefetch(p + k);
+    for (int k = 0; k < (int)(elements * sizeof(S)); k += 64) __builtin_prefetch(p + k);
   }
 
   // sum_c w_c (m - z_c)
@@ -328,8 +341,8 @@ struct Rows {
     for (int64_t begin = 0, k = 0; begin < a.classes; begin += kChunk, ++k) {
       const int64_t n = a.classes - begin < kChunk ? a.classes - begin : kChunk;
       if (direct()) {
-        // Past the row's end this asks for the next row's beginning, which is what comes next.
-        const char* next = a.classes > kChunk ? (const char*)(x + begin + kChunk) : nullptr;
+        // Past the row's end this asks for the rows that follow, if they are adjacent.
+        const char* next = (const char*)(x + begin) + kAhead;
         measure_chunk(x + begin, keep ? e + begin : e, row, begin, n, y, r, next);
       } else {
         stage_logits(offset, begin, n, other, slope + begin);
@@ -512,6 +525,87 @@ struct Rows {
     return best;
   }
 
+  // Short rows without extras: the steps of measure_row and write_row with what does not depend on the row hoisted,
+  // and the target masked in every vector, since branches around a random target would be mispredicted every time.
+  bool is_short() const {
+    return a.classes <= kShortRow && direct() && !soft && options.smoothing == 0 && !a.want_stats && !a.from_state &&
+           (!a.gradient.data || a.gradient.class_stride == 1);
+  }
+  FASTLOSS_FN static Mask<T> is_at(int64_t class_, int64_t begin) {
+    return {lane_indices<T>() == broadcast_int<T>((typename V::Int)(class_ - begin))};
+  }
+
+  void measure_short(int64_t row, int64_t n, int64_t pitch) const {
+    const int64_t full = a.classes / W * W;
+    const int left = (int)(a.classes - full);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t y = batch.target_class[i];
+      if (y < 0) {
+        clear(i);
+        continue;
+      }
+      const S* const x = (const S*)a.logits.data + offset_of(a.logits, row + i);
+      T* const e = tile + i * pitch;
+      V m(lowest<T>());
+      for (int64_t c = 0; c < full; c += W) m = max(m, load(x + c));
+      if (left) m = max(m, load_partial(x + full, left, lowest<T>()));
+      const T top = reduce_max(m);
+      V sum((T)0);
+      for (int64_t c = 0; c < full; c += W) {
+        prefetch<W>((const char*)x + kAhead, c);
+        const V v = exp_negative(load(x + c) - V(top));
+        store(e + c, v);
+        sum = sum + keep_where(Mask<T>{~is_at(y, c).m}, v);
+      }
+      if (left) {
+        const V v = exp_negative(load_partial(x + full, left, -(T)__builtin_inf()) - V(top));
+        store(e + full, v);
+        sum = sum + keep_where(Mask<T>{~is_at(y, full).m}, v);
+      }
+      batch.max[i] = top;
+      batch.others[i] = reduce_add(sum);
+      batch.target[i] = load_one(x + y) - top;
+      batch.gap[i] = batch.mass[i] = (T)0;
+    }
+  }
+
+  template <bool streamed>
+  void write_short(int64_t row, int64_t n, int64_t pitch) const {
+    const int64_t full = a.classes / W * W;
+    const int left = (int)(a.classes - full);
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t y = batch.target_class[i];
+      if (y < 0) {
+        clear_row(a.gradient, row + i);
+        continue;
+      }
+      S* const g = (S*)a.gradient.data + offset_of(a.gradient, row + i);
+      const T* const e = tile + i * pitch;
+      const V scale(batch.scale[i]), at_target(batch.at_target[i]);
+      for (int64_t c = 0; c < full; c += W) {
+        const V v = select(is_at(y, c), at_target, scale * load(e + c));
+        streamed ? stream(g + c, v) : store(g + c, v);
+      }
+      if (left) store_partial(g + full, left, select(is_at(y, full), at_target, scale * load(e + full)));
+    }
+  }
+
+  void by_class_short(int64_t first, int64_t last, RowsSums* sums) const {
+    const int64_t pitch = (a.classes + W - 1) / W * W;
+    const int64_t group = group_rows(a.classes);
+    // A row that starts off the stream's alignment would need a head of its own; short rows are not worth one.
+    const bool streamed = a.stream && (uintptr_t)a.gradient.data % stream_alignment<S>() == 0 &&
+                          a.gradient.row_stride[a.dims - 1] % W == 0 && a.dims == 1;
+    for (int64_t row = first; row < last; row += group) {
+      const int64_t n = last - row < group ? last - row : group;
+      for (int64_t i = 0; i < n; ++i) prepare(row + i, i);
+      measure_short(row, n, pitch);
+      finish(n);
+      record(row, n, sums);
+      if (a.gradient.data) streamed ? write_short<true>(row, n, pitch) : write_short<false>(row, n, pitch);
+    }
+  }
+
   void by_class(int64_t first, int64_t last, RowsSums* sums) const {
     const int64_t pitch = (a.classes + W - 1) / W * W;
     const int64_t group = group_rows(a.classes);
@@ -551,7 +645,7 @@ struct Rows {
 
   FASTLOSS_FN void prepare(int64_t row, int64_t i) const {
     const int64_t y = class_of(row);
-    batch.target_class[i] = y;
+    batch.target_class[i] = (typename V::Int)y;
     batch.weight[i] = soft || y < 0 || !weight ? (T)1 : weight[y];
     batch.upstream[i] = upstream_of(row);
   }
@@ -560,7 +654,7 @@ struct Rows {
   // several chunks go alone, since chunk_max holds one row's.
   static int64_t group_rows(int64_t classes) {
     if (classes > kChunk) return 1;
-    const int64_t fit = 32 * 1024 / (classes * (int64_t)sizeof(T));
+    const int64_t fit = 16 * 1024 / (classes * (int64_t)sizeof(T));
     return fit < 1 ? 1 : fit > W ? W : fit;
   }
 
@@ -672,13 +766,15 @@ struct Rows {
     return {y == broadcast_int<T>((typename V::Int)c)};
   }
 
-  typename V::NativeInt classes_at(int64_t p) const {
+  FASTLOSS_FN typename V::NativeInt classes_at(int64_t p) const {
     typename V::NativeInt y;
-    for (int k = 0; k < W; ++k) y[k] = (typename V::Int)batch.target_class[p + k];
+    memcpy(&y, batch.target_class + p, sizeof(y));
     return y;
   }
 
-  void measure_lanes(int64_t p, int64_t pitch) const {
+  // `extras`: smoothing, probability targets or statistics are wanted. Apart, so that the plain loop stays tight.
+  template <bool extras>
+  void measure_lanes(int64_t p, int64_t pitch, const S* next) const {
     const auto y = classes_at(p);
     T* const z = tile + p;
     V m(lowest<T>()), at_y((T)0);
@@ -686,15 +782,22 @@ struct Rows {
       const V v = load(z + c * pitch);
       m = max(m, v);
       at_y = select(is_class(y, c), v, at_y);
+      if (next) __builtin_prefetch(next + c * a.logits.class_stride);
     }
     const V keep((T)(1 - options.smoothing)), floor((T)(options.smoothing * options.inverse_classes));
     Pair sum, gap, mass, tilt, plain_gap, plain_mass;
     const bool smooth = options.smoothing != 0 && !soft;
     for (int64_t c = 0; c < a.classes; ++c) {
       const V d = load(z + c * pitch) - m;
-      const V e = exp(d);
+      const V e = exp_negative(d);
       store(z + c * pitch, e);
-      sum.add(soft ? e : keep_where(Mask<T>{~is_class(y, c).m}, e));
+      const V other_class = keep_where(Mask<T>{~is_class(y, c).m}, e);
+      if (!extras) {
+        sum.add(other_class);
+        if (c % 64 == 63) sum.fold();
+        continue;
+      }
+      sum.add(soft ? e : other_class);
       if (smooth) gap.add(V(weight[c]) * -d);
       if (soft) {
         const V t = load(other + c * pitch + p);
@@ -724,7 +827,7 @@ struct Rows {
     for (int64_t c = 0; c < a.classes; ++c) {
       const V d = load(tile + c * pitch + p) - m;
       at_y = select(is_class(y, c), d, at_y);
-      store(tile + c * pitch + p, exp(d));
+      store(tile + c * pitch + p, exp_negative(d));
     }
     store(batch.target + p, at_y);
   }
@@ -766,6 +869,10 @@ struct Rows {
       }
       for (int64_t i = n; i < lanes; ++i) batch.target_class[i] = -1, batch.weight[i] = batch.upstream[i] = (T)0;
       gather(a.logits, row, n, tile, pitch);
+      // The planes of adjacent rows lie far apart: too short runs for the hardware to prefetch the next tile's.
+      const S* next = a.logits.row_stride[a.dims - 1] == 1 && row + n < last
+                          ? (const S*)a.logits.data + offset_of(a.logits, row + n)
+                          : nullptr;
       if (soft) gather(a.probability, row, n, other, pitch);
       if (a.softcap != 0) {
         for (int64_t k = 0; k < a.classes * pitch; k += W) {
@@ -788,7 +895,13 @@ struct Rows {
         scatter(a.probability_gradient, row, n, spare, pitch);
       }
       for (int64_t p = 0; p < lanes; p += W) {
-        a.from_state ? exponentials_from_state(p, pitch) : measure_lanes(p, pitch);
+        if (a.from_state) {
+          exponentials_from_state(p, pitch);
+        } else if (options.smoothing != 0 || soft || a.want_stats) {
+          measure_lanes<true>(p, pitch, next ? next + p : nullptr);
+        } else {
+          measure_lanes<false>(p, pitch, next ? next + p : nullptr);
+        }
       }
       finish(lanes);
       record(row, n, sums);
@@ -848,7 +961,13 @@ struct Rows {
       const int64_t first = task * a.task_rows;
       const int64_t last = first + a.task_rows < a.rows ? first + a.task_rows : a.rows;
       RowsSums* sums = a.sums ? a.sums + task : nullptr;
-      lanes_over_rows(a) ? engine.by_row(first, last, sums) : engine.by_class(first, last, sums);
+      if (lanes_over_rows(a)) {
+        engine.by_row(first, last, sums);
+      } else if (engine.is_short()) {
+        engine.by_class_short(first, last, sums);
+      } else {
+        engine.by_class(first, last, sums);
+      }
     }
     stream_fence();
   }

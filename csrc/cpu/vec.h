@@ -206,10 +206,14 @@ FASTLOSS_FN Vec<double> load(const double* p) {
   return r;
 }
 FASTLOSS_FN Vec<float> load(const BFloat16* p) {
+#if defined(__AVX512F__)  // GCC 12 widens in two halves by itself
+  const Bits32 w = (Bits32)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));
+#else
   Bits16 h;
   memcpy(&h, p, sizeof(h));
-  const Bits32 w = __builtin_convertvector(h, Bits32) << 16;
-  return Vec<float>((Vec<float>::Native)w);
+  const Bits32 w = __builtin_convertvector(h, Bits32);
+#endif
+  return Vec<float>((Vec<float>::Native)(w << 16));
 }
 FASTLOSS_FN Vec<float> load(const Half* p) {
 #if defined(__AVX512F__)
@@ -235,11 +239,21 @@ FASTLOSS_FN void store(double* p, Vec<double> a) { memcpy(p, &a, sizeof(a)); }
 
 // Round to nearest even; a NaN stays one (its payload's top bit is set).
 FASTLOSS_FN Bits16 to_bfloat16(Vec<float> a) {
+#if defined(__AVX512F__)
+  const __m512i w = _mm512_castps_si512(a.v);
+  const __m512i even = _mm512_add_epi32(w, _mm512_set1_epi32(0x7fff));
+  const __mmask16 odd = _mm512_test_epi32_mask(w, _mm512_set1_epi32(0x10000));
+  const __m512i up = _mm512_mask_add_epi32(even, odd, even, _mm512_set1_epi32(1));
+  const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
+  const __m512i kept = _mm512_mask_or_epi32(up, nan, w, _mm512_set1_epi32(0x400000));
+  return (Bits16)_mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+#else
   const Bits32 w = (Bits32)a.v;
   const Bits32 rounded = (w + 0x7fffu + ((w >> 16) & 1u)) >> 16;
   const Bits32 nan = (w >> 16) | 0x40u;
   const Bits32 is_nan = (Bits32)(a.v != a.v);
   return __builtin_convertvector((is_nan & nan) | (~is_nan & rounded), Bits16);
+#endif
 }
 FASTLOSS_FN Bits16 to_half(Vec<float> a) {
 #if defined(__AVX512F__)
@@ -307,16 +321,15 @@ FASTLOSS_FN void stream_fence() {
 // Partial vectors: the first n lanes; missing lanes of a load hold `fill`, missing lanes of a store are dropped.
 template <class S, class T = typename Compute<S>::type>
 FASTLOSS_FN Vec<T> load_partial(const S* p, int n, T fill) {
-  S padded[Vec<T>::size];
-  memset(padded, 0, sizeof(padded));
-  memcpy(padded, p, n * sizeof(S));
+  S padded[Vec<T>::size] = {};
+  for (int i = 0; i < n; ++i) padded[i] = p[i];
   return select(Mask<T>{lane_indices<T>() < broadcast_int<T>(n)}, load(padded), Vec<T>(fill));
 }
 template <class S, class T>
 FASTLOSS_FN void store_partial(S* p, int n, Vec<T> a) {
   S padded[Vec<T>::size];
   store(padded, a);
-  memcpy(p, padded, n * sizeof(S));
+  for (int i = 0; i < n; ++i) p[i] = padded[i];
 }
 #if defined(__AVX512F__)
 FASTLOSS_FN Vec<float> load_partial(const float* p, int n, float fill) {
@@ -325,6 +338,28 @@ FASTLOSS_FN Vec<float> load_partial(const float* p, int n, float fill) {
 FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) {
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1u), a.v);
 }
+template <class S>
+FASTLOSS_FN Vec<float> load_partial_half(const S* p, int n, float fill) {
+  const __mmask16 lanes = (__mmask16)((1u << n) - 1u);
+  S padded[Vec<float>::size];
+  _mm256_storeu_si256((__m256i*)padded, _mm256_maskz_loadu_epi16(lanes, p));
+  return _mm512_mask_mov_ps(Vec<float>(fill).v, lanes, load(padded).v);
+}
+FASTLOSS_FN Vec<float> load_partial(const BFloat16* p, int n, float fill) { return load_partial_half(p, n, fill); }
+FASTLOSS_FN Vec<float> load_partial(const Half* p, int n, float fill) { return load_partial_half(p, n, fill); }
+FASTLOSS_FN void store_partial(BFloat16* p, int n, Vec<float> a) {
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), (__m256i)to_bfloat16(a));
+}
+FASTLOSS_FN void store_partial(Half* p, int n, Vec<float> a) {
+  _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), (__m256i)to_half(a));
+}
+#elif defined(__AVX2__)
+FASTLOSS_FN __m256i first_lanes(int n) { return (__m256i)(lane_indices<float>() < broadcast_int<float>(n)); }
+FASTLOSS_FN Vec<float> load_partial(const float* p, int n, float fill) {
+  const __m256i lanes = first_lanes(n);
+  return _mm256_blendv_ps(Vec<float>(fill).v, _mm256_maskload_ps(p, lanes), (__m256)lanes);
+}
+FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
 #endif
 
 template <class S>

@@ -51,9 +51,9 @@ FASTLOSS_FN Vec<T> polynomial(Vec<T> x, const T (&c)[N]) {  // c[0] x^(N-1) + ..
 
 // (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2.
 FASTLOSS_FN Vec<float> exp_tail(Vec<float> r) {
-  // Minimax fit of degree 5, relative error of the resulting e^r below 2^-26.
-  static constexpr float c[] = {1.9875691500e-4f, 1.3981999507e-3f, 8.3334519073e-3f,
-                                4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f};
+  // Minimax fit of degree 4, relative error of the resulting e^r 2^-28.
+  static constexpr float c[] = {1.3814539416e-3f, 8.3687454462e-3f, 4.1668388993e-2f, 1.6666521132e-1f,
+                                4.9999994040e-1f};
   return polynomial(r, c);
 }
 FASTLOSS_FN Vec<double> exp_tail(Vec<double> r) {
@@ -90,13 +90,18 @@ FASTLOSS_FN void reduce_exp(Vec<T> x, Vec<T>& n, Vec<T>& r) {
   r = fma(n, Vec<T>(-F::ln2_low), r);
 }
 
+// x <= 0 or NaN, as logits minus their maximum are.
 template <class T>
-FASTLOSS_FN Vec<T> exp(Vec<T> x) {
-  using F = Format<T>;
-  x = max(Vec<T>(F::exp_low), min(Vec<T>(F::exp_high), x));  // x second: NaN survives
+FASTLOSS_FN Vec<T> exp_negative(Vec<T> x) {
+  x = max(Vec<T>(Format<T>::exp_low), x);  // x second: NaN survives
   Vec<T> n, r;
   reduce_exp(x, n, r);
   return scale_by_power(fma(r * r, exp_tail(r), r) + Vec<T>((T)1), n);
+}
+
+template <class T>
+FASTLOSS_FN Vec<T> exp(Vec<T> x) {
+  return exp_negative(min(Vec<T>(Format<T>::exp_high), x));
 }
 
 // log(m 2^e) = e ln 2 + log(m) with m in [sqrt(1/2), sqrt(2)); `extra` is added before rounding (log1p's rest).

@@ -15,6 +15,9 @@ using torch::stable::new_empty;
 
 enum Reduction : int64_t { kNone, kMean, kSum };
 
+// What forward keeps for backward: nothing, the gradient for upstream 1, or the state of each row.
+enum Save : int64_t { kNothing, kGradient, kState };
+
 // Threads get whole tasks, and a task is the unit of summation, so the numbers depend on the shape alone.
 constexpr int64_t kTaskElements = 64 * 1024;
 // Below this many logits a second thread costs more than it brings.
@@ -222,7 +225,22 @@ struct Problem {
   }
 };
 
-void fill_scalar(const Tensor& t, double value) { torch::stable::fill_(t, value); }
+void write_scalar(const Tensor& t, double value) {
+  void* const p = t.mutable_data_ptr();
+  switch (dtype_of(t)) {
+    case DType::f32:
+      *(float*)p = (float)value;
+      break;
+    case DType::f64:
+      *(double*)p = value;
+      break;
+    case DType::bf16:
+      *(torch::headeronly::BFloat16*)p = (float)value;
+      break;
+    default:
+      *(torch::headeronly::Half*)p = (float)value;
+  }
+}
 
 // RowStats, in its order.
 Tensor stats_vector(const Tensor& input, const RowsSums& s, double loss) {
@@ -239,23 +257,32 @@ Tensor stats_vector(const Tensor& input, const RowsSums& s, double loss) {
 }
 
 struct Forward {
-  Tensor loss, grad, state, stats;
+  Tensor loss, saved, stats;
 };
 
 Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
                 const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
-                bool empty_zero, int64_t loss_dtype, bool want_grad, bool want_state, bool want_stats, bool inplace) {
+                bool empty_zero, int64_t loss_dtype, int64_t save, bool want_stats, bool inplace) {
   Problem problem(input, target, weight, mask, normalizer, o);
   RowsArgs& args = problem.args;
   const ScalarType compute = compute_type(input);
   const std::vector<int64_t> rows = rows_shape(input);
 
-  Tensor grad = inplace ? input : want_grad ? fresh_like(input) : new_empty(input, {0});
+  const ScalarType type = (ScalarType)loss_dtype;
+  std::vector<int64_t> saved_shape{0};
+  if (save == kState) {
+    saved_shape = rows;
+    saved_shape.insert(saved_shape.begin(), problem.soft ? 3 : 2);
+  }
+  Tensor saved = inplace              ? input
+                 : save == kGradient ? fresh_like(input)
+                                      : new_empty(input, saved_shape, save == kState ? compute : input.scalar_type());
+  if (save == kState) args.state = saved.mutable_data_ptr();
   std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
   args.logits.data = (void*)input.const_data_ptr();
-  if (inplace || want_grad) {
-    views.push_back({&args.gradient, &grad});
-    args.gradient.data = grad.mutable_data_ptr();
+  if (inplace || save == kGradient) {
+    views.push_back({&args.gradient, &saved});
+    args.gradient.data = saved.mutable_data_ptr();
   }
   if (problem.soft) {
     views.push_back({&args.probability, &target});
@@ -263,13 +290,8 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
   }
   describe(views, args);
 
-  std::vector<int64_t> state_shape{problem.soft ? 3 : 2};
-  state_shape.insert(state_shape.end(), rows.begin(), rows.end());
-  Tensor state = want_state ? new_empty(input, state_shape, compute) : new_empty(input, {0}, compute);
-  if (want_state) args.state = state.mutable_data_ptr();
-
   const bool reduced = o.reduction != kNone;
-  Tensor loss = reduced ? new_empty(input, {}, (ScalarType)loss_dtype) : new_empty(input, rows, compute);
+  Tensor loss = reduced ? new_empty(input, {}, type) : new_empty(input, rows, compute);
   if (!reduced) args.row_loss = loss.mutable_data_ptr();
   args.scale = 1 / problem.divisor;
   args.want_stats = want_stats;
@@ -279,13 +301,13 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
   double value = sums.loss / problem.divisor;
   if (empty_zero && problem.targets.kept == 0) value = 0;
   if (reduced) {
-    fill_scalar(loss, value);
-  } else if (loss.scalar_type() != (ScalarType)loss_dtype) {
-    loss = torch::stable::to(loss, (ScalarType)loss_dtype);
+    write_scalar(loss, value);
+  } else if (compute != type) {
+    loss = torch::stable::to(loss, type);
   }
   Tensor stats = want_stats ? stats_vector(input, sums, reduced ? value : sums.loss)
                             : new_empty(input, {0}, ScalarType::Double);
-  return {loss, grad, state, stats};
+  return {loss, saved, stats};
 }
 
 void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
@@ -346,12 +368,11 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
   Options { params, ignore_index, reduction, label_smoothing, z_loss, softcap }
 
 template <int id>
-std::tuple<Tensor, Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero,
-                                                      int64_t loss_dtype, bool want_grad, bool want_state,
-                                                      bool want_stats) {
+std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero,
+                                              int64_t loss_dtype, int64_t save, bool want_stats) {
   Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      want_grad, want_state, want_stats, false);
-  return {r.loss, r.grad, r.state, r.stats};
+                      save, want_stats, false);
+  return {r.loss, r.saved, r.stats};
 }
 
 template <int id>
@@ -359,7 +380,7 @@ std::tuple<Tensor, Tensor> op_forward_inplace(FASTLOSS_TENSORS, FASTLOSS_OPTIONS
                                               int64_t loss_dtype, bool want_stats) {
   STD_TORCH_CHECK(reduction != kNone, "fastloss: in place needs a reduction");
   Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      false, false, want_stats, true);
+                      kNothing, want_stats, true);
   return {r.loss, r.stats};
 }
 
@@ -409,8 +430,8 @@ enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) };
 STABLE_TORCH_LIBRARY(fastloss, m) {
 #define FASTLOSS_SCHEMA(name, Functor, params)                                                                  \
   m.def(#name "(Tensor input, " TENSORS OPTIONS                                                                 \
-              ", bool empty_zero, int loss_dtype, bool want_grad, bool want_state, bool want_stats)"            \
-              " -> (Tensor loss, Tensor grad, Tensor state, Tensor stats)");                                    \
+              ", bool empty_zero, int loss_dtype, int save, bool want_stats)"                                   \
+              " -> (Tensor loss, Tensor saved, Tensor stats)");                                                 \
   m.def(#name "_(Tensor(a!) input, " TENSORS OPTIONS ", bool empty_zero, int loss_dtype, bool want_stats)"      \
               " -> (Tensor loss, Tensor stats)");                                                               \
   m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS                  \

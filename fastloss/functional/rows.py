@@ -302,7 +302,7 @@ def cross_entropy(
         )
     except RuntimeError as error:
         _explain_error(error, input, target, weight, ignore_index)
-    return (loss, RowStats.from_vector(stats)) if return_stats else loss
+    return loss if stats is None else (loss, RowStats.from_vector(stats))
 
 
 def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> str:
