@@ -101,15 +101,24 @@ class Rows(torch.autograd.Function):
         return loss, stats
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+        if grad_output is None:
+            return None, None, None, None, None, None
         if torch.is_grad_enabled():
             return _reference_backward(ctx, grad_output)
         name, options, now, inplace, _stats = ctx.call
         ops = _ops.ROWS[name]
-        if now and ctx.grad is not None and (inplace or _scales_exactly(ctx.grad, grad_output)):
-            grad, ctx.grad = ctx.grad, None
-            _ops.scale_(grad, grad_output)
-            return grad, None, None, None, None, None
+        if now and ctx.grad is not None:
+            # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor
+            # has none, a device's would have to be waited for.)
+            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+            if factor == 1.0:
+                grad, ctx.grad = ctx.grad, None
+                return grad, None, None, None, None, None
+            if inplace or _scales_exactly(ctx.grad, factor):
+                grad, ctx.grad = ctx.grad, None
+                _ops.scale_(grad, grad_output)
+                return grad, None, None, None, None, None
         if now and inplace:
             raise _gone("a second backward")
         input, target, weight, mask, normalizer, state = ctx.saved_tensors
@@ -127,9 +136,9 @@ class Rows(torch.autograd.Function):
         return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
 
 
-def _scales_exactly(grad: Tensor, factor: Tensor) -> bool:
+def _scales_exactly(grad: Tensor, factor: float) -> bool:
     """Whether ``grad`` may be scaled in place: bfloat16 is rounded once, so only by a power of two."""
-    return grad.dtype != torch.bfloat16 or math.frexp(float(factor))[0] in (0.5, -0.5)
+    return grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5)
 
 
 def _gone(what: str) -> RuntimeError:

@@ -7,13 +7,12 @@
 
 namespace fastloss::FASTLOSS_ISA {
 
-#define FASTLOSS_ENTRY(name, Functor, params)                                              \
-  {&Rows<float, Functor<float>>::run, &Rows<double, Functor<double>>::run,                 \
-   &Rows<BFloat16, Functor<float>>::run, &Rows<Half, Functor<float>>::run},
+#define FASTLOSS_ENTRY(name, Functor, params) \
+  {&Rows<float, Functor>::run, &Rows<double, Functor>::run, &Rows<BFloat16, Functor>::run, &Rows<Half, Functor>::run},
 
 template <class S>
 int64_t rows_scratch(const RowsArgs& args) {
-  return Rows<S, CrossEntropy<typename Compute<S>::type>>::layout(args).bytes();
+  return Rows<S, CrossEntropy>::layout(args).bytes();
 }
 
 // Elementwise functions on plain arrays, for the accuracy tests.

@@ -34,37 +34,38 @@ constexpr T lowest() {
   return sizeof(T) == 4 ? (T)-3.402823466e+38f : (T)-1.7976931348623157e+308;
 }
 
-// One array per quantity of core/rows.h, over the rows in flight.
+// One array per quantity of core/rows.h, over the rows in flight. The formulas of a row run in double whatever the
+// computing type: a row is many logits, so it costs little, and leaves their rounding out of the gradient.
 template <class T>
 struct RowBatch {
   typename Vec<T>::Int target_class[kBatch];  // -1: the row contributes nothing (ignored or masked out)
-  T max[kBatch];
-  T others[kBatch];
-  T target[kBatch];
-  T gap[kBatch];
-  T mass[kBatch];
-  T weight[kBatch];
-  T upstream[kBatch];
-  T tilt[kBatch];  // sum_c exp(z_c - m) (m - z_c), for the entropy
-  T plain_gap[kBatch];   // gap and mass without weights or smoothing, for the perplexity of probability targets
-  T plain_mass[kBatch];
+  double max[kBatch];
+  double others[kBatch];
+  double target[kBatch];
+  double gap[kBatch];
+  double mass[kBatch];
+  double weight[kBatch];
+  double upstream[kBatch];
+  double tilt[kBatch];        // sum_c exp(z_c - m) (m - z_c), for the entropy
+  double plain_gap[kBatch];   // gap and mass without weights or smoothing, for the perplexity of probability targets
+  double plain_mass[kBatch];
 
-  T loss[kBatch];
-  T nll[kBatch];
-  T log_sum[kBatch];
+  double loss[kBatch];
+  double nll[kBatch];
+  double log_sum[kBatch];
   T scale[kBatch];
   T at_target[kBatch];
   T offset[kBatch];
 };
 
-template <class S, class Loss>
+template <class S, template <class> class Loss>
 struct Rows {
   using T = typename Compute<S>::type;
   using V = Vec<T>;
   static constexpr int W = V::size;
 
   const RowsArgs& a;
-  const Loss loss;
+  const Loss<double> loss;
   const RowOptions options;
   const T* const weight;
   const bool soft;
@@ -82,31 +83,23 @@ struct Rows {
     }
     return offset + row * view.row_stride[0];
   }
-  FASTLOSS_FN int64_t class_of(int64_t row) const {
-    if (a.mask && !a.mask[row]) return -1;
-    if (soft) return 0;
-    return a.target[row] == a.ignore_index ? -1 : a.target[row];
-  }
-  FASTLOSS_FN T upstream_of(int64_t row) const {
-    return (T)(a.upstream ? (double)((const T*)a.upstream)[row] * a.scale : a.scale);
-  }
-
   // ---------------------------------------------------------------------------------------- per-row formulas
 
   void finish(int64_t n) const {
-    for (int64_t i = 0; i < n; i += W) {
-      const V max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
-      const V upstream = load(batch.upstream + i);
-      const RowTerms<V> r =
-          soft ? probability_row<T>(options, max, others, gap, load(batch.mass + i), upstream)
-               : index_row<T>(loss, options, max, others, load(batch.target + i), gap, load(batch.weight + i),
-                              upstream);
+    using D = Vec<double>;
+    for (int64_t i = 0; i < n; i += D::size) {
+      const D max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
+      const D upstream = load(batch.upstream + i);
+      const RowTerms<D> r =
+          soft ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
+               : index_row<double>(loss, options, max, others, load(batch.target + i), gap, load(batch.weight + i),
+                                   upstream);
       store(batch.loss + i, r.loss);
       store(batch.nll + i, r.nll);
       store(batch.log_sum + i, r.log_sum);
-      store(batch.scale + i, r.scale);
-      store(batch.at_target + i, r.at_target);
-      store(batch.offset + i, r.offset);
+      store_narrow(batch.scale + i, r.scale);
+      store_narrow(batch.at_target + i, r.at_target);
+      store_narrow(batch.offset + i, r.offset);
     }
   }
 
@@ -116,30 +109,32 @@ struct Rows {
     T* const state = a.from_state ? nullptr : (T*)a.state;
     if (row_loss || state) {
       for (int64_t i = 0; i < n; ++i) {
-        if (row_loss) row_loss[first + i] = batch.target_class[i] >= 0 ? batch.loss[i] : (T)0;
+        if (row_loss) row_loss[first + i] = batch.target_class[i] >= 0 ? (T)batch.loss[i] : (T)0;
         if (!state) continue;
-        state[first + i] = batch.max[i];
-        state[a.rows + first + i] = batch.others[i];
-        if (soft) state[2 * a.rows + first + i] = batch.mass[i];
+        state[first + i] = (T)batch.max[i];
+        state[a.rows + first + i] = (T)batch.others[i];
+        if (soft) state[2 * a.rows + first + i] = (T)batch.mass[i];
       }
     }
     if (!sums) return;
-    double total = 0;
-    int64_t count = 0;
-    for (int64_t i = 0; i < n; ++i) {
-      const bool kept = batch.target_class[i] >= 0;
-      total += kept ? (double)batch.loss[i] : 0.0;
-      count += kept;
+    using D = Vec<double>;
+    D total(0.0);
+    for (int64_t i = 0; i < n; i += D::size) {
+      double kept[D::size];  // 0 where the row does not count: added by selection, an ignored NaN must not spread
+      for (int64_t k = 0; k < D::size; ++k) kept[k] = i + k < n && batch.target_class[i + k] >= 0;
+      total = total + select(load(kept) == D(1.0), load(batch.loss + i), D(0.0));
     }
-    sums->loss += total;
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; ++i) count += batch.target_class[i] >= 0;
+    sums->loss += reduce_add(total);
     sums->count += (double)count;
     if (!a.want_stats) return;
     for (int64_t i = 0; i < n; ++i) {
       if (batch.target_class[i] < 0) continue;
-      const double s = soft ? batch.others[i] : batch.others[i] + (double)load_exp(batch.target[i]);
+      const double s = soft ? batch.others[i] : batch.others[i] + load_exp((T)batch.target[i]);
       sums->entropy += batch.log_sum[i] + batch.tilt[i] / s;
-      sums->lse += (double)batch.max[i] + batch.log_sum[i];
-      sums->nll += soft ? batch.plain_gap[i] + (double)batch.plain_mass[i] * batch.log_sum[i] : batch.nll[i];
+      sums->lse += batch.max[i] + batch.log_sum[i];
+      sums->nll += soft ? batch.plain_gap[i] + batch.plain_mass[i] * batch.log_sum[i] : batch.nll[i];
     }
   }
 
@@ -189,6 +184,26 @@ struct Rows {
     return reduce_max(max(max(m0, m1), max(m2, m3)));
   }
 
+  // Sums with their rounding errors kept apart (Dekker's fast two-sum): rows of a peaked softmax add many small
+  // terms to one that is near 1, and each addition would cost half an ULP of it. The two subtractions run on adders
+  // that exp leaves idle.
+  struct Sum {
+    V high{(T)0}, low{(T)0};
+    FASTLOSS_FN void add(V v) {
+      const V next = high + v;
+      low = low + (v - (next - high));
+      high = next;
+    }
+    FASTLOSS_FN void store_to(double* p) const {
+      const V zero((T)0);  // an infinite sum has left NaN in its rest
+      store(p, widen(high) + widen(select(high - high == zero, low, zero)));
+    }
+    FASTLOSS_FN double total() const {
+      const V zero((T)0);
+      return reduce_add(widen(high) + widen(select(high - high == zero, low, zero)));
+    }
+  };
+
   template <bool tilted>
   FASTLOSS_FN static V exponential(V z, V m, V& tilt) {
     const V d = z - m;
@@ -200,43 +215,45 @@ struct Rows {
 
   // e[i] = exp(z[i] - m); returns their sum without element `skip` (negative: none).
   template <bool tilted, class P>
-  static T chunk_exponentials(const P* z, T* e, int64_t n, T m, int64_t skip, double& tilt_sum, const char* next) {
+  static double chunk_exponentials(const P* z, T* e, int64_t n, T m, int64_t skip, double& tilt_sum, const char* next) {
     const V vm(m);
-    V s0((T)0), s1 = s0, s2 = s0, s3 = s0, tilt((T)0);
+    Sum sum;
+    V tilt((T)0);
     const int64_t vectors = n / W * W;
     const auto without = [&](V value, int64_t lane) {
       return keep_where(Mask<T>{lane_indices<T>() != broadcast_int<T>((typename V::Int)lane)}, value);
     };
     const int64_t hole = skip < 0 || skip >= vectors ? vectors : skip / W * W;
+    const bool grouped = n > kShortRow;  // else in measure_short's order, for the same bits
     const auto run = [&](int64_t i, int64_t end) {
-      for (; i + 4 * W <= end; i += 4 * W) {
+      for (; grouped && i + 4 * W <= end; i += 4 * W) {
         if (next) prefetch<4 * W>(next, i);
         const V e0 = exponential<tilted>(load(z + i), vm, tilt), e1 = exponential<tilted>(load(z + i + W), vm, tilt);
         const V e2 = exponential<tilted>(load(z + i + 2 * W), vm, tilt);
         const V e3 = exponential<tilted>(load(z + i + 3 * W), vm, tilt);
         store(e + i, e0), store(e + i + W, e1), store(e + i + 2 * W, e2), store(e + i + 3 * W, e3);
-        s0 = s0 + e0, s1 = s1 + e1, s2 = s2 + e2, s3 = s3 + e3;
+        sum.add((e0 + e1) + (e2 + e3));
       }
       for (; i < end; i += W) {
         const V e0 = exponential<tilted>(load(z + i), vm, tilt);
         store(e + i, e0);
-        s0 = s0 + e0;
+        sum.add(e0);
       }
     };
     run(0, hole);
     if (hole < vectors) {
       const V e0 = exponential<tilted>(load(z + hole), vm, tilt);
       store(e + hole, e0);
-      s1 = s1 + without(e0, skip - hole);
+      sum.add(without(e0, skip - hole));
       run(hole + W, vectors);
     }
     if (vectors < n) {
       const V e0 = exponential<tilted>(load_partial(z + vectors, (int)(n - vectors), -(T)__builtin_inf()), vm, tilt);
       store_partial(e + vectors, (int)(n - vectors), e0);
-      s1 = s1 + without(e0, skip - vectors);
+      sum.add(without(e0, skip - vectors));
     }
     if (tilted) tilt_sum += reduce_add(tilt);
-    return reduce_add((s0 + s1) + (s2 + s3));
+    return sum.total();
   }
   // Asks for logits one chunk ahead of where this iteration works, so that memory and exp overlap. The hardware's
   // own prefetcher stops at page ends and does not see the next row coming.
@@ -351,12 +368,12 @@ struct Rows {
       chunk_max[k] = r.m;
     }
     batch.max[i] = r.m;
-    batch.others[i] = (T)r.sum;
-    batch.gap[i] = (T)r.gap;
-    batch.mass[i] = (T)r.mass;
-    batch.tilt[i] = (T)r.tilt;
-    batch.plain_gap[i] = (T)r.plain_gap;
-    batch.plain_mass[i] = (T)r.plain_mass;
+    batch.others[i] = r.sum;
+    batch.gap[i] = r.gap;
+    batch.mass[i] = r.mass;
+    batch.tilt[i] = r.tilt;
+    batch.plain_gap[i] = r.plain_gap;
+    batch.plain_mass[i] = r.plain_mass;
   }
 
   FASTLOSS_FN T logit(int64_t offset, int64_t c) const {
@@ -371,8 +388,8 @@ struct Rows {
     const T* state = (const T*)a.state;
     batch.max[i] = state[row];
     batch.others[i] = state[a.rows + row];
-    batch.mass[i] = soft ? state[2 * a.rows + row] : (T)0;
-    batch.gap[i] = batch.tilt[i] = batch.plain_gap[i] = batch.plain_mass[i] = (T)0;
+    batch.mass[i] = soft ? state[2 * a.rows + row] : 0;
+    batch.gap[i] = batch.tilt[i] = batch.plain_gap[i] = batch.plain_mass[i] = 0;
   }
 
   // Gradient of a chunk from its exponentials:
@@ -436,8 +453,8 @@ struct Rows {
 
   // d loss / d t_c = (1 - eps) w_c (lse - z_c) upstream
   FASTLOSS_FN T probability_gradient(T z, int64_t c, int64_t i) const {
-    const T nll = batch.log_sum[i] + (batch.max[i] - z);
-    return (T)(1 - options.smoothing) * weight[c] * nll * batch.upstream[i];
+    const double nll = batch.log_sum[i] + (batch.max[i] - z);
+    return (T)((1 - options.smoothing) * weight[c] * nll * batch.upstream[i]);
   }
 
   void write_row(int64_t row, int64_t i, const T* e, T* slope_row, double& square) const {
@@ -454,10 +471,10 @@ struct Rows {
         T* const z = other;
         stage_logits(offset, begin, n, z, slope_row + begin);
         double unused = 0;
-        chunk_exponentials<false>(z, tile, n, batch.max[i], -1, unused, nullptr);
+        chunk_exponentials<false>(z, tile, n, (T)batch.max[i], -1, unused, nullptr);
         from = tile;
       } else if (a.classes > kChunk && chunk_max[k] != batch.max[i]) {
-        scale = scale * load_exp(chunk_max[k] - batch.max[i]);
+        scale = scale * load_exp((T)(chunk_max[k] - batch.max[i]));
       }
       const T* t = nullptr;
       if (soft) t = stage(a.probability, offset_of(a.probability, row), begin, n, other + kChunk);
@@ -550,22 +567,22 @@ struct Rows {
       for (int64_t c = 0; c < full; c += W) m = max(m, load(x + c));
       if (left) m = max(m, load_partial(x + full, left, lowest<T>()));
       const T top = reduce_max(m);
-      V sum((T)0);
+      Sum sum;
       for (int64_t c = 0; c < full; c += W) {
         prefetch<W>((const char*)x + kAhead, c);
         const V v = exp_negative(load(x + c) - V(top));
         store(e + c, v);
-        sum = sum + keep_where(Mask<T>{~is_at(y, c).m}, v);
+        sum.add(keep_where(Mask<T>{~is_at(y, c).m}, v));
       }
       if (left) {
         const V v = exp_negative(load_partial(x + full, left, -(T)__builtin_inf()) - V(top));
         store(e + full, v);
-        sum = sum + keep_where(Mask<T>{~is_at(y, full).m}, v);
+        sum.add(keep_where(Mask<T>{~is_at(y, full).m}, v));
       }
       batch.max[i] = top;
-      batch.others[i] = reduce_add(sum);
+      batch.others[i] = sum.total();
       batch.target[i] = load_one(x + y) - top;
-      batch.gap[i] = batch.mass[i] = (T)0;
+      batch.gap[i] = batch.mass[i] = 0;
     }
   }
 
@@ -598,7 +615,7 @@ struct Rows {
                           a.gradient.row_stride[a.dims - 1] % W == 0 && a.dims == 1;
     for (int64_t row = first; row < last; row += group) {
       const int64_t n = last - row < group ? last - row : group;
-      for (int64_t i = 0; i < n; ++i) prepare(row + i, i);
+      prepare(row, n);
       measure_short(row, n, pitch);
       finish(n);
       record(row, n, sums);
@@ -612,8 +629,8 @@ struct Rows {
     const bool write = a.gradient.data || a.want_stats;
     for (int64_t row = first; row < last; row += group) {
       const int64_t n = last - row < group ? last - row : group;
+      prepare(row, n);
       for (int64_t i = 0; i < n; ++i) {
-        prepare(row + i, i);
         if (batch.target_class[i] < 0) {
           clear(i);
           continue;
@@ -623,7 +640,7 @@ struct Rows {
         } else {
           measure_row(row + i, i, tile + i * pitch, slopes + i * pitch, write);
         }
-        if (!soft) batch.target[i] = logit(offset_of(a.logits, row + i), batch.target_class[i]) - batch.max[i];
+        if (!soft) batch.target[i] = logit(offset_of(a.logits, row + i), batch.target_class[i]) - (T)batch.max[i];
       }
       finish(n);
       record(row, n, sums);
@@ -639,23 +656,33 @@ struct Rows {
 
   // What an ignored row leaves in the state: numbers, so that runs compare equal.
   FASTLOSS_FN void clear(int64_t i) const {
-    batch.max[i] = batch.others[i] = batch.target[i] = batch.gap[i] = batch.mass[i] = batch.tilt[i] = (T)0;
-    batch.plain_gap[i] = batch.plain_mass[i] = (T)0;
+    batch.max[i] = batch.others[i] = batch.target[i] = batch.gap[i] = batch.mass[i] = batch.tilt[i] = 0;
+    batch.plain_gap[i] = batch.plain_mass[i] = 0;
   }
 
-  FASTLOSS_FN void prepare(int64_t row, int64_t i) const {
-    const int64_t y = class_of(row);
-    batch.target_class[i] = (typename V::Int)y;
-    batch.weight[i] = soft || y < 0 || !weight ? (T)1 : weight[y];
-    batch.upstream[i] = upstream_of(row);
+  // Targets and factors of rows [row, row + n); plain loops, so that the compiler vectorises the usual case.
+  void prepare(int64_t row, int64_t n) const {
+    using Int = typename V::Int;
+    for (int64_t i = 0; i < n; ++i) {
+      const int64_t y = soft ? 0 : a.target[row + i];
+      batch.target_class[i] = !soft && y == a.ignore_index ? (Int)-1 : (Int)y;
+    }
+    for (int64_t i = 0; a.mask && i < n; ++i) {
+      if (!a.mask[row + i]) batch.target_class[i] = -1;
+    }
+    for (int64_t i = 0; i < n; ++i) batch.weight[i] = 1, batch.upstream[i] = a.scale;
+    for (int64_t i = 0; weight && !soft && i < n; ++i) {
+      if (batch.target_class[i] >= 0) batch.weight[i] = weight[batch.target_class[i]];
+    }
+    for (int64_t i = 0; a.upstream && i < n; ++i) batch.upstream[i] = ((const T*)a.upstream)[row + i] * a.scale;
   }
 
-  // Rows measured before their formulas run together: enough to fill the lanes, few enough to stay in L1. Rows of
-  // several chunks go alone, since chunk_max holds one row's.
+  // Rows measured before their formulas run together: enough to hide the latency of those, few enough for their
+  // exponentials to take half of L1. Rows of several chunks go alone, since chunk_max holds one row's.
   static int64_t group_rows(int64_t classes) {
     if (classes > kChunk) return 1;
     const int64_t fit = 16 * 1024 / (classes * (int64_t)sizeof(T));
-    return fit < 1 ? 1 : fit > W ? W : fit;
+    return fit < 1 ? 1 : fit > 64 ? 64 : fit;
   }
 
   // -------------------------------------------------------------------------------------------------- by_row
@@ -755,13 +782,6 @@ struct Rows {
     });
   }
 
-  // Two-level sums: 64 classes at a time, so that a thousand classes lose no more digits than their lanes would.
-  struct Pair {
-    V total{(T)0}, part{(T)0};
-    FASTLOSS_FN void add(V v) { part = part + v; }
-    FASTLOSS_FN void fold() { total = total + part, part = V((T)0); }
-  };
-
   FASTLOSS_FN static Mask<T> is_class(typename V::NativeInt y, int64_t c) {
     return {y == broadcast_int<T>((typename V::Int)c)};
   }
@@ -785,7 +805,7 @@ struct Rows {
       if (next) __builtin_prefetch(next + c * a.logits.class_stride);
     }
     const V keep((T)(1 - options.smoothing)), floor((T)(options.smoothing * options.inverse_classes));
-    Pair sum, gap, mass, tilt, plain_gap, plain_mass;
+    Sum sum, gap, mass, tilt, plain_gap, plain_mass;
     const bool smooth = options.smoothing != 0 && !soft;
     for (int64_t c = 0; c < a.classes; ++c) {
       const V d = load(z + c * pitch) - m;
@@ -794,7 +814,6 @@ struct Rows {
       const V other_class = keep_where(Mask<T>{~is_class(y, c).m}, e);
       if (!extras) {
         sum.add(other_class);
-        if (c % 64 == 63) sum.fold();
         continue;
       }
       sum.add(soft ? e : other_class);
@@ -807,21 +826,22 @@ struct Rows {
         if (a.want_stats) plain_gap.add(t * -d), plain_mass.add(t);
       }
       if (a.want_stats) tilt.add(e * min(V(-lowest<T>()), -d));
-      if (c % 64 == 63) sum.fold(), gap.fold(), mass.fold(), tilt.fold(), plain_gap.fold(), plain_mass.fold();
     }
-    sum.fold(), gap.fold(), mass.fold(), tilt.fold(), plain_gap.fold(), plain_mass.fold();
-    store(batch.max + p, m);
-    store(batch.target + p, at_y - m);
-    store(batch.others + p, sum.total);
-    store(batch.gap + p, gap.total);
-    store(batch.mass + p, mass.total);
-    store(batch.tilt + p, tilt.total);
-    store(batch.plain_gap + p, plain_gap.total);
-    store(batch.plain_mass + p, plain_mass.total);
+    store(batch.max + p, widen(m));
+    store(batch.target + p, widen(at_y - m));
+    sum.store_to(batch.others + p);
+    gap.store_to(batch.gap + p);
+    if (!extras) return;
+    mass.store_to(batch.mass + p);
+    tilt.store_to(batch.tilt + p);
+    plain_gap.store_to(batch.plain_gap + p);
+    plain_mass.store_to(batch.plain_mass + p);
   }
 
   void exponentials_from_state(int64_t p, int64_t pitch) const {
-    const V m = load(batch.max + p);
+    T maxima[W];
+    for (int k = 0; k < W; ++k) maxima[k] = (T)batch.max[p + k];
+    const V m = load(maxima);
     const auto y = classes_at(p);
     V at_y((T)0);
     for (int64_t c = 0; c < a.classes; ++c) {
@@ -829,7 +849,7 @@ struct Rows {
       at_y = select(is_class(y, c), d, at_y);
       store(tile + c * pitch + p, exp_negative(d));
     }
-    store(batch.target + p, at_y);
+    store(batch.target + p, widen(at_y));
   }
 
   void gradient_lanes(int64_t p, int64_t n, int64_t pitch, double& square) const {
@@ -863,11 +883,13 @@ struct Rows {
     for (int64_t row = first; row < last; row += most) {
       const int64_t n = last - row < most ? last - row : most;
       const int64_t lanes = (n + W - 1) / W * W;
-      for (int64_t i = 0; i < n; ++i) {
-        prepare(row + i, i);
-        if (a.from_state) read_state(row + i, i);
+      prepare(row, n);
+      for (int64_t i = 0; a.from_state && i < n; ++i) read_state(row + i, i);
+      for (int64_t i = n; i < lanes; ++i) {
+        batch.target_class[i] = -1;
+        batch.weight[i] = batch.upstream[i] = 0;
+        clear(i);
       }
-      for (int64_t i = n; i < lanes; ++i) batch.target_class[i] = -1, batch.weight[i] = batch.upstream[i] = (T)0;
       gather(a.logits, row, n, tile, pitch);
       // The planes of adjacent rows lie far apart: too short runs for the hardware to prefetch the next tile's.
       const S* next = a.logits.row_stride[a.dims - 1] == 1 && row + n < last
@@ -885,7 +907,7 @@ struct Rows {
       if (a.probability_gradient.data) {
         // Needs the logits, which the next step overwrites; log_sum comes from the state.
         T* const spare = other + a.classes * pitch;
-        for (int64_t p = 0; p < lanes; p += W) store(batch.log_sum + p, log(load(batch.others + p)));
+        for (int64_t p = 0; p < lanes; p += Vec<double>::size) store(batch.log_sum + p, log(load(batch.others + p)));
         for (int64_t c = 0; c < a.classes; ++c) {
           for (int64_t i = 0; i < n; ++i) {
             spare[c * pitch + i] =
@@ -948,7 +970,7 @@ struct Rows {
     T* const memory = (T*)(p + (sizeof(RowBatch<T>) + 63) / 64 * 64);
     const Layout l = layout(a);
     const Rows engine{a,
-                      Loss(a.params),
+                      Loss<double>(a.params),
                       RowOptions{a.smoothing, a.z_loss, 1.0 / (double)a.classes, a.weight_sum},
                       (const T*)a.weight,
                       a.probability.data != nullptr,

@@ -144,28 +144,38 @@ FASTLOSS_FN T reduce_lanes(Vec<T> a, F combine) {
   }
   return lane[0];
 }
-#if defined(__AVX2__)
-FASTLOSS_FN __m256 fold(Vec<float> a, bool take_max) {
 #if defined(__AVX512F__)
-  const __m256 lo = _mm512_castps512_ps256(a.v);
-  const __m256 hi = _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
-  return take_max ? _mm256_max_ps(lo, hi) : _mm256_add_ps(lo, hi);
-#else
-  (void)take_max;
-  return a.v;
-#endif
+FASTLOSS_FN __m256 lower_half(Vec<float> a) { return _mm512_castps512_ps256(a.v); }
+FASTLOSS_FN __m256 upper_half(Vec<float> a) {
+  return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
 }
+FASTLOSS_FN __m256 add_halves(Vec<float> a) { return _mm256_add_ps(lower_half(a), upper_half(a)); }
+FASTLOSS_FN __m256 max_halves(Vec<float> a) { return _mm256_max_ps(lower_half(a), upper_half(a)); }
+FASTLOSS_FN __m256d add_halves(Vec<double> a) {
+  return _mm256_add_pd(_mm512_castpd512_pd256(a.v), _mm512_extractf64x4_pd(a.v, 1));
+}
+#elif defined(__AVX2__)
+FASTLOSS_FN __m256 add_halves(Vec<float> a) { return a.v; }
+FASTLOSS_FN __m256 max_halves(Vec<float> a) { return a.v; }
+FASTLOSS_FN __m256d add_halves(Vec<double> a) { return a.v; }
+#endif
+#if defined(__AVX2__)
 FASTLOSS_FN float reduce_add(Vec<float> a) {
-  const __m256 b = fold(a, false);
+  const __m256 b = add_halves(a);
   __m128 c = _mm_add_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
   c = _mm_add_ps(c, _mm_movehl_ps(c, c));
   return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
 FASTLOSS_FN float reduce_max(Vec<float> a) {
-  const __m256 b = fold(a, true);
+  const __m256 b = max_halves(a);
   __m128 c = _mm_max_ps(_mm256_castps256_ps128(b), _mm256_extractf128_ps(b, 1));
   c = _mm_max_ps(c, _mm_movehl_ps(c, c));
   return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+FASTLOSS_FN double reduce_add(Vec<double> a) {
+  const __m256d b = add_halves(a);
+  const __m128d c = _mm_add_pd(_mm256_castpd256_pd128(b), _mm256_extractf128_pd(b, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(c, _mm_unpackhi_pd(c, c)));
 }
 #else
 FASTLOSS_FN float reduce_add(Vec<float> a) {
@@ -174,10 +184,10 @@ FASTLOSS_FN float reduce_add(Vec<float> a) {
 FASTLOSS_FN float reduce_max(Vec<float> a) {
   return reduce_lanes(a, [](float x, float y) { return x > y ? x : y; });
 }
-#endif
 FASTLOSS_FN double reduce_add(Vec<double> a) {
   return reduce_lanes(a, [](double x, double y) { return x + y; });
 }
+#endif
 FASTLOSS_FN double reduce_max(Vec<double> a) {
   return reduce_lanes(a, [](double x, double y) { return x > y ? x : y; });
 }
@@ -233,6 +243,35 @@ FASTLOSS_FN Vec<float> load(const Half* p) {
   return Vec<float>((Vec<float>::Native)bits);
 #endif
 }
+
+// Lanes of the computing type as doubles: two vectors for float, itself for double.
+typedef float HalfFloats __attribute__((vector_size(FASTLOSS_VEC_BYTES / 2)));
+struct Wide {
+  Vec<double> low, high;
+  FASTLOSS_FN friend Wide operator+(Wide a, Wide b) { return {a.low + b.low, a.high + b.high}; }
+};
+FASTLOSS_FN Wide widen(Vec<float> a) {
+#if defined(__AVX512F__)
+  return {_mm512_cvtps_pd(lower_half(a)), _mm512_cvtps_pd(upper_half(a))};
+#elif defined(__AVX2__)
+  return {_mm256_cvtps_pd(_mm256_castps256_ps128(a.v)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.v, 1))};
+#else
+  HalfFloats half[2];
+  memcpy(half, &a, sizeof(a));
+  return {__builtin_convertvector(half[0], Lanes<double>::Native),
+          __builtin_convertvector(half[1], Lanes<double>::Native)};
+#endif
+}
+FASTLOSS_FN Vec<double> widen(Vec<double> a) { return a; }
+FASTLOSS_FN double reduce_add(Wide a) { return reduce_add(a.low + a.high); }
+FASTLOSS_FN void store(double* p, Wide a) {
+  memcpy(p, &a, sizeof(a));
+}
+FASTLOSS_FN void store_narrow(float* p, Vec<double> a) {
+  const HalfFloats half = __builtin_convertvector(a.v, HalfFloats);
+  memcpy(p, &half, sizeof(half));
+}
+FASTLOSS_FN void store_narrow(double* p, Vec<double> a) { memcpy(p, &a, sizeof(a)); }
 
 FASTLOSS_FN void store(float* p, Vec<float> a) { memcpy(p, &a, sizeof(a)); }
 FASTLOSS_FN void store(double* p, Vec<double> a) { memcpy(p, &a, sizeof(a)); }

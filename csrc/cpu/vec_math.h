@@ -1,7 +1,7 @@
 #pragma once
 
-// exp, expm1, log, log1p and tanh of Vec. Bounds, in ULP of the result, over every input (tests/test_vec_math.py walks bit
-// patterns and holds them):   float: exp 1, log 1, log1p 2, tanh 2.   double: exp 2, log 2, log1p 2, tanh 3.
+// exp, log, log1p and tanh of Vec. Bounds, in ULP of the result, over every input (tests/test_vec_math.py walks bit
+// patterns and holds them):   float: exp 1, log 1, log1p 2, tanh 3.   double: exp 2, log 2, log1p 2, tanh 3.
 
 #include "cpu/vec.h"
 

@@ -22,8 +22,9 @@ enum Save : int64_t { kNothing, kGradient, kState };
 constexpr int64_t kTaskElements = 64 * 1024;
 // Below this many logits a second thread costs more than it brings.
 constexpr int64_t kParallelElements = 32 * 1024;
-// Gradients above this size (half of a usual last-level cache) are written past the caches.
-constexpr int64_t kStreamBytes = 16 << 20;
+// Gradients from this size on are written past the caches: out of a core's L2 anyway, and the line need not be read
+// before it is overwritten (8192x1024 bfloat16 0.60 -> 0.51 ns per logit).
+constexpr int64_t kStreamBytes = 8 << 20;
 
 struct Options {
   const std::vector<double>& params;
@@ -106,7 +107,7 @@ Targets survey(const int64_t* target, const bool* mask, const double* weight, in
         const bool keep = (!target || y != ignore_index) && (!mask || mask[i]);
         const bool fits = (uint64_t)y < (uint64_t)classes;
         kept += keep;
-        bad += !fits && (!target || y != ignore_index);
+        bad += !fits && keep;
         if (weight && keep && fits) sum += weight[y];
       }
       parts[b] = {(double)kept, sum, bad == 0};
@@ -169,7 +170,8 @@ struct Problem {
     targets = survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes,
                      o.ignore_index);
     STD_TORCH_CHECK(targets.in_range, "a target is out of bounds");
-    if (o.reduction == kMean) divisor = targets.weight;
+    // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.
+    if (o.reduction == kMean) divisor = targets.weight == 0 ? std::nan("") : targets.weight;
     if (normalizer) {
       STD_TORCH_CHECK(normalizer->scalar_type() == ScalarType::Double && normalizer->numel() == 1,
                       "fastloss: expected a float64 scalar normalizer");

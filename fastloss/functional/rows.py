@@ -31,10 +31,16 @@ def _is_plain(tensor: Tensor | None) -> bool:
 
 
 def _scalar(value: float | Tensor | None) -> float | None:
-    """A hyperparameter as a float, or None if it must stay a tensor (it is differentiated or off the CPU)."""
+    """A hyperparameter as a float; None if it must stay a tensor (differentiated, off the CPU) or is no number."""
     if isinstance(value, Tensor):
-        return None if value.requires_grad or value.device.type != "cpu" else float(value)
-    return 0.0 if value is None else float(value)
+        return None if value.requires_grad or not value.is_cpu else float(value)
+    if value is None:
+        return 0.0
+    return float(value) if isinstance(value, float | int) else None
+
+
+def _autocasts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
 
 def _why_not_kernel(
@@ -53,6 +59,8 @@ def _why_not_kernel(
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:  # type: ignore[attr-defined]
         return "forward-mode AD is active"
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        return "input or target is not a tensor"
     if not (_is_plain(input) and _is_plain(target) and _is_plain(weight) and _is_plain(mask)):
         return "an argument is a Tensor subclass"
     device = input.device.type
@@ -60,8 +68,10 @@ def _why_not_kernel(
         return f"there is no {device} kernel in this build"
     if input.dtype not in _KERNEL_DTYPES:
         return f"{input.dtype} has no kernel"
-    if input.layout != torch.strided or input.is_neg() or target.is_neg():
-        return "the layout is not plain strided"
+    if input.layout != torch.strided:
+        return "the layout is not strided"
+    if not torch.compiler.is_compiling() and (input.is_neg() or target.is_neg()):
+        return "an argument is a lazily negated view"
     dim = input.dim()
     if dim == 0 or input.numel() == 0 or target.device != input.device:
         return "PyTorch decides empty or mismatched arguments"
@@ -77,7 +87,7 @@ def _why_not_kernel(
         or weight.shape[0] != classes
         or weight.device != input.device
         or weight.requires_grad
-        or (weight.dtype != input.dtype and not torch.is_autocast_enabled(device))
+        or (weight.dtype != input.dtype and not _autocasts(device))
     ):
         return "PyTorch decides this weight's shape, dtype, device or gradient"
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape or mask.device != input.device):
@@ -87,7 +97,9 @@ def _why_not_kernel(
     ):
         return "the normalizer is not a plain scalar on the same device"
     if None in scalars:
-        return "a hyperparameter is a tensor that needs a gradient or lives on another device"
+        return "a hyperparameter is a tensor that needs a gradient or lives on another device, or no number"
+    if not isinstance(ignore_index, int):
+        return "PyTorch decides this ignore_index"
     if not 0.0 <= scalars[0] <= 1.0:  # type: ignore[operator]
         return "PyTorch decides this label_smoothing"
     return ""
@@ -164,7 +176,7 @@ def _plan(
 ) -> tuple[Path, str]:
     extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats)
     if not extras and input.numel() <= TINY:
-        return "native", f"{input.numel()} logits: at most {TINY} go to PyTorch's own operator"
+        return "native", f"{input.numel()} logits: up to {TINY} go to PyTorch's own operator"
     scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
     return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
@@ -254,7 +266,9 @@ def cross_entropy(
         reduction = _Reduction.legacy_get_string(size_average, reduce)
     extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats)
     compiling = torch.compiler.is_compiling()
-    if not extras and not compiling and input.numel() <= TINY:
+    if not extras and not compiling and (not isinstance(input, Tensor) or input.numel() <= TINY):
+        if _ops.LOG:
+            log("cross_entropy", "native", f"up to {TINY} logits go to PyTorch's own operator")
         try:
             return F.cross_entropy(
                 input,
@@ -287,9 +301,7 @@ def cross_entropy(
             _explain_error(error, input, target, weight, ignore_index)
 
     half = input.dtype in (torch.bfloat16, torch.float16)
-    dtype = loss_dtype or (
-        torch.float32 if half and torch.is_autocast_enabled(input.device.type) else input.dtype
-    )
+    dtype = loss_dtype or (torch.float32 if half and _autocasts(input.device.type) else input.dtype)
     if normalizer is not None:
         normalizer = torch.as_tensor(normalizer, dtype=torch.float64)
     options = RowsOptions(
@@ -346,15 +358,16 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
     return ""
 
 
+_TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
+
+
 def _explain_error(
     error: Exception, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
 ) -> NoReturn:
     """Raises ``error`` again, as its own type, with a diagnosis; a bad target always as IndexError."""
-    if type(error) not in (RuntimeError, ValueError, TypeError, IndexError) or str(error).startswith("fastloss"):
+    if type(error) not in _TORCH_ERRORS or str(error).startswith("fastloss"):
         raise error
     tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
-    diagnosis = _diagnose(input, target, weight, ignore_index) if tensors else ""
-    if not diagnosis:
-        raise error
+    diagnosis = (_diagnose(input, target, weight, ignore_index) if tensors else "") or str(error)
     kind = IndexError if "out of bounds" in diagnosis else type(error)
     raise kind(f"fastloss.cross_entropy: {diagnosis}") from error

@@ -1,0 +1,65 @@
+# Everything runs in .venv, made on first use. Needs python3 >= 3.10 with venv, and g++ or clang++.
+TORCH ?= torch>=2.10
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip install --disable-pip-version-check
+# The stamp carries the torch requirement, so another TORCH= installs again.
+STAMP := $(VENV)/dev-$(shell printf '%s' '$(TORCH)' | tr -c 'A-Za-z0-9.' '_')
+CXX_SOURCES = $(shell find csrc -name '*.h' -o -name '*.cpp' -o -name '*.inl' -o -name '*.cu' -o -name '*.cuh')
+
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help dev build test demo bench lint format asan clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
+	@echo
+	@echo "Variables: TORCH='$(TORCH)' PYTHON=$(PYTHON) VENV=$(VENV); ARGS='...' is passed to demo, bench and pytest."
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "fastloss needs Python >= 3.10, $(PYTHON) is " + sys.version.split()[0])'
+	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) cannot create $(VENV); on Debian install python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(STAMP): setup.py pyproject.toml | $(PY)
+	@echo "Installing $(TORCH) and the tools into $(VENV) (once) ..."
+	@rm -f $(VENV)/dev-*
+	@$(PIP) "setuptools>=77" wheel ninja "pybind11>=2.13" numpy "$(TORCH)"
+	@$(PIP) --quiet --no-build-isolation -e ".[bench,dev]"
+	@touch $@
+
+dev: $(STAMP) ## make .venv and install torch, the tools and fastloss (editable)
+	@:
+
+build: dev ## compile what changed in csrc
+	@$(PY) setup.py --quiet build_ext --inplace
+
+test: build ## run the test suite
+	@$(PY) -m pytest $(ARGS)
+
+demo: build ## train a small language model with native and fused cross-entropy (about two minutes)
+	@$(PY) -m fastloss.demo $(ARGS)
+
+bench: build ## benchmark against native eager and torch.compile
+	@$(PY) -m fastloss.bench $(ARGS)
+
+lint: dev ## ruff, mypy, clang-format
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+	@$(VENV)/bin/clang-format --dry-run -Werror $(CXX_SOURCES)
+
+format: dev ## lay out Python and C++ and apply safe fixes
+	@$(PY) -m ruff check --fix-only .
+	@$(PY) -m ruff format .
+	@$(VENV)/bin/clang-format -i $(CXX_SOURCES)
+
+asan: dev ## run the kernel tests under the address and undefined-behaviour sanitizers
+	@$(PY) tests/asan.py
+
+clean: ## remove build outputs and caches (keeps .venv)
+	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache fastloss/*.so fastloss-demo.png
+	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -1,0 +1,132 @@
+"""The command line of ``python -m fastloss.bench``."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from fastloss.bench import machine, plot, results, table
+from fastloss.bench.measure import PHASES, Plan, measure
+from fastloss.bench.progress import progress_bar
+from fastloss.bench.results import Report, Run
+from fastloss.bench.suites import SUITES
+
+# torch's own switch for huge pages in its CPU allocator, read once at the first allocation.
+THP = "THP_MEM_ALLOC_ENABLE"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fastloss.bench",
+        description="Times fastloss against native eager, torch.compile and a plain copy of the same bytes.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--suite", choices=SUITES, default=None, help="what to measure (default: ce)")
+    add("--quick", action="store_true", help="suite quick with small budgets: under a minute")
+    add("--only", metavar="TEXT", default="", help="only rows whose label contains TEXT")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
+    add("--threads", type=int, default=2, metavar="N", help="CPU threads (default: 2)")
+    add("--seconds", type=float, metavar="S", help="timing budget of a row (default: 8; quick: 1)")
+    add(
+        "--compile-seconds",
+        type=float,
+        metavar="S",
+        help="budget of a run to compile in (default: 180; quick: 20)",
+    )
+    add("--no-compile", action="store_true", help="leave torch.compile out")
+    add("--no-errors", action="store_true", help="do not compare with float64")
+    add("--no-memory", action="store_true", help="do not measure peak memory (quick: never measured on CPU)")
+    add(
+        "--thp",
+        choices=("off", "on", "both"),
+        help=f"run without {THP}=1, with it, or both (default: both; quick or cuda: off)",
+    )
+    add("--json", type=Path, metavar="FILE", help="write all numbers and the machine")
+    add("--markdown", type=Path, metavar="FILE", help="write the tables")
+    add("--plot", type=Path, metavar="FILE", help="write a picture of the speed-ups")
+    add("--quiet", action="store_true", help="no table on standard output")
+    return parser
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    quick = options.quick
+    rows = tuple(row for row in SUITES[options.suite] if options.only in row.label)
+    if not rows:
+        raise SystemExit(f"--only {options.only!r}: no such row in suite {options.suite}.")
+    compile_seconds = options.compile_seconds or (20.0 if quick else 180.0)
+    return Plan(
+        rows,
+        options.device,
+        options.seconds or (1.0 if quick else 8.0),
+        None if options.no_compile else compile_seconds,
+        not options.no_errors,
+        not options.no_memory and not (quick and options.device == "cpu"),
+    )
+
+
+def _environments(options: argparse.Namespace) -> list[bool]:
+    default = "off" if options.quick or options.device != "cpu" else "both"
+    return {"off": [False], "on": [True], "both": [False, True]}[options.thp or default]
+
+
+def _run(options: argparse.Namespace, arguments: Sequence[str], huge_pages: bool) -> Run:
+    """Runs the suite here if this process has the wanted allocator, else in a child started with it."""
+    if (os.environ.get(THP) == "1") == huge_pages:
+        plan = _plan(options)
+        title = f"{options.suite}{', THP' if huge_pages else ''}"
+        with progress_bar(title, len(plan.rows), len(PHASES)) as progress:
+            return measure(plan, huge_pages, progress)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "run.json"
+        # The last value of an option counts.
+        own = ["--thp", "on" if huge_pages else "off", "--json", str(file), "--quiet"]
+        command = [sys.executable, "-m", "fastloss.bench", *_without_outputs(arguments), *own]
+        subprocess.run(command, check=True, env={**os.environ, THP: "1" if huge_pages else "0"})
+        (run,) = results.load_runs(file)
+        return run
+
+
+def _without_outputs(arguments: Sequence[str]) -> list[str]:
+    """The same measurement, for a child whose numbers only its parent wants."""
+    outputs = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for name in ("--json", "--markdown", "--plot"):
+        outputs.add_argument(name)
+    return outputs.parse_known_args(arguments)[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser().parse_args(arguments)
+    options.suite = options.suite or ("quick" if options.quick else "ce")
+    if options.plot and not plot.available():
+        raise SystemExit(plot.MISSING)
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise SystemExit("--device cuda: torch sees no CUDA device.")
+    torch.set_num_threads(options.threads)
+    report = Report(
+        options.suite,
+        datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        shlex.join(["python", "-m", "fastloss.bench", *_without_outputs(arguments)]),
+        machine.describe(options.device),
+    )
+    for huge_pages in _environments(options):
+        report.runs.append(_run(options, arguments, huge_pages))
+    if not options.quiet:
+        table.show(report)
+    if options.json:
+        report.save(options.json)
+    if options.markdown:
+        options.markdown.write_text(table.markdown(report))
+    if options.plot:
+        plot.save(report, options.plot)
+    return 0

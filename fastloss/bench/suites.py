@@ -1,0 +1,122 @@
+"""What is measured: suites of rows. A new shape, dtype, layout or loss is a line here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+
+@dataclass(frozen=True)
+class Row:
+    """One benchmark: a loss on an input of one shape, dtype and layout.
+
+    Attributes:
+        shape: Of the input; for class losses (N, C, d1, ...).
+        dtype: Name in torch.
+        layout: Key of `inputs.LAYOUTS`.
+        loss: Key of `losses.LOSSES`.
+        target: Which of the loss's target kinds.
+        ignored: Fraction of the rows whose target is ignore_index.
+        options: Keyword arguments that the native function and ours both take.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    layout: str = "contiguous"
+    loss: str = "cross_entropy"
+    target: str = "indices"
+    ignored: float = 0.0
+    options: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def label(self) -> str:
+        parts = [self.loss.replace("_", " "), self.dtype, "x".join(map(str, self.shape))]
+        parts += [self.layout] * (self.layout != "contiguous")
+        parts += [self.target] * (self.target != "indices")
+        parts += [f"{self.ignored:.0%} ignored"] * (self.ignored > 0)
+        parts += [f"{name}={value:g}" for name, value in self.options]
+        return " ".join(parts)
+
+    @property
+    def torch_dtype(self) -> torch.dtype:
+        return getattr(torch, self.dtype)
+
+    @property
+    def numel(self) -> int:
+        return torch.Size(self.shape).numel()
+
+    @property
+    def tensor_bytes(self) -> int:
+        """Bytes of the input, and so of its gradient."""
+        return self.numel * self.torch_dtype.itemsize
+
+
+SUITES: dict[str, tuple[Row, ...]] = {
+    # A minute on two cores: one row of every regime.
+    "quick": (
+        Row((4, 4)),
+        Row((64, 100)),
+        Row((256, 1000)),
+        Row((8192, 1000)),
+        Row((8192, 1000), "bfloat16"),
+        Row((65536, 80)),
+        Row((2, 21, 256, 256)),
+        Row((512, 32000)),
+    ),
+    # The figures fastloss promises: language models, ImageNet, detection, segmentation, and the tiny ones.
+    "ce": (
+        Row((2048, 32000)),
+        Row((1024, 128256)),
+        Row((8192, 1000)),
+        Row((65536, 80)),
+        Row((2048, 32000), "bfloat16"),
+        Row((8192, 1000), "bfloat16"),
+        Row((256, 1000)),
+        Row((8, 21, 256, 256)),
+        Row((1, 2)),
+        Row((4, 4)),
+        Row((32, 10)),
+        Row((64, 100)),
+    ),
+    # Where the kernel overtakes the native operator.
+    "small": (
+        *(Row((n, c)) for n in (1, 4, 16, 64, 256) for c in (1, 2, 10, 100, 1000)),
+        *(Row((n, c), "bfloat16") for n in (4, 64, 256) for c in (10, 1000)),
+    ),
+    # The same logits lying differently in memory.
+    "layouts": (
+        Row((4096, 2000)),
+        Row((4096, 2000), layout="transposed"),
+        Row((4096, 2000), layout="padded"),
+        Row((4096, 2000), layout="strided"),
+        Row((8, 21, 256, 256)),
+        Row((8, 21, 256, 256), layout="channels_last"),
+        Row((8, 2, 256, 256)),
+        Row((4, 128, 32000), layout="transposed"),
+        Row((2, 8, 32, 64, 64)),
+    ),
+    # Options that change the work per row.
+    "options": (
+        Row((8192, 1000), options=(("label_smoothing", 0.1),)),
+        Row((8192, 1000), ignored=0.5),
+        Row((8192, 1000), target="probabilities"),
+        Row((2048, 32000), "bfloat16", ignored=0.5),
+        Row((2048, 32000), options=(("label_smoothing", 0.1),)),
+    ),
+    # Classes from two to more than any vocabulary, at about 8 million logits.
+    "classes": tuple(Row((2**23 // c, c)) for c in (2, 3, 8, 21, 64, 257, 1024, 8192, 65536, 262144)),
+    "dtypes": tuple(Row((4096, 2000), dtype) for dtype in ("float64", "float32", "float16", "bfloat16")),
+    # Language-model heads on a GPU, and the small class counts that published kernels leave behind.
+    "gpu": (
+        *(Row((8192, c), "bfloat16") for c in (1000, 4096, 32000, 50304, 128256)),
+        *(Row((8192, c)) for c in (1000, 32000, 128256)),
+        Row((32768, 65536), "bfloat16"),
+        Row((65536, 80), "bfloat16"),
+        Row((65536, 256), "bfloat16"),
+        Row((8, 21, 512, 512)),
+        Row((8, 21, 512, 512), "bfloat16", layout="channels_last"),
+        Row((256, 1000)),
+        Row((4, 4)),
+    ),
+}

@@ -1,0 +1,198 @@
+"""Shows a report as tables: in colour with rich, as aligned text without it, or as Markdown."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fastloss.bench import machine
+from fastloss.bench.results import Report, RowResult, Run, VariantResult
+from fastloss.bench.variants import COPY, EAGER, WARM_COPY
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+HEADER = (
+    "variant",
+    "us",
+    "p10..p90",
+    "x eager",
+    "x compile",
+    "GB/s",
+    "% copy",
+    "% warm",
+    "extra MiB",
+    "loss err",
+    "grad err",
+)
+# What a narrow terminal goes without, first to go first.
+_DISPENSABLE = ("p10..p90", "% copy", "GB/s")
+_FULL_WIDTH = 150  # where the output is not a terminal
+
+_QUIET_ENOUGH = 0.15  # cores used by other programs
+
+
+def _number(value: float | None, digits: str) -> str:
+    return "-" if value is None else format(value, digits)
+
+
+def _us(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.2f}"
+
+
+def _gb(value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.4f}"
+
+
+def _extra(line: VariantResult, gradient_bytes: int) -> str:
+    """Also in gradients: 1.0 g is one buffer of the gradient's size."""
+    if line.extra_bytes is None:
+        return "-"
+    return f"{line.extra_bytes / 2**20:,.0f} ({line.extra_bytes / gradient_bytes:.1f} g)"
+
+
+def _cells(line: VariantResult, gradient_bytes: int) -> list[str]:
+    return [
+        line.name if line.path in (None, "kernel") else f"{line.name} ({line.path})",
+        _us(line.us),
+        "-" if line.us is None else f"{_us(line.p10_us)}..{_us(line.p90_us)}",
+        _number(line.vs_eager, ".2f"),
+        _number(line.vs_compile, ".2f"),
+        _gb(line.gb_per_s),
+        _number(line.copy_percent, ".0f"),
+        _number(line.warm_copy_percent, ".0f"),
+        _extra(line, gradient_bytes),
+        _number(line.loss_error, ".1e"),
+        _number(line.gradient_error, ".1e"),
+    ]
+
+
+def _title(result: RowResult) -> str:
+    return f"{result.row.label} ({result.minimal_bytes / 1e6:.3g} MB)"
+
+
+def _notes(run: Run) -> list[str]:
+    notes = []
+    for result in run.rows:
+        notes += [f"{result.row.label}, {line.name}: {line.note}" for line in result.variants if line.note]
+        if result.others_cores is not None and result.others_cores > _QUIET_ENOUGH:
+            notes.append(
+                f"{result.row.label}: disturbed, other programs used {result.others_cores:.1f} cores"
+            )
+    return notes
+
+
+def _columns(run: Run, width: int) -> list[int]:
+    """The columns in which something was measured, as many as fit."""
+    lines = [_cells(line, result.gradient_bytes) for result in run.rows for line in result.variants]
+    columns = [column for column in range(len(HEADER)) if any(cells[column] != "-" for cells in lines)]
+    widths = [max(len(cells[column]) for cells in [HEADER, *lines]) for column in range(len(HEADER))]
+    for name in _DISPENSABLE:
+        if sum(widths[column] + 2 for column in columns) > width:
+            columns = [column for column in columns if HEADER[column] != name]
+    return columns
+
+
+def show(report: Report) -> None:
+    """Prints the tables."""
+    try:
+        from rich.console import Console
+    except ImportError:
+        print(plain(report))
+        return
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=_FULL_WIDTH)
+    console.print(machine.summary(report.machine), markup=False, highlight=False)
+    for run in report.runs:
+        console.print(f"\nsuite {report.suite}, {run.title}", style="bold", markup=False, highlight=False)
+        console.print(_rich_table(run, console.width))
+        for note in _notes(run):
+            console.print(note, style="dim", markup=False, highlight=False)
+
+
+def _rich_table(run: Run, width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    columns = _columns(run, width)
+    table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1))
+    table.add_column(HEADER[0])
+    for column in columns[1:]:
+        table.add_column(HEADER[column], justify="right", no_wrap=True)
+    for result in run.rows:
+        table.add_section()
+        table.add_row(Text(_title(result), style="bold"))
+        for line in result.variants:
+            cells, styles = _cells(line, result.gradient_bytes), _styles(line, result)
+            table.add_row(
+                *(Text(cells[column], styles.get(HEADER[column], "")) for column in columns),
+                style="dim" if line.name in (COPY, WARM_COPY) else "",
+            )
+    return table
+
+
+def _styles(line: VariantResult, result: RowResult) -> dict[str, str]:
+    """By column, for our lines: green where not behind native eager or torch.compile, red where behind."""
+    native = result.variant(EAGER)
+    if line.path is None or native is None:
+        return {}
+    pairs = {
+        "x eager": (1.0, line.vs_eager),
+        "x compile": (1.0, line.vs_compile),
+        "loss err": (line.loss_error, native.loss_error),
+        "grad err": (line.gradient_error, native.gradient_error),
+    }
+    return {
+        name: "green" if least <= value else "red"
+        for name, (least, value) in pairs.items()
+        if least is not None and value is not None
+    }
+
+
+def plain(report: Report) -> str:
+    parts = [machine.summary(report.machine)]
+    for run in report.runs:
+        columns = _columns(run, _FULL_WIDTH)
+        body = {_title(r): [_cells(line, r.gradient_bytes) for line in r.variants] for r in run.rows}
+        every = [HEADER, *(cells for lines in body.values() for cells in lines)]
+        widths = [max(len(cells[column]) for cells in every) for column in columns]
+
+        def aligned(cells: Sequence[str], columns: list[int] = columns, widths: list[int] = widths) -> str:
+            texts = [cells[column].rjust(width) for column, width in zip(columns, widths, strict=True)]
+            return "  ".join([cells[0].ljust(widths[0]), *texts[1:]])
+
+        parts += ["", f"suite {report.suite}, {run.title}", aligned(HEADER)]
+        for title, lines in body.items():
+            parts += ["", title, *map(aligned, lines)]
+        parts += _notes(run)
+    return "\n".join(parts)
+
+
+def markdown(report: Report) -> str:
+    parts = [f"# Suite `{report.suite}`, {report.date[:10]}", ""]
+    parts += [f"- {line}" for line in machine.summary(report.machine).splitlines()]
+    parts += [f"- `{report.command}`", ""]
+    for run in report.runs:
+        columns = _columns(run, sys.maxsize)
+        parts += [f"## {run.title[0].upper()}{run.title[1:]}", ""]
+        parts += [
+            f"| row | {' | '.join(HEADER[column] for column in columns)} |",
+            "|---|---|" + "--:|" * (len(columns) - 1),
+        ]
+        for result in run.rows:
+            title = _title(result)
+            for line in result.variants:
+                cells = _cells(line, result.gradient_bytes)
+                parts.append(f"| {title} | {' | '.join(cells[column] for column in columns)} |")
+                title = ""
+        parts.append("")
+        if notes := _notes(run):
+            parts += [*(f"- {note}" for note in notes), ""]
+    return "\n".join(parts)

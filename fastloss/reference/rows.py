@@ -1,0 +1,199 @@
+"""Losses over rows of class scores: one row is one sample, or one pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import _reduction as _Reduction
+
+from fastloss._stats import RowStats
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    *,
+    z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    inplace: bool = False,
+    return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]:
+    r"""Cross entropy with its extras, written as its formula.
+
+    With logits :math:`z` (``softcap * tanh(input / softcap)`` when capped), :math:`s = \log\sum_c e^{z_c}`,
+    :math:`n_c = s - z_c`, class weights :math:`w`, smoothing :math:`\epsilon` and z-loss :math:`\zeta`, the
+    loss of one row is
+
+    .. math::
+        w_y (1-\epsilon)\, n_y + \tfrac{\epsilon}{C} \sum_c w_c n_c + \zeta\, w_y s^2
+            &\quad\text{for a class index } y, \\
+        \sum_c w_c \left((1-\epsilon) t_c + \tfrac{\epsilon}{C}\right) n_c + \zeta\, s^2
+            &\quad\text{for class probabilities } t,
+
+    and zero, with zero gradient whatever the logits hold, for a row that is ignored or masked out. ``"mean"``
+    divides the sum by :math:`\sum w_y` over the kept rows (probabilities: by their number), or by
+    ``normalizer``.
+
+    Without extras this is :func:`torch.nn.functional.cross_entropy` itself. Arguments, errors and result are
+    those of :func:`fastloss.functional.cross_entropy`; ``inplace`` is accepted and has no effect.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = _Reduction.legacy_get_string(size_average, reduce)
+    reduction = ("none", "mean", "sum")[_Reduction.get_enum(reduction)]
+    if empty not in ("nan", "zero"):
+        raise ValueError(f'fastloss.cross_entropy: empty is {empty!r}, expected "nan" or "zero".')
+    if normalizer is not None and reduction != "mean":
+        raise ValueError(
+            "fastloss.cross_entropy: normalizer replaces the divisor of the mean, "
+            f'so it needs reduction="mean", got {reduction!r}.'
+        )
+
+    smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
+    penalised = isinstance(z_loss, Tensor) or z_loss != 0.0
+    extras = [option is not None for option in (mask, normalizer, softcap, loss_dtype)]
+    extras += [penalised, return_stats, empty == "zero", isinstance(label_smoothing, Tensor)]
+    if not (any(extras) and isinstance(input, Tensor) and isinstance(target, Tensor)):
+        return F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, label_smoothing)  # type: ignore[arg-type]
+
+    dim = 0 if input.dim() == 1 else 1
+    rows = input.shape[:dim] + input.shape[dim + 1 :]
+    soft = target.shape == input.shape
+    device = input.device.type
+    autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    if _torch_rejects(input, target, weight, dim, ignore_index, label_smoothing, autocast):
+        F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, float(label_smoothing))
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
+        raise RuntimeError(
+            f"fastloss.cross_entropy: mask is {mask.dtype} of shape {tuple(mask.shape)}, "
+            f"expected torch.bool of shape {tuple(rows)}, one entry per row."
+        )
+
+    dtype = input.dtype
+    if soft:
+        dtype = torch.promote_types(dtype, target.dtype)
+        dtype = dtype if weight is None else torch.promote_types(dtype, weight.dtype)
+    if autocast and dtype != torch.float64:
+        dtype = torch.float32
+    compute = torch.promote_types(dtype, torch.float32)
+
+    C = input.shape[dim]
+    w = input.new_ones(C, dtype=compute) if weight is None else weight.to(compute)
+    w_per_class = w.view(-1, *[1] * (input.dim() - dim - 1))
+    if soft:
+        target = target.to(compute)
+        kept = input.new_ones(rows, dtype=torch.bool) if mask is None else mask
+        w_per_row = w.new_ones(())
+    else:
+        target = target.long().reshape(rows)  # torch takes (1) for the one target of (C)
+        target = target if mask is None else torch.where(mask, target, ignore_index)
+        kept = target != ignore_index
+        # A log-probability of -1 costs w_y, or nothing if ignored.
+        w_per_row = F.nll_loss(
+            w.new_full((), -1.0).expand_as(input), target, w, None, ignore_index, reduction="none"
+        )
+    count = kept.sum()
+
+    def loss_of(x: Tensor) -> tuple[Tensor, Tensor]:
+        z = torch.where(kept.unsqueeze(dim), x, 0.0)
+        if softcap is not None:
+            z = softcap * torch.tanh(z / softcap)
+        log_p = F.log_softmax(z, dim)
+        if soft:
+            t = (1 - label_smoothing) * target + label_smoothing / C if smooth else target
+            row = -(w_per_class * t * log_p).sum(dim)
+        else:
+            row = F.nll_loss(log_p, target, w, None, ignore_index, reduction="none")
+            if smooth:
+                row = (1 - label_smoothing) * row - label_smoothing / C * (w_per_class * log_p).sum(dim)
+        if penalised:
+            row = row + z_loss * w_per_row * z.logsumexp(dim).square()
+        row = torch.where(kept, row, 0.0)
+        if reduction == "none":
+            return row, z
+        if reduction == "sum":
+            return row.sum(), z
+        kept_weight = count.to(compute) if soft else w_per_row.sum()
+        divisor = torch.where(kept_weight == 0, torch.nan, kept_weight) if normalizer is None else normalizer
+        mean = row.sum() / divisor
+        return (torch.where(count > 0, mean, 0.0) if empty == "zero" else mean), z
+
+    x = input.to(compute)
+    loss = loss_of(x)[0].to(loss_dtype or dtype)
+    if not return_stats:
+        return loss
+    return loss, _stats(loss_of, x, target, kept, dim, soft)
+
+
+def _stats(
+    loss_of: Callable[[Tensor], tuple[Tensor, Tensor]],
+    x: Tensor,
+    target: Tensor,
+    kept: Tensor,
+    dim: int,
+    soft: bool,
+) -> RowStats:
+    """The statistics of a batch, each from its definition."""
+
+    def total(x: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        loss, z = loss_of(x)
+        return loss.sum(), (loss, z)
+
+    count = kept.sum()
+
+    def mean(value: Tensor) -> Tensor:
+        return torch.where(kept, value, 0.0).sum(dtype=torch.float64) / count
+
+    with torch.no_grad():
+        grad, (loss, z) = torch.func.grad(total, has_aux=True)(x.detach())
+        log_p = F.log_softmax(z, dim)
+        if soft:
+            best, nll = target.argmax(dim), -(target * log_p).sum(dim)
+        else:
+            best = torch.where(kept, target, 0)
+            nll = -log_p.gather(dim, best.unsqueeze(dim)).squeeze(dim)
+        return RowStats(
+            accuracy=mean((z.argmax(dim) == best).double()),
+            entropy=mean(torch.special.entr(log_p.exp()).sum(dim)),
+            perplexity=mean(nll).exp(),
+            mean_lse=mean(z.logsumexp(dim)),
+            grad_norm=torch.linalg.vector_norm(grad, dtype=torch.float64),
+            finite=loss.isfinite().all() & grad.isfinite().all(),
+            count=count,
+        )
+
+
+def _torch_rejects(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    dim: int,
+    ignore_index: int,
+    label_smoothing: float | Tensor,
+    autocast: bool,
+) -> bool:
+    """Whether torch raises on these arguments, whatever their values (class indices are checked on use)."""
+    if not input.is_floating_point() or input.dim() == 0:
+        return True
+    if weight is not None and weight.shape != input.shape[dim : dim + 1]:
+        return True
+    if target.shape == input.shape:
+        return not target.is_floating_point() or ignore_index >= 0
+    return (
+        target.shape != input.shape[:dim] + input.shape[dim + 1 :]
+        or target.dtype not in (torch.int64, torch.uint8)
+        or (weight is not None and weight.dtype != input.dtype and not autocast)
+        or (not isinstance(label_smoothing, Tensor) and label_smoothing > 1.0)
+    )

@@ -1,0 +1,239 @@
+"""The table of losses, one row each, and what the properties share: inputs, options, tolerances.
+
+A loss of the rows family joins every property test by a line in `CASES`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+import fastloss
+import fastloss.reference
+from fastloss import _ops
+
+HALF = (torch.bfloat16, torch.float16)
+DTYPES = (torch.float64, torch.float32, *HALF)
+REDUCTIONS = ("none", "mean", "sum")
+UPSTREAM = (0.0, 1.0, -2.5, 65536.0, 1.0 / 3.0)
+
+# Unit roundoff (half the gap above 1), and half the smallest subnormal.
+UNIT = {torch.float64: 2.0**-53, torch.float32: 2.0**-24, torch.bfloat16: 2.0**-8, torch.float16: 2.0**-11}
+UNDERFLOW = {torch.float64: 0.0, torch.float32: 2.0**-150, torch.bfloat16: 2.0**-134, torch.float16: 2.0**-25}
+
+
+@dataclass(frozen=True)
+class Point:
+    """A value worked out by hand: ``loss`` for these logits, target and options."""
+
+    logits: list
+    target: Any
+    loss: Any
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One loss.
+
+    Attributes:
+        functional, module: Ours.
+        reference: The specification, `fastloss.reference`.
+        native: PyTorch's own operator, or the plain expression its users write.
+        native_module: Likewise.
+        params: Settings of the loss's own hyperparameters, each run through every property.
+        points: Values worked out by hand.
+    """
+
+    name: str
+    functional: Callable[..., Any]
+    reference: Callable[..., Any]
+    module: type[torch.nn.Module]
+    native: Callable[..., Tensor]
+    native_module: type[torch.nn.Module]
+    params: tuple[dict[str, Any], ...]
+    points: tuple[Point, ...]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+# Logits (0, ln 2, ln 3): the exponentials 1, 2, 3 sum to 6, so n_c = (ln 6, ln 3, ln 2).
+LN2, LN3, LN6 = math.log(2), math.log(3), math.log(6)
+Z = [0.0, LN2, LN3]
+
+CROSS_ENTROPY = Case(
+    name="cross_entropy",
+    functional=fastloss.functional.cross_entropy,
+    reference=fastloss.reference.cross_entropy,
+    module=fastloss.CrossEntropyLoss,
+    native=F.cross_entropy,
+    native_module=torch.nn.CrossEntropyLoss,
+    params=({},),
+    points=(
+        Point([0.0, 0.0], 0, LN2),
+        Point(Z, 0, LN6),
+        Point(Z, 2, LN2),
+        Point([Z, Z, Z], [0, 1, 2], (LN6 + LN3 + LN2) / 3),
+        Point([Z, Z, Z], [0, 1, 2], LN6 + LN3 + LN2, dict(reduction="sum")),
+        Point([Z, Z, Z], [0, 1, 2], [LN6, LN3, LN2], dict(reduction="none")),
+        # 0.7 ln 6 + 0.3 / 3 (ln 6 + ln 3 + ln 2), and ln 3 + ln 2 = ln 6.
+        Point(Z, 0, 0.9 * LN6, dict(label_smoothing=0.3)),
+        # Weights 1, 2, 4: (ln 6 + 4 ln 2) / (1 + 4).
+        Point([Z, Z], [0, 2], (LN6 + 4 * LN2) / 5, dict(weight=[1.0, 2.0, 4.0])),
+        # Smoothing weighs each class, the divisor stays w_y:
+        # ((1 - e) 4 ln 2 + e / 3 (ln 6 + 2 ln 3 + 4 ln 2)) / 4.
+        Point(
+            [Z],
+            [2],
+            (0.7 * 4 * LN2 + 0.1 * (LN6 + 2 * LN3 + 4 * LN2)) / 4,
+            dict(weight=[1.0, 2.0, 4.0], label_smoothing=0.3),
+        ),
+        Point([Z, Z], [0, -100], LN6),
+        Point([Z, Z, Z], [0, 1, 2], (LN6 + LN2) / 2, dict(ignore_index=1)),
+        # Probabilities (1/2, 1/4, 1/4): ln 6 / 2 + (ln 3 + ln 2) / 4.
+        Point(Z, [0.5, 0.25, 0.25], 0.75 * LN6),
+        # Smoothed by 0.4: 0.6 t + 0.4 / 3.
+        Point(Z, [0.5, 0.25, 0.25], 0.6 * 0.75 * LN6 + 0.4 / 3 * 2 * LN6, dict(label_smoothing=0.4)),
+        Point(Z, [0.5, 0.25, 0.25], 0.5 * LN6 + 0.5 * LN3 + LN2, dict(weight=[1.0, 2.0, 4.0])),
+        Point(Z, 1, LN3 + 0.5 * LN6**2, dict(z_loss=0.5)),
+        Point(
+            [Z], [1], [2 * (LN3 + 0.5 * LN6**2)], dict(z_loss=0.5, weight=[1.0, 2.0, 4.0], reduction="none")
+        ),
+        Point(Z, [0.5, 0.25, 0.25], 0.75 * LN6 + 0.5 * LN6**2, dict(z_loss=0.5)),
+        # softcap 2 turns 2 atanh(z / 2) back into z.
+        Point([2 * math.atanh(z / 2) for z in Z], 1, LN3, dict(softcap=2.0)),
+        Point([Z, Z, Z], [0, 1, 2], (LN6 + LN2) / 2, dict(mask=[True, False, True])),
+        Point([Z, Z, Z], [0, 1, 2], (LN6 + LN3 + LN2) / 8, dict(normalizer=8.0)),
+        Point([Z, Z], [-100, -100], 0.0, dict(empty="zero")),
+        Point([Z, Z], [-100, -100], math.nan),
+    ),
+)
+
+CASES = (CROSS_ENTROPY,)
+
+
+def tensors(options: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    """Options with their lists made tensors: ``weight`` of ``dtype``, ``mask`` of bool."""
+    made = dict(options)
+    if isinstance(made.get("weight"), list):
+        made["weight"] = torch.tensor(made["weight"], dtype=dtype)
+    if isinstance(made.get("mask"), list):
+        made["mask"] = torch.tensor(made["mask"])
+    return made
+
+
+def rows_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of one value per row: without the class dimension."""
+    return shape[:1] + shape[2:] if len(shape) > 1 else ()
+
+
+def classes_of(shape: tuple[int, ...]) -> int:
+    return shape[1] if len(shape) > 1 else shape[0]
+
+
+def make(
+    shape: tuple[int, ...], dtype: torch.dtype = torch.float32, kind: str = "index", seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Logits of spread 3 and a target of either kind, exactly representable in ``dtype``."""
+    generator = torch.Generator().manual_seed(seed)
+    x = (3 * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
+    if kind == "index":
+        return x, torch.randint(classes_of(shape), rows_of(shape), generator=generator)
+    t = torch.randn(shape, generator=generator, dtype=torch.float64).softmax(0 if len(shape) == 1 else 1)
+    return x, t.to(dtype)
+
+
+def run(
+    fn: Callable[..., Any], x: Tensor, target: Tensor, upstream: Any = None, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """Loss and gradient of ``fn`` at ``x``, whose strides and storage offset the kernel sees as they are."""
+    leaf = x.detach().requires_grad_()
+    loss = fn(leaf, target, **options)
+    if upstream is None:
+        upstream = torch.ones_like(loss)
+    (grad,) = torch.autograd.grad(loss, leaf, torch.as_tensor(upstream, dtype=loss.dtype).expand_as(loss))
+    return loss.detach(), grad
+
+
+def to_double(options: dict[str, Any]) -> dict[str, Any]:
+    return {
+        k: v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in options.items()
+    }
+
+
+def exact(
+    case: Case, x: Tensor, target: Tensor, upstream: Any = None, **options: Any
+) -> tuple[Tensor, Tensor]:
+    """Loss and gradient by the reference in float64, from the values as they are in ``x``'s dtype."""
+    target = target.double() if target.is_floating_point() else target
+    options = {k: v for k, v in options.items() if k not in ("inplace", "loss_dtype")}
+    return run(case.reference, x.double(), target, upstream, **to_double(options))
+
+
+def slack(x: Tensor) -> float:
+    r"""Relative error that computing a row in ``x``'s compute precision may cause, in units of its scale.
+
+    With :math:`u` the unit roundoff of the compute dtype (float64 for float64, else float32), per row:
+    8 for exp, log and the last few operations; :math:`2\sqrt C` for the sum of C positive terms
+    (probabilistic bound, Higham and Mary 2019); and :math:`4 \max|x|` because rounding the logarithm of the
+    sum and the differences of logits, each at most that large, shifts every exponent by :math:`u` times
+    their size.
+    """
+    u = UNIT[torch.float64 if x.dtype == torch.float64 else torch.float32]
+    finite = x.double()[x.isfinite()]
+    largest = float(finite.abs().max()) if finite.numel() else 0.0
+    return u * (8 + 2 * math.sqrt(classes_of(tuple(x.shape))) + 4 * largest)
+
+
+def check_loss(actual: Tensor, wanted: Tensor, x: Tensor, scale: float | Tensor = 1.0) -> None:
+    """``actual`` within ``slack`` of ``wanted`` in units of ``scale`` (largest factor of a row times the rows
+    summed), plus one rounding to its dtype. NaN and infinities must agree."""
+    _check(actual, wanted, slack(x) * scale, "loss")
+
+
+def cancelling(target: Tensor, reduction: str) -> float:
+    """The ``extra`` of `check_grad` for probabilities: p and t, up to 1 (a mean: over the rows), cancel."""
+    if not target.is_floating_point():
+        return 0.0
+    rows = target.numel() // classes_of(tuple(target.shape))
+    return 1.0 / rows if reduction == "mean" else 1.0
+
+
+def check_grad(actual: Tensor, wanted: Tensor, x: Tensor, extra: float = 0.0) -> None:
+    """Each entry within ``slack`` of ``wanted`` in units of its row's largest entry, plus one rounding.
+
+    In a row whose target has probability near one every entry is tiny, so this asks for the small difference
+    1 - p_y to be right, not only its rounding to zero. ``extra`` is added to the scale of a row where terms
+    of that size cancel (smoothing's uniform part, probabilities).
+    """
+    dim = 0 if x.dim() == 1 else 1
+    sizes = wanted.abs().nan_to_num(0.0, 0.0, 0.0)
+    scale = sizes.amax(dim, keepdim=True) if sizes.numel() else sizes
+    if sizes.numel() and (actual.dtype == torch.float64 or not _ops.AVAILABLE):
+        extra = extra + float(
+            sizes.max()
+        )  # PyTorch's own float64, our measure, rounds p_y - 1 at the size of 1
+    _check(actual, wanted, slack(x) * (scale + extra), "gradient")
+
+
+def _check(actual: Tensor, wanted: Tensor, tolerance: float | Tensor, what: str) -> None:
+    assert actual.shape == wanted.shape
+    a, w = actual.double(), wanted.double()
+    assert torch.equal(a.isnan(), w.isnan()), f"{what}: NaN in different places"
+    overflow = torch.finfo(actual.dtype).max * (1 + UNIT[actual.dtype] / 2)
+    w = torch.where(w.abs() >= overflow, w.sign() * math.inf, w)
+    infinite = w.isinf() | a.isinf()
+    assert torch.equal(a[infinite], w[infinite]), f"{what}: infinities differ"
+    ordinary = ~(infinite | w.isnan())
+    limit = tolerance + UNIT[actual.dtype] * w.abs() + UNDERFLOW[actual.dtype]
+    limit = limit.expand_as(w) if isinstance(limit, Tensor) else torch.full_like(w, limit)
+    excess = ((a - w).abs() / limit.clamp_min(1e-300))[ordinary]
+    worst = float(excess.max()) if excess.numel() else 0.0
+    assert worst <= 1.0, f"{what}: error is {worst:.2f} times its bound"

@@ -1,0 +1,36 @@
+"""Fixtures: two threads, and every numeric test once per instruction set of this machine."""
+
+import warnings
+
+import pytest
+import torch
+
+with warnings.catch_warnings():
+    warnings.simplefilter(
+        "ignore", RuntimeWarning
+    )  # test_fallback.py checks the one about a missing extension
+    import fastloss
+
+import fastloss.functional.rows as rows_module
+
+
+@pytest.fixture(autouse=True)
+def _settings():
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    """Sends tiny inputs to our kernels too, which in use go to PyTorch's own operator."""
+    monkeypatch.setattr(rows_module, "TINY", -1)
+
+
+@pytest.fixture(params=fastloss.isa.available() or ["none"])
+def isa(request, kernel):
+    """The name of the instruction set in force: each one this machine has, "none" without the extension."""
+    if request.param == "none":
+        yield request.param
+        return
+    with fastloss.isa.use(request.param):
+        yield request.param

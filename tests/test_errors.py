@@ -1,0 +1,217 @@
+"""What is refused, how, and that it is what PyTorch refuses: (call, exception, fragments of the message)."""
+
+import sys
+import types
+import unittest
+import warnings
+
+import cases
+import pytest
+import torch
+from cases import CASES
+
+from fastloss import _ops
+
+N, C = 6, 5
+X = torch.zeros(N, C)
+Y = torch.zeros(N, dtype=torch.int64)
+T = torch.full((N, C), 1 / C)
+MASK = torch.ones(N, dtype=torch.bool)
+
+# Refused by PyTorch, so by us with the same type of exception: arguments, keyword arguments.
+AS_TORCH = {
+    "batch sizes differ": ((X, Y[:4]), {}),
+    "target has a dimension too many": ((X, Y[:, None]), {}),
+    "pixels differ": ((torch.zeros(2, 3, 4), torch.zeros(2, 5, dtype=torch.int64)), {}),
+    "target is one number for a batch": ((X, Y[0]), {}),
+    "target is a batch for one row": ((X[0], Y[:2]), {}),
+    "int32 target": ((X, Y.int()), {}),
+    "bool target": ((X, Y.bool()), {}),
+    "float target of index shape": ((X, Y.float()), {}),
+    "integer probabilities": ((X, torch.zeros(N, C, dtype=torch.int64)), {}),
+    "ignore_index with probabilities": ((X, T), dict(ignore_index=2)),
+    "weight too short": ((X, Y, torch.ones(C - 1)), {}),
+    "weight too long for probabilities": ((X, T, torch.ones(C + 1)), {}),
+    "weight of one for probabilities": ((X, T, torch.ones(1)), {}),
+    "weight is a matrix": ((X, Y, torch.ones(1, C)), {}),
+    "weight of another dtype": ((X, Y, torch.ones(C, dtype=torch.float64)), {}),
+    "smoothing above one": ((X, Y), dict(label_smoothing=1.1)),
+    "unknown reduction": ((X, Y), dict(reduction="average")),
+    "reduction None": ((X, Y), dict(reduction=None)),
+    "class above": ((X, Y + C), {}),
+    "class below": ((X, Y - 1), {}),
+    "integer logits": ((X.long(), Y), {}),
+    "bool logits": ((X.bool(), Y), {}),
+    "number for logits": ((torch.tensor(1.0), torch.tensor(0)), {}),
+    "list for logits": (([[0.0, 1.0]], Y[:1]), {}),
+    "list for target": ((X, [0] * N), {}),
+    "target on another device": ((X, Y.to("meta")), {}),
+    "no target": ((X, None), {}),
+    "unknown option": ((X, Y), dict(gamma=2.0)),
+    "smoothing is a word": ((X, Y), dict(label_smoothing="0.1")),
+    "ignore_index is a word": ((X, Y), dict(ignore_index="0")),
+}
+
+# Ours alone: arguments, keyword arguments, exception, fragments of the message.
+OURS = {
+    "empty is unknown": ((X, Y), dict(empty="one"), ValueError, ["empty", "nan", "zero", "one"]),
+    "normalizer with sum": (
+        (X, Y),
+        dict(normalizer=2.0, reduction="sum"),
+        ValueError,
+        ["normalizer", "mean", "sum"],
+    ),
+    "normalizer with none": (
+        (X, Y),
+        dict(normalizer=2.0, reduction="none"),
+        ValueError,
+        ["normalizer", "mean"],
+    ),
+    "mask of numbers": ((X, Y), dict(mask=torch.ones(N)), RuntimeError, ["mask", "bool", "float32"]),
+    "mask of another shape": ((X, Y), dict(mask=MASK[:3]), RuntimeError, ["mask", "(3,)", "(6,)"]),
+    "mask like the logits": (
+        (X, Y),
+        dict(mask=torch.ones(N, C, dtype=torch.bool)),
+        RuntimeError,
+        ["mask", "(6,)"],
+    ),
+    "softcap is negative": ((X, Y), dict(softcap=-1.0), ValueError, ["softcap", "positive", "-1"]),
+    "softcap is zero": ((X, Y), dict(softcap=0.0), ValueError, ["softcap", "positive"]),
+    "loss_dtype is an integer": ((X, Y), dict(loss_dtype=torch.int32), TypeError, ["loss_dtype", "int32"]),
+    "class out of range": ((X, Y + 7), {}, IndexError, ["target 7", "row 0", "5"]),
+    "class out of range, late": ((X, torch.tensor([0, 1, 2, -3, 9, 0])), {}, IndexError, ["-3", "row 3"]),
+    "class out of range, tiny": ((X[0], Y[0] + 7), {}, IndexError, ["7", "5"]),
+}
+
+
+def raised(fn, *args, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            fn(*args, **options)
+        except Exception as error:
+            return error
+    return None
+
+
+@pytest.fixture(params=["kernel", "as used"])
+def path(request):
+    """With tiny inputs sent to the kernels, and as in use to PyTorch's operator."""
+    if request.param == "kernel":
+        request.getfixturevalue("kernel")
+    return request.param
+
+
+@pytest.mark.parametrize(("args", "options"), AS_TORCH.values(), ids=AS_TORCH)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_as_torch(case, args, options, path):
+    native = raised(case.native, *args, **options)
+    assert native is not None, "the table claims PyTorch refuses this"
+    assert type(raised(case.functional, *args, **options)) is type(native)
+    # An extra that changes nothing must not open a back door.
+    assert type(raised(case.functional, *args, **options, empty="zero")) is type(native)
+    assert type(raised(case.reference, *args, **options, empty="zero")) is type(native)
+
+
+@pytest.mark.parametrize(("args", "options", "exception", "fragments"), OURS.values(), ids=OURS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_ours(case, args, options, exception, fragments, path):
+    error = raised(case.functional, *args, **options)
+    assert type(error) is exception
+    message = str(error)
+    assert message.startswith(f"fastloss.{case.name}: ")
+    for fragment in fragments:
+        assert fragment in message
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_messages_say_what_was_got(case, path):
+    """PyTorch's refusals come with our prefix, and keep what PyTorch said."""
+    for args, options in AS_TORCH.values():
+        native = raised(case.native, *args, **options)
+        error = raised(case.functional, *args, **options)
+        if isinstance(native, (ValueError, RuntimeError)) and isinstance(args[0], torch.Tensor):
+            assert f"fastloss.{case.name}" in str(error), (native, error)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_module_refuses_the_same(case, path):
+    for args, options in AS_TORCH.values():
+        *tensors, weight = args if len(args) == 3 else (*args, None)
+        native = raised(lambda *a, w=weight, o=options: case.native_module(weight=w, **o)(*a), *tensors)
+        ours = raised(lambda *a, w=weight, o=options: case.module(weight=w, **o)(*a), *tensors)
+        assert type(ours) is type(native)
+
+
+@pytest.fixture(scope="module")
+def torch_tables():
+    """PyTorch's own test tables. They subclass `expecttest.TestCase`, which nothing here needs."""
+    if "expecttest" not in sys.modules:
+        stub = types.ModuleType("expecttest")
+        stub.TestCase, stub.ACCEPT = unittest.TestCase, False
+        sys.modules["expecttest"] = stub
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal import common_methods_invocations, common_modules
+    return common_methods_invocations.op_db, common_modules.module_db
+
+
+def info_of(entries, matches):
+    (info,) = [entry for entry in entries if matches(entry)]
+    return info
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_one_row_takes_a_target_of_shape_one(case, path):
+    """What PyTorch accepts on the fringe, we accept."""
+    x = torch.randn(C)
+    for options in ({}, dict(reduction="none"), dict(reduction="sum")):
+        native = case.native(x, Y[:1], **options)
+        for extra in ({}, dict(mask=torch.tensor(True))):
+            torch.testing.assert_close(case.functional(x, Y[:1], **options, **extra), native)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
+def test_torch_sample_inputs(torch_tables, dtype, path):
+    case = CASES[0]
+    op = info_of(torch_tables[0], lambda entry: entry.name == "nn.functional.cross_entropy")
+    samples = list(op.sample_inputs("cpu", dtype, requires_grad=True))
+    assert len(samples) >= 20
+    for sample in samples:
+        x, target = sample.input.detach(), sample.args[0].detach()
+        ours = cases.run(case.functional, x, target, **sample.kwargs)
+        native = cases.run(case.native, x, target, **sample.kwargs)
+        if dtype == torch.bfloat16:  # native's own rounding of every step is worse than any tolerance for one
+            assert [(t.dtype, t.shape) for t in ours] == [(t.dtype, t.shape) for t in native]
+            native = cases.exact(case, x, target, **sample.kwargs)
+            if not _ops.AVAILABLE or path == "as used":
+                continue
+        for a, b in zip(ours, native, strict=True):
+            torch.testing.assert_close(a, b.to(a.dtype), equal_nan=True)
+
+
+def test_torch_module_inputs(torch_tables, path):
+    case = CASES[0]
+    info = info_of(torch_tables[1], lambda entry: entry.module_cls is case.native_module)
+    samples = info.module_inputs_func(info, "cpu", torch.float64, requires_grad=True, training=True)
+    assert len(samples) >= 100
+    for sample in samples:
+        build, call = sample.constructor_input, sample.forward_input
+        x, target = (t.detach() for t in call.args)
+        ours = cases.run(case.module(*build.args, **build.kwargs), x, target)
+        native = cases.run(case.native_module(*build.args, **build.kwargs), x, target)
+        for a, b in zip(ours, native, strict=True):
+            torch.testing.assert_close(a, b, equal_nan=True)
+
+
+def test_torch_error_inputs(torch_tables, path):
+    case = CASES[0]
+    info = info_of(torch_tables[1], lambda entry: entry.module_cls is case.native_module)
+    samples = info.module_error_inputs_func(info, "cpu", torch.float32, requires_grad=False, training=True)
+    assert samples
+    for sample in samples:
+        build, call = sample.module_error_input.constructor_input, sample.module_error_input.forward_input
+        native = raised(lambda b=build, c=call: case.native_module(*b.args, **b.kwargs)(*c.args, **c.kwargs))
+        ours = raised(lambda b=build, c=call: case.module(*b.args, **b.kwargs)(*c.args, **c.kwargs))
+        assert native is not None
+        assert type(ours) is type(native)

@@ -1,0 +1,146 @@
+"""Which path a call takes, that it says so, and that every path is right."""
+
+import os
+import subprocess
+import sys
+
+import cases
+import pytest
+import torch
+from cases import CASES
+from torch.autograd import forward_ad
+
+import fastloss
+from fastloss import _ops
+
+close = torch.testing.assert_close
+needs_extension = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+
+
+class Tagged(torch.Tensor):
+    """A subclass with its own meaning: every operator passes through `__torch_function__`."""
+
+    seen: list = []  # noqa: RUF012
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        cls.seen.append(func)
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+
+@needs_extension
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_paths(case):
+    x, target = cases.make((400, 50), torch.float32)
+
+    def path(*args, **options):
+        explanation = fastloss.explain(case.functional, *args, **options)
+        assert explanation.reason
+        assert (explanation.isa is not None) == (explanation.path == "kernel")
+        return explanation.path
+
+    assert path(x, target) == "kernel"
+    assert fastloss.explain(case.functional, x, target).isa == fastloss.isa.active()
+    assert fastloss.explain(case.module(), x, target).path == "kernel"
+    assert path(x[:4], target[:4]) == "native"
+    assert path(x[:4], target[:4], z_loss=0.1) == "kernel"
+    assert path(x.to("meta"), target.to("meta")) in ("kernel", "reference")
+    assert path(x.as_subclass(Tagged), target) == "reference"
+    assert path(x, target, z_loss=torch.tensor(0.1, requires_grad=True)) == "reference"
+    assert path(x.to_sparse(), target) == "reference"
+    assert path(x, target.to(torch.uint8)) == "reference"
+    with forward_ad.dual_level():
+        assert path(x, target) == "reference"
+    inside = []
+    torch.func.vmap(lambda x: (inside.append(path(x, target)), x)[1])(torch.stack([x, x]))
+    assert inside == ["reference"]
+    with pytest.raises(ValueError, match="fastloss"):
+        fastloss.explain(torch.nn.functional.cross_entropy, x, target)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_uncovered_calls_are_right(case, kernel):
+    x, target = cases.make((40, 50), torch.float32)
+    wanted = case.native(x, target)
+    Tagged.seen.clear()
+    ours = case.functional(x.as_subclass(Tagged), target)
+    assert isinstance(ours, Tagged)
+    assert Tagged.seen
+    close(ours.as_subclass(torch.Tensor), wanted)
+    close(case.functional(x, target.to(torch.uint8)), wanted)
+    # A weight that asks for a gradient, and targets wider than the logits, are PyTorch's own affair.
+    _, soft = cases.make((40, 50), torch.float64, "probability")
+    weight = torch.rand(50).requires_grad_()
+    for fn_args, options in (((x, soft), {}), ((x, soft.float(), weight), {})):
+        a, b = case.functional(*fn_args, **options), case.native(*fn_args, **options)
+        assert a.dtype == b.dtype
+        assert a.requires_grad == b.requires_grad
+        close(a, b)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_negative_and_conjugate_views(case, kernel):
+    x, target = cases.make((40, 50), torch.float32)
+    view = torch.complex(torch.zeros_like(x), x).conj().imag
+    assert view.is_neg()
+    close(case.functional(view, target), case.native(-x, target))
+
+
+def python(program, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+USE = """
+import torch, fastloss
+for n in (4, 400):
+    x = torch.arange(50.0 * n).reshape(n, 50).sin().requires_grad_()
+    target = torch.arange(n) % 50
+    loss, stats = fastloss.CrossEntropyLoss(z_loss=0.1, return_stats=True)(x, target)
+    plain = fastloss.functional.cross_entropy(x, target)
+    (loss + plain).backward()
+    lse = x.logsumexp(1)
+    native = torch.nn.functional.cross_entropy(x, target)
+    assert torch.allclose(loss, native + 0.1 * lse.square().mean()), loss
+    assert torch.allclose(plain, native)
+    assert torch.allclose(stats.mean_lse.float(), lse.mean())
+    assert x.grad.isfinite().all()
+"""
+
+
+def test_log():
+    for value, expected in (("1", True), ("0", False), ("", False)):
+        done = python(USE, FASTLOSS_LOG=value)
+        assert done.returncode == 0, done.stderr
+        lines = [line for line in done.stderr.splitlines() if "fastloss.cross_entropy" in line]
+        assert bool(lines) == expected, done.stderr
+        if expected and _ops.AVAILABLE:
+            paths = {line.split()[1] for line in lines}
+            assert {"native", "kernel"} <= paths, "each path once, the native one for tiny inputs too"
+            assert len(lines) == len(set(lines))
+
+
+def test_without_the_extension():
+    """One warning that names the remedy, then every loss runs its reference."""
+    program = (
+        "import sys, warnings\n"
+        "sys.modules['fastloss._C'] = None\n"
+        "with warnings.catch_warnings(record=True) as caught:\n"
+        "    warnings.simplefilter('always')\n"
+        "    import fastloss\n"
+        "assert len(caught) == 1, [str(w.message) for w in caught]\n"
+        "assert caught[0].category is RuntimeWarning\n"
+        "assert 'pip install' in str(caught[0].message)\n"
+        "assert fastloss.isa.available() == [] and fastloss.isa.active() is None\n"
+        "assert fastloss.build_info()\n"
+        "import torch\n"
+        "x, t = torch.zeros(400, 50), torch.zeros(400, dtype=torch.int64)\n"
+        "assert fastloss.explain(fastloss.functional.cross_entropy, x, t).path == 'reference'\n"
+    )
+    done = python(program + USE)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,97 @@
+"""Instruction sets: chosen, forced, refused, and close to one another."""
+
+import os
+import subprocess
+import sys
+
+import cases
+import pytest
+from cases import CASES, DTYPES
+
+import fastloss
+from fastloss import _ops
+
+AVAILABLE = fastloss.isa.available()
+needs_extension = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+
+
+@needs_extension
+def test_names():
+    assert AVAILABLE
+    assert set(AVAILABLE) <= set(fastloss.isa.compiled())
+    assert fastloss.isa.active() in AVAILABLE
+    assert AVAILABLE[-1] == fastloss.isa.compiled()[-1], "the baseline runs everywhere"
+    info = fastloss.build_info()
+    assert info["fastloss"] == fastloss.__version__
+    assert info["ISA active"] == fastloss.isa.active()
+
+
+@needs_extension
+def test_use_and_force():
+    before = fastloss.isa.active()
+    for name in AVAILABLE:
+        with fastloss.isa.use(name):
+            assert fastloss.isa.active() == name
+        assert fastloss.isa.active() == before
+    with pytest.raises(KeyError), fastloss.isa.use(AVAILABLE[-1]):
+        raise KeyError
+    assert fastloss.isa.active() == before
+    for bad in ("sse9", "", "AVX 2"):
+        with pytest.raises(ValueError, match=AVAILABLE[-1]):
+            fastloss.isa.force(bad)
+    assert fastloss.isa.active() == before
+
+
+@needs_extension
+@pytest.mark.parametrize("kind", ["index", "probability"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_close_to_one_another(case, dtype, kind, kernel):
+    for shape in ((7, 333), (3, 21, 17)):
+        x, target = cases.make(shape, dtype, kind)
+        results = []
+        for name in AVAILABLE:
+            with fastloss.isa.use(name):
+                results.append(cases.run(case.functional, x, target, label_smoothing=0.1))
+        for loss, grad in results[1:]:
+            cases.check_loss(loss, results[0][0].double(), x)
+            # Two roundings to dtype may fall on neighbours: compare within both.
+            wanted = results[0][1].double()
+            limit = (
+                2 * (cases.slack(x) + cases.UNIT[dtype]) * wanted.abs().amax() + 2 * cases.UNDERFLOW[dtype]
+            )
+            assert ((grad.double() - wanted).abs() <= limit).all()
+
+
+PROGRAM = """
+import torch, fastloss
+print(fastloss.isa.active())
+fastloss.functional.cross_entropy(torch.zeros(200, 100), torch.zeros(200, dtype=torch.int64))
+"""
+
+
+def python(program, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@needs_extension
+@pytest.mark.parametrize("name", AVAILABLE)
+def test_environment_forces(name):
+    done = python(PROGRAM, FASTLOSS_ISA=name)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [name]
+
+
+@needs_extension
+def test_environment_refuses():
+    done = python(PROGRAM, FASTLOSS_ISA="sse9")
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    assert "sse9" in last
+    assert all(name in last for name in AVAILABLE)

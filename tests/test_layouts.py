@@ -1,0 +1,188 @@
+"""Every way logits may lie in memory, and every size around the vector widths."""
+
+import cases
+import pytest
+import torch
+from cases import CASES, DTYPES, REDUCTIONS
+
+import fastloss
+
+
+def lay(x, how):
+    """The values of ``x`` in another layout."""
+    if how == "contiguous":
+        return x.contiguous()
+    if how == "classes last":
+        return x.movedim(1, -1).contiguous().movedim(-1, 1)
+    if how == "channels_last":
+        return x.contiguous(memory_format=torch.channels_last)
+    if how == "batch last":
+        return x.movedim(0, -1).contiguous().movedim(-1, 0)
+    if how == "sliced batch":
+        return x.repeat_interleave(3, 0)[1::3]
+    if how == "cropped":
+        wide = torch.nn.functional.pad(x, (2, 3), value=float("nan"))
+        return wide[..., 2:-3]
+    if how == "strided classes":
+        return x.repeat_interleave(2, 1)[:, ::2]
+    if how == "strided pixels":
+        return x.repeat_interleave(3, -1)[..., ::3]
+    if how == "expanded batch":
+        return x[:1].expand_as(x)
+    if how == "expanded classes":
+        return x[:, :1].expand_as(x)
+    if how.startswith("offset"):
+        offset = int(how.split()[1])
+        return torch.cat([x.new_full((offset,), float("nan")), x.reshape(-1)])[offset:].view(x.shape)
+    raise AssertionError(how)
+
+
+TWO = (
+    "contiguous",
+    "batch last",
+    "sliced batch",
+    "cropped",
+    "strided classes",
+    "expanded batch",
+    "expanded classes",
+)
+TWO += ("offset 1", "offset 3", "offset 7")
+MORE = (*TWO, "classes last", "strided pixels")
+LAYOUTS = [
+    *[((9, 37), how) for how in TWO],
+    *[((4, 7, 13), how) for how in MORE],
+    *[((3, 21, 5, 9), how) for how in (*MORE, "channels_last")],
+    *[((2, 5, 3, 4, 6), how) for how in MORE],
+]
+
+
+def check(case, x, target, **options):
+    for reduction in REDUCTIONS:
+        loss, grad = cases.run(case.functional, x, target, reduction=reduction, **options)
+        wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction, **options)
+        assert grad.shape == x.shape
+        rows = max(1, x.numel() // cases.classes_of(tuple(x.shape)))
+        cases.check_loss(loss, wanted_loss, x, scale=rows if reduction == "sum" else 1.0)
+        cases.check_grad(grad, wanted_grad, x, cases.cancelling(target, reduction))
+
+
+def on_kernel(case, isa, *args, **options):
+    return isa == "none" or fastloss.explain(case.functional, *args, **options).path == "kernel"
+
+
+@pytest.mark.parametrize("kind", ["index", "probability"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("shape", "how"), LAYOUTS, ids=lambda v: str(v).replace(" ", ""))
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_layout(case, shape, how, dtype, kind, isa):
+    if isa == "none" and dtype == torch.bfloat16:
+        pytest.skip("without kernels half precision is PyTorch's own")
+    x, target = cases.make(shape, dtype, kind)
+    x = lay(x, how)
+    assert on_kernel(case, isa, x, target)
+    check(case, x, target)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_target_weight_and_mask_layouts(case, isa):
+    """Strides of the smaller arguments are free too."""
+    x, index = cases.make((6, 7, 5), torch.float32)
+    _, soft = cases.make((6, 7, 5), torch.float32, "probability")
+    weight = torch.rand(14)[::2]
+    mask = (torch.rand(5, 6) < 0.7).t()
+    strided = index.t().contiguous().t()
+    expanded = index[:1].expand(6, 5)
+    for target in (index, strided, expanded, soft, lay(soft, "classes last"), lay(soft, "expanded batch")):
+        loss, grad = cases.run(case.functional, x, target, weight=weight, mask=mask)
+        wanted_loss, wanted_grad = cases.exact(case, x, target, weight=weight, mask=mask)
+        cases.check_loss(loss, wanted_loss, x)
+        cases.check_grad(grad, wanted_grad, x, cases.cancelling(target, "mean"))
+
+
+@pytest.mark.parametrize("how", ["classes last", "batch last", "sliced batch", "channels_last", "offset 1"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inplace_layout(case, how, isa):
+    """In place the gradient takes exactly the logits' places: what lies between them stays."""
+    x, target = cases.make((3, 21, 5, 8), torch.float32)
+    _, wanted = cases.exact(case, x, target)
+    leaf = torch.zeros_like(x).requires_grad_()
+    base = torch.full((40_000,), 7.0)
+    view = lay(x, how)
+    holder = base.as_strided(view.size(), view.stride(), 100)
+    holder.copy_(view)
+    before = base.clone()
+    logits = leaf + 0.0
+    with torch.no_grad():
+        inside = torch.zeros(40_000, dtype=torch.bool)
+        inside.as_strided(view.size(), view.stride(), 100).fill_(True)
+    logits = torch.empty(0).set_(base.untyped_storage(), 100, view.size(), view.stride())
+    logits = _AsNonLeaf.apply(leaf, logits)
+    case.functional(logits, target, inplace=True).backward()
+    cases.check_grad(leaf.grad, wanted, x)
+    assert torch.equal(base[~inside], before[~inside])
+
+
+class _AsNonLeaf(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, leaf, logits):
+        ctx.mark_dirty(logits)
+        return logits
+
+    @staticmethod
+    def backward(ctx, grad):
+        return grad.clone(), None
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_class_count(case, dtype, isa):
+    if isa == "none" and dtype in cases.HALF:
+        pytest.skip("without kernels half precision is PyTorch's own")
+    for c in range(1, 71):
+        x, target = cases.make((5, c), dtype, seed=c)
+        for reduction in ("mean", "none"):
+            loss, grad = cases.run(case.functional, x, target, reduction=reduction)
+            wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction)
+            cases.check_loss(loss, wanted_loss, x)
+            cases.check_grad(grad, wanted_grad, x)
+
+
+@pytest.mark.parametrize("kind", ["index", "probability"])
+@pytest.mark.parametrize("c", [1, 2, 5, 19])
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_every_pixel_count(case, dtype, c, kind, isa):
+    if isa == "none" and dtype in cases.HALF:
+        pytest.skip("without kernels half precision is PyTorch's own")
+    for pixels in (*range(1, 36), 47, 48, 49, 63, 64, 65, 127, 128, 129):
+        x, target = cases.make((2, c, pixels), dtype, kind, seed=pixels)
+        for reduction in ("mean", "none"):
+            loss, grad = cases.run(case.functional, x, target, reduction=reduction)
+            wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction)
+            cases.check_loss(loss, wanted_loss, x)
+            cases.check_grad(grad, wanted_grad, x, cases.cancelling(target, reduction))
+
+
+@pytest.mark.parametrize("kind", ["index", "probability"])
+@pytest.mark.parametrize(
+    "shape", [(3, 1000), (3, 32000), (2, 262144), (1, 65537), (32000,), (2, 300, 3)], ids=str
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_many_classes(case, dtype, shape, kind, isa):
+    if isa == "none" and dtype in cases.HALF:
+        pytest.skip("without kernels half precision is PyTorch's own")
+    x, target = cases.make(shape, dtype, kind)
+    check(case, x, target, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_last_class_and_first_class_are_targets(case, isa):
+    """The target in the first lane, in the last, and in the tail."""
+    for c in (1, 2, 15, 16, 17, 33, 67):
+        x, _ = cases.make((c, c), torch.float32, seed=c)
+        target = torch.arange(c)
+        loss, grad = cases.run(case.functional, x, target, reduction="none")
+        wanted_loss, wanted_grad = cases.exact(case, x, target, reduction="none")
+        cases.check_loss(loss, wanted_loss, x)
+        cases.check_grad(grad, wanted_grad, x)

@@ -1,0 +1,97 @@
+"""The module: `torch.nn`'s constructor, `repr`, `state_dict`, copies, and its own extras."""
+
+import copy
+import itertools
+import pickle
+import warnings
+
+import cases
+import pytest
+import torch
+from cases import CASES, REDUCTIONS
+
+import fastloss
+
+close = torch.testing.assert_close
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_same_numbers(case, isa):
+    x, target = cases.make((6, 5), torch.float64)
+    target[0] = 3
+    weight = torch.rand(5, dtype=torch.float64)
+    for w, ignore, reduction, smoothing in itertools.product(
+        (None, weight), (-100, 3), REDUCTIONS, (0.0, 0.2)
+    ):
+        # weight, size_average, ignore_index, reduce, reduction, label_smoothing: torch's order.
+        arguments = (w, None, ignore, None, reduction, smoothing)
+        ours, native = case.module(*arguments), case.native_module(*arguments)
+        for a, b in zip(cases.run(ours, x, target), cases.run(native, x, target), strict=True):
+            close(a, b, rtol=1e-13, atol=1e-15)
+        assert repr(ours) == repr(native)
+        assert list(ours.state_dict()) == list(native.state_dict())
+        ours.load_state_dict(native.state_dict())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_deprecated_arguments(case, isa):
+    x, target = cases.make((6, 5), torch.float64)
+    for size_average, reduce in itertools.product((None, True, False), repeat=2):
+        if size_average is None and reduce is None:
+            continue
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            native = case.native_module(size_average=size_average, reduce=reduce)
+            native_messages = [str(w.message) for w in caught]
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            ours = case.module(size_average=size_average, reduce=reduce)
+            assert [str(w.message) for w in caught] == native_messages
+        assert native_messages
+        assert ours.reduction == native.reduction
+        close(ours(x, target), native(x, target), rtol=1e-14, atol=0)
+        with pytest.warns(UserWarning, match="size_average and reduce"):
+            loss = case.functional(x, target, size_average=size_average, reduce=reduce)
+        close(loss, native(x, target), rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_extras(case, isa):
+    x, target = cases.make((6, 5), torch.float32)
+    extras = dict(z_loss=0.1, softcap=5.0, empty="zero", loss_dtype=torch.float64, return_stats=True)
+    mask = torch.tensor([True, False, True, True, False, True])
+    module = case.module(label_smoothing=0.1, **extras)
+    loss, stats = module(x, target, mask=mask, normalizer=3.0)
+    wanted, wanted_stats = case.functional(
+        x, target, label_smoothing=0.1, mask=mask, normalizer=3.0, **extras
+    )
+    assert torch.equal(loss, wanted)
+    assert all(torch.equal(a, b) for a, b in zip(stats, wanted_stats, strict=True))
+    assert isinstance(stats, fastloss.RowStats)
+    for name, value in extras.items():
+        assert f"{name}={value}" in repr(module)
+    logits = x.requires_grad_() * 1.0
+    case.module(inplace=True)(logits, target).backward()
+    cases.check_grad(x.grad, cases.exact(case, x.detach(), target)[1], x.detach())
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_copies(case, isa):
+    x, target = cases.make((6, 5), torch.float32)
+    module = case.module(weight=torch.rand(5), ignore_index=2, label_smoothing=0.1, z_loss=0.1, softcap=5.0)
+    wanted = module(x, target)
+    for twin in (copy.deepcopy(module), copy.copy(module), pickle.loads(pickle.dumps(module))):
+        assert repr(twin) == repr(module)
+        assert torch.equal(twin(x, target), wanted)
+    assert copy.deepcopy(module).weight is not module.weight
+    assert module.double().weight.dtype == torch.float64
+    assert module.to("meta").weight.device.type == "meta"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_is_a_loss_module(case):
+    module = case.module()
+    assert isinstance(module, case.native_module)
+    assert isinstance(module, torch.nn.Module)
+    assert not list(module.parameters())
+    assert fastloss.explain(module, *cases.make((400, 500))).path in ("kernel", "reference")

@@ -1,0 +1,346 @@
+"""Inside PyTorch: operator checks, fake tensors, torch.compile, autocast, functorch, forward mode, hooks."""
+
+import cases
+import pytest
+import torch
+import torch.utils.checkpoint
+from cases import CASES, HALF, REDUCTIONS
+from torch._subclasses import FakeTensorMode
+from torch.autograd import forward_ad
+from torch.func import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vjp, vmap
+
+import fastloss
+from fastloss import _ops
+
+needs_extension = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+close = torch.testing.assert_close
+OPTIONS = {"plain": {}, "smooth": dict(label_smoothing=0.1, ignore_index=1), "sum": dict(reduction="sum")}
+
+
+def recorded_calls(call):
+    """The fastloss operators that ``call`` dispatches, with their arguments."""
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    calls = []
+
+    class Recorder(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if func.namespace == "fastloss":
+                copies = [a.detach().clone() if isinstance(a, torch.Tensor) else a for a in args]
+                calls.append((func, copies, dict(kwargs or {})))
+            return func(*args, **(kwargs or {}))
+
+    with Recorder():
+        call()
+    return calls
+
+
+def all_calls():
+    calls = []
+    for shape, dtype, kind in [
+        ((6, 9), torch.float32, "index"),
+        ((2, 5, 3), torch.bfloat16, "probability"),
+        ((6, 9), torch.float16, "index"),
+        ((7,), torch.float64, "index"),
+    ]:
+        for reduction in REDUCTIONS:
+            for inplace in (False, True):
+
+                def call(shape=shape, dtype=dtype, kind=kind, reduction=reduction, inplace=inplace):
+                    x, target = cases.make(shape, dtype, kind)
+                    logits = x.requires_grad_() * 1.0
+                    weight = torch.ones(cases.classes_of(shape), dtype=dtype)
+                    mask = torch.ones(cases.rows_of(shape), dtype=torch.bool)
+                    options = dict(weight=weight, mask=mask, reduction=reduction, inplace=inplace)
+                    loss, _ = CASES[0].functional(logits, target, return_stats=True, **options)
+                    loss.sum().mul(3).backward()
+
+                calls += recorded_calls(call)
+    return calls
+
+
+@needs_extension
+def test_opcheck():
+    """Schemas (what is written and aliased), fake kernels and dispatch of every operator a loss calls."""
+    seen = set()
+    for op, args, kwargs in all_calls():
+        seen.add(op._schema.name.removeprefix("fastloss::"))
+        torch.library.opcheck(op, tuple(args), kwargs)
+    defined = {
+        schema.name.removeprefix("fastloss::")
+        for schema in torch._C._jit_get_all_schemas()
+        if schema.name.startswith("fastloss::")
+    }
+    assert defined, "no operators registered"
+    assert seen == defined, "an operator that no loss calls, or that this test does not reach"
+
+
+@pytest.mark.parametrize("kind", ["index", "probability"])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_fake_and_meta(case, reduction, kind, kernel):
+    for shape, dtype in (((6, 9), torch.float32), ((2, 5, 3, 4), torch.bfloat16), ((7,), torch.float64)):
+        x, target = cases.make(shape, dtype, kind)
+        loss, gradient = cases.run(case.functional, x, target, reduction=reduction)
+        fakes = FakeTensorMode(allow_non_fake_inputs=True)
+        for to_fake in (lambda t: t.to("meta"), fakes.from_tensor):
+            leaf = to_fake(x).requires_grad_()
+            fake, stats = case.functional(leaf, to_fake(target), reduction=reduction, return_stats=True)
+            assert (fake.shape, fake.dtype) == (loss.shape, loss.dtype)
+            assert [s.dtype for s in stats] == [torch.float64] * 5 + [torch.bool, torch.int64]
+            fake.sum().backward()
+            assert (leaf.grad.shape, leaf.grad.dtype) == (gradient.shape, gradient.dtype)
+
+
+@pytest.mark.parametrize("dynamic", [False, True])
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_compile(case, dtype, options, dynamic, kernel):
+    """One graph, forward and backward, static and with the batch size free."""
+    torch._dynamo.reset()
+    compiled = torch.compile(
+        lambda x, t: case.functional(x * 1.5, t, **options),
+        fullgraph=True,
+        dynamic=dynamic,
+        backend="aot_eager",
+    )
+    for n in (6, 11) if dynamic else (6,):
+        x, target = cases.make((n, 9), dtype)
+        got = cases.run(compiled, x, target)
+        wanted = cases.run(lambda x, t: case.functional(x * 1.5, t, **options), x, target)
+        for a, b in zip(got, wanted, strict=True):
+            close(a, b)
+        with torch.no_grad():
+            close(compiled(x, target), wanted[0])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_compile_extras(case, kernel):
+    torch._dynamo.reset()
+    options = dict(label_smoothing=0.1, z_loss=1e-2, softcap=5.0, normalizer=7.0, return_stats=True)
+
+    def step(x, t, w, m):
+        loss, stats = case.functional(x, t, w, mask=m, **options)
+        return loss, stats.accuracy, stats.grad_norm
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    x, target = cases.make((6, 9), torch.float32)
+    weight, mask = torch.rand(9), torch.rand(6) < 0.8
+    results = []
+    for fn in (compiled, step):
+        leaf = x.clone().requires_grad_()
+        loss, *stats = fn(leaf, target, weight, mask)
+        loss.backward()
+        results.append((loss, leaf.grad, *stats))
+    for a, b in zip(*results, strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_compile_inductor(case, kernel):
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda x, t: case.functional(x.sin(), t).exp(), fullgraph=True)
+    x, target = cases.make((6, 9), torch.float32)
+    wanted = cases.run(lambda x, t: case.native(x.sin(), t).exp(), x, target)
+    for a, b in zip(cases.run(compiled, x, target), wanted, strict=True):
+        close(a, b)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_compiled_graph_holds_our_operators(case, kernel):
+    if not _ops.AVAILABLE:
+        pytest.skip("the extension is not built")
+    torch._dynamo.reset()
+    seen = []
+
+    def record(graph, _):
+        seen.extend(str(node.target) for node in graph.graph.nodes)
+        return make_boxed_func(graph)
+
+    from functorch.compile import make_boxed_func
+    from torch._dynamo.backends.common import aot_autograd
+
+    compiled = torch.compile(
+        case.functional, fullgraph=True, backend=aot_autograd(fw_compiler=record, bw_compiler=record)
+    )
+    x, target = cases.make((6, 9), torch.float32)
+    cases.run(compiled, x, target)
+    assert {f"fastloss.{case.name}.default", f"fastloss.{case.name}_backward.default"} <= set(seen)
+
+
+@pytest.mark.parametrize("dtype", HALF, ids=str)
+@pytest.mark.parametrize("kind", ["index", "probability"])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_autocast(case, kind, dtype, isa):
+    """float32 loss, gradient in the logits' half dtype, weight in either."""
+    x, target = cases.make((8, 33), dtype, kind)
+    for weight in (None, torch.rand(33), torch.rand(33).to(dtype)):
+        for reduction in REDUCTIONS:
+            with torch.autocast("cpu", dtype=dtype):
+                native, _ = cases.run(case.native, x, target, reduction=reduction, weight=weight)
+                leaf = x.clone().requires_grad_()
+                loss = case.functional(leaf, target, reduction=reduction, weight=weight)
+            loss.sum().backward()
+            assert loss.dtype == native.dtype == torch.float32
+            assert leaf.grad.dtype == dtype
+            wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction, weight=weight)
+            cases.check_loss(loss.detach(), wanted_loss, x, scale=8.0)
+            cases.check_grad(leaf.grad, wanted_grad, x, extra=1.0)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_autocast_keeps_float64(case, isa):
+    x, target = cases.make((8, 33), torch.float64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = case.functional(x, target)
+    assert loss.dtype == torch.float64
+
+
+TRANSFORMS = {
+    "grad": lambda f, x, t: grad(f)(x, t),
+    "grad_and_value": lambda f, x, t: grad_and_value(f)(x, t),
+    "vmap": lambda f, x, t: vmap(f)(x, t),
+    "vmap over one": lambda f, x, t: vmap(f, in_dims=(0, None))(x, t[0]),
+    "vmap(grad)": lambda f, x, t: vmap(grad(f))(x, t),
+    "vjp": lambda f, x, t: vjp(lambda x: f(x, t), x)[1](torch.tensor(2.0, dtype=x.dtype)),
+    "jvp": lambda f, x, t: jvp(lambda x: f(x, t), (x,), (x.sin(),)),
+    "vmap(jvp)": lambda f, x, t: vmap(lambda x, t: jvp(lambda x: f(x, t), (x,), (x.sin(),)))(x, t),
+    "hessian": lambda f, x, t: hessian(f)(x, t),
+    "jacfwd": lambda f, x, t: jacfwd(f)(x, t),
+    "jacrev": lambda f, x, t: jacrev(f)(x, t),
+}
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("kind", ["index", "probability"])
+@pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_functorch(case, transform, kind, options, kernel):
+    if kind == "probability":
+        options = {k: v for k, v in options.items() if k != "ignore_index"}
+    x, target = cases.make(
+        (5, 3, 3), torch.float64, kind
+    )  # a batch of pixels, or for vmap five batches of rows
+    ours = transform(lambda x, t: case.functional(x, t, **options), x, target)
+    native = transform(lambda x, t: case.native(x, t, **options), x, target)
+    close(ours, native, rtol=1e-12, atol=1e-14, equal_nan=True)  # NaN: all of a sample ignored
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_functorch_with_extras(case, kernel):
+    """The same transforms reach the extras, where there is nothing native to compare with but a loop."""
+    x, target = cases.make((5, 3, 3), torch.float64)
+    mask = torch.rand(5, 3) < 0.6
+    mask[:, 0] = True
+    options = dict(z_loss=0.1, softcap=4.0, label_smoothing=0.1, weight=torch.rand(3, dtype=torch.float64))
+
+    def fn(x, t, m):
+        return case.functional(x, t, mask=m, **options)
+
+    batched = vmap(grad(fn))(x, target, mask)
+    for i in range(5):
+        leaf = x[i].clone().requires_grad_()
+        fn(leaf, target[i], mask[i]).backward()
+        close(batched[i], leaf.grad, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_compile_of_transforms(case, kernel):
+    torch._dynamo.reset()
+    x, target = cases.make((5, 3, 3), torch.float64)
+    for transform in (grad, lambda f: vmap(grad(f))):
+        ours = torch.compile(transform(case.functional), fullgraph=True, backend="aot_eager")(x, target)
+        close(ours, transform(case.native)(x, target), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_forward_mode(case, kernel):
+    x, target = cases.make((5, 4), torch.float64)
+    tangents = []
+    for fn in (case.functional, case.native):
+        with forward_ad.dual_level():
+            out = fn(forward_ad.make_dual(x, x.cos()), target)
+            tangents.append(forward_ad.unpack_dual(out).tangent)
+    assert tangents[0] is not None
+    close(*tangents, rtol=1e-12, atol=1e-14)
+    # Once the level is left, kernels run again.
+    if _ops.AVAILABLE:
+        assert fastloss.explain(case.functional, x, target).path == "kernel"
+
+
+@pytest.mark.parametrize("reentrant", [False, True])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_checkpoint(case, reentrant, kernel):
+    x, target = cases.make((6, 9), torch.float32)
+    wanted = cases.run(case.functional, x, target)
+
+    def checkpointed(x, t):
+        return torch.utils.checkpoint.checkpoint(case.functional, x, t, use_reentrant=reentrant)
+
+    leaf = x.clone().requires_grad_()
+    loss = checkpointed(leaf, target)
+    loss.backward()
+    assert torch.equal(loss.detach(), wanted[0])
+    assert torch.equal(leaf.grad, wanted[1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_saved_tensor_hooks(case, kernel):
+    """What is kept for backward goes through the hooks, and may come back as a copy."""
+    x, target = cases.make((60, 90), torch.float32)
+    for reduction in REDUCTIONS:
+        wanted = cases.run(case.functional, x, target, reduction=reduction)
+        sizes: list[int] = []
+
+        def pack(tensor, sizes=sizes):
+            sizes.append(tensor.numel())
+            return tensor.clone()
+
+        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+            got = cases.run(case.functional, x, target, reduction=reduction)
+        assert max(sizes) == x.numel()
+        for a, b in zip(got, wanted, strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_changed_logits_are_noticed(case, kernel):
+    """Logits written to between forward and backward: an error as in PyTorch, never a wrong gradient."""
+    for reduction in REDUCTIONS:
+        x, target = cases.make((6, 9), torch.float32)
+        logits = x.requires_grad_() * 1.0
+        loss = case.functional(logits, target, reduction=reduction).sum()
+        with torch.no_grad():
+            logits.mul_(2)
+        wanted = cases.run(case.functional, x.detach(), target, reduction=reduction)[1]
+        error = None
+        try:
+            loss.backward()
+        except RuntimeError as caught:
+            error = caught
+        if error is None:
+            close(x.grad, wanted)
+        else:
+            assert "modified by an inplace operation" in str(error)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inference_mode(case, kernel):
+    x, target = cases.make((6, 9), torch.float32)
+    wanted = case.functional(x, target)
+    with torch.inference_mode():
+        assert torch.equal(case.functional(x, target), wanted)
+        assert torch.equal(case.functional(x.clone(), target, inplace=True), wanted)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_anomaly_mode_and_multithreaded_backward(case, kernel):
+    x, target = cases.make((6, 9), torch.float32)
+    wanted = cases.run(case.functional, x, target)[1]
+    with (
+        pytest.warns(UserWarning, match="Anomaly Detection"),
+        torch.autograd.detect_anomaly(check_nan=True),
+        torch.autograd.set_multithreading_enabled(False),
+    ):
+        assert torch.equal(cases.run(case.functional, x, target)[1], wanted)

@@ -1,0 +1,110 @@
+"""The vector exp, log, log1p and tanh within the bounds csrc/cpu/vec_math.h states; half conversions."""
+
+import numpy as np
+import pytest
+import torch
+
+from fastloss import _ops, isa
+
+pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+
+# Largest error in units of the last place of the exact result.
+BOUNDS = {
+    (np.float32, "exp"): 1,
+    (np.float32, "log"): 1,
+    (np.float32, "log1p"): 2,
+    (np.float32, "tanh"): 3,
+    (np.float64, "exp"): 2,
+    (np.float64, "log"): 2,
+    (np.float64, "log1p"): 2,
+    (np.float64, "tanh"): 3,
+}
+
+
+def patterns(dtype):
+    """Both signs and every exponent alike: 2^21 evenly spaced bit patterns, shifted off round numbers, the
+    neighbourhoods of the places where the functions change branch, and the special values."""
+    bits = {np.float32: np.uint32, np.float64: np.uint64}[dtype]
+    width = np.dtype(bits).itemsize * 8
+    step = 2 ** (width - 21)
+    spread = np.arange(2**21, dtype=np.uint64) * np.uint64(step) + np.uint64(12345 % step)
+    info = np.finfo(dtype)
+    centres = [0.0, 0.125, 0.5, np.sqrt(0.5), 1.0, np.sqrt(2), 2.0, 9.0, 20.0, np.log(float(info.max))]
+    centres += [
+        np.log(float(info.tiny)),
+        np.log(float(info.smallest_subnormal)),
+        float(info.tiny),
+        1e8,
+        *np.log(2) * np.arange(-8, 8),
+    ]
+    near = [
+        np.nextafter(dtype(c), dtype(np.inf)).view(bits).astype(np.uint64)
+        + np.arange(512, dtype=np.uint64)
+        - 256
+        for c in np.abs(centres)
+    ]
+    x = np.concatenate([spread, *near]).astype(bits).view(dtype)
+    special = np.array([0.0, np.inf, np.nan, info.max, info.tiny, info.smallest_subnormal, info.eps], dtype)
+    dense = np.linspace(-30, 30, 2**18).astype(dtype)
+    return np.concatenate([x, -x, special, -special, dense])
+
+
+@pytest.mark.parametrize("name", isa.available())
+@pytest.mark.parametrize(("dtype", "function"), BOUNDS, ids=lambda v: getattr(v, "__name__", v))
+def test_bound(dtype, function, name):
+    wide = {np.float32: np.float64, np.float64: np.longdouble}[dtype]
+    if np.finfo(wide).nmant <= np.finfo(dtype).nmant:
+        pytest.skip("no wider floating point type on this machine to measure with")
+    x = patterns(dtype)
+    raw = _ops.extension().apply(name, function, x.tobytes(), dtype is np.float64)
+    y = np.frombuffer(raw, dtype)
+    with np.errstate(all="ignore"):
+        exact = getattr(np, function)(x.astype(wide))
+        rounded = exact.astype(dtype)
+        same = (y == rounded) | (np.isnan(y) & np.isnan(rounded))
+        unit = np.spacing(np.abs(rounded)).astype(wide)
+        error = np.where(same, 0, np.abs(y.astype(wide) - exact) / unit)
+    error = np.where(np.isnan(error) | np.isinf(rounded) & ~same, np.inf, error)
+    worst = int(np.argmax(error))
+    assert error[worst] <= BOUNDS[dtype, function], (
+        f"{function}({x[worst]!r}) = {y[worst]!r}, exactly {exact[worst]!r}"
+    )
+
+
+def halfway(bits, shift):
+    """Each half-precision number as a float, the points half way to the next, and the neighbours of both."""
+    base = bits.astype(np.uint64) << np.uint64(shift)
+    steps = np.array(
+        [0, 1, 2 ** (shift - 1) - 1, 2 ** (shift - 1), 2 ** (shift - 1) + 1, 2**shift - 1], np.uint64
+    )
+    return (base[:, None] + steps).ravel().astype(np.uint32).view(np.float32)
+
+
+@pytest.mark.parametrize("name", isa.available())
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_rounding_to_half(dtype, name):
+    """Round to nearest, ties to even, overflow to infinity, subnormals kept: bit for bit as PyTorch."""
+    every = torch.arange(2**16, dtype=torch.int32).to(torch.int16).view(dtype).float().numpy()
+    shift = 16 if dtype == torch.bfloat16 else 13
+    floats = np.concatenate([halfway(every.view(np.uint32) >> np.uint32(shift), shift), patterns(np.float32)])
+    with np.errstate(all="ignore"):
+        floats = np.concatenate(
+            [floats, floats * np.float32(2**-26)]
+        )  # float16's subnormals are float32's normal numbers
+    function = {torch.float16: "float_to_half", torch.bfloat16: "float_to_bfloat16"}[dtype]
+    raw = _ops.extension().apply(name, function, floats.tobytes(), False)
+    ours = torch.frombuffer(bytearray(raw), dtype=dtype)
+    wanted = torch.from_numpy(floats).to(dtype)
+    nan = wanted.isnan()
+    assert torch.equal(ours.isnan(), nan)
+    assert torch.equal(ours.view(torch.int16)[~nan], wanted.view(torch.int16)[~nan])
+
+
+@pytest.mark.parametrize("name", isa.available())
+def test_every_half_as_float(name):
+    every = torch.arange(2**16, dtype=torch.int32).to(torch.int16)
+    raw = _ops.extension().apply(name, "half_to_float", every.numpy().tobytes(), False)
+    ours, wanted = torch.frombuffer(bytearray(raw), dtype=torch.float32), every.view(torch.float16).float()
+    nan = wanted.isnan()
+    assert torch.equal(ours.isnan(), nan)
+    assert torch.equal(ours.view(torch.int32)[~nan], wanted.view(torch.int32)[~nan])
