@@ -31,7 +31,7 @@ class Tagged(torch.Tensor):
 @needs_extension
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_paths(case):
-    x, target = cases.make((400, 50), torch.float32)
+    x, target = cases.make((4000, 50), torch.float32)
 
     def path(*args, **options):
         explanation = fastloss.explain(case.functional, *args, **options)
@@ -139,7 +139,7 @@ def test_without_the_extension():
         "assert fastloss.isa.available() == [] and fastloss.isa.active() is None\n"
         "assert fastloss.build_info()\n"
         "import torch\n"
-        "x, t = torch.zeros(400, 50), torch.zeros(400, dtype=torch.int64)\n"
+        "x, t = torch.zeros(4000, 50), torch.zeros(4000, dtype=torch.int64)\n"
         "assert fastloss.explain(fastloss.functional.cross_entropy, x, t).path == 'reference'\n"
     )
     done = python(program + USE)

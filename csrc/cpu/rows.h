@@ -26,7 +26,7 @@ namespace fastloss::FASTLOSS_ISA {
 constexpr int64_t kChunk = 4096;   // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
 constexpr int64_t kBatch = 256;    // rows in a by_row tile at most
 constexpr int64_t kFewClasses = 32;
-constexpr int64_t kShortRow = 512;
+constexpr int64_t kShortRow = 1024;
 constexpr int64_t kAhead = 16 * 1024;  // bytes between a load and its prefetch
 
 template <class T>
@@ -194,9 +194,9 @@ struct Rows {
       low = low + (v - (next - high));
       high = next;
     }
-    // For a short row with 16 lanes or more, a lane adds at most 32 terms: plain addition is exact enough there.
+    // For a short row with 16 lanes or more, a lane adds at most 64 terms: plain addition is exact enough there.
     FASTLOSS_FN void add_short(V v) {
-      if (kShortRow / W <= 32) {
+      if (kShortRow / W <= 64) {
         high = high + v;
       } else {
         add(v);
@@ -401,6 +401,12 @@ struct Rows {
     batch.gap[i] = batch.tilt[i] = batch.plain_gap[i] = batch.plain_mass[i] = 0;
   }
 
+  // Elements before the first address that streaming stores accept.
+  template <class Out>
+  FASTLOSS_FN static int64_t head(const Out* g) {
+    return (int64_t)(-(uintptr_t)g % stream_alignment<Out>() / sizeof(Out));
+  }
+
   // Gradient of a chunk from its exponentials:
   //   scale e - offset (w or w t'), times the soft cap's slope; `at_target` at element `y`.
   template <bool streamed, class Out>
@@ -427,11 +433,10 @@ struct Rows {
     };
     int64_t c = 0;
     if (streamed) {  // whole vectors on the stream's alignment; the head and the tail go the ordinary way
-      constexpr int alignment = stream_alignment<Out>();
-      const int64_t head = (int64_t)(-(uintptr_t)g % alignment / sizeof(Out));
-      if (head > 0 && head < n) {
-        store_partial(g, (int)head, value(load_partial(e, (int)head, (T)0), 0, (int)head));
-        c = head;
+      const int64_t first = head<Out>(g);
+      if (first > 0 && first < n) {
+        store_partial(g, (int)first, value(load_partial(e, (int)first, (T)0), 0, (int)first));
+        c = first;
       }
     }
     const bool plain = !w && !t && !slope && !a.want_stats;
@@ -597,8 +602,6 @@ struct Rows {
 
   template <bool streamed>
   void write_short(int64_t row, int64_t n, int64_t pitch) const {
-    const int64_t full = a.classes / W * W;
-    const int left = (int)(a.classes - full);
     for (int64_t i = 0; i < n; ++i) {
       const int64_t y = batch.target_class[i];
       if (y < 0) {
@@ -608,27 +611,24 @@ struct Rows {
       S* const g = (S*)a.gradient.data + offset_of(a.gradient, row + i);
       const T* const e = tile + i * pitch;
       const V scale(batch.scale[i]), at_target(batch.at_target[i]);
-      for (int64_t c = 0; c < full; c += W) {
-        const V v = select(is_at(y, c), at_target, scale * load(e + c));
-        streamed ? stream(g + c, v) : store(g + c, v);
-      }
-      if (left) store_partial(g + full, left, select(is_at(y, full), at_target, scale * load(e + full)));
+      const auto value = [&](int64_t c) { return select(is_at(y, c), at_target, scale * load(e + c)); };
+      int64_t c = streamed ? head<S>(g) : 0;
+      if (c) store_partial(g, (int)c, value(0));
+      for (; c + W <= a.classes; c += W) streamed ? stream(g + c, value(c)) : store(g + c, value(c));
+      if (c < a.classes) store_partial(g + c, (int)(a.classes - c), value(c));
     }
   }
 
   void by_class_short(int64_t first, int64_t last, RowsSums* sums) const {
     const int64_t pitch = (a.classes + W - 1) / W * W;
     const int64_t group = group_rows(a.classes);
-    // A row that starts off the stream's alignment would need a head of its own; short rows are not worth one.
-    const bool streamed = a.stream && (uintptr_t)a.gradient.data % stream_alignment<S>() == 0 &&
-                          a.gradient.row_stride[a.dims - 1] % W == 0 && a.dims == 1;
     for (int64_t row = first; row < last; row += group) {
       const int64_t n = last - row < group ? last - row : group;
       prepare(row, n);
       measure_short(row, n, pitch);
       finish(n);
       record(row, n, sums);
-      if (a.gradient.data) streamed ? write_short<true>(row, n, pitch) : write_short<false>(row, n, pitch);
+      if (a.gradient.data) a.stream ? write_short<true>(row, n, pitch) : write_short<false>(row, n, pitch);
     }
   }
 

@@ -15,10 +15,11 @@ from fastloss._autograd import RowsOptions, rows
 from fastloss._explain import Path, log, planned_by
 from fastloss._stats import RowStats
 
-# Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 10 us
-# less than a Python autograd.Function, more than our kernel can win back. Measured crossover on 2 cores, see
-# `python -m fastloss.bench --suite small`.
+# Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 30 us
+# less than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
+# vectorised too, break even later. Measured on 2 cores (`python -m fastloss.bench --suite small`).
 TINY = 8192
+_TINY_WIDE = 12  # times TINY
 
 _KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 _TENSORS = (Tensor, torch.nn.Parameter)
@@ -105,6 +106,36 @@ def _why_not_kernel(
     return ""
 
 
+_WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
+
+
+def _native(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float | Tensor,
+) -> Tensor:
+    """`torch.nn.functional.cross_entropy`, past its Python layer where no subclass asks for that."""
+    if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _ops.REDUCTIONS:
+        code = _ops.REDUCTIONS[reduction]
+        return torch._C._nn.cross_entropy_loss(input, target, weight, code, ignore_index, label_smoothing)
+    return F.cross_entropy(
+        input,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,  # type: ignore[arg-type]
+    )
+
+
+def _is_tiny(input: Tensor) -> bool:
+    count = input.numel()
+    return count <= TINY or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
+
+
 def _has_extras(
     z_loss: float | Tensor,
     softcap: float | Tensor | None,
@@ -112,12 +143,10 @@ def _has_extras(
     normalizer: float | Tensor | None,
     empty: str,
     loss_dtype: torch.dtype | None,
-    inplace: bool,
     return_stats: bool,
 ) -> bool:
     return (
-        inplace
-        or return_stats
+        return_stats
         or softcap is not None
         or mask is not None
         or normalizer is not None
@@ -134,8 +163,6 @@ def _check_extras(
     normalizer: float | Tensor | None,
     empty: str,
     loss_dtype: torch.dtype | None,
-    inplace: bool,
-    input: Tensor,
 ) -> None:
     name = "fastloss.cross_entropy"
     if empty not in ("nan", "zero"):
@@ -148,11 +175,6 @@ def _check_extras(
         )
     if loss_dtype is not None and loss_dtype not in _KERNEL_DTYPES:
         raise TypeError(f"{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
-    if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
-        raise RuntimeError(
-            f"{name}: inplace=True would overwrite a leaf tensor that requires grad with its gradient; "
-            "expected logits computed by the model, remedy: inplace=False"
-        )
 
 
 def _plan(
@@ -174,9 +196,9 @@ def _plan(
     inplace: bool = False,
     return_stats: bool = False,
 ) -> tuple[Path, str]:
-    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats)
-    if not extras and input.numel() <= TINY:
-        return "native", f"{input.numel()} logits: up to {TINY} go to PyTorch's own operator"
+    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, return_stats)
+    if not extras and _is_tiny(input):
+        return "native", _WHY_NATIVE
     scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
     return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
@@ -237,8 +259,8 @@ def cross_entropy(
         normalizer: Replaces the mean's divisor (tokens of a whole accumulated batch, say); float or 0-d tensor.
         empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
-        inplace: Writes the gradient over the memory of ``input``, halving peak memory. ``input`` must not be used
-            afterwards (its version counter is bumped, so autograd notices).
+        inplace: Allows the gradient to be written over the memory of ``input``, which halves peak memory. ``input``
+            must not be used afterwards (its version counter is bumped, so autograd notices).
         return_stats: Also return `RowStats`, measured in the same pass.
 
     Returns:
@@ -264,27 +286,24 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
-    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats)
+    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, return_stats)
     compiling = torch.compiler.is_compiling()
-    if not extras and not compiling and (not isinstance(input, Tensor) or input.numel() <= TINY):
+    if not (extras or compiling) and (not isinstance(input, Tensor) or _is_tiny(input)):
         if _ops.LOG:
-            log("cross_entropy", "native", f"up to {TINY} logits go to PyTorch's own operator")
+            log("cross_entropy", "native", _WHY_NATIVE)
         try:
-            return F.cross_entropy(
-                input,
-                target,
-                weight,
-                ignore_index=ignore_index,
-                reduction=reduction,
-                label_smoothing=label_smoothing,  # type: ignore[arg-type]
-            )
+            return _native(input, target, weight, ignore_index, reduction, label_smoothing)
         except Exception as error:
             _explain_error(error, input, target, weight, ignore_index)
 
     scalars = smoothing, z_weight, cap = _scalar(label_smoothing), _scalar(z_loss), _scalar(softcap)
     if extras:
-        cap_given = None if softcap is None else cap
-        _check_extras(reduction, cap_given, normalizer, empty, loss_dtype, inplace, input)
+        _check_extras(reduction, None if softcap is None else cap, normalizer, empty, loss_dtype)
+    if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
+        raise RuntimeError(
+            "fastloss.cross_entropy: inplace=True would overwrite a leaf tensor that requires grad with its "
+            "gradient; expected logits computed by the model, remedy: inplace=False"
+        )
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
     if not reason and reduction not in _ops.REDUCTIONS:
         reason = "PyTorch decides this reduction"
