@@ -47,7 +47,8 @@ def find_torch() -> Path:
     if spec is None or spec.origin is None:
         stop('building needs torch >= 2.10, none is installed; remedy: pip install "torch>=2.10", then '
              "pip install --no-build-isolation .")  # fmt: skip
-    assert spec is not None and spec.origin is not None
+    assert spec is not None
+    assert spec.origin is not None
     directory = Path(spec.origin).parent
     found = re.search(r"__version__\s*=\s*'([^']+)'", (directory / "version.py").read_text())
     version = found.group(1) if found else "0.0"

@@ -71,7 +71,7 @@ class Rows(torch.autograd.Function):
     """Losses over rows of logits: ``(input, target, weight, mask, normalizer) -> (loss, stats)``."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         input: Tensor,
         target: Tensor,
@@ -89,9 +89,7 @@ class Rows(torch.autograd.Function):
             ctx.save_for_backward(None, target, weight, mask, normalizer, None)
         else:
             save = _ops.SAVE_GRADIENT if now else _ops.SAVE_STATE
-            loss, saved, stats = ops.forward(
-                input, target, weight, mask, normalizer, *options, save, want_stats
-            )
+            loss, saved, stats = ops.forward(input, target, weight, mask, normalizer, *options, save, want_stats)
             ctx.grad, state = (saved, None) if now else (None, saved)
             ctx.save_for_backward(input, target, weight, mask, normalizer, state)
         ctx.set_materialize_grads(False)
@@ -101,7 +99,7 @@ class Rows(torch.autograd.Function):
         return loss, stats
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:  # type: ignore[override]
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         if grad_output is None:
             return None, None, None, None, None, None
         if torch.is_grad_enabled():

@@ -27,7 +27,8 @@ except ImportError as error:
         stacklevel=3,
     )
 
-AVAILABLE = _C is not None
+AVAILABLE: bool = _C is not None
+LOG: bool = os.environ.get("FASTLOSS_LOG", "") not in ("", "0")
 
 
 def extension() -> ModuleType:
@@ -48,7 +49,7 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 
 
 # Dtypes travel to the operators as these numbers (ScalarType's own, stable in PyTorch's ABI).
-DTYPE_CODES = {torch.float16: 5, torch.float32: 6, torch.float64: 7, torch.bfloat16: 15}
+DTYPE_CODES: dict[torch.dtype, int] = {torch.float16: 5, torch.float32: 6, torch.float64: 7, torch.bfloat16: 15}
 DTYPE_OF_CODE = {code: dtype for dtype, code in DTYPE_CODES.items()}
 STATS = 7  # entries of the statistics vector: RowStats without its container
 
@@ -129,5 +130,3 @@ if _C is not None:
         ROWS_PARAMS[_name] = tuple(filter(None, _params.split(",")))
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default
-
-LOG = os.environ.get("FASTLOSS_LOG", "") not in ("", "0")

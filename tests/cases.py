@@ -103,9 +103,7 @@ CROSS_ENTROPY = Case(
         Point(Z, [0.5, 0.25, 0.25], 0.6 * 0.75 * LN6 + 0.4 / 3 * 2 * LN6, dict(label_smoothing=0.4)),
         Point(Z, [0.5, 0.25, 0.25], 0.5 * LN6 + 0.5 * LN3 + LN2, dict(weight=[1.0, 2.0, 4.0])),
         Point(Z, 1, LN3 + 0.5 * LN6**2, dict(z_loss=0.5)),
-        Point(
-            [Z], [1], [2 * (LN3 + 0.5 * LN6**2)], dict(z_loss=0.5, weight=[1.0, 2.0, 4.0], reduction="none")
-        ),
+        Point([Z], [1], [2 * (LN3 + 0.5 * LN6**2)], dict(z_loss=0.5, weight=[1.0, 2.0, 4.0], reduction="none")),
         Point(Z, [0.5, 0.25, 0.25], 0.75 * LN6 + 0.5 * LN6**2, dict(z_loss=0.5)),
         # softcap 2 turns 2 atanh(z / 2) back into z.
         Point([2 * math.atanh(z / 2) for z in Z], 1, LN3, dict(softcap=2.0)),
@@ -163,14 +161,10 @@ def run(
 
 
 def to_double(options: dict[str, Any]) -> dict[str, Any]:
-    return {
-        k: v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in options.items()
-    }
+    return {k: v.double() if isinstance(v, Tensor) and v.is_floating_point() else v for k, v in options.items()}
 
 
-def exact(
-    case: Case, x: Tensor, target: Tensor, upstream: Any = None, **options: Any
-) -> tuple[Tensor, Tensor]:
+def exact(case: Case, x: Tensor, target: Tensor, upstream: Any = None, **options: Any) -> tuple[Tensor, Tensor]:
     """Loss and gradient by the reference in float64, from the values as they are in ``x``'s dtype."""
     target = target.double() if target.is_floating_point() else target
     options = {k: v for k, v in options.items() if k not in ("inplace", "loss_dtype")}
@@ -217,9 +211,7 @@ def check_grad(actual: Tensor, wanted: Tensor, x: Tensor, extra: float = 0.0) ->
     sizes = wanted.abs().nan_to_num(0.0, 0.0, 0.0)
     scale = sizes.amax(dim, keepdim=True) if sizes.numel() else sizes
     if sizes.numel() and (actual.dtype == torch.float64 or not _ops.AVAILABLE):
-        extra = extra + float(
-            sizes.max()
-        )  # PyTorch's own float64, our measure, rounds p_y - 1 at the size of 1
+        extra = extra + float(sizes.max())  # PyTorch's own float64, our measure, rounds p_y - 1 at the size of 1
     _check(actual, wanted, slack(x) * (scale + extra), "gradient")
 
 

@@ -6,9 +6,7 @@ import pytest
 import torch
 
 with warnings.catch_warnings():
-    warnings.simplefilter(
-        "ignore", RuntimeWarning
-    )  # test_fallback.py checks the one about a missing extension
+    warnings.simplefilter("ignore", RuntimeWarning)  # test_fallback.py checks the one about a missing extension
     import fastloss
 
 import fastloss.functional.rows as rows_module

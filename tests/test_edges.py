@@ -131,9 +131,7 @@ def test_dropped_rows_may_hold_anything(case, shape, dtype, isa):
             labels = target.masked_fill(dropped, -3) if "ignore_index" in options else target
             for extra in ({}, dict(label_smoothing=0.1), dict(z_loss=0.1, softcap=5.0)):
                 for reduction in REDUCTIONS:
-                    loss, grad = cases.run(
-                        case.functional, dirty, labels, reduction=reduction, **options, **extra
-                    )
+                    loss, grad = cases.run(case.functional, dirty, labels, reduction=reduction, **options, **extra)
                     assert loss.isfinite().all()
                     assert grad.isfinite().all()
                     assert grad.movedim(1, -1)[dropped].count_nonzero() == 0

@@ -169,9 +169,7 @@ def test_second_derivative(case, options, reduction, kind, isa):
         x.requires_grad_()
         target.requires_grad_(kind == "probability")
         loss = fn(x, target, reduction=reduction, **options)
-        upstream = (
-            torch.linspace(0.5, 2, loss.numel(), dtype=torch.float64).reshape(loss.shape).requires_grad_()
-        )
+        upstream = torch.linspace(0.5, 2, loss.numel(), dtype=torch.float64).reshape(loss.shape).requires_grad_()
         inputs = [x, target, upstream] if kind == "probability" else [x, upstream]
         grads = torch.autograd.grad(loss, inputs[:-1], upstream, create_graph=True)
         return torch.autograd.grad(sum(g.square().sum() for g in grads), inputs)
@@ -199,9 +197,7 @@ def test_penalty_with_the_loss_at_the_root(case, isa):
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_gradgradcheck(case, isa):
     x, target = cases.make((3, 4), torch.float64)
-    options = cases.tensors(
-        dict(weight=WEIGHT[:4], z_loss=0.1, softcap=4.0, label_smoothing=0.1), torch.float64
-    )
+    options = cases.tensors(dict(weight=WEIGHT[:4], z_loss=0.1, softcap=4.0, label_smoothing=0.1), torch.float64)
     assert torch.autograd.gradgradcheck(lambda x: case.functional(x, target, **options), x.requires_grad_())
 
 
@@ -233,6 +229,4 @@ def test_hyperparameters_can_be_learned(case, isa):
     )
     torch.testing.assert_close(constant, fixed, rtol=1e-14, atol=0)
     learned = [torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in values]
-    assert torch.autograd.gradcheck(
-        lambda *v: case.functional(x, target, **dict(zip(names, v, strict=True))), learned
-    )
+    assert torch.autograd.gradcheck(lambda *v: case.functional(x, target, **dict(zip(names, v, strict=True))), learned)

@@ -57,9 +57,7 @@ def test_close_to_one_another(case, dtype, kind, kernel):
             cases.check_loss(loss, results[0][0].double(), x)
             # Two roundings to dtype may fall on neighbours: compare within both.
             wanted = results[0][1].double()
-            limit = (
-                2 * (cases.slack(x) + cases.UNIT[dtype]) * wanted.abs().amax() + 2 * cases.UNDERFLOW[dtype]
-            )
+            limit = 2 * (cases.slack(x) + cases.UNIT[dtype]) * wanted.abs().amax() + 2 * cases.UNDERFLOW[dtype]
             assert ((grad.double() - wanted).abs() <= limit).all()
 
 

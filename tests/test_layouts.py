@@ -164,9 +164,7 @@ def test_every_pixel_count(case, dtype, c, kind, isa):
 
 
 @pytest.mark.parametrize("kind", ["index", "probability"])
-@pytest.mark.parametrize(
-    "shape", [(3, 1000), (3, 32000), (2, 262144), (1, 65537), (32000,), (2, 300, 3)], ids=str
-)
+@pytest.mark.parametrize("shape", [(3, 1000), (3, 32000), (2, 262144), (1, 65537), (32000,), (2, 300, 3)], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_many_classes(case, dtype, shape, kind, isa):

@@ -20,9 +20,7 @@ def test_same_numbers(case, isa):
     x, target = cases.make((6, 5), torch.float64)
     target[0] = 3
     weight = torch.rand(5, dtype=torch.float64)
-    for w, ignore, reduction, smoothing in itertools.product(
-        (None, weight), (-100, 3), REDUCTIONS, (0.0, 0.2)
-    ):
+    for w, ignore, reduction, smoothing in itertools.product((None, weight), (-100, 3), REDUCTIONS, (0.0, 0.2)):
         # weight, size_average, ignore_index, reduce, reduction, label_smoothing: torch's order.
         arguments = (w, None, ignore, None, reduction, smoothing)
         ours, native = case.module(*arguments), case.native_module(*arguments)
@@ -62,9 +60,7 @@ def test_extras(case, isa):
     mask = torch.tensor([True, False, True, True, False, True])
     module = case.module(label_smoothing=0.1, **extras)
     loss, stats = module(x, target, mask=mask, normalizer=3.0)
-    wanted, wanted_stats = case.functional(
-        x, target, label_smoothing=0.1, mask=mask, normalizer=3.0, **extras
-    )
+    wanted, wanted_stats = case.functional(x, target, label_smoothing=0.1, mask=mask, normalizer=3.0, **extras)
     assert torch.equal(loss, wanted)
     assert all(torch.equal(a, b) for a, b in zip(stats, wanted_stats, strict=True))
     assert isinstance(stats, fastloss.RowStats)

@@ -93,9 +93,7 @@ def test_extras_combined(case, reduction, isa):
 def test_extras_in_half_precision(case, dtype, isa):
     x, target = cases.make((12, 5), dtype)
     mask = torch.arange(12) % 3 > 0
-    options = dict(
-        weight=torch.tensor(WEIGHT, dtype=dtype), label_smoothing=0.2, z_loss=0.05, softcap=5.0, mask=mask
-    )
+    options = dict(weight=torch.tensor(WEIGHT, dtype=dtype), label_smoothing=0.2, z_loss=0.05, softcap=5.0, mask=mask)
     for reduction in REDUCTIONS:
         loss, grad = cases.run(case.functional, x, target, reduction=reduction, **options)
         wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction, **options)
@@ -189,9 +187,7 @@ def test_inplace_same_numbers(case, reduction, dtype, isa):
             logits.register_hook(seen.append)
             loss = case.functional(logits, target, inplace=True, **options)
             loss.backward(torch.full_like(loss, upstream))
-            cases.check_loss(
-                loss.detach(), wanted_loss, x.float() if dtype == torch.float64 else x, scale=24 * 4.0
-            )
+            cases.check_loss(loss.detach(), wanted_loss, x.float() if dtype == torch.float64 else x, scale=24 * 4.0)
             # A half gradient made in forward is rounded, and rounded again when upstream scales it.
             slack = UNIT[dtype] * wanted_grad.abs() if upstream not in (0.0, 1.0) else 0.0
             cases.check_grad(leaf.grad, wanted_grad, x, extra=0.2) if dtype not in HALF else _near(
@@ -268,9 +264,7 @@ def test_stats(case, dtype, shape, kind, isa):
             for name, value, right in zip(stats._fields, stats, wanted, strict=True):
                 assert value.dim() == 0, name
                 assert not value.requires_grad, name
-                assert value.dtype == {"finite": torch.bool, "count": torch.int64}.get(name, torch.float64), (
-                    name
-                )
+                assert value.dtype == {"finite": torch.bool, "count": torch.int64}.get(name, torch.float64), name
                 if name in ("accuracy", "finite", "count"):
                     torch.testing.assert_close(value, right, rtol=1e-15, atol=0, equal_nan=True, msg=name)
                 else:  # sizes up to 12 (lse); the perplexity's relative error is its logarithm's absolute one

@@ -28,9 +28,7 @@ def test_native_without_extras(kind, shape, reduction):
                 cases.run(F.cross_entropy, x, target, **options),
             )
             for a, b in zip(ours, native, strict=True):
-                close(
-                    a, b, rtol=0, atol=0, equal_nan=True
-                )  # one class weighs nothing: 0 / 0, alone in its batch
+                close(a, b, rtol=0, atol=0, equal_nan=True)  # one class weighs nothing: 0 / 0, alone in its batch
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -135,9 +133,7 @@ def test_stats_formula():
 def test_second_derivatives_of_the_extras():
     x, target = cases.make((4, 5), torch.float64)
     mask = torch.tensor([True, False, True, True])
-    options = dict(
-        z_loss=0.1, softcap=3.0, label_smoothing=0.1, mask=mask, weight=torch.rand(5, dtype=torch.float64)
-    )
+    options = dict(z_loss=0.1, softcap=3.0, label_smoothing=0.1, mask=mask, weight=torch.rand(5, dtype=torch.float64))
     assert torch.autograd.gradcheck(lambda x: cross_entropy(x, target, **options), x.requires_grad_())
     assert torch.autograd.gradgradcheck(lambda x: cross_entropy(x, target, **options), x)
 

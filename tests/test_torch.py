@@ -219,9 +219,7 @@ TRANSFORMS = {
 def test_functorch(case, transform, kind, options, kernel):
     if kind == "probability":
         options = {k: v for k, v in options.items() if k != "ignore_index"}
-    x, target = cases.make(
-        (5, 3, 3), torch.float64, kind
-    )  # a batch of pixels, or for vmap five batches of rows
+    x, target = cases.make((5, 3, 3), torch.float64, kind)  # a batch of pixels, or for vmap five batches of rows
     ours = transform(lambda x, t: case.functional(x, t, **options), x, target)
     native = transform(lambda x, t: case.native(x, t, **options), x, target)
     close(ours, native, rtol=1e-12, atol=1e-14, equal_nan=True)  # NaN: all of a sample ignored

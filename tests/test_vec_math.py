@@ -38,9 +38,7 @@ def patterns(dtype):
         *np.log(2) * np.arange(-8, 8),
     ]
     near = [
-        np.nextafter(dtype(c), dtype(np.inf)).view(bits).astype(np.uint64)
-        + np.arange(512, dtype=np.uint64)
-        - 256
+        np.nextafter(dtype(c), dtype(np.inf)).view(bits).astype(np.uint64) + np.arange(512, dtype=np.uint64) - 256
         for c in np.abs(centres)
     ]
     x = np.concatenate([spread, *near]).astype(bits).view(dtype)
@@ -66,17 +64,13 @@ def test_bound(dtype, function, name):
         error = np.where(same, 0, np.abs(y.astype(wide) - exact) / unit)
     error = np.where(np.isnan(error) | np.isinf(rounded) & ~same, np.inf, error)
     worst = int(np.argmax(error))
-    assert error[worst] <= BOUNDS[dtype, function], (
-        f"{function}({x[worst]!r}) = {y[worst]!r}, exactly {exact[worst]!r}"
-    )
+    assert error[worst] <= BOUNDS[dtype, function], f"{function}({x[worst]!r}) = {y[worst]!r}, exactly {exact[worst]!r}"
 
 
 def halfway(bits, shift):
     """Each half-precision number as a float, the points half way to the next, and the neighbours of both."""
     base = bits.astype(np.uint64) << np.uint64(shift)
-    steps = np.array(
-        [0, 1, 2 ** (shift - 1) - 1, 2 ** (shift - 1), 2 ** (shift - 1) + 1, 2**shift - 1], np.uint64
-    )
+    steps = np.array([0, 1, 2 ** (shift - 1) - 1, 2 ** (shift - 1), 2 ** (shift - 1) + 1, 2**shift - 1], np.uint64)
     return (base[:, None] + steps).ravel().astype(np.uint32).view(np.float32)
 
 

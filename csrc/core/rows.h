@@ -69,7 +69,8 @@ FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V o
   }
   const V a = keep * value.grad;
   const V offset = V(T(o.smoothing * o.inverse_classes)) * upstream;
-  return {loss, nll, log_s, (a + uniform) * inverse * upstream, (p * uniform - q * a) * upstream - offset * weight, offset};
+  return {loss,  nll, log_s, (a + uniform) * inverse * upstream, (p * uniform - q * a) * upstream - offset * weight,
+          offset};
 }
 
 template <class T, class V>

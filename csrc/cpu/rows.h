@@ -23,8 +23,8 @@
 
 namespace fastloss::FASTLOSS_ISA {
 
-constexpr int64_t kChunk = 4096;   // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
-constexpr int64_t kBatch = 256;    // rows in a by_row tile at most
+constexpr int64_t kChunk = 4096;  // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
+constexpr int64_t kBatch = 256;   // rows in a by_row tile at most
 constexpr int64_t kFewClasses = 32;
 constexpr int64_t kShortRow = 1024;
 constexpr int64_t kAhead = 16 * 1024;  // bytes between a load and its prefetch
@@ -46,8 +46,8 @@ struct RowBatch {
   double mass[kBatch];
   double weight[kBatch];
   double upstream[kBatch];
-  double tilt[kBatch];        // sum_c exp(z_c - m) (m - z_c), for the entropy
-  double plain_gap[kBatch];   // gap and mass without weights or smoothing, for the perplexity of probability targets
+  double tilt[kBatch];       // sum_c exp(z_c - m) (m - z_c), for the entropy
+  double plain_gap[kBatch];  // gap and mass without weights or smoothing, for the perplexity of probability targets
   double plain_mass[kBatch];
 
   double loss[kBatch];
@@ -90,10 +90,9 @@ struct Rows {
     for (int64_t i = 0; i < n; i += D::size) {
       const D max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
       const D upstream = load(batch.upstream + i);
-      const RowTerms<D> r =
-          soft ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
-               : index_row<double>(loss, options, max, others, load(batch.target + i), gap, load(batch.weight + i),
-                                   upstream);
+      const RowTerms<D> r = soft ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
+                                 : index_row<double>(loss, options, max, others, load(batch.target + i), gap,
+                                                     load(batch.weight + i), upstream);
       store(batch.loss + i, r.loss);
       store(batch.nll + i, r.nll);
       store(batch.log_sum + i, r.log_sum);
@@ -428,7 +427,8 @@ struct Rows {
         v = select(Mask<T>{here}, V(batch.at_target[i]), v);
       }
       if (slope) v = v * part(slope);
-      if (a.want_stats) norm = norm + (left == W ? v * v : keep_where(Mask<T>{lane_indices<T>() < broadcast_int<T>(left)}, v * v));
+      if (a.want_stats)
+        norm = norm + (left == W ? v * v : keep_where(Mask<T>{lane_indices<T>() < broadcast_int<T>(left)}, v * v));
       return v;
     };
     int64_t c = 0;
@@ -541,7 +541,8 @@ struct Rows {
     int64_t y = batch.target_class[i];
     if (soft) {
       const int64_t offset = offset_of(a.probability, row);
-      y = arg_max([&](int64_t c) { return load_one((const S*)a.probability.data + offset + c * a.probability.class_stride); });
+      y = arg_max(
+          [&](int64_t c) { return load_one((const S*)a.probability.data + offset + c * a.probability.class_stride); });
     }
     return arg_max([&](int64_t c) { return load_one((const S*)a.logits.data + x + c * a.logits.class_stride); }) == y;
   }
@@ -919,8 +920,7 @@ struct Rows {
         for (int64_t p = 0; p < lanes; p += Vec<double>::size) store(batch.log_sum + p, log(load(batch.others + p)));
         for (int64_t c = 0; c < a.classes; ++c) {
           for (int64_t i = 0; i < n; ++i) {
-            spare[c * pitch + i] =
-                batch.target_class[i] < 0 ? (T)0 : probability_gradient(tile[c * pitch + i], c, i);
+            spare[c * pitch + i] = batch.target_class[i] < 0 ? (T)0 : probability_gradient(tile[c * pitch + i], c, i);
           }
         }
         scatter(a.probability_gradient, row, n, spare, pitch);

@@ -37,8 +37,8 @@ struct RowsArgs {
   int64_t size[kMaxRowDims];
 
   RowsView logits;
-  RowsView gradient;         // data null: no gradient wanted
-  RowsView probability;      // data null: index targets
+  RowsView gradient;              // data null: no gradient wanted
+  RowsView probability;           // data null: index targets
   RowsView probability_gradient;  // backward only, data null: not wanted
 
   const int64_t* target;  // [rows], index targets
@@ -54,18 +54,17 @@ struct RowsArgs {
   double softcap;     // 0: none
   double weight_sum;  // sum of weight
 
-  void* row_loss;          // [rows] in the computing type, or null
-  void* state;             // [2 or 3, rows] in the computing type, or null; read by backward
-  RowsSums* sums;          // [tasks], or null
+  void* row_loss;  // [rows] in the computing type, or null
+  void* state;     // [2 or 3, rows] in the computing type, or null; read by backward
+  RowsSums* sums;  // [tasks], or null
   bool want_stats;
-  bool from_state;         // backward: maximum, sum and mass come from `state`
-  bool stream;             // gradient is far larger than the caches: bypass them
+  bool from_state;  // backward: maximum, sum and mass come from `state`
+  bool stream;      // gradient is far larger than the caches: bypass them
 };
 
 // Runs tasks [begin, end) with a private scratch of Kernels::rows_scratch bytes.
 using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch);
 using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
 using MathKernel = void (*)(const void* in, void* out, int64_t n);
-
 
 }  // namespace fastloss

@@ -100,18 +100,14 @@ FASTLOSS_FN Vec<float> min(Vec<float> a, Vec<float> b) { return _mm512_min_ps(a.
 FASTLOSS_FN Vec<double> max(Vec<double> a, Vec<double> b) { return _mm512_max_pd(a.v, b.v); }
 FASTLOSS_FN Vec<double> min(Vec<double> a, Vec<double> b) { return _mm512_min_pd(a.v, b.v); }
 FASTLOSS_FN Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm512_fmadd_ps(a.v, b.v, c.v); }
-FASTLOSS_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
-  return _mm512_fmadd_pd(a.v, b.v, c.v);
-}
+FASTLOSS_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm512_fmadd_pd(a.v, b.v, c.v); }
 #elif defined(__AVX2__)
 FASTLOSS_FN Vec<float> max(Vec<float> a, Vec<float> b) { return _mm256_max_ps(a.v, b.v); }
 FASTLOSS_FN Vec<float> min(Vec<float> a, Vec<float> b) { return _mm256_min_ps(a.v, b.v); }
 FASTLOSS_FN Vec<double> max(Vec<double> a, Vec<double> b) { return _mm256_max_pd(a.v, b.v); }
 FASTLOSS_FN Vec<double> min(Vec<double> a, Vec<double> b) { return _mm256_min_pd(a.v, b.v); }
 FASTLOSS_FN Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return _mm256_fmadd_ps(a.v, b.v, c.v); }
-FASTLOSS_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
-  return _mm256_fmadd_pd(a.v, b.v, c.v);
-}
+FASTLOSS_FN Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return _mm256_fmadd_pd(a.v, b.v, c.v); }
 #else
 #if defined(__SSE2__)
 FASTLOSS_FN Vec<float> max(Vec<float> a, Vec<float> b) { return _mm_max_ps(a.v, b.v); }
@@ -264,9 +260,7 @@ FASTLOSS_FN Wide widen(Vec<float> a) {
 }
 FASTLOSS_FN Vec<double> widen(Vec<double> a) { return a; }
 FASTLOSS_FN double reduce_add(Wide a) { return reduce_add(a.low + a.high); }
-FASTLOSS_FN void store(double* p, Wide a) {
-  memcpy(p, &a, sizeof(a));
-}
+FASTLOSS_FN void store(double* p, Wide a) { memcpy(p, &a, sizeof(a)); }
 FASTLOSS_FN void store_narrow(float* p, Vec<double> a) {
   const HalfFloats half = __builtin_convertvector(a.v, HalfFloats);
   memcpy(p, &half, sizeof(half));

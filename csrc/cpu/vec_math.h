@@ -107,9 +107,9 @@ FASTLOSS_FN Vec<T> exp(Vec<T> x) {
 // log(m 2^e) = e ln 2 + log(m) with m in [sqrt(1/2), sqrt(2)); `extra` is added before rounding (log1p's rest).
 FASTLOSS_FN Vec<float> log_mantissa(Vec<float> f, Vec<float> e, Vec<float> extra) {
   // Cephes logf: log(1 + f) = f - f^2/2 + f^3 P(f).
-  static constexpr float c[] = {7.0376836292e-2f, -1.1514610310e-1f, 1.1676998740e-1f,
-                                -1.2420140846e-1f, 1.4249322787e-1f, -1.6668057665e-1f,
-                                2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f};
+  static constexpr float c[] = {7.0376836292e-2f,  -1.1514610310e-1f, 1.1676998740e-1f,
+                                -1.2420140846e-1f, 1.4249322787e-1f,  -1.6668057665e-1f,
+                                2.0000714765e-1f,  -2.4999993993e-1f, 3.3333331174e-1f};
   const Vec<float> square = f * f;
   Vec<float> y = polynomial(f, c) * f * square;
   y = fma(e, Vec<float>(Format<float>::ln2_low), y) + extra;
@@ -142,7 +142,7 @@ FASTLOSS_FN Vec<T> log_plus(Vec<T> x, Vec<T> extra) {
                    select(tiny, Vec<T>(F::subnormal_shift), Vec<T>((T)0));
   Vec<T> r = log_mantissa(m - Vec<T>((T)1), e, extra);
   const Vec<T> infinity((T)__builtin_inf());
-  r = select(x < infinity, r, x);                              // inf and NaN
+  r = select(x < infinity, r, x);  // inf and NaN
   r = select(x == Vec<T>((T)0), -infinity, r);
   return select(x < Vec<T>((T)0), Vec<T>((T)__builtin_nan("")), r);
 }

@@ -63,7 +63,8 @@ void describe(const std::vector<std::pair<RowsView*, const Tensor*>>& views, Row
     if (merge) {
       args.size[args.dims - 1] *= input.size(d);
     } else {
-      STD_TORCH_CHECK(args.dims < kMaxRowDims, "fastloss: more than ", kMaxRowDims, " row dimensions; make input contiguous");
+      STD_TORCH_CHECK(args.dims < kMaxRowDims, "fastloss: more than ", kMaxRowDims,
+                      " row dimensions; make input contiguous");
       args.size[args.dims++] = input.size(d);
     }
     for (auto& [view, tensor] : views) view->row_stride[args.dims - 1] = tensor->stride(d);
@@ -167,8 +168,8 @@ struct Problem {
     args.z_loss = o.z_loss;
     args.softcap = o.softcap;
     if (!soft) args.target = (const int64_t*)target->const_data_ptr();
-    targets = survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes,
-                     o.ignore_index);
+    targets =
+        survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes, o.ignore_index);
     STD_TORCH_CHECK(targets.in_range, "a target is out of bounds");
     // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.
     if (o.reduction == kMean) divisor = targets.weight == 0 ? std::nan("") : targets.weight;
@@ -182,7 +183,8 @@ struct Problem {
   void prepare_weight(const Tensor& input, const std::optional<Tensor>& given, const Options& o, int64_t classes) {
     const ScalarType type = compute_type(input);
     if (given) {
-      STD_TORCH_CHECK(given->numel() == classes, "fastloss: expected ", classes, " class weights, got ", given->numel());
+      STD_TORCH_CHECK(given->numel() == classes, "fastloss: expected ", classes, " class weights, got ",
+                      given->numel());
       weight = as_compute(*given, type);
     } else if (o.smoothing != 0 || soft) {
       Tensor ones = new_empty(input, {classes}, type);
@@ -209,7 +211,10 @@ struct Problem {
     std::vector<RowsSums> sums(summed ? tasks : 0, RowsSums{});
     args.sums = summed ? sums.data() : nullptr;
     args.stream = args.gradient.data && args.gradient.data != args.logits.data &&
-                  elements * (dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2) >= kStreamBytes;
+                  elements * (dtype == DType::f64   ? 8
+                              : dtype == DType::f32 ? 4
+                                                    : 2) >=
+                      kStreamBytes;
     const int64_t bytes = kernels.rows_scratch[(int)dtype](args);
     parallel(elements, tasks, [&](int64_t begin, int64_t end) {
       const std::unique_ptr<void, void (*)(void*)> scratch(std::malloc(bytes), std::free);
@@ -276,9 +281,9 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
     saved_shape = rows;
     saved_shape.insert(saved_shape.begin(), problem.soft ? 3 : 2);
   }
-  Tensor saved = inplace              ? input
+  Tensor saved = inplace             ? input
                  : save == kGradient ? fresh_like(input)
-                                      : new_empty(input, saved_shape, save == kState ? compute : input.scalar_type());
+                                     : new_empty(input, saved_shape, save == kState ? compute : input.scalar_type());
   if (save == kState) args.state = saved.mutable_data_ptr();
   std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
   args.logits.data = (void*)input.const_data_ptr();
@@ -307,8 +312,8 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
   } else if (compute != type) {
     loss = torch::stable::to(loss, type);
   }
-  Tensor stats = want_stats ? stats_vector(input, sums, reduced ? value : sums.loss)
-                            : new_empty(input, {0}, ScalarType::Double);
+  Tensor stats =
+      want_stats ? stats_vector(input, sums, reduced ? value : sums.loss) : new_empty(input, {0}, ScalarType::Double);
   return {loss, saved, stats};
 }
 
@@ -360,8 +365,8 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
 
 // ------------------------------------------------------------------------------------------------ operators
 
-#define FASTLOSS_TENSORS                                                                                  \
-  const Tensor &input, const Tensor &target, std::optional<Tensor> weight, std::optional<Tensor> mask,    \
+#define FASTLOSS_TENSORS                                                                               \
+  const Tensor &input, const Tensor &target, std::optional<Tensor> weight, std::optional<Tensor> mask, \
       std::optional<Tensor> normalizer
 #define FASTLOSS_OPTIONS                                                                                      \
   std::vector<double> params, int64_t ignore_index, int64_t reduction, double label_smoothing, double z_loss, \
@@ -370,16 +375,16 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
   Options { params, ignore_index, reduction, label_smoothing, z_loss, softcap }
 
 template <int id>
-std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero,
-                                              int64_t loss_dtype, int64_t save, bool want_stats) {
-  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      save, want_stats, false);
+std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
+                                              int64_t save, bool want_stats) {
+  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype, save,
+                      want_stats, false);
   return {r.loss, r.saved, r.stats};
 }
 
 template <int id>
-std::tuple<Tensor, Tensor> op_forward_inplace(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero,
-                                              int64_t loss_dtype, bool want_stats) {
+std::tuple<Tensor, Tensor> op_forward_inplace(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
+                                              bool want_stats) {
   STD_TORCH_CHECK(reduction != kNone, "fastloss: in place needs a reduction");
   Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
                       kNothing, want_stats, true);
@@ -424,20 +429,20 @@ enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) };
 #undef FASTLOSS_INDEX
 
 #define TENSORS "Tensor target, Tensor? weight, Tensor? mask, Tensor? normalizer, "
-#define OPTIONS \
-  "float[] params, int ignore_index, int reduction, float label_smoothing, float z_loss, float softcap"
+#define OPTIONS "float[] params, int ignore_index, int reduction, float label_smoothing, float z_loss, float softcap"
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY(fastloss, m) {
-#define FASTLOSS_SCHEMA(name, Functor, params)                                                                  \
-  m.def(#name "(Tensor input, " TENSORS OPTIONS                                                                 \
-              ", bool empty_zero, int loss_dtype, int save, bool want_stats)"                                   \
-              " -> (Tensor loss, Tensor saved, Tensor stats)");                                                 \
-  m.def(#name "_(Tensor(a!) input, " TENSORS OPTIONS ", bool empty_zero, int loss_dtype, bool want_stats)"      \
-              " -> (Tensor loss, Tensor stats)");                                                               \
-  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS                  \
-              ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)");                 \
+#define FASTLOSS_SCHEMA(name, Functor, params)                                                  \
+  m.def(#name "(Tensor input, " TENSORS OPTIONS                                                 \
+              ", bool empty_zero, int loss_dtype, int save, bool want_stats)"                   \
+              " -> (Tensor loss, Tensor saved, Tensor stats)");                                 \
+  m.def(#name "_(Tensor(a!) input, " TENSORS OPTIONS                                            \
+              ", bool empty_zero, int loss_dtype, bool want_stats)"                             \
+              " -> (Tensor loss, Tensor stats)");                                               \
+  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS  \
+              ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)"); \
   m.def(#name "_backward_(Tensor(a!) input, Tensor grad_output, " TENSORS "Tensor? state, " OPTIONS ") -> ()");
   FASTLOSS_ROWS_LOSSES(FASTLOSS_SCHEMA)
 #undef FASTLOSS_SCHEMA
@@ -445,10 +450,10 @@ STABLE_TORCH_LIBRARY(fastloss, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params)                     \
-  m.impl(#name, TORCH_BOX(&op_forward<k_##name>));                    \
-  m.impl(#name "_", TORCH_BOX(&op_forward_inplace<k_##name>));        \
-  m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>));       \
+#define FASTLOSS_IMPLEMENT(name, Functor, params)               \
+  m.impl(#name, TORCH_BOX(&op_forward<k_##name>));              \
+  m.impl(#name "_", TORCH_BOX(&op_forward_inplace<k_##name>));  \
+  m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>)); \
   m.impl(#name "_backward_", TORCH_BOX(&op_backward_inplace<k_##name>));
   FASTLOSS_ROWS_LOSSES(FASTLOSS_IMPLEMENT)
 #undef FASTLOSS_IMPLEMENT

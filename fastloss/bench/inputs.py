@@ -36,9 +36,7 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
     "contiguous": lambda x: x,
     "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
     # Classes are dim 1 but lie first (2-D) or last (3-D: a sequence model's (N, L, C) seen as (N, C, L)).
-    "transposed": lambda x: (
-        x.transpose(x.dim() - 2, x.dim() - 1).contiguous().transpose(x.dim() - 2, x.dim() - 1)
-    ),
+    "transposed": lambda x: x.transpose(x.dim() - 2, x.dim() - 1).contiguous().transpose(x.dim() - 2, x.dim() - 1),
     # A vocabulary padded for the matmul, cut back to its size.
     "padded": _padded,
     # Every second class of a wider tensor.

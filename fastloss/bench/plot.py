@@ -41,9 +41,7 @@ def save(report: Report, file: Path) -> None:
         panel.set_title(run.title, fontsize=9)
         panel.margins(x=0.12)
     panels[0].invert_yaxis()
-    figure.legend(
-        *panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), fontsize=8
-    )
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), fontsize=8)
     figure.suptitle(machine.summary(report.machine), fontsize=8)
     figure.savefig(file, dpi=150)
 

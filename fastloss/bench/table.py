@@ -81,9 +81,7 @@ def _notes(run: Run) -> list[str]:
     for result in run.rows:
         notes += [f"{result.row.label}, {line.name}: {line.note}" for line in result.variants if line.note]
         if result.others_cores is not None and result.others_cores > _QUIET_ENOUGH:
-            notes.append(
-                f"{result.row.label}: disturbed, other programs used {result.others_cores:.1f} cores"
-            )
+            notes.append(f"{result.row.label}: disturbed, other programs used {result.others_cores:.1f} cores")
     return notes
 
 

@@ -69,8 +69,7 @@ def main(arguments: list[str] | None = None) -> None:
     corpus = text.load(args.vocabulary)
     config = Config(len(corpus.vocabulary), args.width, args.layers, length=args.length)
     runs = {
-        name: Run(*build(config, args.seed, args.learning_rate), criterion())
-        for name, criterion in CRITERIA.items()
+        name: Run(*build(config, args.seed, args.learning_rate), criterion()) for name, criterion in CRITERIA.items()
     }
     logits = torch.zeros(args.batch * args.length, config.vocabulary, requires_grad=True)
     target = torch.zeros(len(logits), dtype=torch.long)

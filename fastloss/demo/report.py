@@ -100,9 +100,7 @@ def save_picture(path: Path, title: str, runs: dict[str, Run], peaks: dict[str, 
     from matplotlib import pyplot as plt
 
     colours = {"native": "#9aa5b1", "fastloss": "#d1495b"}
-    figure, (curves, times, memory) = plt.subplots(
-        1, 3, figsize=(12, 4), width_ratios=(2, 1, 1), layout="constrained"
-    )
+    figure, (curves, times, memory) = plt.subplots(1, 3, figsize=(12, 4), width_ratios=(2, 1, 1), layout="constrained")
     figure.suptitle(title)
     for name, line in (("native", {"linewidth": 5.0}), ("fastloss", {"linewidth": 1.5})):
         losses = runs[name].losses

@@ -15,169 +15,21 @@ from fastloss._autograd import RowsOptions, rows
 from fastloss._explain import Path, log, planned_by
 from fastloss._stats import RowStats
 
-# Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 30 us
-# less than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
+# Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 30 us less
+# than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
 # vectorised too, break even later. Measured on 2 cores (`python -m fastloss.bench --suite small`).
 TINY = 8192
 _TINY_WIDE = 12  # times TINY
 
+_WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
 _KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 _TENSORS = (Tensor, torch.nn.Parameter)
+_TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
+_native_operator: Any = torch._C._nn.cross_entropy_loss
 _transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
 
-def _is_plain(tensor: Tensor | None) -> bool:
-    """False for subclasses with a meaning of their own (DTensor, nested, ...); fake tensors count as plain."""
-    return tensor is None or type(tensor) in _TENSORS or isinstance(tensor, torch._subclasses.FakeTensor)
-
-
-def _scalar(value: float | Tensor | None) -> float | None:
-    """A hyperparameter as a float; None if it must stay a tensor (differentiated, off the CPU) or is no number."""
-    if isinstance(value, Tensor):
-        return None if value.requires_grad or not value.is_cpu else float(value)
-    if value is None:
-        return 0.0
-    return float(value) if isinstance(value, float | int) else None
-
-
-def _autocasts(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def _why_not_kernel(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    mask: Tensor | None,
-    normalizer: float | Tensor | None,
-    ignore_index: int,
-    scalars: tuple[float | None, ...],
-) -> str:
-    """Why the kernel does not take this call; empty when it does."""
-    if not _ops.AVAILABLE:
-        return _ops.missing_reason()
-    if _transforms_active():
-        return "a torch.func transform is active"
-    if forward_ad._current_level >= 0:  # type: ignore[attr-defined]
-        return "forward-mode AD is active"
-    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
-        return "input or target is not a tensor"
-    if not (_is_plain(input) and _is_plain(target) and _is_plain(weight) and _is_plain(mask)):
-        return "an argument is a Tensor subclass"
-    device = input.device.type
-    if device not in ("cpu", "meta"):
-        return f"there is no {device} kernel in this build"
-    if input.dtype not in _KERNEL_DTYPES:
-        return f"{input.dtype} has no kernel"
-    if input.layout != torch.strided:
-        return "the layout is not strided"
-    if not torch.compiler.is_compiling() and (input.is_neg() or target.is_neg()):
-        return "an argument is a lazily negated view"
-    dim = input.dim()
-    if dim == 0 or input.numel() == 0 or target.device != input.device:
-        return "PyTorch decides empty or mismatched arguments"
-    shape, classes = input.shape, input.shape[0 if dim == 1 else 1]
-    rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
-    if target.is_floating_point():
-        if target.shape != shape or target.dtype != input.dtype or ignore_index >= 0:
-            return "PyTorch decides this combination of probability targets"
-    elif target.dtype != torch.int64 or target.shape != rows_shape:
-        return "PyTorch decides this target's shape and dtype"
-    if weight is not None and (
-        weight.dim() != 1
-        or weight.shape[0] != classes
-        or weight.device != input.device
-        or weight.requires_grad
-        or (weight.dtype != input.dtype and not _autocasts(device))
-    ):
-        return "PyTorch decides this weight's shape, dtype, device or gradient"
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape or mask.device != input.device):
-        return "the reference checks this mask"
-    if isinstance(normalizer, Tensor) and (
-        normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != input.device
-    ):
-        return "the normalizer is not a plain scalar on the same device"
-    if None in scalars:
-        return "a hyperparameter is a tensor that needs a gradient or lives on another device, or no number"
-    if not isinstance(ignore_index, int):
-        return "PyTorch decides this ignore_index"
-    if not 0.0 <= scalars[0] <= 1.0:  # type: ignore[operator]
-        return "PyTorch decides this label_smoothing"
-    return ""
-
-
-_WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
-
-
-def _native(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float | Tensor,
-) -> Tensor:
-    """`torch.nn.functional.cross_entropy`, past its Python layer where no subclass asks for that."""
-    if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _ops.REDUCTIONS:
-        code = _ops.REDUCTIONS[reduction]
-        return torch._C._nn.cross_entropy_loss(input, target, weight, code, ignore_index, label_smoothing)
-    return F.cross_entropy(
-        input,
-        target,
-        weight,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        label_smoothing=label_smoothing,  # type: ignore[arg-type]
-    )
-
-
-def _is_tiny(input: Tensor) -> bool:
-    count = input.numel()
-    return count <= TINY or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
-
-
-def _has_extras(
-    z_loss: float | Tensor,
-    softcap: float | Tensor | None,
-    mask: Tensor | None,
-    normalizer: float | Tensor | None,
-    empty: str,
-    loss_dtype: torch.dtype | None,
-    return_stats: bool,
-) -> bool:
-    return (
-        return_stats
-        or softcap is not None
-        or mask is not None
-        or normalizer is not None
-        or loss_dtype is not None
-        or empty != "nan"
-        or isinstance(z_loss, Tensor)
-        or z_loss != 0.0
-    )
-
-
-def _check_extras(
-    reduction: str,
-    softcap: float | None,
-    normalizer: float | Tensor | None,
-    empty: str,
-    loss_dtype: torch.dtype | None,
-) -> None:
-    name = "fastloss.cross_entropy"
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'{name}: empty must be "nan" or "zero", got {empty!r}')
-    if softcap is not None and not softcap > 0.0:
-        raise ValueError(f"{name}: softcap must be positive, got {softcap}; leave it None for no cap")
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
-        )
-    if loss_dtype is not None and loss_dtype not in _KERNEL_DTYPES:
-        raise TypeError(f"{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
-
-
-def _plan(
+def _plan_cross_entropy(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
@@ -187,24 +39,18 @@ def _plan(
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0,
     *,
-    z_loss: float | Tensor = 0.0,
-    softcap: float | Tensor | None = None,
-    mask: Tensor | None = None,
-    normalizer: float | Tensor | None = None,
-    empty: str = "nan",
-    loss_dtype: torch.dtype | None = None,
     inplace: bool = False,
-    return_stats: bool = False,
+    **extras: Any,
 ) -> tuple[Path, str]:
-    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, return_stats)
-    if not extras and _is_tiny(input):
+    if not _has_extras(**extras) and _is_tiny(input):
         return "native", _WHY_NATIVE
+    z_loss, softcap, mask, normalizer = (extras.get(k) for k in ("z_loss", "softcap", "mask", "normalizer"))
     scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
     return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
 
 
-@planned_by(_plan)
+@planned_by(_plan_cross_entropy)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -286,54 +132,228 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
-    extras = _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, return_stats)
-    compiling = torch.compiler.is_compiling()
-    if not (extras or compiling) and (not isinstance(input, Tensor) or _is_tiny(input)):
+    if (
+        not _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, return_stats)
+        and not torch.compiler.is_compiling()
+        and (not isinstance(input, Tensor) or _is_tiny(input))
+    ):
         if _ops.LOG:
             log("cross_entropy", "native", _WHY_NATIVE)
         try:
-            return _native(input, target, weight, ignore_index, reduction, label_smoothing)
+            return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
         except Exception as error:
-            _explain_error(error, input, target, weight, ignore_index)
+            _explain_error("cross_entropy", error, input, target, weight, ignore_index)
+    return _rows_loss(
+        "cross_entropy", (), input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
+        normalizer, empty, loss_dtype, inplace, return_stats,
+    )  # fmt: skip
 
-    scalars = smoothing, z_weight, cap = _scalar(label_smoothing), _scalar(z_loss), _scalar(softcap)
-    if extras:
-        _check_extras(reduction, None if softcap is None else cap, normalizer, empty, loss_dtype)
+
+def _native_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float | Tensor,
+) -> Tensor:
+    """`torch.nn.functional.cross_entropy`, past its Python layer where no subclass asks for that."""
+    if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _ops.REDUCTIONS:
+        code = _ops.REDUCTIONS[reduction]
+        return _native_operator(input, target, weight, code, ignore_index, label_smoothing)
+    return F.cross_entropy(
+        input,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,  # type: ignore[arg-type]
+    )
+
+
+def _rows_loss(
+    name: str,
+    params: tuple[float, ...],
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float | Tensor,
+    z_loss: float | Tensor,
+    softcap: float | Tensor | None,
+    mask: Tensor | None,
+    normalizer: float | Tensor | None,
+    empty: str,
+    loss_dtype: torch.dtype | None,
+    inplace: bool,
+    return_stats: bool,
+) -> Any:
+    """Checks a call of the rows-family loss ``name`` and runs its kernel, or its reference where that is due.
+
+    ``params`` are the functor's parameters, in the order of ``csrc/losses/losses.h``.
+    """
+    _check_extras(name, reduction, softcap, normalizer, empty, loss_dtype)
     if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
         raise RuntimeError(
-            "fastloss.cross_entropy: inplace=True would overwrite a leaf tensor that requires grad with its "
-            "gradient; expected logits computed by the model, remedy: inplace=False"
+            f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad with its gradient; "
+            "expected logits computed by the model, remedy: inplace=False"
         )
+    scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
     if not reason and reduction not in _ops.REDUCTIONS:
         reason = "PyTorch decides this reduction"
     if _ops.LOG:
-        log("cross_entropy", "reference" if reason else "kernel", reason or "covered")
-    if reason:
-        try:
-            return reference.cross_entropy(
-                input, target, weight, ignore_index=ignore_index, reduction=reduction,
-                label_smoothing=label_smoothing, z_loss=z_loss, softcap=softcap, mask=mask, normalizer=normalizer,
-                empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
-            )  # fmt: skip
-        except Exception as error:
-            _explain_error(error, input, target, weight, ignore_index)
-
-    half = input.dtype in (torch.bfloat16, torch.float16)
-    dtype = loss_dtype or (torch.float32 if half and _autocasts(input.device.type) else input.dtype)
-    if normalizer is not None:
-        normalizer = torch.as_tensor(normalizer, dtype=torch.float64)
-    options = RowsOptions(
-        (), ignore_index, _ops.REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
-        _ops.DTYPE_CODES[dtype],
-    )  # type: ignore[arg-type]  # fmt: skip
+        log(name, "reference" if reason else "kernel", reason or "covered")
     try:
-        loss, stats = rows(
-            "cross_entropy", input, target, weight, mask, normalizer, options, inplace and not compiling, return_stats
-        )
-    except RuntimeError as error:
-        _explain_error(error, input, target, weight, ignore_index)
+        if reason:
+            return getattr(reference, name)(
+                input, target, weight, **dict(zip(_ops.ROWS_PARAMS.get(name, ()), params, strict=True)),
+                ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss,
+                softcap=softcap, mask=mask, normalizer=normalizer, empty=empty, loss_dtype=loss_dtype,
+                return_stats=return_stats,
+            )  # fmt: skip
+        half = input.dtype in (torch.bfloat16, torch.float16)
+        dtype = loss_dtype or (torch.float32 if half and _autocasts(input.device.type) else input.dtype)
+        if normalizer is not None:
+            normalizer = torch.as_tensor(normalizer, dtype=torch.float64)
+        smoothing, z_weight, cap = (float(value or 0.0) for value in scalars)
+        options = RowsOptions(
+            params, ignore_index, _ops.REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
+            _ops.DTYPE_CODES[dtype],
+        )  # fmt: skip
+        overwrite = inplace and not torch.compiler.is_compiling()
+        loss, stats = rows(name, input, target, weight, mask, normalizer, options, overwrite, return_stats)
+    except Exception as error:
+        _explain_error(name, error, input, target, weight, ignore_index)
     return loss if stats is None else (loss, RowStats.from_vector(stats))
+
+
+def _is_plain(tensor: Tensor | None) -> bool:
+    """False for subclasses with a meaning of their own (DTensor, nested, ...); fake tensors count as plain."""
+    return tensor is None or type(tensor) in _TENSORS or isinstance(tensor, torch._subclasses.FakeTensor)
+
+
+def _scalar(value: float | Tensor | None) -> float | None:
+    """A hyperparameter as a float; None if it must stay a tensor (differentiated, off the CPU) or is no number."""
+    if isinstance(value, Tensor):
+        return None if value.requires_grad or not value.is_cpu else float(value)
+    if value is None:
+        return 0.0
+    return float(value) if isinstance(value, float | int) else None
+
+
+def _autocasts(device: str) -> bool:
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
+def _why_not_kernel(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    normalizer: float | Tensor | None,
+    ignore_index: int,
+    scalars: tuple[float | None, ...],
+) -> str:
+    """Why the kernel does not take this call; empty when it does."""
+    if not _ops.AVAILABLE:
+        return _ops.missing_reason()
+    if _transforms_active():
+        return "a torch.func transform is active"
+    if forward_ad._current_level >= 0:
+        return "forward-mode AD is active"
+    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
+        return "input or target is not a tensor"
+    if not (_is_plain(input) and _is_plain(target) and _is_plain(weight) and _is_plain(mask)):
+        return "an argument is a Tensor subclass"
+    device = input.device.type
+    if device not in ("cpu", "meta"):
+        return f"there is no {device} kernel in this build"
+    if input.dtype not in _KERNEL_DTYPES:
+        return f"{input.dtype} has no kernel"
+    if input.layout != torch.strided:
+        return "the layout is not strided"
+    if not torch.compiler.is_compiling() and (input.is_neg() or target.is_neg()):
+        return "an argument is a lazily negated view"
+    dim = input.dim()
+    if dim == 0 or input.numel() == 0 or target.device != input.device:
+        return "PyTorch decides empty or mismatched arguments"
+    shape, classes = input.shape, input.shape[0 if dim == 1 else 1]
+    rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
+    if target.is_floating_point():
+        if target.shape != shape or target.dtype != input.dtype or ignore_index >= 0:
+            return "PyTorch decides this combination of probability targets"
+    elif target.dtype != torch.int64 or target.shape != rows_shape:
+        return "PyTorch decides this target's shape and dtype"
+    if weight is not None and (
+        weight.dim() != 1
+        or weight.shape[0] != classes
+        or weight.device != input.device
+        or weight.requires_grad
+        or (weight.dtype != input.dtype and not _autocasts(device))
+    ):
+        return "PyTorch decides this weight's shape, dtype, device or gradient"
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape or mask.device != input.device):
+        return "the reference checks this mask"
+    if isinstance(normalizer, Tensor) and (
+        normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != input.device
+    ):
+        return "the normalizer is not a plain scalar on the same device"
+    if None in scalars:
+        return "a hyperparameter is a tensor that needs a gradient or lives on another device, or no number"
+    if not isinstance(ignore_index, int):
+        return "PyTorch decides this ignore_index"
+    if not 0.0 <= scalars[0] <= 1.0:  # type: ignore[operator]
+        return "PyTorch decides this label_smoothing"
+    return ""
+
+
+def _check_extras(
+    name: str,
+    reduction: str,
+    softcap: float | Tensor | None,
+    normalizer: float | Tensor | None,
+    empty: str,
+    loss_dtype: torch.dtype | None,
+) -> None:
+    if empty not in ("nan", "zero"):
+        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
+    cap = None if softcap is None else _scalar(softcap)
+    if cap is not None and not cap > 0.0:
+        raise ValueError(f"fastloss.{name}: softcap must be positive, got {cap}; leave it None for no cap")
+    if normalizer is not None and reduction != "mean":
+        raise ValueError(
+            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
+        )
+    if loss_dtype is not None and loss_dtype not in _KERNEL_DTYPES:
+        raise TypeError(f"fastloss.{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
+
+
+def _has_extras(
+    z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    return_stats: bool = False,
+) -> bool:
+    return (
+        return_stats
+        or softcap is not None
+        or mask is not None
+        or normalizer is not None
+        or loss_dtype is not None
+        or empty != "nan"
+        or isinstance(z_loss, Tensor)
+        or z_loss != 0.0
+    )
+
+
+def _is_tiny(input: Tensor) -> bool:
+    count = input.numel()
+    return count <= TINY or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
 
 
 def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> str:
@@ -377,11 +397,8 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
     return ""
 
 
-_TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
-
-
 def _explain_error(
-    error: Exception, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+    name: str, error: Exception, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
 ) -> NoReturn:
     """Raises ``error`` again, as its own type, with a diagnosis; a bad target always as IndexError."""
     if type(error) not in _TORCH_ERRORS or str(error).startswith("fastloss"):
@@ -389,4 +406,4 @@ def _explain_error(
     tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
     diagnosis = (_diagnose(input, target, weight, ignore_index) if tensors else "") or str(error)
     kind = IndexError if "out of bounds" in diagnosis else type(error)
-    raise kind(f"fastloss.cross_entropy: {diagnosis}") from error
+    raise kind(f"fastloss.{name}: {diagnosis}") from error

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fastloss.functional import rows as functional
 from fastloss._explain import Path
+from fastloss.functional import rows as functional
 
 
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
@@ -76,9 +76,9 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
     def _plan(
         self, input: Tensor, target: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None
     ) -> tuple[Path, str]:
-        return functional._plan(input, target, self.weight, **self._arguments(mask, normalizer))
+        return functional._plan_cross_entropy(input, target, self.weight, **self._arguments(mask, normalizer))
 
-    def forward(  # type: ignore[override]
+    def forward(
         self, input: Tensor, target: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None
     ) -> Any:
         return functional.cross_entropy(input, target, self.weight, **self._arguments(mask, normalizer))

@@ -101,9 +101,7 @@ def cross_entropy(
         target = target if mask is None else torch.where(mask, target, ignore_index)
         kept = target != ignore_index
         # A log-probability of -1 costs w_y, or nothing if ignored.
-        w_per_row = F.nll_loss(
-            w.new_full((), -1.0).expand_as(input), target, w, None, ignore_index, reduction="none"
-        )
+        w_per_row = F.nll_loss(w.new_full((), -1.0).expand_as(input), target, w, None, ignore_index, reduction="none")
     count = kept.sum()
 
     def loss_of(x: Tensor) -> tuple[Tensor, Tensor]:

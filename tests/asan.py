@@ -1,0 +1,95 @@
+"""Builds the CPU kernels with the address and undefined-behaviour sanitizers and runs asan/rows_driver.cpp on them.
+
+No torch: the ISA files are plain C++ behind plain structs. Their flags are those of setup.py but for -O1: the
+sanitizers' checks make -O3 slow to compile. Each ISA of this CPU runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+CSRC = ROOT / "csrc"
+DRIVER = ROOT / "tests" / "asan" / "rows_driver.cpp"
+OUT = ROOT / "build" / "asan"
+SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+# Checks as calls instead of inline code, without those GCC expands at every reference: a third of the compile time.
+GCC_ONLY = ["--param", "asan-instrumentation-with-call-threshold=0", "-fno-sanitize=null,object-size"]
+ENVIRONMENT = {
+    "ASAN_OPTIONS": "detect_leaks=0:quarantine_size_mb=32",  # the kernels allocate nothing
+    "UBSAN_OPTIONS": "print_stacktrace=1",
+}
+
+
+def setup_constants(*names: str) -> list:
+    """Literals assigned in setup.py, which cannot be imported: it would build."""
+    tree = ast.parse((ROOT / "setup.py").read_text())
+    values = {
+        target.id: ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id in names
+    }
+    return [values[name] for name in names]
+
+
+def find_compiler() -> list[str]:
+    compiler = os.environ.get("CXX", "g++" if shutil.which("g++") else "clang++").split()
+    if shutil.which(compiler[0]) is None:
+        sys.exit(f"asan: compiler {compiler[0]!r} was not found; remedy: install g++ or set CXX")
+    return compiler
+
+
+def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **ENVIRONMENT}
+    return subprocess.run(command, check=False, text=True, capture_output=True, env=environment)
+
+
+def main() -> int:
+    start = time.monotonic()
+    flags, isa_flags = setup_constants("FLAGS", "ISA_FLAGS")
+    machine = platform.machine().lower().replace("amd64", "x86_64").replace("arm64", "aarch64")
+    isas = isa_flags.get(machine, {"baseline": ""})
+    compiler = find_compiler()
+    is_clang = "clang" in run([*compiler, "--version"]).stdout
+    common = [*compiler, *flags.split(), *SANITIZE, *([] if is_clang else GCC_ONLY), f"-I{CSRC}"]
+    sources = {CSRC / "cpu" / f"kernels_{isa}.cpp": extra for isa, extra in reversed(isas.items())}
+    sources |= {DRIVER: "", CSRC / "cpu" / "isa.cpp": ""}
+    OUT.mkdir(parents=True, exist_ok=True)
+    objects = [OUT / f"{source.stem}.o" for source in sources]
+    commands = [
+        [*common, *extra.split(), "-c", str(source), "-o", str(object_)]
+        for (source, extra), object_ in zip(sources.items(), objects, strict=True)
+    ]
+    driver = OUT / "rows_driver"
+    link = [*compiler, *SANITIZE, *map(str, objects), "-o", str(driver)]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done in [*pool.map(run, commands), None]:
+            result = run(link) if done is None else done
+            if result.returncode != 0:
+                print(result.stderr, file=sys.stderr)
+                print("asan: the build failed; the compiler's message is above", file=sys.stderr)
+                return 1
+        built = time.monotonic()
+        failed = 0
+        for result in pool.map(lambda isa: run([str(driver), isa]), isas):
+            print(result.stdout, end="", flush=True)
+            print(result.stderr, end="", file=sys.stderr, flush=True)
+            failed += result.returncode != 0
+    verdict = f"{failed} ISAs FAILED" if failed else "clean"
+    print(f"asan: {verdict}; build {built - start:.0f} s, run {time.monotonic() - built:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
