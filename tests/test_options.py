@@ -322,3 +322,15 @@ def test_stats_are_their_definitions():
     assert stats.mean_lse == pytest.approx(mean(math.log(sum(map(math.exp, x[i].tolist()))) for i in kept))
     grad = torch.stack([p[i] - F.one_hot(target[i], 5) for i in kept]) / 5
     assert stats.grad_norm == pytest.approx(float(grad.norm()))
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_stats_of_a_row_whose_maximum_comes_late(case, isa):
+    """The target holds most of the first chunk of classes, the maximum stands in the last one."""
+    x = torch.zeros(2, 9000, dtype=torch.float64)
+    x[:, 5], x[:, 8999] = 9.0, 10.0
+    target = torch.tensor([5, 8999])
+    _, stats = case.functional(x, target, return_stats=True)
+    _, wanted = case.reference(x, target, return_stats=True)
+    for value, right in zip(stats[:5], wanted[:5], strict=True):
+        assert value == pytest.approx(float(right), rel=1e-13)

@@ -10,6 +10,8 @@ namespace fastloss::FASTLOSS_ISA {
 #define FASTLOSS_ENTRY(name, Functor, params) \
   {&Rows<float, Functor>::run, &Rows<double, Functor>::run, &Rows<BFloat16, Functor>::run, &Rows<Half, Functor>::run},
 
+namespace {
+
 template <class S>
 int64_t rows_scratch(const RowsArgs& args) {
   return Rows<S, CrossEntropy>::layout(args).bytes();
@@ -51,6 +53,8 @@ void map_to_half(const void* in, void* out, int64_t n) {
 void map_to_bfloat16(const void* in, void* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) store_one((BFloat16*)out + i, ((const float*)in)[i]);
 }
+
+}  // namespace
 
 const Kernels& kernels() {
   static constexpr Kernels table = {

@@ -22,6 +22,7 @@
 #include "losses/losses.h"
 
 namespace fastloss::FASTLOSS_ISA {
+namespace {
 
 constexpr int64_t kChunk = 4096;  // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
 constexpr int64_t kBatch = 256;   // rows in a by_row tile at most
@@ -151,6 +152,7 @@ struct Rows {
     T m = lowest<T>();
     bool empty = true;
     double sum = 0, gap = 0, mass = 0, tilt = 0, plain_gap = 0, plain_mass = 0;
+    double skipped = 0;  // exponential of the class that `sum` leaves out, which `tilt` includes
 
     // Moves the reference from m to a larger one: e^{z-m} shrinks by f, m - z grows by delta.
     void raise(T larger) {
@@ -159,7 +161,8 @@ struct Rows {
       if (!(larger > m)) return;
       const double delta = (double)larger - m;
       const double f = load_exp((T)-delta);
-      tilt = f == 0 ? 0 : f * (tilt + delta * sum);
+      tilt = f == 0 ? 0 : f * (tilt + delta * (sum + skipped));
+      skipped = f == 0 ? 0 : f * skipped;
       sum = f == 0 && sum <= (double)-lowest<T>() ? 0 : f * sum;
       if (mass != 0) gap += delta * mass;
       if (plain_mass != 0) plain_gap += delta * plain_mass;
@@ -338,6 +341,7 @@ struct Rows {
     const int64_t skip = soft || y < begin || y >= begin + n ? -1 : y - begin;
     r.sum += a.want_stats ? chunk_exponentials<true>(z, e, n, r.m, skip, r.tilt, next)
                           : chunk_exponentials<false>(z, e, n, r.m, skip, r.tilt, next);
+    if (skip >= 0) r.skipped = e[skip];
   }
 
   template <class P>
@@ -1004,4 +1008,5 @@ struct Rows {
   }
 };
 
+}  // namespace
 }  // namespace fastloss::FASTLOSS_ISA

@@ -3,6 +3,7 @@
 #include "cpu/vec.h"
 
 namespace fastloss::FASTLOSS_ISA {
+namespace {
 
 // data[i] *= factor, in place.
 template <class S>
@@ -16,4 +17,5 @@ void scale(void* data, int64_t begin, int64_t end, double factor) {
   if (i < end) store_partial(p + i, (int)(end - i), load_partial(p + i, (int)(end - i), (T)0) * f);
 }
 
+}  // namespace
 }  // namespace fastloss::FASTLOSS_ISA

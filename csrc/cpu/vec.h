@@ -14,6 +14,7 @@
 #include "core/macros.h"
 
 namespace fastloss::FASTLOSS_ISA {
+namespace {
 
 // Storage types of half precision: bit patterns, so that no header of any library enters an ISA file.
 struct BFloat16 {
@@ -446,4 +447,5 @@ FASTLOSS_FN void transpose(Vec<T> (&rows)[Vec<T>::size]) {
 #endif
 }
 
+}  // namespace
 }  // namespace fastloss::FASTLOSS_ISA

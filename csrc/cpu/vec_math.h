@@ -6,6 +6,7 @@
 #include "cpu/vec.h"
 
 namespace fastloss::FASTLOSS_ISA {
+namespace {
 
 template <class T>
 struct Format;  // IEEE layout
@@ -187,4 +188,5 @@ FASTLOSS_FN void tanh_and_slope(Vec<T> x, Vec<T>& value, Vec<T>& slope) {
   slope = Vec<T>((T)4) * e * inverse * inverse;
 }
 
+}  // namespace
 }  // namespace fastloss::FASTLOSS_ISA
