@@ -21,6 +21,9 @@ FASTLOSS_FN float log(float x) { return ::logf(x); }
 FASTLOSS_FN double log(double x) { return ::log(x); }
 FASTLOSS_FN float log1p(float x) { return ::log1pf(x); }
 FASTLOSS_FN double log1p(double x) { return ::log1p(x); }
+// log1p for a caller that has 1 / (1 + x) already: spares vectors a division.
+FASTLOSS_FN float log1p(float x, float) { return ::log1pf(x); }
+FASTLOSS_FN double log1p(double x, double) { return ::log1p(x); }
 FASTLOSS_FN float max(float a, float b) { return a > b ? a : b; }
 FASTLOSS_FN double max(double a, double b) { return a > b ? a : b; }
 FASTLOSS_FN float min(float a, float b) { return a < b ? a : b; }

@@ -7,9 +7,9 @@ namespace fastloss {
 
 // Note [Rows]
 // A row is one sample's logits z_c with a target class y. The engine measures, relative to the row's maximum m,
-//     others = sum_{c != y} exp(z_c - m),    target = z_y - m <= 0,    gap = sum_c w_c (m - z_c)   (smoothing only)
+//     others = sum_{c != y} exp(z_c - m),   target = z_y - m <= 0,   e = exp(target),   gap = sum_c w_c (m - z_c)
 // and a loss functor supplies f(nll, p, q) with its derivative f' in nll, where p = p_y and q = 1 - p_y. Then
-//     s     = others + exp(target),       log s = log1p(others + (exp(target) - 1)),
+//     s     = others + e,       log s = log1p(others + (e - 1)),
 //     nll   = log s - target,             lse   = m + log s,
 //     q     = others / s                  (never 1 - p: at p = 1 - 1e-9 float32 would leave nothing),
 //     loss  = w_y (1 - eps) f + (eps / C) (gap + W log s) + zeta w_y lse^2,            W = sum_c w_c,
@@ -45,13 +45,12 @@ struct RowTerms {
 };
 
 template <class T, class V, class Loss>
-FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V others, V target, V gap, V weight,
+FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V others, V target, V e, V gap, V weight,
                                   V upstream) {
-  const V e = exp(target);
   const V s = others + e;
-  const V log_s = log1p(others + (e - V(T(1))));
-  const V nll = log_s - target;
   const V inverse = V(T(1)) / s;
+  const V log_s = log1p(others + (e - V(T(1))), inverse);
+  const V nll = log_s - target;
   const V p = e * inverse;
   const V q = others * inverse;
   const Eval<V> value = f(nll, p, q);

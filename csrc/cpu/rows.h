@@ -29,6 +29,7 @@ constexpr int64_t kBatch = 256;   // rows in a by_row tile at most
 constexpr int64_t kFewClasses = 32;
 constexpr int64_t kShortRow = 1024;
 constexpr int64_t kAhead = 16 * 1024;  // bytes between a load and its prefetch
+constexpr int64_t kPlanesAhead = 3;
 
 template <class T>
 constexpr T lowest() {
@@ -43,6 +44,7 @@ struct RowBatch {
   double max[kBatch];
   double others[kBatch];
   double target[kBatch];
+  double exp_target[kBatch];
   double gap[kBatch];
   double mass[kBatch];
   double weight[kBatch];
@@ -88,12 +90,17 @@ struct Rows {
 
   void finish(int64_t n) const {
     using D = Vec<double>;
+    for (int64_t i = 0; i < n && !soft; i += W) {
+      T target[W];
+      for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
+      store(batch.exp_target + i, widen(exp_negative(load(target))));
+    }
     for (int64_t i = 0; i < n; i += D::size) {
       const D max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
       const D upstream = load(batch.upstream + i);
       const RowTerms<D> r = soft ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
-                                 : index_row<double>(loss, options, max, others, load(batch.target + i), gap,
-                                                     load(batch.weight + i), upstream);
+                                 : index_row<double>(loss, options, max, others, load(batch.target + i),
+                                                     load(batch.exp_target + i), gap, load(batch.weight + i), upstream);
       store(batch.loss + i, r.loss);
       store(batch.nll + i, r.nll);
       store(batch.log_sum + i, r.log_sum);
@@ -131,7 +138,7 @@ struct Rows {
     if (!a.want_stats) return;
     for (int64_t i = 0; i < n; ++i) {
       if (batch.target_class[i] < 0) continue;
-      const double s = soft ? batch.others[i] : batch.others[i] + load_exp((T)batch.target[i]);
+      const double s = soft ? batch.others[i] : batch.others[i] + batch.exp_target[i];
       sums->entropy += batch.log_sum[i] + batch.tilt[i] / s;
       sums->lse += batch.max[i] + batch.log_sum[i];
       sums->nll += soft ? batch.plain_gap[i] + batch.plain_mass[i] * batch.log_sum[i] : batch.nll[i];
@@ -729,8 +736,14 @@ struct Rows {
         for (int64_t c = 0; c < a.classes; ++c) {
           const S* from = p + c * view.class_stride;
           T* line = to + c * pitch + i;
+          // The runs of a tile are too short for the hardware to prefetch, and the planes of a power-of-two image fall
+          // on the same cache sets: more than a few planes ahead would evict what was asked for.
+          const S* ahead = from + kPlanesAhead * view.class_stride;
           int64_t j = 0;
-          for (; j + W <= run; j += W) store(line + j, load(from + j));
+          for (; j + W <= run; j += W) {
+            __builtin_prefetch(ahead + j);
+            store(line + j, load(from + j));
+          }
           if (j < run) store_partial(line + j, (int)(run - j), load_partial(from + j, (int)(run - j), (T)0));
         }
       } else if (view.class_stride == 1) {
@@ -808,7 +821,7 @@ struct Rows {
 
   // `extras`: smoothing, probability targets or statistics are wanted. Apart, so that the plain loop stays tight.
   template <bool extras>
-  void measure_lanes(int64_t p, int64_t pitch, const S* next) const {
+  void measure_lanes(int64_t p, int64_t pitch) const {
     const auto y = classes_at(p);
     T* const z = tile + p;
     V m(lowest<T>()), at_y((T)0);
@@ -816,7 +829,6 @@ struct Rows {
       const V v = load(z + c * pitch);
       m = max(m, v);
       at_y = select(is_class(y, c), v, at_y);
-      if (next) __builtin_prefetch(next + c * a.logits.class_stride);
     }
     const V keep((T)(1 - options.smoothing)), floor((T)(options.smoothing * options.inverse_classes));
     Sum sum, gap, mass, tilt, plain_gap, plain_mass;
@@ -905,10 +917,6 @@ struct Rows {
         clear(i);
       }
       gather(a.logits, row, n, tile, pitch);
-      // The planes of adjacent rows lie far apart: too short runs for the hardware to prefetch the next tile's.
-      const S* next = a.logits.row_stride[a.dims - 1] == 1 && row + n < last
-                          ? (const S*)a.logits.data + offset_of(a.logits, row + n)
-                          : nullptr;
       if (soft) gather(a.probability, row, n, other, pitch);
       if (a.softcap != 0) {
         for (int64_t k = 0; k < a.classes * pitch; k += W) {
@@ -933,9 +941,9 @@ struct Rows {
         if (a.from_state) {
           exponentials_from_state(p, pitch);
         } else if (options.smoothing != 0 || soft || a.want_stats) {
-          measure_lanes<true>(p, pitch, next ? next + p : nullptr);
+          measure_lanes<true>(p, pitch);
         } else {
-          measure_lanes<false>(p, pitch, next ? next + p : nullptr);
+          measure_lanes<false>(p, pitch);
         }
       }
       finish(lanes);

@@ -153,15 +153,20 @@ FASTLOSS_FN Vec<T> log(Vec<T> x) {
   return log_plus(x, Vec<T>((T)0));
 }
 
-// log(1 + x) = log(u) + (x - (u - 1)) / u with u = 1 + x rounded; x >= -1.
+// log(1 + x) = log(u) + (x - (u - 1)) / u with u = 1 + x rounded; x >= -1, inverse = 1 / (1 + x) or near it.
 template <class T>
-FASTLOSS_FN Vec<T> log1p(Vec<T> x) {
+FASTLOSS_FN Vec<T> log1p(Vec<T> x, Vec<T> inverse) {
   const Vec<T> one((T)1), infinity((T)__builtin_inf());
   const Vec<T> u = one + x;
   const Mask<T> big = Vec<T>((T)1e8) < x;  // there x - (u - 1) may be inf - inf, and the rest is below half an ULP
-  const Vec<T> rest = select(big, Vec<T>((T)0), (x - (u - one)) / u);
+  const Vec<T> rest = select(big, Vec<T>((T)0), (x - (u - one)) * inverse);
   const Mask<T> pole = u == Vec<T>((T)0);
   return select(pole, -infinity, log_plus(u, select(pole, Vec<T>((T)0), rest)));
+}
+template <class T>
+FASTLOSS_FN Vec<T> log1p(Vec<T> x) {
+  const Vec<T> one((T)1);
+  return log1p(x, one / (one + x));
 }
 
 // e^x - 1 for x <= 0: (r + r^2 tail) 2^n + (2^n - 1), both terms exact or of one sign.
