@@ -334,3 +334,13 @@ def test_stats_of_a_row_whose_maximum_comes_late(case, isa):
     _, wanted = case.reference(x, target, return_stats=True)
     for value, right in zip(stats[:5], wanted[:5], strict=True):
         assert value == pytest.approx(float(right), rel=1e-13)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inplace_leaves_repeated_memory_alone(case, isa):
+    """Rows that are one in memory cannot each hold their gradient there: it goes to a buffer of its own."""
+    leaf = torch.randn(1, 40, dtype=torch.float64, requires_grad=True)
+    target = torch.arange(7)
+    case.functional((leaf * 1.0).expand(7, 40), target, inplace=True).backward()
+    (wanted,) = torch.autograd.grad(case.native(leaf.expand(7, 40), target), leaf)
+    torch.testing.assert_close(leaf.grad, wanted)

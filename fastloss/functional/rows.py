@@ -26,6 +26,7 @@ _KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 _TENSORS = (Tensor, torch.nn.Parameter)
 _TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
 _native_operator: Any = torch._C._nn.cross_entropy_loss
+_is_compiling = torch.compiler.is_compiling
 _transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
 
@@ -42,9 +43,11 @@ def _plan_cross_entropy(
     inplace: bool = False,
     **extras: Any,
 ) -> tuple[Path, str]:
-    if not _has_extras(**extras) and _is_tiny(input):
+    unused: dict[str, Any] = {"z_loss": 0.0, "empty": "nan", "return_stats": False}
+    used = {k: v for k, v in extras.items() if isinstance(v, Tensor) or v != unused.get(k)}
+    if not used and _is_tiny(input):
         return "native", _WHY_NATIVE
-    z_loss, softcap, mask, normalizer = (extras.get(k) for k in ("z_loss", "softcap", "mask", "normalizer"))
+    z_loss, softcap, mask, normalizer = (used.get(k) for k in ("z_loss", "softcap", "mask", "normalizer"))
     scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
     return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
@@ -132,9 +135,17 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
+    # Inline because a tiny call lasts 30 us and must not be slower than native.
     if (
-        not _has_extras(z_loss, softcap, mask, normalizer, empty, loss_dtype, return_stats)
-        and not torch.compiler.is_compiling()
+        mask is None
+        and softcap is None
+        and normalizer is None
+        and loss_dtype is None
+        and not return_stats
+        and type(z_loss) is float
+        and z_loss == 0.0
+        and empty == "nan"
+        and not _is_compiling()
         and (not isinstance(input, Tensor) or _is_tiny(input))
     ):
         if _ops.LOG:
@@ -144,7 +155,7 @@ def cross_entropy(
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
     return _rows_loss(
-        "cross_entropy", (), input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
+        "cross_entropy", {}, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
         normalizer, empty, loss_dtype, inplace, return_stats,
     )  # fmt: skip
 
@@ -173,7 +184,7 @@ def _native_cross_entropy(
 
 def _rows_loss(
     name: str,
-    params: tuple[float, ...],
+    params: dict[str, float],
     input: Tensor,
     target: Tensor,
     weight: Tensor | None,
@@ -191,7 +202,7 @@ def _rows_loss(
 ) -> Any:
     """Checks a call of the rows-family loss ``name`` and runs its kernel, or its reference where that is due.
 
-    ``params`` are the functor's parameters, in the order of ``csrc/losses/losses.h``.
+    ``params`` are the functor's parameters by name, in the order of ``csrc/losses/losses.h``.
     """
     _check_extras(name, reduction, softcap, normalizer, empty, loss_dtype)
     if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
@@ -208,10 +219,9 @@ def _rows_loss(
     try:
         if reason:
             return getattr(reference, name)(
-                input, target, weight, **dict(zip(_ops.ROWS_PARAMS.get(name, ()), params, strict=True)),
-                ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing, z_loss=z_loss,
-                softcap=softcap, mask=mask, normalizer=normalizer, empty=empty, loss_dtype=loss_dtype,
-                return_stats=return_stats,
+                input, target, weight, **params, ignore_index=ignore_index, reduction=reduction,
+                label_smoothing=label_smoothing, z_loss=z_loss, softcap=softcap, mask=mask, normalizer=normalizer,
+                empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
             )  # fmt: skip
         half = input.dtype in (torch.bfloat16, torch.float16)
         dtype = loss_dtype or (torch.float32 if half and _autocasts(input.device.type) else input.dtype)
@@ -219,10 +229,10 @@ def _rows_loss(
             normalizer = torch.as_tensor(normalizer, dtype=torch.float64)
         smoothing, z_weight, cap = (float(value or 0.0) for value in scalars)
         options = RowsOptions(
-            params, ignore_index, _ops.REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
+            tuple(params.values()), ignore_index, _ops.REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
             _ops.DTYPE_CODES[dtype],
         )  # fmt: skip
-        overwrite = inplace and not torch.compiler.is_compiling()
+        overwrite = inplace and not _is_compiling() and not _repeats_memory(input)
         loss, stats = rows(name, input, target, weight, mask, normalizer, options, overwrite, return_stats)
     except Exception as error:
         _explain_error(name, error, input, target, weight, ignore_index)
@@ -241,6 +251,11 @@ def _scalar(value: float | Tensor | None) -> float | None:
     if value is None:
         return 0.0
     return float(value) if isinstance(value, float | int) else None
+
+
+def _repeats_memory(tensor: Tensor) -> bool:
+    """Whether several elements are one in memory (expanded tensors), so that each cannot have a gradient there."""
+    return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
 
 
 def _autocasts(device: str) -> bool:
@@ -274,7 +289,7 @@ def _why_not_kernel(
         return f"{input.dtype} has no kernel"
     if input.layout != torch.strided:
         return "the layout is not strided"
-    if not torch.compiler.is_compiling() and (input.is_neg() or target.is_neg()):
+    if not _is_compiling() and (input.is_neg() or target.is_neg()):
         return "an argument is a lazily negated view"
     dim = input.dim()
     if dim == 0 or input.numel() == 0 or target.device != input.device:
@@ -328,27 +343,6 @@ def _check_extras(
         )
     if loss_dtype is not None and loss_dtype not in _KERNEL_DTYPES:
         raise TypeError(f"fastloss.{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
-
-
-def _has_extras(
-    z_loss: float | Tensor = 0.0,
-    softcap: float | Tensor | None = None,
-    mask: Tensor | None = None,
-    normalizer: float | Tensor | None = None,
-    empty: str = "nan",
-    loss_dtype: torch.dtype | None = None,
-    return_stats: bool = False,
-) -> bool:
-    return (
-        return_stats
-        or softcap is not None
-        or mask is not None
-        or normalizer is not None
-        or loss_dtype is not None
-        or empty != "nan"
-        or isinstance(z_loss, Tensor)
-        or z_loss != 0.0
-    )
 
 
 def _is_tiny(input: Tensor) -> bool:
