@@ -17,7 +17,7 @@ REDUCTIONS = {name: code for code, name in enumerate(REDUCTION_NAMES)}
 _C: ModuleType | None = None
 _reason = ""
 try:
-    from fastloss import _C  # type: ignore[attr-defined, no-redef]
+    from fastloss import _C
 except ImportError as error:
     _reason = f"the compiled extension did not load: {error}"
     warnings.warn(
