@@ -114,7 +114,7 @@ def save_picture(path: Path, title: str, runs: dict[str, Run], peaks: dict[str, 
         step = 1e3 * steady(runs[name].step_times)
         times.bar(index, criterion, color=colours[name])
         times.bar(index, step - criterion, bottom=criterion, color=colours[name], alpha=0.35)
-        times.text(index, criterion / 2, f"criterion\n{criterion:.0f}", ha="center", va="center", fontsize=8)
+        times.text(index, criterion, f"criterion {criterion:.0f}", ha="center", va="bottom", fontsize=8)
         times.text(index, step, f"{step:.0f}", ha="center", va="bottom")
         memory.bar(index, peaks[name].process, color=colours[name])
         memory.text(index, peaks[name].process, f"{peaks[name].process:.0f}", ha="center", va="bottom")
