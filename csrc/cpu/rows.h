@@ -221,6 +221,32 @@ struct Rows {
     }
   };
 
+#if defined(__AVX512BW__)
+  // bfloat16 orders like its bits once negative ones are flipped: 32 lanes a step and no conversion. (A positive NaN
+  // comes out largest, a negative one smallest; either makes the sum NaN.)
+  static T chunk_maximum(const BFloat16* z, int64_t n) {
+    const auto key = [](__m512i v) {
+      const __m512i flip = _mm512_and_si512(_mm512_srai_epi16(v, 15), _mm512_set1_epi16(0x7fff));
+      return _mm512_xor_si512(v, flip);
+    };
+    const __m512i minus_infinity = _mm512_set1_epi16((short)0xff80);
+    __m512i m0 = key(minus_infinity), m1 = m0;
+    int64_t i = 0;
+    for (; i + 64 <= n; i += 64) {
+      m0 = _mm512_max_epi16(m0, key(_mm512_loadu_si512(z + i)));
+      m1 = _mm512_max_epi16(m1, key(_mm512_loadu_si512(z + i + 32)));
+    }
+    for (; i < n; i += 32) {
+      const __mmask32 lanes = n - i < 32 ? (1u << (n - i)) - 1u : ~0u;
+      m0 = _mm512_max_epi16(m0, key(_mm512_mask_loadu_epi16(minus_infinity, lanes, z + i)));
+    }
+    const __m512i m = key(_mm512_max_epi16(m0, m1));
+    BFloat16 largest[32];
+    _mm512_storeu_si512(largest, m);
+    return reduce_max(max(max(load(largest), load(largest + 16)), V(lowest<T>())));
+  }
+#endif
+
   template <bool tilted>
   FASTLOSS_FN static V exponential(V z, V m, V& tilt) {
     const V d = z - m;
@@ -589,10 +615,7 @@ struct Rows {
       }
       const S* const x = (const S*)a.logits.data + offset_of(a.logits, row + i);
       T* const e = tile + i * pitch;
-      V m(lowest<T>());
-      for (int64_t c = 0; c < full; c += W) m = max(m, load(x + c));
-      if (left) m = max(m, load_partial(x + full, left, lowest<T>()));
-      const T top = reduce_max(m);
+      const T top = chunk_maximum(x, a.classes);
       Sum sum;
       for (int64_t c = 0; c < full; c += W) {
         prefetch<W>((const char*)x + kAhead, c);
