@@ -123,7 +123,8 @@ def cross_entropy(
     Gradient: with respect to ``input`` and to probability targets; differentiable again (through the reference).
         Rows that are ignored get exactly zero, whatever their logits (PyTorch gives NaN where those are NaN).
     Memory: one gradient buffer, written during forward; with ``inplace`` none. ``"none"``, float16 and
-        ``torch.compile`` keep two numbers per row instead and write the gradient in backward.
+        ``torch.compile`` keep two numbers per row instead and write the gradient in backward; there the logits
+        must not be modified in between (autograd raises if they are).
     Accuracy: half and single precision compute in float32 with float64 sums over rows; the target's own
         probability is left out of the sum it is compared with, so p near 1 keeps its relative accuracy in the loss
         and in the target's gradient. Results do not depend on the number of threads.
