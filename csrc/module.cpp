@@ -1,13 +1,16 @@
-// Introspection only: nothing here takes a tensor. pybind11 is slow to compile, so it is kept apart.
+// What Python needs besides operators: introspection, and memory for tensors. pybind11 is slow to compile, so it is
+// kept apart, and no torch header is included.
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 #include <torch/headeronly/version.h>
 
 #include <map>
+#include <memory>
 #include <stdexcept>
 
 #include "cpu/isa.h"
+#include "ops/memory.h"
 
 namespace py = pybind11;
 
@@ -51,10 +54,63 @@ py::bytes apply(const std::string& isa, const std::string& function, const std::
   return out;
 }
 
+// DLPack's structures, whose layout is frozen: how memory with a deleter reaches a tensor (the stable ABI of PyTorch
+// 2.10 has no other way).
+struct DLTensor {
+  void* data;
+  int32_t device_type, device_id;
+  int32_t ndim;
+  uint8_t type_code, type_bits;
+  uint16_t type_lanes;
+  int64_t *shape, *strides;
+  uint64_t byte_offset;
+};
+struct DLManagedTensor {
+  DLTensor tensor;
+  void* context;
+  void (*deleter)(DLManagedTensor*);
+};
+constexpr int32_t kDLCPU = 1;
+constexpr uint8_t kDLFloat = 2, kDLBfloat = 4;
+
+struct PooledTensor {
+  DLManagedTensor managed;
+  fastloss::memory::Block block;
+  std::vector<int64_t> shape, strides;
+
+  ~PooledTensor() { fastloss::memory::release(block); }
+};
+
+py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strides, size_t element_bytes,
+                          bool is_bfloat16) {
+  size_t bytes = element_bytes;
+  for (const int64_t size : shape) bytes *= (size_t)size;
+  std::unique_ptr<PooledTensor> owner(
+      new PooledTensor{{}, fastloss::memory::allocate(bytes), std::move(shape), std::move(strides)});
+  owner->managed = {{owner->block.data, kDLCPU, 0, (int32_t)owner->shape.size(), is_bfloat16 ? kDLBfloat : kDLFloat,
+                     (uint8_t)(8 * element_bytes), 1, owner->shape.data(), owner->strides.data(), 0},
+                    owner.get(),
+                    [](DLManagedTensor* self) { delete (PooledTensor*)self->context; }};
+  const auto unclaimed = [](PyObject* capsule) {  // a consumer renames the capsule
+    if (!PyCapsule_IsValid(capsule, "dltensor")) return;
+    auto* managed = (DLManagedTensor*)PyCapsule_GetPointer(capsule, "dltensor");
+    managed->deleter(managed);
+  };
+  PyObject* const capsule = PyCapsule_New(&owner->managed, "dltensor", unclaimed);
+  if (capsule == nullptr) throw py::error_already_set();
+  owner.release();
+  return py::reinterpret_steal<py::capsule>(capsule);
+}
+
+std::pair<size_t, size_t> memory_usage() {
+  const fastloss::memory::Usage usage = fastloss::memory::usage();
+  return {usage.in_use, usage.idle};
+}
+
 }  // namespace
 
 PYBIND11_MODULE(_C, m) {
-  m.doc() = "Introspection of fastloss's kernels; importing it registers the operators torch.ops.fastloss.*";
+  m.doc() = "Introspection and memory of fastloss; importing it registers the operators torch.ops.fastloss.*";
   m.def("build", &build);
   m.def("isa_compiled", &fastloss::isa::compiled);
   m.def("isa_available", &fastloss::isa::available);
@@ -62,4 +118,8 @@ PYBIND11_MODULE(_C, m) {
   m.def("isa_force", &fastloss::isa::force, py::arg("name"));
   m.def("rows_losses", &rows_losses);
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
+  m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),
+        py::arg("is_bfloat16"));
+  m.def("memory_usage", &memory_usage);
+  m.def("memory_release_idle", &fastloss::memory::release_idle);
 }

@@ -1,5 +1,5 @@
 # ruff: noqa: N999
-"""Introspection of fastloss's kernels; importing the module registers the operators torch.ops.fastloss.*"""
+"""Introspection and memory of fastloss; importing the module registers the operators torch.ops.fastloss.*"""
 
 def build() -> dict[str, str]:
     """Of this build: "torch" it was compiled against, "abi_target" (lowest torch it loads in), "compiler"."""
@@ -21,3 +21,12 @@ def rows_losses() -> list[tuple[str, str]]:
 
 def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
     """Runs a vector function (exp, log, log1p, tanh, half conversions) of an ISA on packed values, for tests."""
+
+def pooled_tensor(shape: list[int], strides: list[int], element_bytes: int, is_bfloat16: bool) -> object:
+    """A DLPack capsule of uninitialised CPU memory from the gradient pool, to which it returns when freed."""
+
+def memory_usage() -> tuple[int, int]:
+    """Bytes of the gradient pool that tensors use, and that lie idle."""
+
+def memory_release_idle() -> None:
+    """Gives the idle blocks of the gradient pool back to the system."""

@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fastloss import _ops, reference
+from fastloss import _memory, _ops, reference
 
 
 class RowsOptions(NamedTuple):
@@ -82,16 +82,16 @@ class Rows(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, Tensor]:
         name, options, now, inplace, want_stats = ctx.call = call
         ops = _ops.ROWS[name]
+        gradient = (input.detach() if inplace else _memory.empty_like(input)) if now else None
+        loss, state, stats = ops.forward(
+            input, target, weight, mask, normalizer, *options, gradient, not now, want_stats
+        )  # fmt: skip
+        ctx.grad = gradient
         if now and inplace:
-            loss, stats = ops.forward_(input, target, weight, mask, normalizer, *options, want_stats)
             torch.autograd.graph.increment_version(input)
-            ctx.grad = input.detach()
             ctx.save_for_backward(None, target, weight, mask, normalizer, None)
         else:
-            save = _ops.SAVE_GRADIENT if now else _ops.SAVE_STATE
-            loss, saved, stats = ops.forward(input, target, weight, mask, normalizer, *options, save, want_stats)
-            ctx.grad, state = (saved, None) if now else (None, saved)
-            ctx.save_for_backward(input, target, weight, mask, normalizer, state)
+            ctx.save_for_backward(input, target, weight, mask, normalizer, None if now else state)
         ctx.set_materialize_grads(False)
         if not want_stats:
             return loss
@@ -120,18 +120,19 @@ class Rows(torch.autograd.Function):
         if now and inplace:
             raise _gone("a second backward")
         input, target, weight, mask, normalizer, state = ctx.saved_tensors
-        if inplace:
-            ops.backward_(input, grad_output, target, weight, mask, normalizer, state, *options.for_backward())
+        need_grad, need_target_grad = ctx.needs_input_grad[:2]
+        arguments = (grad_output, input, target, weight, mask, normalizer, state, *options.for_backward())
+        if torch.compiler.is_compiling():  # traced: outputs must come from the operator
+            grad, target_grad = ops.backward(*arguments, need_grad, need_target_grad)
+            return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
+        grad = (input.detach() if inplace else _memory.empty_like(input)) if need_grad else None
+        target_grad = _memory.empty_like(target) if need_target_grad else None
+        ops.backward_out(*arguments, grad, target_grad)
+        if inplace and need_grad:
             torch.autograd.graph.increment_version(input)
             ctx.call = RowsCall(name, options, True, True, False)
-            return input.detach(), None, None, None, None, None
-        need_grad, need_target_grad = ctx.needs_input_grad[:2]
         ctx.grad = None
-        grad, target_grad = ops.backward(
-            grad_output, input, target, weight, mask, normalizer, state, *options.for_backward(),
-            need_grad, need_target_grad,
-        )  # fmt: skip
-        return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
+        return grad, target_grad, None, None, None, None
 
 
 def _scales_exactly(grad: Tensor, factor: float) -> bool:
@@ -182,6 +183,6 @@ def rows(
         result = Rows.apply(input, target, weight, mask, normalizer, call)
         return result if want_stats else (result, None)
     loss, _, stats = _ops.ROWS[name].forward(
-        input, target, weight, mask, normalizer, *options, _ops.SAVE_NOTHING, want_stats
+        input, target, weight, mask, normalizer, *options, None, False, want_stats
     )
     return loss, stats if want_stats else None

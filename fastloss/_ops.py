@@ -62,41 +62,22 @@ class RowsOps(NamedTuple):
     """The operators of one rows-family loss (looked up once: `torch.ops` attributes cost a microsecond each)."""
 
     forward: Callable[..., Any]
-    forward_: Callable[..., Any]
     backward: Callable[..., Any]
-    backward_: Callable[..., Any]
-
-
-# What forward keeps for backward.
-SAVE_NOTHING, SAVE_GRADIENT, SAVE_STATE = range(3)
+    backward_out: Callable[..., Any]
 
 
 def _register_rows_fakes(name: str) -> None:
     """Shapes and dtypes of one rows-family loss, for FakeTensor, meta tensors and torch.compile."""
 
-    def stats_like(input: Tensor, want_stats: bool) -> Tensor:
-        return input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
-
     def forward(  # type: ignore[no-untyped-def]
         input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
-        softcap, empty_zero, loss_dtype, save, want_stats,
+        softcap, empty_zero, loss_dtype, gradient, save_state, want_stats,
     ):  # fmt: skip
         rows = _rows_shape(input)
         loss = input.new_empty(rows if reduction == 0 else [], dtype=DTYPE_OF_CODE[loss_dtype])
-        if save == SAVE_GRADIENT:
-            saved = torch.empty_like(input)
-        elif save == SAVE_STATE:
-            planes = 3 if target.is_floating_point() else 2
-            saved = input.new_empty([planes, *rows], dtype=compute_dtype(input.dtype))
-        else:
-            saved = input.new_empty([0])
-        return loss, saved, stats_like(input, want_stats)
-
-    def forward_(  # type: ignore[no-untyped-def]
-        input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
-        softcap, empty_zero, loss_dtype, want_stats,
-    ):  # fmt: skip
-        return input.new_empty([], dtype=DTYPE_OF_CODE[loss_dtype]), stats_like(input, want_stats)
+        planes = 3 if target.is_floating_point() else 2
+        state = input.new_empty([planes, *rows] if save_state else [0], dtype=compute_dtype(input.dtype))
+        return loss, state, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
 
     def backward(  # type: ignore[no-untyped-def]
         grad_output, input, target, weight, mask, normalizer, state, params, ignore_index, reduction,
@@ -106,17 +87,16 @@ def _register_rows_fakes(name: str) -> None:
         target_grad = torch.empty_like(target) if want_target_grad else input.new_empty([0])
         return grad, target_grad
 
-    def backward_(*args: Any, **kwargs: Any) -> None:
+    def backward_out(*args: Any, **kwargs: Any) -> None:
         return None
 
     torch.library.register_fake(f"fastloss::{name}", forward)
-    torch.library.register_fake(f"fastloss::{name}_", forward_)
     torch.library.register_fake(f"fastloss::{name}_backward", backward)
-    torch.library.register_fake(f"fastloss::{name}_backward_", backward_)
+    torch.library.register_fake(f"fastloss::{name}_backward_out", backward_out)
 
 
 def _rows_ops(name: str) -> RowsOps:
-    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_", "_backward", "_backward_"))
+    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_backward", "_backward_out"))
     return RowsOps(*(packet.default for packet in packets))
 
 

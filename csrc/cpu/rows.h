@@ -264,7 +264,7 @@ struct Rows {
     V tilt((T)0);
     const int64_t vectors = n / W * W;
     const auto without = [&](V value, int64_t lane) {
-      return keep_where(Mask<T>{lane_indices<T>() != broadcast_int<T>((typename V::Int)lane)}, value);
+      return keep_where(~lanes_equal<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)lane)), value);
     };
     const int64_t hole = skip < 0 || skip >= vectors ? vectors : skip / W * W;
     const bool grouped = n > kShortRow;  // else as measure_short adds, for the same bits
@@ -332,7 +332,7 @@ struct Rows {
       const V wi = w ? (left == W ? load(w + i) : load_partial(w + i, left, (T)0)) : V((T)1);
       const V zi = left == W ? load(z + i) : load_partial(z + i, left, m);
       V share = wi * fma(V(keep), ti, V(floor));
-      if (left < W) share = keep_where(Mask<T>{lane_indices<T>() < broadcast_int<T>(left)}, share);
+      if (left < W) share = keep_where(first_lanes<T>(left), share);
       gap = fma(share, V(m) - zi, gap);
       total = total + share;
     }
@@ -460,12 +460,11 @@ struct Rows {
         v = v - vo * part(w);
       }
       if (y >= at && y < at + left) {
-        const auto here = lane_indices<T>() == broadcast_int<T>((typename V::Int)(y - at));
-        v = select(Mask<T>{here}, V(batch.at_target[i]), v);
+        v = select(is_at(y, at), V(batch.at_target[i]), v);
       }
       if (slope) v = v * part(slope);
       if (a.want_stats)
-        norm = norm + (left == W ? v * v : keep_where(Mask<T>{lane_indices<T>() < broadcast_int<T>(left)}, v * v));
+        norm = norm + (left == W ? v * v : keep_where(first_lanes<T>(left), v * v));
       return v;
     };
     int64_t c = 0;
@@ -601,7 +600,7 @@ struct Rows {
            (!a.gradient.data || a.gradient.class_stride == 1);
   }
   FASTLOSS_FN static Mask<T> is_at(int64_t class_, int64_t begin) {
-    return {lane_indices<T>() == broadcast_int<T>((typename V::Int)(class_ - begin))};
+    return lanes_equal<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)(class_ - begin)));
   }
 
   void measure_short(int64_t row, int64_t n, int64_t pitch) const {
@@ -621,12 +620,12 @@ struct Rows {
         prefetch<W>((const char*)x + kAhead, c);
         const V v = exp_negative(load(x + c) - V(top));
         store(e + c, v);
-        sum.add_short(keep_where(Mask<T>{~is_at(y, c).m}, v));
+        sum.add_short(keep_where(~is_at(y, c), v));
       }
       if (left) {
         const V v = exp_negative(load_partial(x + full, left, -(T)__builtin_inf()) - V(top));
         store(e + full, v);
-        sum.add_short(keep_where(Mask<T>{~is_at(y, full).m}, v));
+        sum.add_short(keep_where(~is_at(y, full), v));
       }
       batch.max[i] = top;
       batch.others[i] = sum.total();
@@ -833,7 +832,7 @@ struct Rows {
   }
 
   FASTLOSS_FN static Mask<T> is_class(typename V::NativeInt y, int64_t c) {
-    return {y == broadcast_int<T>((typename V::Int)c)};
+    return lanes_equal<T>(y, broadcast_int<T>((typename V::Int)c));
   }
 
   FASTLOSS_FN typename V::NativeInt classes_at(int64_t p) const {
@@ -860,7 +859,7 @@ struct Rows {
       const V d = load(z + c * pitch) - m;
       const V e = exp_negative(d);
       store(z + c * pitch, e);
-      const V other_class = keep_where(Mask<T>{~is_class(y, c).m}, e);
+      const V other_class = keep_where(~is_class(y, c), e);
       if (!extras) {
         sum.add(other_class);
         continue;
@@ -903,11 +902,11 @@ struct Rows {
 
   void gradient_lanes(int64_t p, int64_t n, int64_t pitch, double& square) const {
     const auto y = classes_at(p);
-    const Mask<T> kept{y >= broadcast_int<T>(0)};
+    const Mask<T> kept = ~lanes_less<T>(y, broadcast_int<T>(0));
     const V scale = load(batch.scale + p), at_target = load(batch.at_target + p), offset = load(batch.offset + p);
     const V keep((T)(1 - options.smoothing)), floor((T)(options.smoothing * options.inverse_classes));
     const bool smooth = options.smoothing != 0 && !soft;
-    const Mask<T> counted{kept.m & (lane_indices<T>() < broadcast_int<T>((typename V::Int)(n < W ? n : W)))};
+    const Mask<T> counted = kept & first_lanes<T>((int)(n < W ? n : W));
     V norm((T)0);
     for (int64_t c = 0; c < a.classes; ++c) {
       T* const at = tile + c * pitch + p;

@@ -40,9 +40,6 @@ struct Lanes<double> {
 };
 
 template <class T>
-struct Mask;
-
-template <class T>
 struct Vec {
   static constexpr int size = FASTLOSS_VEC_BYTES / sizeof(T);
   using Int = typename Lanes<T>::Int;
@@ -59,28 +56,10 @@ struct Vec {
   FASTLOSS_FN friend Vec operator*(Vec a, Vec b) { return a.v * b.v; }
   FASTLOSS_FN friend Vec operator/(Vec a, Vec b) { return a.v / b.v; }
   FASTLOSS_FN friend Vec operator-(Vec a) { return -a.v; }
-  FASTLOSS_FN friend Mask<T> operator<(Vec a, Vec b) { return {a.v < b.v}; }
-  FASTLOSS_FN friend Mask<T> operator==(Vec a, Vec b) { return {a.v == b.v}; }
 
   FASTLOSS_FN static Vec from_bits(NativeInt bits) { return Vec((Native)bits); }
   FASTLOSS_FN NativeInt bits() const { return (NativeInt)v; }
 };
-
-template <class T>
-struct Mask {
-  typename Vec<T>::NativeInt m;  // all ones or all zeros per lane
-};
-
-template <class T>
-FASTLOSS_FN Vec<T> select(Mask<T> c, Vec<T> a, Vec<T> b) {
-  return Vec<T>(c.m ? a.v : b.v);
-}
-
-// Zero where the mask is false, whatever a holds there (NaN included).
-template <class T>
-FASTLOSS_FN Vec<T> keep_where(Mask<T> c, Vec<T> a) {
-  return Vec<T>::from_bits(a.bits() & c.m);
-}
 
 template <class T>
 FASTLOSS_FN typename Vec<T>::NativeInt broadcast_int(typename Lanes<T>::Int i) {
@@ -93,6 +72,81 @@ FASTLOSS_FN typename Vec<T>::NativeInt lane_indices() {
   for (int i = 0; i < Vec<T>::size; ++i) r[i] = i;
   return r;
 }
+
+// One bit per lane where the ISA has mask registers, else all ones or all zeros per lane.
+#if defined(__AVX512F__)
+template <class T>
+struct Mask {
+  using Bits = __mmask16;
+  Bits m;
+  FASTLOSS_FN friend Mask operator~(Mask a) { return {(Bits)~a.m}; }
+  FASTLOSS_FN friend Mask operator&(Mask a, Mask b) { return {(Bits)(a.m & b.m)}; }
+};
+FASTLOSS_FN Mask<float> operator<(Vec<float> a, Vec<float> b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
+FASTLOSS_FN Mask<float> operator==(Vec<float> a, Vec<float> b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
+FASTLOSS_FN Mask<double> operator<(Vec<double> a, Vec<double> b) { return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ)}; }
+FASTLOSS_FN Mask<double> operator==(Vec<double> a, Vec<double> b) {
+  return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ)};
+}
+template <class T>
+FASTLOSS_FN Mask<T> lanes_equal(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
+  if constexpr (sizeof(T) == 4) return {_mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b)};
+  return {_mm512_cmpeq_epi64_mask((__m512i)a, (__m512i)b)};
+}
+template <class T>
+FASTLOSS_FN Mask<T> lanes_less(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
+  if constexpr (sizeof(T) == 4) return {_mm512_cmplt_epi32_mask((__m512i)a, (__m512i)b)};
+  return {_mm512_cmplt_epi64_mask((__m512i)a, (__m512i)b)};
+}
+template <class T>
+FASTLOSS_FN Mask<T> first_lanes(int n) {
+  return {(typename Mask<T>::Bits)((1u << n) - 1u)};
+}
+FASTLOSS_FN Vec<float> select(Mask<float> c, Vec<float> a, Vec<float> b) {
+  return _mm512_mask_blend_ps(c.m, b.v, a.v);
+}
+FASTLOSS_FN Vec<double> select(Mask<double> c, Vec<double> a, Vec<double> b) {
+  return _mm512_mask_blend_pd((__mmask8)c.m, b.v, a.v);
+}
+FASTLOSS_FN Vec<float> keep_where(Mask<float> c, Vec<float> a) { return _mm512_maskz_mov_ps(c.m, a.v); }
+FASTLOSS_FN Vec<double> keep_where(Mask<double> c, Vec<double> a) { return _mm512_maskz_mov_pd((__mmask8)c.m, a.v); }
+#else
+template <class T>
+struct Mask {
+  typename Vec<T>::NativeInt m;
+  FASTLOSS_FN friend Mask operator~(Mask a) { return {~a.m}; }
+  FASTLOSS_FN friend Mask operator&(Mask a, Mask b) { return {a.m & b.m}; }
+};
+template <class T>
+FASTLOSS_FN Mask<T> operator<(Vec<T> a, Vec<T> b) {
+  return {a.v < b.v};
+}
+template <class T>
+FASTLOSS_FN Mask<T> operator==(Vec<T> a, Vec<T> b) {
+  return {a.v == b.v};
+}
+template <class T>
+FASTLOSS_FN Mask<T> lanes_equal(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
+  return {a == b};
+}
+template <class T>
+FASTLOSS_FN Mask<T> lanes_less(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
+  return {a < b};
+}
+template <class T>
+FASTLOSS_FN Mask<T> first_lanes(int n) {
+  return lanes_less<T>(lane_indices<T>(), broadcast_int<T>(n));
+}
+template <class T>
+FASTLOSS_FN Vec<T> select(Mask<T> c, Vec<T> a, Vec<T> b) {
+  return Vec<T>(c.m ? a.v : b.v);
+}
+// Zero where the mask is false, whatever a holds there (NaN included).
+template <class T>
+FASTLOSS_FN Vec<T> keep_where(Mask<T> c, Vec<T> a) {
+  return Vec<T>::from_bits(a.bits() & c.m);
+}
+#endif
 
 // min, max: b when either is NaN, see Note [Vocabulary] in core/math.h. fma: fused where the ISA fuses.
 #if defined(__AVX512F__)
@@ -357,7 +411,7 @@ template <class S, class T = typename Compute<S>::type>
 FASTLOSS_FN Vec<T> load_partial(const S* p, int n, T fill) {
   S padded[Vec<T>::size] = {};
   for (int i = 0; i < n; ++i) padded[i] = p[i];
-  return select(Mask<T>{lane_indices<T>() < broadcast_int<T>(n)}, load(padded), Vec<T>(fill));
+  return select(first_lanes<T>(n), load(padded), Vec<T>(fill));
 }
 template <class S, class T>
 FASTLOSS_FN void store_partial(S* p, int n, Vec<T> a) {
@@ -388,12 +442,11 @@ FASTLOSS_FN void store_partial(Half* p, int n, Vec<float> a) {
   _mm256_mask_storeu_epi16(p, (__mmask16)((1u << n) - 1u), (__m256i)to_half(a));
 }
 #elif defined(__AVX2__)
-FASTLOSS_FN __m256i first_lanes(int n) { return (__m256i)(lane_indices<float>() < broadcast_int<float>(n)); }
 FASTLOSS_FN Vec<float> load_partial(const float* p, int n, float fill) {
-  const __m256i lanes = first_lanes(n);
+  const __m256i lanes = (__m256i)first_lanes<float>(n).m;
   return _mm256_blendv_ps(Vec<float>(fill).v, _mm256_maskload_ps(p, lanes), (__m256)lanes);
 }
-FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) { _mm256_maskstore_ps(p, first_lanes(n), a.v); }
+FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) { _mm256_maskstore_ps(p, (__m256i)first_lanes<float>(n).m, a.v); }
 #endif
 
 template <class S>

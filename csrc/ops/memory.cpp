@@ -1,20 +1,111 @@
-#include "ops/tensors.h"
+#include "ops/memory.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
 #endif
 
-namespace fastloss::ops {
+namespace fastloss::memory {
+namespace {
+
+constexpr size_t kHugePage = 2 << 20;
+// A block serves requests down to this share of its size: batches of varying length then share one block.
+constexpr size_t kLargestWaste = 2;
+
+struct Pool {
+  std::mutex mutex;
+  std::vector<Block> idle;  // latest released last
+  size_t in_use = 0, idle_bytes = 0, most_in_use = 0;
+};
+
+// Never destroyed: tensors may outlive every static object.
+Pool& pool() {
+  static Pool* const p = new Pool;
+  return *p;
+}
+
+void* map(size_t bytes) {
+  void* const data = std::aligned_alloc(kHugePage, bytes);
+  if (data == nullptr) throw std::bad_alloc();
+  advise_huge_pages(data, (int64_t)bytes);
+  return data;
+}
+
+void drop(Pool& p, size_t index) {
+  p.idle_bytes -= p.idle[index].bytes;
+  std::free(p.idle[index].data);
+  p.idle.erase(p.idle.begin() + (std::ptrdiff_t)index);
+}
+
+}  // namespace
 
 void advise_huge_pages(void* data, int64_t bytes) {
 #if defined(__linux__)
-  constexpr uintptr_t huge = 2 << 20;
-  const uintptr_t begin = ((uintptr_t)data + huge - 1) / huge * huge;
-  const uintptr_t end = ((uintptr_t)data + bytes) / huge * huge;
+  const uintptr_t begin = ((uintptr_t)data + kHugePage - 1) / kHugePage * kHugePage;
+  const uintptr_t end = ((uintptr_t)data + bytes) / kHugePage * kHugePage;
   if (end > begin) madvise((void*)begin, end - begin, MADV_HUGEPAGE);
 #else
   (void)data, (void)bytes;
 #endif
 }
 
-}  // namespace fastloss::ops
+Block allocate(size_t bytes) {
+  bytes = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  Pool& p = pool();
+  const std::lock_guard<std::mutex> lock(p.mutex);
+  size_t best = p.idle.size();
+  for (size_t i = p.idle.size(); i-- > 0;) {
+    const size_t size = p.idle[i].bytes;
+    if (size < bytes || size / kLargestWaste > bytes) continue;
+    if (best == p.idle.size() || size < p.idle[best].bytes) best = i;
+  }
+  Block block{nullptr, bytes};
+  if (best < p.idle.size()) {
+    block = p.idle[best];
+    p.idle_bytes -= block.bytes;
+    p.idle.erase(p.idle.begin() + (std::ptrdiff_t)best);
+  }
+  p.in_use += block.bytes;
+  p.most_in_use = std::max(p.most_in_use, p.in_use);
+  if (block.data == nullptr) {
+    while (!p.idle.empty() && p.in_use + p.idle_bytes > p.most_in_use) drop(p, 0);
+    try {
+      block.data = map(bytes);
+    } catch (...) {
+      p.in_use -= bytes;
+      throw;
+    }
+  }
+  return block;
+}
+
+void release(Block block) {
+  Pool& p = pool();
+  const std::lock_guard<std::mutex> lock(p.mutex);
+#if defined(__linux__) && defined(MADV_FREE)
+  madvise(block.data, block.bytes, MADV_FREE);
+#endif
+  p.in_use -= block.bytes;
+  p.idle_bytes += block.bytes;
+  p.idle.push_back(block);
+}
+
+void release_idle() {
+  Pool& p = pool();
+  const std::lock_guard<std::mutex> lock(p.mutex);
+  while (!p.idle.empty()) drop(p, p.idle.size() - 1);
+  p.most_in_use = p.in_use;
+}
+
+Usage usage() {
+  Pool& p = pool();
+  const std::lock_guard<std::mutex> lock(p.mutex);
+  return {p.in_use, p.idle_bytes};
+}
+
+}  // namespace fastloss::memory

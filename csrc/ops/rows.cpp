@@ -15,9 +15,6 @@ using torch::stable::new_empty;
 
 enum Reduction : int64_t { kNone, kMean, kSum };
 
-// What forward keeps for backward: nothing, the gradient for upstream 1, or the state of each row.
-enum Save : int64_t { kNothing, kGradient, kState };
-
 // Threads get whole tasks, and a task is the unit of summation, so the numbers depend on the shape alone.
 constexpr int64_t kTaskElements = 64 * 1024;
 // Below this many logits a second thread costs more than it brings.
@@ -263,33 +260,41 @@ Tensor stats_vector(const Tensor& input, const RowsSums& s, double loss) {
   return stats;
 }
 
+void check_output(const char* name, const Tensor& output, const Tensor& like) {
+  bool same = output.is_cpu() && output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
+  for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);
+  STD_TORCH_CHECK(same, "fastloss: expected memory of input's shape, dtype and device for ", name);
+}
+
 struct Forward {
-  Tensor loss, saved, stats;
+  Tensor loss, state, stats;
 };
 
+// `gradient`, if given, receives the gradient for upstream 1; it may be `input` itself.
 Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
                 const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
-                bool empty_zero, int64_t loss_dtype, int64_t save, bool want_stats, bool inplace) {
+                bool empty_zero, int64_t loss_dtype, const std::optional<Tensor>& gradient, bool save_state,
+                bool want_stats) {
   Problem problem(input, target, weight, mask, normalizer, o);
   RowsArgs& args = problem.args;
   const ScalarType compute = compute_type(input);
   const std::vector<int64_t> rows = rows_shape(input);
 
   const ScalarType type = (ScalarType)loss_dtype;
-  std::vector<int64_t> saved_shape{0};
-  if (save == kState) {
-    saved_shape = rows;
-    saved_shape.insert(saved_shape.begin(), problem.soft ? 3 : 2);
+  std::vector<int64_t> state_shape{0};
+  if (save_state) {
+    state_shape = rows;
+    state_shape.insert(state_shape.begin(), problem.soft ? 3 : 2);
   }
-  Tensor saved = inplace             ? input
-                 : save == kGradient ? fresh_like(input)
-                                     : new_empty(input, saved_shape, save == kState ? compute : input.scalar_type());
-  if (save == kState) args.state = saved.mutable_data_ptr();
+  const Tensor state = new_empty(input, state_shape, compute);
+  if (save_state) args.state = state.mutable_data_ptr();
   std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
   args.logits.data = (void*)input.const_data_ptr();
-  if (inplace || save == kGradient) {
-    views.push_back({&args.gradient, &saved});
-    args.gradient.data = saved.mutable_data_ptr();
+  if (gradient) {
+    STD_TORCH_CHECK(o.reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
+    check_output("gradient", *gradient, input);
+    views.push_back({&args.gradient, &*gradient});
+    args.gradient.data = gradient->mutable_data_ptr();
   }
   if (problem.soft) {
     views.push_back({&args.probability, &target});
@@ -314,7 +319,7 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
   }
   Tensor stats =
       want_stats ? stats_vector(input, sums, reduced ? value : sums.loss) : new_empty(input, {0}, ScalarType::Double);
-  return {loss, saved, stats};
+  return {loss, state, stats};
 }
 
 void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
@@ -327,6 +332,7 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
   std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
   args.logits.data = (void*)input.const_data_ptr();
   if (grad) {
+    check_output("grad", *grad, input);
     views.push_back({&args.gradient, grad});
     args.gradient.data = grad->mutable_data_ptr();
   }
@@ -336,6 +342,7 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
   }
   if (target_grad) {
     STD_TORCH_CHECK(problem.soft, "fastloss: class indices have no gradient");
+    check_output("target_grad", *target_grad, target);
     views.push_back({&args.probability_gradient, target_grad});
     args.probability_gradient.data = target_grad->mutable_data_ptr();
   }
@@ -376,19 +383,17 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
 
 template <int id>
 std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                              int64_t save, bool want_stats) {
-  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype, save,
-                      want_stats, false);
-  return {r.loss, r.saved, r.stats};
+                                              std::optional<Tensor> gradient, bool save_state, bool want_stats) {
+  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
+                      gradient, save_state, want_stats);
+  return {r.loss, r.state, r.stats};
 }
 
 template <int id>
-std::tuple<Tensor, Tensor> op_forward_inplace(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                              bool want_stats) {
-  STD_TORCH_CHECK(reduction != kNone, "fastloss: in place needs a reduction");
-  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      kNothing, want_stats, true);
-  return {r.loss, r.stats};
+void op_backward_out(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state, FASTLOSS_OPTIONS,
+                     std::optional<Tensor> grad, std::optional<Tensor> target_grad) {
+  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
+           grad ? &*grad : nullptr, target_grad ? &*target_grad : nullptr);
 }
 
 template <int id>
@@ -399,13 +404,6 @@ std::tuple<Tensor, Tensor> op_backward(const Tensor& grad_output, FASTLOSS_TENSO
   backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
            want_grad ? &grad : nullptr, want_target_grad ? &target_grad : nullptr);
   return {grad, target_grad};
-}
-
-template <int id>
-void op_backward_inplace(const Tensor& input, const Tensor& grad_output, const Tensor& target,
-                         std::optional<Tensor> weight, std::optional<Tensor> mask, std::optional<Tensor> normalizer,
-                         std::optional<Tensor> state, FASTLOSS_OPTIONS) {
-  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE, &input, nullptr);
 }
 
 void op_scale(const Tensor& grad, const Tensor& scale) {
@@ -434,16 +432,14 @@ enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) };
 }  // namespace
 
 STABLE_TORCH_LIBRARY(fastloss, m) {
-#define FASTLOSS_SCHEMA(name, Functor, params)                                                  \
-  m.def(#name "(Tensor input, " TENSORS OPTIONS                                                 \
-              ", bool empty_zero, int loss_dtype, int save, bool want_stats)"                   \
-              " -> (Tensor loss, Tensor saved, Tensor stats)");                                 \
-  m.def(#name "_(Tensor(a!) input, " TENSORS OPTIONS                                            \
-              ", bool empty_zero, int loss_dtype, bool want_stats)"                             \
-              " -> (Tensor loss, Tensor stats)");                                               \
-  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS  \
-              ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)"); \
-  m.def(#name "_backward_(Tensor(a!) input, Tensor grad_output, " TENSORS "Tensor? state, " OPTIONS ") -> ()");
+#define FASTLOSS_SCHEMA(name, Functor, params)                                                                        \
+  m.def(#name "(Tensor input, " TENSORS OPTIONS                                                                       \
+              ", bool empty_zero, int loss_dtype, Tensor(a!)? gradient, bool save_state, bool want_stats)"            \
+              " -> (Tensor loss, Tensor state, Tensor stats)");                                                       \
+  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS                        \
+              ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)");                       \
+  m.def(#name "_backward_out(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS                    \
+              ", Tensor(a!)? grad, Tensor(b!)? target_grad) -> ()");
   FASTLOSS_ROWS_LOSSES(FASTLOSS_SCHEMA)
 #undef FASTLOSS_SCHEMA
   m.def("scale_(Tensor(a!) grad, Tensor scale) -> ()");
@@ -452,9 +448,8 @@ STABLE_TORCH_LIBRARY(fastloss, m) {
 STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
 #define FASTLOSS_IMPLEMENT(name, Functor, params)               \
   m.impl(#name, TORCH_BOX(&op_forward<k_##name>));              \
-  m.impl(#name "_", TORCH_BOX(&op_forward_inplace<k_##name>));  \
   m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>)); \
-  m.impl(#name "_backward_", TORCH_BOX(&op_backward_inplace<k_##name>));
+  m.impl(#name "_backward_out", TORCH_BOX(&op_backward_out<k_##name>));
   FASTLOSS_ROWS_LOSSES(FASTLOSS_IMPLEMENT)
 #undef FASTLOSS_IMPLEMENT
   m.impl("scale_", TORCH_BOX(&op_scale));

@@ -12,6 +12,7 @@
 #include <optional>
 
 #include "cpu/kernels.h"
+#include "ops/memory.h"
 
 namespace fastloss::ops {
 
@@ -44,14 +45,9 @@ inline Tensor as_compute(const Tensor& t, ScalarType type) {
   return torch::stable::contiguous(t.scalar_type() == type ? t : torch::stable::to(t, type));
 }
 
-// New memory of a loss: tells the kernel to back it with huge pages before its first write. A fresh 262 MB gradient
-// in 4 KiB pages costs more in page faults than in computing (69 of 98 ms, measured); advice on small blocks or
-// on a kernel without huge pages changes nothing.
-void advise_huge_pages(void* data, int64_t bytes);
-
 inline Tensor fresh_like(const Tensor& t) {
   Tensor fresh = torch::stable::empty_like(t);
-  advise_huge_pages(fresh.mutable_data_ptr(), t.numel() * (int64_t)t.element_size());
+  memory::advise_huge_pages(fresh.mutable_data_ptr(), t.numel() * (int64_t)t.element_size());
   return fresh;
 }
 

@@ -1,0 +1,40 @@
+"""Memory for gradients, and what to do with it when it is not needed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from fastloss import _ops
+
+# Smaller blocks the C library keeps between steps by itself.
+POOLED_BYTES = 4 << 20
+
+
+def empty_like(tensor: Tensor) -> Tensor:
+    """`torch.empty_like`, on the CPU from the gradient pool if it is large (Note [Gradient pool], csrc/ops/memory.h)."""
+    bytes = tensor.numel() * tensor.element_size()
+    if bytes < POOLED_BYTES or not tensor.is_cpu or type(tensor) is not Tensor or torch.compiler.is_compiling():
+        return torch.empty_like(tensor)
+    strides = tensor.stride() if tensor.is_contiguous() else torch.empty_like(tensor, device="meta").stride()
+    capsule = _ops.extension().pooled_tensor(
+        tensor.shape, strides, tensor.element_size(), tensor.dtype == torch.bfloat16
+    )
+    return torch.from_dlpack(capsule)
+
+
+def memory_usage() -> dict[str, int]:
+    """Bytes of CPU memory in fastloss's gradient pool: ``"in_use"`` by gradients, and ``"idle"``.
+
+    Gradients of 4 MiB and more are written to blocks that the pool keeps from step to step, because the operating system
+    would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once, and idle blocks
+    are marked so that the system may take them whenever it needs memory (Linux, ``MADV_FREE``).
+    """
+    in_use, idle = _ops.extension().memory_usage() if _ops.AVAILABLE else (0, 0)
+    return {"in_use": in_use, "idle": idle}
+
+
+def empty_cache() -> None:
+    """Gives the idle memory of the gradient pool back to the system now, as `torch.cuda.empty_cache` does on a GPU."""
+    if _ops.AVAILABLE:
+        _ops.extension().memory_release_idle()
