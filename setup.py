@@ -27,11 +27,13 @@ FLAGS = (
     "-Wno-uninitialized -Wno-maybe-uninitialized -DTORCH_TARGET_VERSION=0x020a000000000000"
 )
 # -Wno-[maybe-]uninitialized: GCC 12's own AVX-512 intrinsics trip it.
+AVX512 = "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c -mprefer-vector-width=512"
 ISA_FLAGS = {
     "x86_64": {
         "baseline": "",
         "avx2": "-mavx2 -mfma -mf16c",
-        "avx512": "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c -mprefer-vector-width=512",
+        "avx512": AVX512,
+        "avx512_bf16": f"{AVX512} -mavx512bf16",
     },
     "aarch64": {"neon": "-ffp-contract=fast"},
 }

@@ -82,16 +82,15 @@ class Rows(torch.autograd.Function):
     ) -> Tensor | tuple[Tensor, Tensor]:
         name, options, now, inplace, want_stats = ctx.call = call
         ops = _ops.ROWS[name]
-        gradient = (input.detach() if inplace else _memory.empty_like(input)) if now else None
-        loss, state, stats = ops.forward(
-            input, target, weight, mask, normalizer, *options, gradient, not now, want_stats
-        )  # fmt: skip
-        ctx.grad = gradient
-        if now and inplace:
-            torch.autograd.graph.increment_version(input)
-            ctx.save_for_backward(None, target, weight, mask, normalizer, None)
+        if now:
+            ctx.grad = gradient = input.detach() if inplace else _memory.empty_like(input)
+            loss, stats = ops.forward_out(input, target, weight, mask, normalizer, *options, want_stats, gradient)
+            if inplace:
+                torch.autograd.graph.increment_version(input)
+            ctx.save_for_backward(None if inplace else input, target, weight, mask, normalizer, None)
         else:
-            ctx.save_for_backward(input, target, weight, mask, normalizer, None if now else state)
+            loss, state, stats = ops.forward(input, target, weight, mask, normalizer, *options, True, want_stats)
+            ctx.save_for_backward(input, target, weight, mask, normalizer, state)
         ctx.set_materialize_grads(False)
         if not want_stats:
             return loss
@@ -183,6 +182,6 @@ def rows(
         result = Rows.apply(input, target, weight, mask, normalizer, call)
         return result if want_stats else (result, None)
     loss, _, stats = _ops.ROWS[name].forward(
-        input, target, weight, mask, normalizer, *options, None, False, want_stats
+        input, target, weight, mask, normalizer, *options, False, want_stats
     )
     return loss, stats if want_stats else None

@@ -62,6 +62,7 @@ class RowsOps(NamedTuple):
     """The operators of one rows-family loss (looked up once: `torch.ops` attributes cost a microsecond each)."""
 
     forward: Callable[..., Any]
+    forward_out: Callable[..., Any]
     backward: Callable[..., Any]
     backward_out: Callable[..., Any]
 
@@ -71,13 +72,20 @@ def _register_rows_fakes(name: str) -> None:
 
     def forward(  # type: ignore[no-untyped-def]
         input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
-        softcap, empty_zero, loss_dtype, gradient, save_state, want_stats,
+        softcap, empty_zero, loss_dtype, save_state, want_stats,
     ):  # fmt: skip
         rows = _rows_shape(input)
         loss = input.new_empty(rows if reduction == 0 else [], dtype=DTYPE_OF_CODE[loss_dtype])
         planes = 3 if target.is_floating_point() else 2
         state = input.new_empty([planes, *rows] if save_state else [0], dtype=compute_dtype(input.dtype))
         return loss, state, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
+
+    def forward_out(  # type: ignore[no-untyped-def]
+        input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
+        softcap, empty_zero, loss_dtype, want_stats, gradient,
+    ):  # fmt: skip
+        loss = input.new_empty([], dtype=DTYPE_OF_CODE[loss_dtype])
+        return loss, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
 
     def backward(  # type: ignore[no-untyped-def]
         grad_output, input, target, weight, mask, normalizer, state, params, ignore_index, reduction,
@@ -91,12 +99,13 @@ def _register_rows_fakes(name: str) -> None:
         return None
 
     torch.library.register_fake(f"fastloss::{name}", forward)
+    torch.library.register_fake(f"fastloss::{name}_out", forward_out)
     torch.library.register_fake(f"fastloss::{name}_backward", backward)
     torch.library.register_fake(f"fastloss::{name}_backward_out", backward_out)
 
 
 def _rows_ops(name: str) -> RowsOps:
-    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_backward", "_backward_out"))
+    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_out", "_backward", "_backward_out"))
     return RowsOps(*(packet.default for packet in packets))
 
 

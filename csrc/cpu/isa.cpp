@@ -11,6 +11,7 @@ namespace fastloss {
   const Kernels& kernels();   \
   }
 #if defined(__x86_64__)
+FASTLOSS_DECLARE(avx512_bf16)
 FASTLOSS_DECLARE(avx512)
 FASTLOSS_DECLARE(avx2)
 FASTLOSS_DECLARE(baseline)
@@ -30,15 +31,18 @@ struct Isa {
   const Kernels& (*kernels)();
 };
 
+#if defined(__x86_64__)
+bool has_avx512() {
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+}
+#endif
+
 // Best first.
 const Isa kIsas[] = {
 #if defined(__x86_64__)
-    {"avx512",
-     [] {
-       return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
-              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
-     },
-     avx512::kernels},
+    {"avx512_bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }, avx512_bf16::kernels},
+    {"avx512", has_avx512, avx512::kernels},
     {"avx2",
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); },
      avx2::kernels},

@@ -16,7 +16,7 @@ struct Kernels {
   RowsKernel rows[kRowsLosses][kDTypes];
   int64_t (*rows_scratch[kDTypes])(const RowsArgs&);
   ScaleKernel scale[kDTypes];
-  MathKernel math[4][2];      // exp, log, log1p, tanh of float and double
+  MathKernel math[5][2];      // exp, log, log1p, tanh, exp_negative of float and double
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16
 };
 

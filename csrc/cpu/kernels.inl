@@ -31,6 +31,10 @@ Vec<T> map_exp(Vec<T> x) {
   return exp(x);
 }
 template <class T>
+Vec<T> map_exp_negative(Vec<T> x) {
+  return exp_negative(x);
+}
+template <class T>
 Vec<T> map_log(Vec<T> x) {
   return log(x);
 }
@@ -64,7 +68,8 @@ const Kernels& kernels() {
       {{&map<float, map_exp<float>>, &map<double, map_exp<double>>},
        {&map<float, map_log<float>>, &map<double, map_log<double>>},
        {&map<float, map_log1p<float>>, &map<double, map_log1p<double>>},
-       {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>}},
+       {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>},
+       {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>}},
       {&map_from_half, &map_to_half, &map_to_bfloat16},
   };
   return table;

@@ -26,6 +26,7 @@ namespace {
 
 constexpr int64_t kChunk = 4096;  // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
 constexpr int64_t kBatch = 256;   // rows in a by_row tile at most
+constexpr int64_t kGroup = 64;    // rows of a by_class group at most
 constexpr int64_t kFewClasses = 32;
 constexpr int64_t kShortRow = 1024;
 constexpr int64_t kAhead = 16 * 1024;  // bytes between a load and its prefetch
@@ -177,9 +178,10 @@ struct Rows {
     }
   };
 
-  // Where a chunk's logits lie as adjacent values: in the tensor itself, or staged (strided, or soft-capped).
+  // Where a chunk's logits lie as adjacent values: in the tensor itself, or staged (strided, or soft-capped). The lanes of
+  // the result together hold the maximum.
   template <class P>
-  static T chunk_maximum(const P* z, int64_t n) {
+  FASTLOSS_FN static V chunk_maxima(const P* z, int64_t n) {
     V m0(lowest<T>()), m1 = m0, m2 = m0, m3 = m0;
     int64_t i = 0;
     for (; i + 4 * W <= n; i += 4 * W) {
@@ -190,41 +192,12 @@ struct Rows {
     }
     for (; i + W <= n; i += W) m0 = max(m0, load(z + i));
     if (i < n) m1 = max(m1, load_partial(z + i, (int)(n - i), lowest<T>()));
-    return reduce_max(max(max(m0, m1), max(m2, m3)));
+    return max(max(m0, m1), max(m2, m3));
   }
-
-  // Sums with their rounding errors kept apart (Dekker's fast two-sum): rows of a peaked softmax add many small
-  // terms to one that is near 1, and each addition would cost half an ULP of it. The two subtractions run on adders
-  // that exp leaves idle.
-  struct Sum {
-    V high{(T)0}, low{(T)0};
-    FASTLOSS_FN void add(V v) {
-      const V next = high + v;
-      low = low + (v - (next - high));
-      high = next;
-    }
-    // For a short row with 16 lanes or more, a lane adds at most 64 terms: plain addition is exact enough there.
-    FASTLOSS_FN void add_short(V v) {
-      if (kShortRow / W <= 64) {
-        high = high + v;
-      } else {
-        add(v);
-      }
-    }
-    FASTLOSS_FN void store_to(double* p) const {
-      const V zero((T)0);  // an infinite sum has left NaN in its rest
-      store(p, widen(high) + widen(select(high - high == zero, low, zero)));
-    }
-    FASTLOSS_FN double total() const {
-      const V zero((T)0);
-      return reduce_add(widen(high) + widen(select(high - high == zero, low, zero)));
-    }
-  };
-
 #if defined(__AVX512BW__)
   // bfloat16 orders like its bits once negative ones are flipped: 32 lanes a step and no conversion. (A positive NaN
   // comes out largest, a negative one smallest; either makes the sum NaN.)
-  static T chunk_maximum(const BFloat16* z, int64_t n) {
+  FASTLOSS_FN static V chunk_maxima(const BFloat16* z, int64_t n) {
     const auto key = [](__m512i v) {
       const __m512i flip = _mm512_and_si512(_mm512_srai_epi16(v, 15), _mm512_set1_epi16(0x7fff));
       return _mm512_xor_si512(v, flip);
@@ -241,11 +214,39 @@ struct Rows {
       m0 = _mm512_max_epi16(m0, key(_mm512_mask_loadu_epi16(minus_infinity, lanes, z + i)));
     }
     const __m512i m = key(_mm512_max_epi16(m0, m1));
-    BFloat16 largest[32];
-    _mm512_storeu_si512(largest, m);
-    return reduce_max(max(max(load(largest), load(largest + 16)), V(lowest<T>())));
+    const V even = _mm512_castsi512_ps(_mm512_slli_epi32(m, 16));
+    const V odd = _mm512_castsi512_ps(_mm512_and_si512(m, _mm512_set1_epi32((int)0xffff0000)));
+    return max(max(even, odd), V(lowest<T>()));
   }
 #endif
+
+  // Sums with their rounding errors kept apart (Dekker's fast two-sum): rows of a peaked softmax add many small
+  // terms to one that is near 1, and each addition would cost half an ULP of it. The two subtractions run on adders
+  // that exp leaves idle.
+  struct Sum {
+    V high{(T)0}, low{(T)0};
+    FASTLOSS_FN void add(V v) {
+      const V next = high + v;
+      low = low + (v - (next - high));
+      high = next;
+    }
+    // Of a short row, where the mask is true. With 16 lanes or more, a lane adds at most 64 terms: plain addition is
+    // exact enough there.
+    FASTLOSS_FN void add_short(Mask<T> where, V v) {
+      if (kShortRow / W <= 64) {
+        high = add_where(where, high, v);
+      } else {
+        add(keep_where(where, v));
+      }
+    }
+    FASTLOSS_FN auto wide() const {
+      const V zero((T)0);  // an infinite sum has left NaN in its rest
+      return widen(high) + widen(select(high - high == zero, low, zero));
+    }
+    FASTLOSS_FN void store_to(double* p) const { store(p, wide()); }
+    FASTLOSS_FN Vec<double> lanes() const { return fold(wide()); }
+    FASTLOSS_FN double total() const { return reduce_add(wide()); }
+  };
 
   template <bool tilted>
   FASTLOSS_FN static V exponential(V z, V m, V& tilt) {
@@ -267,8 +268,8 @@ struct Rows {
       return keep_where(~lanes_equal<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)lane)), value);
     };
     const int64_t hole = skip < 0 || skip >= vectors ? vectors : skip / W * W;
-    const bool grouped = n > kShortRow;  // else as measure_short adds, for the same bits
-    const auto add = [&](V v) { grouped ? sum.add(v) : sum.add_short(v); };
+    const bool grouped = n > kShortRow;  // else as by_class_short adds, for the same bits
+    const auto add = [&](V v) { grouped ? sum.add(v) : sum.add_short(first_lanes<T>(W), v); };
     const auto run = [&](int64_t i, int64_t end) {
       for (; grouped && i + 4 * W <= end; i += 4 * W) {
         if (next) prefetch<4 * W>(next, i);
@@ -368,7 +369,7 @@ struct Rows {
   template <class P>
   FASTLOSS_FN void measure_chunk(const P* z, T* e, int64_t row, int64_t begin, int64_t n, int64_t y, Running& r,
                                  const char* next) const {
-    r.raise(chunk_maximum(z, n));
+    r.raise(reduce_max(chunk_maxima(z, n)));
     if (options.smoothing != 0 && !soft) r.gap += chunk_gap(z, weight + begin, n, r.m, r.mass);
     if (soft) measure_probabilities(z, row, begin, n, r);
     const int64_t skip = soft || y < begin || y >= begin + n ? -1 : y - begin;
@@ -463,8 +464,7 @@ struct Rows {
         v = select(is_at(y, at), V(batch.at_target[i]), v);
       }
       if (slope) v = v * part(slope);
-      if (a.want_stats)
-        norm = norm + (left == W ? v * v : keep_where(first_lanes<T>(left), v * v));
+      if (a.want_stats) norm = norm + (left == W ? v * v : keep_where(first_lanes<T>(left), v * v));
       return v;
     };
     int64_t c = 0;
@@ -593,77 +593,166 @@ struct Rows {
     return best;
   }
 
-  // Short rows without extras: the steps of measure_row and write_row with what does not depend on the row hoisted,
-  // and the target masked in every vector, since branches around a random target would be mispredicted every time.
-  bool is_short() const {
-    return a.classes <= kShortRow && direct() && !soft && options.smoothing == 0 && !a.want_stats && !a.from_state &&
-           (!a.gradient.data || a.gradient.class_stride == 1);
-  }
   FASTLOSS_FN static Mask<T> is_at(int64_t class_, int64_t begin) {
     return lanes_equal<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)(class_ - begin)));
   }
 
-  void measure_short(int64_t row, int64_t n, int64_t pitch) const {
-    const int64_t full = a.classes / W * W;
-    const int left = (int)(a.classes - full);
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t y = batch.target_class[i];
-      if (y < 0) {
-        clear(i);
-        continue;
-      }
-      const S* const x = (const S*)a.logits.data + offset_of(a.logits, row + i);
-      T* const e = tile + i * pitch;
-      const T top = chunk_maximum(x, a.classes);
-      Sum sum;
-      for (int64_t c = 0; c < full; c += W) {
-        prefetch<W>((const char*)x + kAhead, c);
-        const V v = exp_negative(load(x + c) - V(top));
-        store(e + c, v);
-        sum.add_short(keep_where(~is_at(y, c), v));
-      }
-      if (left) {
-        const V v = exp_negative(load_partial(x + full, left, -(T)__builtin_inf()) - V(top));
-        store(e + full, v);
-        sum.add_short(keep_where(~is_at(y, full), v));
-      }
-      batch.max[i] = top;
-      batch.others[i] = sum.total();
-      batch.target[i] = load_one(x + y) - top;
-      batch.gap[i] = batch.mass[i] = 0;
+  // Note [Short rows]
+  // Without extras, rows of up to kShortRow classes take a leaner way, in groups that fit L1. What costs there is not
+  // exp but everything around it, so
+  //   - horizontal reductions of many rows are done together (reduce_each), and no row waits for its own;
+  //   - the target is masked in every vector: a branch around a random target would be mispredicted in every row;
+  //   - a row's gradient is written while the exponentials of the row one group later are computed, so that stores on
+  //     their way to memory and arithmetic overlap.
+  bool is_short() const {
+    return a.classes <= kShortRow && direct() && !soft && options.smoothing == 0 && !a.want_stats && !a.from_state &&
+           (!a.gradient.data || a.gradient.class_stride == 1);
+  }
+
+  // A group of rows whose exponentials wait for their gradient to be written.
+  struct Pending {
+    int64_t row = 0, rows = 0;
+    const T* tile = nullptr;
+    typename V::Int target[kGroup];
+    T scale[kGroup], at_target[kGroup];
+  };
+
+  // Writes one gradient, a vector a step: scale e, and `at_target` at the target.
+  template <bool streamed>
+  struct Writer {
+    S* g = nullptr;
+    const T* e = nullptr;
+    V scale{(T)0}, at_target{(T)0};
+    typename V::NativeInt to_target{};  // classes from each lane to the target
+    int64_t c = 0, classes = 0;
+
+    FASTLOSS_FN V value() const {
+      return select(lanes_equal<T>(to_target, typename V::NativeInt{}), at_target, scale * load(e + c));
     }
+    FASTLOSS_FN void advance(int64_t by) {
+      c += by;
+      to_target -= broadcast_int<T>((typename V::Int)by);
+    }
+    FASTLOSS_FN void step() {
+      streamed ? stream(g + c, value()) : store(g + c, value());
+      advance(W);
+    }
+    FASTLOSS_FN void finish() {
+      while (c + W <= classes) step();
+      if (c < classes) store_partial(g + c, (int)(classes - c), value());
+    }
+  };
+
+  template <bool streamed>
+  FASTLOSS_FN Writer<streamed> writer(const Pending& p, int64_t i, int64_t pitch) const {
+    Writer<streamed> w;
+    if (i >= p.rows) return w;
+    if (p.target[i] < 0) {
+      clear_row(a.gradient, p.row + i);
+      return w;
+    }
+    w.g = (S*)a.gradient.data + offset_of(a.gradient, p.row + i);
+    w.e = p.tile + i * pitch;
+    w.scale = V(p.scale[i]);
+    w.at_target = V(p.at_target[i]);
+    w.to_target = broadcast_int<T>(p.target[i]) - lane_indices<T>();
+    w.classes = a.classes;
+    const int64_t first = streamed ? head(w.g) : 0;
+    if (first >= a.classes) {
+      store_partial(w.g, (int)a.classes, w.value());
+      w.c = a.classes;
+    } else if (first) {
+      // From the start of its line: a masked store that reaches into the next line would fetch that one from memory,
+      // only for a streaming store to throw it out again (32768x257: 0.78 against 0.53 ns per logit).
+      w.advance(first - W);
+      store_last(w.g + w.c, (int)first, w.value());
+      w.advance(W);
+    }
+    return w;
+  }
+
+  // e = exp(x - top) of one row, and their sum without the target's, in lanes. Keeps `w` going.
+  template <bool streamed>
+  FASTLOSS_FN Vec<double> exponentials_short(const S* x, T* e, T top, typename V::Int y, Writer<streamed>& w) const {
+    const V m(top);
+    Sum sum;
+    auto to_target = broadcast_int<T>(y) - lane_indices<T>();
+    const auto add = [&](V v) {
+      sum.add_short(lanes_differ<T>(to_target, typename V::NativeInt{}), v);
+      to_target -= broadcast_int<T>((typename V::Int)W);
+    };
+    const auto measure = [&](int64_t c) {
+      prefetch<W>((const char*)x + kAhead, c);
+      const V v = exp_negative(load(x + c) - m);
+      store(e + c, v);
+      add(v);
+    };
+    const int64_t full = a.classes / W * W, writable = w.classes - w.c;
+    const int64_t both = writable < full ? (writable < 0 ? 0 : writable / W * W) : full;
+    int64_t c = 0;
+    for (; c < both; c += W) {
+      measure(c);
+      w.step();
+    }
+    for (; c < full; c += W) measure(c);
+    if (c < a.classes) {
+      const V v = exp_negative(load_partial(x + c, (int)(a.classes - c), -(T)__builtin_inf()) - m);
+      store(e + c, v);  // scratch is padded to whole vectors
+      add(v);
+    }
+    return sum.lanes();
   }
 
   template <bool streamed>
-  void write_short(int64_t row, int64_t n, int64_t pitch) const {
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t y = batch.target_class[i];
-      if (y < 0) {
-        clear_row(a.gradient, row + i);
-        continue;
-      }
-      S* const g = (S*)a.gradient.data + offset_of(a.gradient, row + i);
-      const T* const e = tile + i * pitch;
-      const V scale(batch.scale[i]), at_target(batch.at_target[i]);
-      const auto value = [&](int64_t c) { return select(is_at(y, c), at_target, scale * load(e + c)); };
-      int64_t c = streamed ? head<S>(g) : 0;
-      if (c) store_partial(g, (int)c, value(0));
-      for (; c + W <= a.classes; c += W) streamed ? stream(g + c, value(c)) : store(g + c, value(c));
-      if (c < a.classes) store_partial(g + c, (int)(a.classes - c), value(c));
-    }
-  }
-
   void by_class_short(int64_t first, int64_t last, RowsSums* sums) const {
+    using D = Vec<double>;
     const int64_t pitch = (a.classes + W - 1) / W * W;
     const int64_t group = group_rows(a.classes);
+    Pending pending;
+    T* exponentials = tile;
+    V maxima[kGroup];
+    D lanes[kGroup];
     for (int64_t row = first; row < last; row += group) {
       const int64_t n = last - row < group ? last - row : group;
       prepare(row, n);
-      measure_short(row, n, pitch);
+      const auto logits_of = [&](int64_t i) { return (const S*)a.logits.data + offset_of(a.logits, row + i); };
+      for (int64_t i = 0; i < n; ++i) {
+        maxima[i] = batch.target_class[i] < 0 ? V((T)0) : chunk_maxima(logits_of(i), a.classes);
+      }
+      T top[kGroup];
+      for (int64_t i = 0; i < n; i += W) {
+        store(top + i, reduce_each(*(const V(*)[W])(maxima + i), [](V x, V y) { return max(x, y); }));
+      }
+      for (int64_t i = 0; i < n; ++i) {
+        Writer<streamed> w = writer<streamed>(pending, i, pitch);
+        const auto y = batch.target_class[i];
+        batch.max[i] = top[i];
+        batch.target[i] = batch.gap[i] = batch.mass[i] = 0;
+        if (y < 0) {
+          lanes[i] = D(0.0);
+        } else {
+          const S* const x = logits_of(i);
+          batch.target[i] = load_one(x + y) - top[i];
+          lanes[i] = exponentials_short(x, exponentials + i * pitch, top[i], y, w);
+        }
+        w.finish();
+      }
+      for (int64_t i = n; i < pending.rows; ++i) writer<streamed>(pending, i, pitch).finish();
+      for (int64_t i = 0; i < n; i += D::size) {
+        store(batch.others + i, reduce_each(*(const D(*)[D::size])(lanes + i), [](D x, D y) { return x + y; }));
+      }
       finish(n);
       record(row, n, sums);
-      if (a.gradient.data) a.stream ? write_short<true>(row, n, pitch) : write_short<false>(row, n, pitch);
+      if (!a.gradient.data) continue;
+      pending.row = row;
+      pending.rows = n;
+      pending.tile = exponentials;
+      memcpy(pending.target, batch.target_class, n * sizeof(pending.target[0]));
+      memcpy(pending.scale, batch.scale, n * sizeof(T));
+      memcpy(pending.at_target, batch.at_target, n * sizeof(T));
+      exponentials = exponentials == tile ? tile + second_tile(a.classes) : tile;
     }
+    for (int64_t i = 0; i < pending.rows; ++i) writer<streamed>(pending, i, pitch).finish();
   }
 
   void by_class(int64_t first, int64_t last, RowsSums* sums) const {
@@ -724,8 +813,16 @@ struct Rows {
   // exponentials to take half of L1. Rows of several chunks go alone, since chunk_max holds one row's.
   static int64_t group_rows(int64_t classes) {
     if (classes > kChunk) return 1;
-    const int64_t fit = 16 * 1024 / (classes * (int64_t)sizeof(T));
-    return fit < 1 ? 1 : fit > 64 ? 64 : fit;
+    const int64_t fit = 8 * 1024 / (classes * (int64_t)sizeof(T));
+    return fit < 4 ? 4 : fit > kGroup ? kGroup : fit;
+  }
+
+  // Where by_class_short's second tile begins: half a page off the first modulo pages, since loads that follow stores to
+  // the same offset in another page wait for them (65536x80: 0.75 against 0.5x ns per logit).
+  static int64_t second_tile(int64_t classes) {
+    constexpr int64_t page = 4096 / sizeof(T);
+    const int64_t size = group_rows(classes) * ((classes + W - 1) / W * W);
+    return (size + page / 2 + page - 1) / page * page - page / 2;
   }
 
   // -------------------------------------------------------------------------------------------------- by_row
@@ -1003,7 +1100,8 @@ struct Rows {
     }
     const int64_t padded = (a.classes + W - 1) / W * W;
     const int64_t rows = group_rows(a.classes);
-    const int64_t tile = padded * rows < kChunk ? kChunk : padded * rows;
+    const int64_t groups = a.classes <= kShortRow ? second_tile(a.classes) + padded * rows : padded * rows;
+    const int64_t tile = groups < kChunk ? kChunk : groups;
     return {tile, a.softcap != 0 ? padded * rows + kChunk : 0, 3 * kChunk, (a.classes + kChunk - 1) / kChunk};
   }
 
@@ -1029,7 +1127,8 @@ struct Rows {
       if (lanes_over_rows(a)) {
         engine.by_row(first, last, sums);
       } else if (engine.is_short()) {
-        engine.by_class_short(first, last, sums);
+        a.stream ? engine.template by_class_short<true>(first, last, sums)
+                 : engine.template by_class_short<false>(first, last, sums);
       } else {
         engine.by_class(first, last, sums);
       }

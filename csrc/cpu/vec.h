@@ -85,13 +85,16 @@ struct Mask {
 FASTLOSS_FN Mask<float> operator<(Vec<float> a, Vec<float> b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ)}; }
 FASTLOSS_FN Mask<float> operator==(Vec<float> a, Vec<float> b) { return {_mm512_cmp_ps_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 FASTLOSS_FN Mask<double> operator<(Vec<double> a, Vec<double> b) { return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ)}; }
-FASTLOSS_FN Mask<double> operator==(Vec<double> a, Vec<double> b) {
-  return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ)};
-}
+FASTLOSS_FN Mask<double> operator==(Vec<double> a, Vec<double> b) { return {_mm512_cmp_pd_mask(a.v, b.v, _CMP_EQ_OQ)}; }
 template <class T>
 FASTLOSS_FN Mask<T> lanes_equal(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
   if constexpr (sizeof(T) == 4) return {_mm512_cmpeq_epi32_mask((__m512i)a, (__m512i)b)};
   return {_mm512_cmpeq_epi64_mask((__m512i)a, (__m512i)b)};
+}
+template <class T>
+FASTLOSS_FN Mask<T> lanes_differ(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
+  if constexpr (sizeof(T) == 4) return {_mm512_cmpneq_epi32_mask((__m512i)a, (__m512i)b)};
+  return {_mm512_cmpneq_epi64_mask((__m512i)a, (__m512i)b)};
 }
 template <class T>
 FASTLOSS_FN Mask<T> lanes_less(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
@@ -102,9 +105,7 @@ template <class T>
 FASTLOSS_FN Mask<T> first_lanes(int n) {
   return {(typename Mask<T>::Bits)((1u << n) - 1u)};
 }
-FASTLOSS_FN Vec<float> select(Mask<float> c, Vec<float> a, Vec<float> b) {
-  return _mm512_mask_blend_ps(c.m, b.v, a.v);
-}
+FASTLOSS_FN Vec<float> select(Mask<float> c, Vec<float> a, Vec<float> b) { return _mm512_mask_blend_ps(c.m, b.v, a.v); }
 FASTLOSS_FN Vec<double> select(Mask<double> c, Vec<double> a, Vec<double> b) {
   return _mm512_mask_blend_pd((__mmask8)c.m, b.v, a.v);
 }
@@ -130,6 +131,10 @@ FASTLOSS_FN Mask<T> lanes_equal(typename Vec<T>::NativeInt a, typename Vec<T>::N
   return {a == b};
 }
 template <class T>
+FASTLOSS_FN Mask<T> lanes_differ(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
+  return {a != b};
+}
+template <class T>
 FASTLOSS_FN Mask<T> lanes_less(typename Vec<T>::NativeInt a, typename Vec<T>::NativeInt b) {
   return {a < b};
 }
@@ -145,6 +150,21 @@ FASTLOSS_FN Vec<T> select(Mask<T> c, Vec<T> a, Vec<T> b) {
 template <class T>
 FASTLOSS_FN Vec<T> keep_where(Mask<T> c, Vec<T> a) {
   return Vec<T>::from_bits(a.bits() & c.m);
+}
+#endif
+
+// sum + v where the mask is true.
+#if defined(__AVX512F__)
+FASTLOSS_FN Vec<float> add_where(Mask<float> c, Vec<float> sum, Vec<float> v) {
+  return _mm512_mask_add_ps(sum.v, c.m, sum.v, v.v);
+}
+FASTLOSS_FN Vec<double> add_where(Mask<double> c, Vec<double> sum, Vec<double> v) {
+  return _mm512_mask_add_pd(sum.v, (__mmask8)c.m, sum.v, v.v);
+}
+#else
+template <class T>
+FASTLOSS_FN Vec<T> add_where(Mask<T> c, Vec<T> sum, Vec<T> v) {
+  return sum + keep_where(c, v);
 }
 #endif
 
@@ -314,7 +334,9 @@ FASTLOSS_FN Wide widen(Vec<float> a) {
 #endif
 }
 FASTLOSS_FN Vec<double> widen(Vec<double> a) { return a; }
-FASTLOSS_FN double reduce_add(Wide a) { return reduce_add(a.low + a.high); }
+FASTLOSS_FN Vec<double> fold(Wide a) { return a.low + a.high; }
+FASTLOSS_FN Vec<double> fold(Vec<double> a) { return a; }
+FASTLOSS_FN double reduce_add(Wide a) { return reduce_add(fold(a)); }
 FASTLOSS_FN void store(double* p, Wide a) { memcpy(p, &a, sizeof(a)); }
 FASTLOSS_FN void store_narrow(float* p, Vec<double> a) {
   const HalfFloats half = __builtin_convertvector(a.v, HalfFloats);
@@ -325,9 +347,12 @@ FASTLOSS_FN void store_narrow(double* p, Vec<double> a) { memcpy(p, &a, sizeof(a
 FASTLOSS_FN void store(float* p, Vec<float> a) { memcpy(p, &a, sizeof(a)); }
 FASTLOSS_FN void store(double* p, Vec<double> a) { memcpy(p, &a, sizeof(a)); }
 
-// Round to nearest even; a NaN stays one (its payload's top bit is set).
+// Round to nearest even; a NaN stays one (its payload's top bit is set). The instruction of AVX512_BF16 turns subnormals
+// into zeros: 1e-38 of absolute error.
 FASTLOSS_FN Bits16 to_bfloat16(Vec<float> a) {
-#if defined(__AVX512F__)
+#if defined(__AVX512BF16__)
+  return (Bits16)_mm512_cvtneps_pbh(a.v);
+#elif defined(__AVX512F__)
   const __m512i w = _mm512_castps_si512(a.v);
   const __m512i even = _mm512_add_epi32(w, _mm512_set1_epi32(0x7fff));
   const __mmask16 odd = _mm512_test_epi32_mask(w, _mm512_set1_epi32(0x10000));
@@ -446,7 +471,28 @@ FASTLOSS_FN Vec<float> load_partial(const float* p, int n, float fill) {
   const __m256i lanes = (__m256i)first_lanes<float>(n).m;
   return _mm256_blendv_ps(Vec<float>(fill).v, _mm256_maskload_ps(p, lanes), (__m256)lanes);
 }
-FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) { _mm256_maskstore_ps(p, (__m256i)first_lanes<float>(n).m, a.v); }
+FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) {
+  _mm256_maskstore_ps(p, (__m256i)first_lanes<float>(n).m, a.v);
+}
+#endif
+
+// The last n lanes to where a whole store at p would put them; writes nothing else.
+template <class S, class T>
+FASTLOSS_FN void store_last(S* p, int n, Vec<T> a) {
+  S padded[Vec<T>::size];
+  store(padded, a);
+  for (int i = Vec<T>::size - n; i < Vec<T>::size; ++i) p[i] = padded[i];
+}
+#if defined(__AVX512F__)
+FASTLOSS_FN void store_last(float* p, int n, Vec<float> a) {
+  _mm512_mask_storeu_ps(p, (__mmask16)(0xffffu << (16 - n)), a.v);
+}
+FASTLOSS_FN void store_last(BFloat16* p, int n, Vec<float> a) {
+  _mm256_mask_storeu_epi16(p, (__mmask16)(0xffffu << (16 - n)), (__m256i)to_bfloat16(a));
+}
+FASTLOSS_FN void store_last(Half* p, int n, Vec<float> a) {
+  _mm256_mask_storeu_epi16(p, (__mmask16)(0xffffu << (16 - n)), (__m256i)to_half(a));
+}
 #endif
 
 template <class S>
@@ -466,18 +512,18 @@ FASTLOSS_FN void store_one(S* p, T value) {
   *p = padded[0];
 }
 
-// Transposes size x size lanes: in registers log2(size) rounds of interleaving row i with row i + size / 2; clang
-// has no shuffle with a computed pattern and goes through memory.
+// Lanes of a and b taken in turn, from their lower and upper halves. (clang has no shuffle with a computed pattern and
+// goes through memory.)
 template <class T>
-FASTLOSS_FN void transpose(Vec<T> (&rows)[Vec<T>::size]) {
+FASTLOSS_FN void interleave(Vec<T> a, Vec<T> b, Vec<T>& lower, Vec<T>& upper) {
   constexpr int n = Vec<T>::size;
 #if defined(__clang__)
-  T lanes[n][n], turned[n][n];
-  memcpy(lanes, rows, sizeof(lanes));
-  for (int i = 0; i < n; ++i) {
-    for (int j = 0; j < n; ++j) turned[j][i] = lanes[i][j];
-  }
-  memcpy(rows, turned, sizeof(lanes));
+  T from[2][n], to[2 * n];
+  memcpy(from[0], &a, sizeof(a));
+  memcpy(from[1], &b, sizeof(b));
+  for (int i = 0; i < 2 * n; ++i) to[i] = from[i % 2][i / 2];
+  memcpy(&lower, to, sizeof(lower));
+  memcpy(&upper, to + n, sizeof(upper));
 #else
   typename Vec<T>::NativeInt low, high;
   for (int i = 0; i < n / 2; ++i) {
@@ -486,18 +532,43 @@ FASTLOSS_FN void transpose(Vec<T> (&rows)[Vec<T>::size]) {
     high[2 * i] = i + n / 2;
     high[2 * i + 1] = i + n / 2 + n;
   }
+  lower = Vec<T>(__builtin_shuffle(a.v, b.v, low));
+  upper = Vec<T>(__builtin_shuffle(a.v, b.v, high));
+#endif
+}
+
+// Transposes size x size lanes: log2(size) rounds of interleaving row i with row i + size / 2.
+template <class T>
+FASTLOSS_FN void transpose(Vec<T> (&rows)[Vec<T>::size]) {
+  constexpr int n = Vec<T>::size;
 #pragma GCC unroll 4
   for (int round = 1; round < n; round *= 2) {
     Vec<T> next[n];
 #pragma GCC unroll 16
-    for (int i = 0; i < n / 2; ++i) {
-      next[2 * i] = Vec<T>(__builtin_shuffle(rows[i].v, rows[i + n / 2].v, low));
-      next[2 * i + 1] = Vec<T>(__builtin_shuffle(rows[i].v, rows[i + n / 2].v, high));
-    }
+    for (int i = 0; i < n / 2; ++i) interleave(rows[i], rows[i + n / 2], next[2 * i], next[2 * i + 1]);
 #pragma GCC unroll 16
     for (int i = 0; i < n; ++i) rows[i] = next[i];
   }
-#endif
+}
+
+// Lane i of the result combines all lanes of rows[i]; a third of the work of size horizontal reductions. Each row's
+// lanes are combined in the same tree wherever the row stands.
+template <class T, class F>
+FASTLOSS_FN Vec<T> reduce_each(const Vec<T> (&rows)[Vec<T>::size], F combine) {
+  constexpr int n = Vec<T>::size;
+  Vec<T> part[n];
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) part[i] = rows[i];
+#pragma GCC unroll 4
+  for (int half = n / 2; half > 0; half /= 2) {
+#pragma GCC unroll 8
+    for (int i = 0; i < half; ++i) {
+      Vec<T> lower, upper;
+      interleave(part[i], part[i + half], lower, upper);
+      part[i] = combine(lower, upper);
+    }
+  }
+  return part[0];
 }
 
 }  // namespace

@@ -273,8 +273,7 @@ struct Forward {
 // `gradient`, if given, receives the gradient for upstream 1; it may be `input` itself.
 Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
                 const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
-                bool empty_zero, int64_t loss_dtype, const std::optional<Tensor>& gradient, bool save_state,
-                bool want_stats) {
+                bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state, bool want_stats) {
   Problem problem(input, target, weight, mask, normalizer, o);
   RowsArgs& args = problem.args;
   const ScalarType compute = compute_type(input);
@@ -293,7 +292,7 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
   if (gradient) {
     STD_TORCH_CHECK(o.reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
     check_output("gradient", *gradient, input);
-    views.push_back({&args.gradient, &*gradient});
+    views.push_back({&args.gradient, gradient});
     args.gradient.data = gradient->mutable_data_ptr();
   }
   if (problem.soft) {
@@ -371,6 +370,9 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
 }
 
 // ------------------------------------------------------------------------------------------------ operators
+//
+// Each comes in two forms: one that allocates its results, which torch.compile can trace as a pure function, and one
+// (_out) that writes into memory from outside: the logits themselves, or a block of the gradient pool.
 
 #define FASTLOSS_TENSORS                                                                               \
   const Tensor &input, const Tensor &target, std::optional<Tensor> weight, std::optional<Tensor> mask, \
@@ -383,10 +385,18 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
 
 template <int id>
 std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                              std::optional<Tensor> gradient, bool save_state, bool want_stats) {
+                                              bool save_state, bool want_stats) {
   Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      gradient, save_state, want_stats);
+                      nullptr, save_state, want_stats);
   return {r.loss, r.state, r.stats};
+}
+
+template <int id>
+std::tuple<Tensor, Tensor> op_forward_out(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
+                                          bool want_stats, Tensor gradient) {
+  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
+                      &gradient, false, want_stats);
+  return {r.loss, r.stats};
 }
 
 template <int id>
@@ -432,13 +442,16 @@ enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) };
 }  // namespace
 
 STABLE_TORCH_LIBRARY(fastloss, m) {
-#define FASTLOSS_SCHEMA(name, Functor, params)                                                                        \
-  m.def(#name "(Tensor input, " TENSORS OPTIONS                                                                       \
-              ", bool empty_zero, int loss_dtype, Tensor(a!)? gradient, bool save_state, bool want_stats)"            \
-              " -> (Tensor loss, Tensor state, Tensor stats)");                                                       \
-  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS                        \
-              ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)");                       \
-  m.def(#name "_backward_out(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS                    \
+#define FASTLOSS_SCHEMA(name, Functor, params)                                                     \
+  m.def(#name "(Tensor input, " TENSORS OPTIONS                                                    \
+              ", bool empty_zero, int loss_dtype, bool save_state, bool want_stats)"               \
+              " -> (Tensor loss, Tensor state, Tensor stats)");                                    \
+  m.def(#name "_out(Tensor input, " TENSORS OPTIONS                                                \
+              ", bool empty_zero, int loss_dtype, bool want_stats, Tensor(a!) gradient)"           \
+              " -> (Tensor loss, Tensor stats)");                                                  \
+  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS     \
+              ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)");    \
+  m.def(#name "_backward_out(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS \
               ", Tensor(a!)? grad, Tensor(b!)? target_grad) -> ()");
   FASTLOSS_ROWS_LOSSES(FASTLOSS_SCHEMA)
 #undef FASTLOSS_SCHEMA
@@ -448,6 +461,7 @@ STABLE_TORCH_LIBRARY(fastloss, m) {
 STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
 #define FASTLOSS_IMPLEMENT(name, Functor, params)               \
   m.impl(#name, TORCH_BOX(&op_forward<k_##name>));              \
+  m.impl(#name "_out", TORCH_BOX(&op_forward_out<k_##name>));   \
   m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>)); \
   m.impl(#name "_backward_out", TORCH_BOX(&op_backward_out<k_##name>));
   FASTLOSS_ROWS_LOSSES(FASTLOSS_IMPLEMENT)
