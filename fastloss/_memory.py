@@ -7,8 +7,8 @@ from torch import Tensor
 
 from fastloss import _ops
 
-# Smaller blocks the C library keeps between steps by itself.
-POOLED_BYTES = 4 << 20
+# Smaller blocks the C library keeps between steps by itself (its own threshold).
+POOLED_BYTES = 128 << 10
 
 
 def empty_like(tensor: Tensor) -> Tensor:
@@ -26,9 +26,9 @@ def empty_like(tensor: Tensor) -> Tensor:
 def memory_usage() -> dict[str, int]:
     """Bytes of CPU memory in fastloss's gradient pool: ``"in_use"`` by gradients, and ``"idle"``.
 
-    Gradients of 4 MiB and more are written to blocks that the pool keeps from step to step, because the operating system
-    would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once, and idle blocks
-    are marked so that the system may take them whenever it needs memory (Linux, ``MADV_FREE``).
+    Gradients of 128 KiB and more are written to blocks that the pool keeps from step to step, because the operating system
+    would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once; `empty_cache`
+    gives the idle part back.
     """
     in_use, idle = _ops.extension().memory_usage() if _ops.AVAILABLE else (0, 0)
     return {"in_use": in_use, "idle": idle}

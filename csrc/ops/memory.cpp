@@ -14,6 +14,7 @@ namespace fastloss::memory {
 namespace {
 
 constexpr size_t kHugePage = 2 << 20;
+constexpr size_t kSmallStep = 64 << 10;  // blocks below a huge page are multiples of this
 // A block serves requests down to this share of its size: batches of varying length then share one block.
 constexpr size_t kLargestWaste = 2;
 
@@ -30,7 +31,7 @@ Pool& pool() {
 }
 
 void* map(size_t bytes) {
-  void* const data = std::aligned_alloc(kHugePage, bytes);
+  void* const data = std::aligned_alloc(bytes < kHugePage ? 4096 : kHugePage, bytes);
   if (data == nullptr) throw std::bad_alloc();
   advise_huge_pages(data, (int64_t)bytes);
   return data;
@@ -55,7 +56,8 @@ void advise_huge_pages(void* data, int64_t bytes) {
 }
 
 Block allocate(size_t bytes) {
-  bytes = (bytes + kHugePage - 1) / kHugePage * kHugePage;
+  const size_t step = bytes < kHugePage ? kSmallStep : kHugePage;
+  bytes = (bytes + step - 1) / step * step;
   Pool& p = pool();
   const std::lock_guard<std::mutex> lock(p.mutex);
   size_t best = p.idle.size();
@@ -87,9 +89,6 @@ Block allocate(size_t bytes) {
 void release(Block block) {
   Pool& p = pool();
   const std::lock_guard<std::mutex> lock(p.mutex);
-#if defined(__linux__) && defined(MADV_FREE)
-  madvise(block.data, block.bytes, MADV_FREE);
-#endif
   p.in_use -= block.bytes;
   p.idle_bytes += block.bytes;
   p.idle.push_back(block);

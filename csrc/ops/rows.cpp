@@ -11,8 +11,6 @@
 namespace fastloss::ops {
 namespace {
 
-using torch::stable::new_empty;
-
 enum Reduction : int64_t { kNone, kMean, kSum };
 
 // Threads get whole tasks, and a task is the unit of summation, so the numbers depend on the shape alone.
@@ -149,12 +147,12 @@ struct Problem {
       target = target_;
     } else {
       STD_TORCH_CHECK(target_.numel() == rows, "fastloss: expected ", rows, " targets, got ", target_.numel());
-      target = torch::stable::contiguous(target_);
+      target = as_dense(target_);
     }
     if (mask_) {
       STD_TORCH_CHECK(mask_->scalar_type() == ScalarType::Bool && mask_->numel() == rows,
                       "fastloss: expected a bool mask of ", rows, " rows");
-      mask = torch::stable::contiguous(*mask_);
+      mask = as_dense(*mask_);
       args.mask = (const bool*)mask->const_data_ptr();
     }
     prepare_weight(input, weight_, o, classes);
@@ -184,7 +182,7 @@ struct Problem {
                       given->numel());
       weight = as_compute(*given, type);
     } else if (o.smoothing != 0 || soft) {
-      Tensor ones = new_empty(input, {classes}, type);
+      Tensor ones = empty({classes}, type);
       torch::stable::fill_(ones, 1.0);
       weight = ones;
     } else {
@@ -248,7 +246,7 @@ void write_scalar(const Tensor& t, double value) {
 
 // RowStats, in its order.
 Tensor stats_vector(const Tensor& input, const RowsSums& s, double loss) {
-  Tensor stats = new_empty(input, {7}, ScalarType::Double);
+  Tensor stats = empty({7}, ScalarType::Double);
   double* out = (double*)stats.mutable_data_ptr();
   out[0] = s.correct / s.count;
   out[1] = s.entropy / s.count;
@@ -285,7 +283,7 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
     state_shape = rows;
     state_shape.insert(state_shape.begin(), problem.soft ? 3 : 2);
   }
-  const Tensor state = new_empty(input, state_shape, compute);
+  const Tensor state = empty(state_shape, compute);
   if (save_state) args.state = state.mutable_data_ptr();
   std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
   args.logits.data = (void*)input.const_data_ptr();
@@ -302,7 +300,7 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
   describe(views, args);
 
   const bool reduced = o.reduction != kNone;
-  Tensor loss = reduced ? new_empty(input, {}, type) : new_empty(input, rows, compute);
+  Tensor loss = reduced ? empty({}, type) : empty(rows, compute);
   if (!reduced) args.row_loss = loss.mutable_data_ptr();
   args.scale = 1 / problem.divisor;
   args.want_stats = want_stats;
@@ -317,7 +315,7 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
     loss = torch::stable::to(loss, type);
   }
   Tensor stats =
-      want_stats ? stats_vector(input, sums, reduced ? value : sums.loss) : new_empty(input, {0}, ScalarType::Double);
+      want_stats ? stats_vector(input, sums, reduced ? value : sums.loss) : empty({0}, ScalarType::Double);
   return {loss, state, stats};
 }
 
@@ -409,8 +407,8 @@ void op_backward_out(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<
 template <int id>
 std::tuple<Tensor, Tensor> op_backward(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state,
                                        FASTLOSS_OPTIONS, bool want_grad, bool want_target_grad) {
-  Tensor grad = want_grad ? fresh_like(input) : new_empty(input, {0});
-  Tensor target_grad = want_target_grad ? fresh_like(target) : new_empty(input, {0});
+  Tensor grad = want_grad ? fresh_like(input) : empty({0}, input.scalar_type());
+  Tensor target_grad = want_target_grad ? fresh_like(target) : empty({0}, input.scalar_type());
   backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
            want_grad ? &grad : nullptr, want_target_grad ? &target_grad : nullptr);
   return {grad, target_grad};

@@ -9,7 +9,9 @@
 #include <torch/headeronly/util/BFloat16.h>
 #include <torch/headeronly/util/Half.h>
 
+#include <algorithm>
 #include <optional>
+#include <vector>
 
 #include "cpu/kernels.h"
 #include "ops/memory.h"
@@ -40,9 +42,22 @@ inline ScalarType compute_type(const Tensor& t) {
   return t.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
 
+// New CPU memory, straight from the allocator: torch::stable::new_empty looks its operator up by name and boxes its
+// arguments, 1 to 3 us a call, which a small loss notices.
+inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
+  std::vector<int64_t> strides(sizes.size(), 1);
+  for (size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * std::max<int64_t>(sizes[d], 1);
+  AtenTensorHandle handle;
+  STABLE_TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided((int64_t)sizes.size(), sizes.data(), strides.data(),
+                                                         (int32_t)type, aoti_torch_device_type_cpu(), 0, &handle));
+  return Tensor(handle);
+}
+
+inline Tensor as_dense(const Tensor& t) { return t.is_contiguous() ? t : torch::stable::contiguous(t); }
+
 // A dense tensor of the computing type, converted or copied only if it is not one already.
 inline Tensor as_compute(const Tensor& t, ScalarType type) {
-  return torch::stable::contiguous(t.scalar_type() == type ? t : torch::stable::to(t, type));
+  return as_dense(t.scalar_type() == type ? t : torch::stable::to(t, type));
 }
 
 inline Tensor fresh_like(const Tensor& t) {
