@@ -36,15 +36,12 @@ ENVIRONMENT = {
 
 
 def setup_constants(*names: str) -> list:
-    """Literals assigned in setup.py, which cannot be imported: it would build."""
+    """String constants of setup.py, which cannot be imported: it would build."""
     tree = ast.parse((ROOT / "setup.py").read_text())
-    values = {
-        target.id: ast.literal_eval(node.value)
-        for node in tree.body
-        if isinstance(node, ast.Assign)
-        for target in node.targets
-        if isinstance(target, ast.Name) and target.id in names
-    }
+    plain = (ast.Constant, ast.JoinedStr, ast.Dict)
+    tree.body = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, plain)]
+    values: dict = {}
+    exec(compile(tree, "setup.py", "exec"), values)
     return [values[name] for name in names]
 
 
