@@ -20,7 +20,7 @@ def rows_losses() -> list[tuple[str, str]]:
     """Losses of the rows family: operator name, and its parameters' names separated by commas."""
 
 def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
-    """Runs a vector function (exp, log, log1p, tanh, exp_negative, half conversions) of an ISA on packed values, for tests."""
+    """Runs a vector function (exp, log, ..., half conversions) of an ISA on packed values, for tests."""
 
 def pooled_tensor(shape: list[int], strides: list[int], element_bytes: int, is_bfloat16: bool) -> object:
     """A DLPack capsule of uninitialised CPU memory from the gradient pool, to which it returns when freed."""

@@ -12,7 +12,7 @@ POOLED_BYTES = 128 << 10
 
 
 def empty_like(tensor: Tensor) -> Tensor:
-    """`torch.empty_like`, on the CPU from the gradient pool if it is large (Note [Gradient pool], csrc/ops/memory.h)."""
+    """`torch.empty_like`; a large CPU tensor from the gradient pool (Note [Gradient pool] in csrc/ops/memory.h)."""
     bytes = tensor.numel() * tensor.element_size()
     if bytes < POOLED_BYTES or not tensor.is_cpu or type(tensor) is not Tensor or torch.compiler.is_compiling():
         return torch.empty_like(tensor)
@@ -26,8 +26,8 @@ def empty_like(tensor: Tensor) -> Tensor:
 def memory_usage() -> dict[str, int]:
     """Bytes of CPU memory in fastloss's gradient pool: ``"in_use"`` by gradients, and ``"idle"``.
 
-    Gradients of 128 KiB and more are written to blocks that the pool keeps from step to step, because the operating system
-    would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once; `empty_cache`
+    Gradients of 128 KiB and more are written to blocks that the pool keeps from step to step, because the operating
+    system would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once; `empty_cache`
     gives the idle part back.
     """
     in_use, idle = _ops.extension().memory_usage() if _ops.AVAILABLE else (0, 0)

@@ -81,4 +81,8 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
     def forward(
         self, input: Tensor, target: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None
     ) -> Any:
+        if mask is normalizer is None and not self._extras:
+            return functional.cross_entropy(
+                input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing
+            )
         return functional.cross_entropy(input, target, self.weight, **self._arguments(mask, normalizer))
