@@ -181,7 +181,5 @@ def rows(
         call = RowsCall(name, options, now, inplace, want_stats)
         result = Rows.apply(input, target, weight, mask, normalizer, call)
         return result if want_stats else (result, None)
-    loss, _, stats = _ops.ROWS[name].forward(
-        input, target, weight, mask, normalizer, *options, False, want_stats
-    )
+    loss, _, stats = _ops.ROWS[name].forward(input, target, weight, mask, normalizer, *options, False, want_stats)
     return loss, stats if want_stats else None
