@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+import torch.utils.dlpack
 from torch import Tensor
 
 from fastloss import _ops
@@ -20,7 +21,7 @@ def empty_like(tensor: Tensor) -> Tensor:
     capsule = _ops.extension().pooled_tensor(
         tensor.shape, strides, tensor.element_size(), tensor.dtype == torch.bfloat16
     )
-    return torch.from_dlpack(capsule)
+    return torch.utils.dlpack.from_dlpack(capsule)
 
 
 def memory_usage() -> dict[str, int]:

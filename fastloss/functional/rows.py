@@ -139,7 +139,10 @@ def cross_entropy(
         reduction = _Reduction.legacy_get_string(size_average, reduce)
     # Inline, and in few bytecodes, because a tiny call lasts 30 us and must not be slower than native.
     if (
-        mask is softcap is normalizer is loss_dtype is None
+        mask is None
+        and softcap is None
+        and normalizer is None
+        and loss_dtype is None
         and type(z_loss) is float
         and z_loss == 0.0
         and not return_stats
