@@ -6,7 +6,7 @@
 // Note [Placement]
 // The compiler instruments ordinary loads and stores only: masked and streaming ones are builtins it leaves alone.
 // So a case's tensors lie either on the heap, where the sanitizer sees a stray byte on both sides (they start one
-// element after the allocation, which keeps them off every vector's alignment), or flush against a page that may
+// element after the allocation, which keeps them off every vector's alignment; or, `aligned`, with it), or flush against a page that may
 // not be touched, where the hardware sees every stray element behind the end, whatever instruction it is.
 //
 // Note [Tolerance]
@@ -165,7 +165,8 @@ double storage_underflow<Half>() {
 
 // ------------------------------------------------------------------------------------------------- placement
 
-enum class Place { heap, guard };
+enum class Place { heap, guard, aligned };
+const char* const kPlaceNames[] = {"heap", "guard page", "aligned"};
 
 // The tensors of one case, see Note [Placement]. Filled with ones: NaN in every floating type.
 class Memory {
@@ -181,11 +182,12 @@ class Memory {
 
   void* take(int64_t bytes, int64_t element) {
     char* p;
-    if (place_ == Place::heap) {
-      unsigned char* base = (unsigned char*)std::malloc(bytes + element);
-      __builtin_memset(base, 0xff, element);
-      blocks_.push_back({base, element});
-      p = (char*)base + element;
+    if (place_ != Place::guard) {
+      const int64_t skipped = place_ == Place::heap ? element : 0;
+      unsigned char* base = (unsigned char*)std::malloc(bytes + skipped);
+      __builtin_memset(base, 0xff, skipped);
+      blocks_.push_back({base, skipped});
+      p = (char*)base + skipped;
     } else {
       p = guarded(bytes);
     }

@@ -71,7 +71,7 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
           const Place place = seed % 2 ? Place::heap : Place::guard;
           current = isa + ", " + dtype_name + ", " + kLayoutNames[l] + ", " + std::to_string(rows) + " x " +
                     std::to_string(classes) + ", " + options[k].name +
-                    (place == Place::heap ? ", heap" : ", guard page") + ", seed " + std::to_string(seed);
+                    ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
           Case<S>(backend, (Layout)l, rows, classes, options[k], place, seed).run();
           ++seed;
         }

@@ -85,13 +85,13 @@ class CudaBackend : public Backend {
     const bool vectors = plan.path >= RowsPath::group8 && plan.path <= RowsPath::stream;
     switch (random.below(4)) {
       case 0:
-        if (!vectors) break;
+        if (!vectors || a.rows > 9) break;
         plan.path = RowsPath::stream, plan.blocks = a.rows, plan.cluster = 1;
         plan.shared_bytes = cuda::group_bytes(0);
         break;
       case 1:
         if (a.classes < 60 && !random.chance(10)) break;  // no more than the wide blocks deserve
-        if (!vectors || a.from_state) break;
+        if (!vectors || a.from_state || a.rows > 9) break;
         for (int cluster = 1; cluster <= 8; cluster *= 2) {
           const int64_t lanes = 16 / sizeof(S), most = (a.classes + 2 * (lanes - 1)) / lanes;
           plan.slice = (most + cluster - 1) / cluster;
@@ -103,7 +103,7 @@ class CudaBackend : public Backend {
         }
         return cuda::plan_rows(dtype_, l);
       case 2:
-        if (plan.path == RowsPath::tile) break;
+        if (plan.path == RowsPath::tile || (a.rows > 4 && !random.chance(10)) || a.rows > 20) break;
         plan.path = RowsPath::strided, plan.blocks = a.rows, plan.cluster = 1;
         plan.shared_bytes = cuda::group_bytes(0);
         break;
@@ -263,10 +263,11 @@ std::vector<int64_t> class_counts() {
   return all;
 }
 
-std::vector<int64_t> row_counts(int64_t classes) {
-  if (classes == 3 || classes == 17 || classes == 32) return {1, 301};
-  if (classes <= 34) return {19};
-  if (classes <= 260) return {1, 18};
+std::vector<int64_t> row_counts(Layout layout, int64_t classes) {
+  if (classes == 3 || classes == 17 || classes == 32) return {1, 301, 304};
+  if (classes <= 64) return {16, 19};
+  if (layout != Layout::class_adjacent) return {classes <= 260 ? 5 : 2};
+  if (classes <= 260) return {1, 7, 18};
   return {classes > 600 ? 2 : 5};
 }
 
@@ -285,17 +286,16 @@ void run_all(DType dtype, const char* dtype_name, bool quick) {
   int turn = (int)dtype;
   const auto run_case = [&](Layout layout, int64_t rows, int64_t classes, const Options& o) {
     if (o.real_ignore_index && classes < 2) return;
-    const Place place = seed % 2 ? Place::heap : Place::guard;
+    const Place place = (Place)(seed % 3);
     current = std::string("emulated, ") + dtype_name + ", " + kLayoutNames[(int)layout] + ", " + std::to_string(rows) +
-              " x " + std::to_string(classes) + ", " + o.name + (place == Place::heap ? ", heap" : ", guard page") +
-              ", seed " + std::to_string(seed);
+              " x " + std::to_string(classes) + ", " + o.name + ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
     Case<S>(backend, layout, rows, classes, o, place, seed).run();
     ++seed;
   };
   for (int layout = 0; layout < (int)Layout::count; ++layout, ++turn) {
     for (int64_t classes : class_counts()) {
       if (quick && classes > 600) continue;
-      for (int64_t rows : row_counts(classes)) {
+      for (int64_t rows : row_counts((Layout)layout, classes)) {
         ++turn;
         for (size_t k = turn % kTurns; k < options.size(); k += kTurns) run_case((Layout)layout, rows, classes, options[k]);
       }
