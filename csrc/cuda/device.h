@@ -37,6 +37,9 @@ FASTLOSS_DEVICE char* shared_memory() {
   return fastloss_shared_memory;
 }
 
+// Memory must be read again behind this: the compiler would keep in registers what was just stored, and spill.
+FASTLOSS_DEVICE void forget_memory() { asm volatile("" ::: "memory"); }
+
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 template <class T>

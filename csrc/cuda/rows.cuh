@@ -258,9 +258,8 @@ struct Meter {
   }
 
   FASTLOSS_DEVICE Part part() const {
-    return {(double)max,     others.total(),     all.total(),        gap.total(),
-            mass.total(),    tilt.total(),       plain_gap.total(),  plain_mass.total(),
-            (double)best,    (double)best_class, (double)top,        (double)top_class};
+    return {(double)max,       others.total(),     all.total(),  gap.total(),        mass.total(), tilt.total(),
+            plain_gap.total(), plain_mass.total(), (double)best, (double)best_class, (double)top,  (double)top_class};
   }
 
  private:
@@ -285,8 +284,8 @@ struct Factors {
 // same arguments, of which one has `leads` set: it writes the row's loss and state.
 template <class S, template <class> class Loss, bool extras>
 FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& l, const Row& row, Part p,
-                                                             typename Compute<S>::type target, bool leads,
-                                                             double (&sums)[kSums]) {
+                                                              typename Compute<S>::type target, bool leads,
+                                                              double (&sums)[kSums]) {
   using T = typename Compute<S>::type;
   const RowsArgs& a = l.rows;
   const bool soft = extras && a.probability.data, kept = row.y >= 0;
@@ -445,9 +444,8 @@ rows_by_column(const Launch l) {
 
   if (active) {
     const S* const x = (const S*)a.logits.data + offset_of(a, a.logits, first);
-    const S* const t = extras && a.probability.data
-                           ? (const S*)a.probability.data + offset_of(a, a.probability, first)
-                           : nullptr;
+    const S* const t =
+        extras && a.probability.data ? (const S*)a.probability.data + offset_of(a, a.probability, first) : nullptr;
     Row rows[P];
     bool any = false;
     FASTLOSS_UNROLL
@@ -670,12 +668,19 @@ struct Chip {
   FASTLOSS_DEVICE T& one(int i) const { return at(i / Q)[i % Q]; }
 };
 
+// Blocks that should fit a multiprocessor by their registers: 64 per thread where that does without spilling.
+template <class S, bool extras, int G>
+constexpr int group_blocks() {
+  if (G == 512) return extras ? 1 : 2;
+  return extras || sizeof(S) == 8 ? 4 : sizeof(S) == 4 ? 5 : 8;
+}
+
 // G threads per row. Blocks of kGroupBlock threads hold several rows; with more threads the block, or the cluster,
 // holds one. A thread takes every G-th vector of a row, up to group_vectors of them.
 // Plain kernels keep exponentials on the chip, relative to their warp's maximum: one exp per logit. Kernels with
 // extras keep the logits, and their loops over them are not unrolled: they are long.
 template <class S, template <class> class Loss, bool extras, int G>
-FASTLOSS_KERNEL((G < kGroupBlock ? kGroupBlock : G), (extras ? 512 : 1024) / (G < kGroupBlock ? kGroupBlock : G))
+FASTLOSS_KERNEL((G < kGroupBlock ? kGroupBlock : G), (group_blocks<S, extras, G>()))
 rows_by_group(const Launch l) {
   using T = typename Compute<S>::type;
   constexpr int V = 16 / sizeof(S), Q = Chip<T>::Q;
@@ -683,6 +688,8 @@ rows_by_group(const Launch l) {
   constexpr int kRows = G < kGroupBlock ? kGroupBlock / G : 1;
   constexpr int kLanes = G < 32 ? G : 32;
   constexpr int kFields = extras ? kPart : kPlainPart;
+  // Logits wait for their maximum on the chip if they would take too many registers, or are to be read again.
+  constexpr bool staged = extras || sizeof(S) > 2;
   const RowsArgs& a = l.problem.rows;
   if (nothing_to_do<T>(l.problem)) return;
   const bool clustered = G == 512 && l.plan.cluster > 1;
@@ -703,10 +710,11 @@ rows_by_group(const Launch l) {
                          ? (const S*)a.probability.data + offset_of(a, a.probability, index)
                          : nullptr;
   const int head = (int)((uintptr_t)x % 16 / sizeof(S));
-  const int64_t origin = (rank * l.plan.slice + lane) * V - head;  // class of this thread's first element
-  const auto start = [&](int u) { return origin + (int64_t)u * G * V; };
-  const auto mine = [&](int u) { return u * G + lane < l.plan.slice && start(u) < a.classes && start(u) + V > 0; };
-  const auto has = [&](int64_t c) { return c >= 0 && c < a.classes; };
+  const int classes = (int)a.classes, slice = (int)l.plan.slice, y = (int)row.y;
+  const int origin = (rank * slice + lane) * V - head;  // class of this thread's first element
+  const auto start = [&](int u) { return origin + u * G * V; };
+  const auto mine = [&](int u) { return u * G + lane < slice && start(u) < classes && start(u) + V > 0; };
+  const auto has = [&](int c) { return c >= 0 && c < classes; };
 
   T target = 0;
   T warp_max = lowest<T>();
@@ -718,29 +726,36 @@ rows_by_group(const Launch l) {
     for (int u = 0; u < U; ++u) {
       const S* const p = x + start(u);
       whole[u] = mine(u) && (int64_t)p >= l.plan.begin && (int64_t)(p + V) <= l.plan.end;
+      FASTLOSS_UNROLL
+      for (int k = 0; k < V; ++k) packs[u].v[k] = narrow<S>(-infinity<T>());
       if (whole[u]) packs[u] = load_pack<V>(p);
     }
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
-      const int64_t c = start(u);
-      if (whole[u] && c >= 0 && c + V <= a.classes) continue;
-      FASTLOSS_UNROLL
+      const int c = start(u);
+      if (!mine(u) || (c >= 0 && c + V <= classes)) continue;
+      // An end of the row: mended in shared memory, which takes an index that is no constant, unlike registers.
+      S* const slot = (S*)chip.at(0);
+      store_pack<V>(slot, packs[u]);
       for (int k = 0; k < V; ++k) {
-        if (!mine(u) || !has(c + k)) {
-          packs[u].v[k] = narrow<S>(-infinity<T>());
-        } else if (!whole[u]) {
-          packs[u].v[k] = x[c + k];
-        }
+        if (!has(c + k)) slot[k] = narrow<S>(-infinity<T>());
+        if (has(c + k) && !whole[u]) slot[k] = x[c + k];
       }
+      packs[u] = load_pack<V>((const S*)slot);
     }
-    if (extras) {
+    if (staged) {
       FASTLOSS_UNROLL
       for (int i = 0; i < U * V; i += Q) {
         Pack<T, Q> quad;
         FASTLOSS_UNROLL
         for (int k = 0; k < Q; ++k) quad.v[k] = widen(packs[i / V].v[i % V + k]);
+        if (!extras) {
+          FASTLOSS_UNROLL
+          for (int k = 0; k < Q; ++k) warp_max = maximum(warp_max, quad.v[k]);
+        }
         store_pack<Q>(chip.at(i / Q), quad);
       }
+      forget_memory();
     }
   }
 
@@ -748,7 +763,7 @@ rows_by_group(const Launch l) {
   Part part = empty_part<T>();
   bool near = false;  // this warp holds the target
   if (!extras || !a.from_state) {
-    if (kept && !extras) {
+    if (kept && !staged) {
       FASTLOSS_UNROLL
       for (int i = 0; i < U * V; ++i) warp_max = maximum(warp_max, widen(packs[i / V].v[i % V]));
     }
@@ -760,31 +775,33 @@ rows_by_group(const Launch l) {
     FASTLOSS_UNROLL
     for (int k = kLanes / 2; k > 0; k /= 2) warp_max = maximum(warp_max, shuffle_xor(warp_max, k));
     if (!extras) {
-      const int64_t vector = (row.y + head) / V - rank * l.plan.slice;  // that holds the target
-      near = any_lane(kept && vector >= 0 && vector < l.plan.slice && (int)(vector % G) == lane);
+      const int vector = (y + head) / V - rank * slice;  // that holds the target
+      near = any_lane(kept && vector >= 0 && vector < slice && vector % G == lane);
       part.max = warp_max;
       if (kept) {
         Sum<T> others;
         FASTLOSS_UNROLL
         for (int i = 0; i < U * V; i += Q) {
           Pack<T, Q> quad;
+          if (staged) quad = load_pack<Q>((const T*)chip.at(i / Q));
           T few = 0;
           FASTLOSS_UNROLL
           for (int k = 0; k < Q; ++k) {
-            const T e = exp(widen(packs[i / V].v[i % V + k]) - warp_max);
+            const T e = exp((staged ? quad.v[k] : widen(packs[i / V].v[i % V + k])) - warp_max);
             quad.v[k] = e;
-            few += near && start(i / V) + i % V + k == row.y ? (T)0 : e;
+            few += near && start(i / V) + i % V + k == y ? (T)0 : e;
           }
           others.add(few);
           store_pack<Q>(chip.at(i / Q), quad);
         }
+        forget_memory();
         part.others = others.total();
       }
     } else if (kept) {
       Meter<T> meter;
       meter.raise(warp_max);
       for (int i = 0; i < U * V; ++i) {
-        const int64_t c = start(i / V) + i % V;
+        const int c = start(i / V) + i % V;
         if (!mine(i / V) || !has(c)) continue;
         const T x_c = chip.one(i);
         meter.add(a, cap(a, x_c), x_c, t ? widen(t[c * a.probability.class_stride]) : (T)0, c, row.y);
@@ -834,7 +851,7 @@ rows_by_group(const Launch l) {
     const T scale = !kept ? (T)0 : warp_max == f.max ? f.scale : f.scale * exp(warp_max - f.max);
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
-      const int64_t c = start(u);
+      const int c = start(u);
       if (!mine(u)) continue;
       Pack<S, V> pack;
       FASTLOSS_UNROLL
@@ -843,11 +860,11 @@ rows_by_group(const Launch l) {
         if (kept) quad = load_pack<Q>(chip.at((u * V + k) / Q));
         FASTLOSS_UNROLL
         for (int j = 0; j < Q; ++j) {
-          const T value = near && c + k + j == row.y ? f.at_target : quad.v[j] * scale;
+          const T value = near && c + k + j == y ? f.at_target : quad.v[j] * scale;
           pack.v[k + j] = narrow<S>(kept ? value : (T)0);
         }
       }
-      if (c >= 0 && c + V <= a.classes) {
+      if (c >= 0 && c + V <= classes) {
         store_pack<V>(g + c, pack);
       } else {
         FASTLOSS_UNROLL
@@ -862,7 +879,7 @@ rows_by_group(const Launch l) {
                  (a.probability_gradient.data ? offset_of(a, a.probability_gradient, index) : 0);
     double square = 0;
     for (int u = 0; u < U; ++u) {
-      const int64_t c = start(u);
+      const int c = start(u);
       if (!mine(u)) continue;
       for (int k = 0; k < V; ++k) {
         if (!has(c + k)) continue;
@@ -880,7 +897,7 @@ rows_by_group(const Launch l) {
         chip.one(u * V + k) = value;
       }
       if (!write) continue;
-      if (c >= 0 && c + V <= a.classes) {
+      if (c >= 0 && c + V <= classes) {
         Pack<S, V> pack;
         FASTLOSS_UNROLL
         for (int k = 0; k < V; ++k) pack.v[k] = narrow<S>(chip.one(u * V + k));
@@ -1012,8 +1029,8 @@ rows_by_stream(const Launch l) {
   const Factors<T> f = get_factors<T>(memory);
 
   S* const g = (S*)a.gradient.data + (a.gradient.data ? offset_of(a, a.gradient, index) : 0);
-  S* const h = (S*)a.probability_gradient.data +
-               (a.probability_gradient.data ? offset_of(a, a.probability_gradient, index) : 0);
+  S* const h =
+      (S*)a.probability_gradient.data + (a.probability_gradient.data ? offset_of(a, a.probability_gradient, index) : 0);
   double square = 0;
   const auto put = [&](int64_t c, const Pack<S, V>& pack) {
     if (adjacent && c >= 0 && c + V <= a.classes) {
@@ -1056,9 +1073,7 @@ rows_by_stream(const Launch l) {
     for (int k = 0; k < V; ++k) zero.v[k] = narrow<S>((T)0);
     for (int64_t c = (int64_t)thread() * V - head; c < a.classes; c += (int64_t)kStreamThreads * V) {
       if (a.gradient.data) put(c, zero);
-      if (!extras || !a.probability_gradient.data) continue;
-      FASTLOSS_UNROLL
-      for (int k = 0; k < V; ++k) {
+      for (int k = 0; extras && a.probability_gradient.data && k < V; ++k) {
         if (c + k >= 0 && c + k < a.classes) store_one(h + (c + k) * a.probability_gradient.class_stride, zero.v[k]);
       }
     }

@@ -28,11 +28,11 @@ struct RowsPlan {
   RowsPath path;
   int64_t blocks;
   int shared_bytes;
-  int cluster;      // group512: blocks that share a row
-  bool on_chip;     // columns: logits stay in shared memory between measuring and writing
-  int pitch;        // tile: distance of rows in shared memory
-  int64_t slice;    // group: 16-byte vectors of a row per block
-  int64_t begin;    // address range of the logits, within which a whole vector may be read
+  int cluster;    // group512: blocks that share a row
+  bool on_chip;   // columns: logits stay in shared memory between measuring and writing
+  int pitch;      // tile: distance of rows in shared memory
+  int64_t slice;  // group: 16-byte vectors of a row per block
+  int64_t begin;  // address range of the logits, within which a whole vector may be read
   int64_t end;
 };
 

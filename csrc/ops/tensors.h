@@ -11,7 +11,8 @@
 
 #include <optional>
 
-#include "cpu/kernels.h"
+#include "core/rows_args.h"
+#include "losses/losses.h"
 
 namespace fastloss::ops {
 

@@ -45,8 +45,8 @@ int64_t gradients = 0;
 void print_case() { fprintf(stderr, "in case: %s\n", current.c_str()); }
 
 [[noreturn]] void fail(const char* what, int64_t row, int64_t c, double got, double expected, double tolerance) {
-  fprintf(stderr, "%s: %s at row %lld, class %lld: got %.17g, expected %.17g within %.3g\n", current.c_str(),
-          what, (long long)row, (long long)c, got, expected, tolerance);
+  fprintf(stderr, "%s: %s at row %lld, class %lld: got %.17g, expected %.17g within %.3g\n", current.c_str(), what,
+          (long long)row, (long long)c, got, expected, tolerance);
   _exit(1);
 }
 

@@ -70,8 +70,8 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
           if (options[k].real_ignore_index && classes < 2) continue;
           const Place place = seed % 2 ? Place::heap : Place::guard;
           current = isa + ", " + dtype_name + ", " + kLayoutNames[l] + ", " + std::to_string(rows) + " x " +
-                    std::to_string(classes) + ", " + options[k].name +
-                    ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
+                    std::to_string(classes) + ", " + options[k].name + ", " + kPlaceNames[(int)place] + ", seed " +
+                    std::to_string(seed);
           Case<S>(backend, (Layout)l, rows, classes, options[k], place, seed).run();
           ++seed;
         }

@@ -224,17 +224,27 @@ void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*f)(v
     std::iota(order.begin(), order.end(), 0);
     if (schedule == 1) std::reverse(order.begin(), order.end());
     for (int left = n; left > 0;) {
-      if (schedule > 1) {
+      if (schedule > 2) {
         for (int i = n - 1; i > 0; --i) std::swap(order[i], order[random_bits(random) % (i + 1)]);
       }
       bool moved = false;
-      for (int i : order) {
+      const auto turn_of = [&](int i) {
         Task& t = *tasks[i];
-        if (t.done || (t.turn && *t.turn == t.value)) continue;
+        if (t.done || (t.turn && *t.turn == t.value)) return false;
         t.turn = nullptr;
         resume(t);
-        moved = true;
         left -= t.done;
+        return true;
+      };
+      if (schedule == 2) {
+        for (int r = 0; r < cluster; ++r) {
+          for (bool again = true; again; moved = moved || again) {
+            again = false;
+            for (int i = r * threads; i < (r + 1) * threads; ++i) again = turn_of(i) || again;
+          }
+        }
+      } else {
+        for (int i : order) moved = turn_of(i) || moved;
       }
       if (!moved) fail("threads wait for each other in vain");
     }

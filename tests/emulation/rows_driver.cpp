@@ -15,8 +15,9 @@ using cuda::SurveyLaunch;
 namespace emulation = cuda::emulation;
 
 constexpr int kPaths = 8;
-const char* const kPathNames[] = {"columns_wide", "columns", "tile", "group8", "group32", "group128", "group512", "stream"};
-int64_t runs[kPaths + 1];   // per path, and of `strided`
+const char* const kPathNames[] = {"columns_wide", "columns",  "tile",     "group8",
+                                  "group32",      "group128", "group512", "stream"};
+int64_t runs[kPaths + 1];  // per path, and of `strided`
 int64_t clusters = 0;
 
 template <class S>
@@ -28,7 +29,7 @@ class CudaBackend : public Backend {
   bool takes_bad_targets() const override { return true; }
 
   void run(Memory& memory, Random& random, RowsArgs& a, bool summed, RowsSums& total) override {
-    emulation::schedule = random.below(4);
+    emulation::schedule = random.below(5);
     emulation::largest_cluster = random.chance(50) ? 16 : 1;
     RowsLaunch l{};
     l.rows = a;
@@ -51,6 +52,7 @@ class CudaBackend : public Backend {
       l.rows.weight_sum = NAN;
     }
     const RowsPlan plan = choose(random, l);
+    if (plan.cluster > 1 && random.chance(50)) emulation::schedule = 2;
     double* const sums = summed ? memory.take<double>(cuda::kSums * plan.blocks) : nullptr;
     l.sums = sums;
     const int64_t planes = a.want_stats ? cuda::kSums : 2;
@@ -63,8 +65,8 @@ class CudaBackend : public Backend {
     cuda::run_rows(0, dtype_, l, plan, nullptr);
     if (!summed) return;
     if (emulation::unwatch(sums) != 0) fail("sums not written", -1, -1, 0, 0, 0);
-    double* fields[] = {&total.loss, &total.count, &total.correct, &total.entropy, &total.nll, &total.lse,
-                        &total.gradient_square};
+    double* fields[] = {&total.loss, &total.count, &total.correct,        &total.entropy,
+                        &total.nll,  &total.lse,   &total.gradient_square};
     for (int64_t k = 0; k < planes; ++k) {
       for (int64_t b = 0; b < plan.blocks; ++b) *fields[k] += sums[k * plan.blocks + b];
     }
@@ -90,7 +92,7 @@ class CudaBackend : public Backend {
         plan.shared_bytes = cuda::group_bytes(0);
         break;
       case 1:
-        if (a.classes < 60 && !random.chance(10)) break;  // no more than the wide blocks deserve
+        if (a.classes < 60 && !random.chance(25)) break;  // no more than the wide blocks deserve
         if (!vectors || a.from_state || a.rows > 9) break;
         for (int cluster = 1; cluster <= 8; cluster *= 2) {
           const int64_t lanes = 16 / sizeof(S), most = (a.classes + 2 * (lanes - 1)) / lanes;
@@ -146,7 +148,7 @@ void check_survey(Random& random) {
       if (option & 4) l.normalizer = normalizer;
       l.parts = memory.take<double>(2 * cuda::survey_blocks(rows));
       l.out = memory.take<double>(cuda::kSurvey);
-      emulation::schedule = random.below(4);
+      emulation::schedule = random.below(5);
       cuda::run_survey(l, nullptr);
       double expected = option & 4 ? 7 : option & 2 ? sum : kept;
       if (expected == 0) expected = NAN;
@@ -177,7 +179,7 @@ void check_finish(Random& random) {
       double* const loss = memory.take<double>(1);
       l.loss = loss, l.dtype = DType::f64;
       if (stats) l.stats = memory.take<double>(7);
-      emulation::schedule = random.below(4);
+      emulation::schedule = random.below(5);
       cuda::run_finish(l, nullptr);
       const double tolerance = 1e-9 * (double)blocks;
       check("loss", -1, -1, *loss, total[0] / 3, tolerance);
@@ -203,7 +205,7 @@ void check_scale(Random& random, DType dtype) {
         for (S& v : data) assign(v, random.normal());
         before = data;
         S* const p = data.data() + shift;
-        emulation::schedule = random.below(4);
+        emulation::schedule = random.below(5);
         emulation::watch(p, n * (int64_t)sizeof(S), sizeof(S));
         cuda::run_scale(p, dtype, n, &factor, DType::f64, nullptr);
         const int64_t missing = emulation::unwatch(p);
@@ -257,8 +259,9 @@ void check_bad_target(DType dtype, Random& random) {
 
 std::vector<int64_t> class_counts() {
   std::vector<int64_t> all;
-  for (int64_t c : {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31, 32, 33, 34, 40, 63, 64, 65, 80, 127, 128, 129, 241, 248, 249, 255,
-                    256, 257, 509, 512, 513, 1000, 1009, 1016, 1017, 1024, 1025, 2049, 4089, 4096, 4097, 8193})
+  for (int64_t c : {1,   2,   3,   4,    7,    8,    9,    15,   16,   17,   31,   32,   33,   34,
+                    40,  63,  64,  65,   80,   127,  128,  129,  241,  248,  249,  255,  256,  257,
+                    509, 512, 513, 1000, 1009, 1016, 1017, 1024, 1025, 2049, 4089, 4096, 4097, 8193})
     all.push_back(c);
   return all;
 }
@@ -288,7 +291,8 @@ void run_all(DType dtype, const char* dtype_name, bool quick) {
     if (o.real_ignore_index && classes < 2) return;
     const Place place = (Place)(seed % 3);
     current = std::string("emulated, ") + dtype_name + ", " + kLayoutNames[(int)layout] + ", " + std::to_string(rows) +
-              " x " + std::to_string(classes) + ", " + o.name + ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
+              " x " + std::to_string(classes) + ", " + o.name + ", " + kPlaceNames[(int)place] + ", seed " +
+              std::to_string(seed);
     Case<S>(backend, layout, rows, classes, o, place, seed).run();
     ++seed;
   };
@@ -297,7 +301,8 @@ void run_all(DType dtype, const char* dtype_name, bool quick) {
       if (quick && classes > 600) continue;
       for (int64_t rows : row_counts((Layout)layout, classes)) {
         ++turn;
-        for (size_t k = turn % kTurns; k < options.size(); k += kTurns) run_case((Layout)layout, rows, classes, options[k]);
+        for (size_t k = turn % kTurns; k < options.size(); k += kTurns)
+          run_case((Layout)layout, rows, classes, options[k]);
       }
     }
   }
@@ -336,7 +341,8 @@ int main(int argc, char** argv) {
 void fastloss::cuda::emulation::fail(const char* what) {
   fprintf(stderr, "emulation: %s: %s", case_name(), what);
   if (emulation::current) {
-    fprintf(stderr, " (block %lld, thread %d)", (long long)emulation::current->block->index, emulation::current->thread);
+    fprintf(stderr, " (block %lld, thread %d)", (long long)emulation::current->block->index,
+            emulation::current->thread);
   }
   fprintf(stderr, "\n");
   _exit(1);

@@ -87,8 +87,8 @@ void written(const void* p, int64_t bytes);
 // Runs `body` once for every thread of the grid.
 void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*body)(void*), void* argument);
 
-// What the tests set: order of the fibers (0 forwards, 1 backwards, else random from this seed), and what the
-// device can do.
+// What the tests set: order of the fibers (0 forwards, 1 backwards, 2 each block of a cluster as far as it gets before
+// the next one starts, else random from this seed), and what the device can do.
 extern uint64_t schedule;
 extern int shared_limit;
 extern int largest_cluster;
@@ -102,7 +102,7 @@ inline void check_aligned(const void* p, int64_t bytes) {
 }
 
 // Every lane of `mask` puts a word and gets the words of all.
-inline const char (*exchange(const void* value, int bytes, int operation, unsigned mask))[kWordBytes] {
+inline const char (*exchange(const void* value, int bytes, int operation, unsigned mask)) [kWordBytes] {
   Fiber& self = *current;
   Warp& warp = self.block->warps[self.thread / kWarp];
   const int lane = self.thread % kWarp;
@@ -146,6 +146,8 @@ inline void block_barrier() {
 }
 
 inline char* shared_memory() { return emulation::current->block->shared; }
+
+inline void forget_memory() {}
 
 constexpr unsigned kAllLanes = 0xffffffffu;
 
@@ -305,8 +307,7 @@ template <class... Arguments>
 int launch(void (*kernel)(Arguments...), const Grid& grid, Stream, typename Same<Arguments>::type... arguments) {
   auto body = [&] { kernel(arguments...); };
   emulation::run(
-      grid.blocks, grid.threads, grid.shared_bytes, grid.cluster,
-      [](void* p) { (*(decltype(body)*)p)(); }, &body);
+      grid.blocks, grid.threads, grid.shared_bytes, grid.cluster, [](void* p) { (*(decltype(body)*)p)(); }, &body);
   return 0;
 }
 
