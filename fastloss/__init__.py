@@ -3,6 +3,7 @@
 from fastloss import functional, isa, nn, reference
 from fastloss._build_info import build_info
 from fastloss._explain import Explanation, explain
+from fastloss._ops import debug
 from fastloss._stats import RowStats
 from fastloss._version import __version__
 from fastloss.nn import CrossEntropyLoss
@@ -13,6 +14,7 @@ __all__ = [
     "RowStats",
     "__version__",
     "build_info",
+    "debug",
     "explain",
     "functional",
     "isa",

@@ -16,7 +16,18 @@ from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, find_compiler, setup_con
 HERE = Path(__file__).resolve().parent / "emulation"
 KERNELS = CSRC / "cuda"
 DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
-PATHS = {"columns_wide", "columns", "tile", "group8", "group32", "group128", "group512", "stream", "strided", "clusters"}
+PATHS = {
+    "columns_wide",
+    "columns",
+    "tile",
+    "group8",
+    "group32",
+    "group128",
+    "group512",
+    "stream",
+    "strided",
+    "clusters",
+}
 
 # name: (what the driver says, old text, new text, ...). Each old text stands once in rows.cuh.
 PLANTS = {
