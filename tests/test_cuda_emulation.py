@@ -80,11 +80,9 @@ PLANTS = {
     ),
     "target's element written twice": (
         "written twice",
-        "        store_pack<V>(g + c, pack);\n      } else {\n        FASTLOSS_UNROLL\n        for (int k = 0; k < V; ++k) {\n"
-        "          if (has(c + k)) store_one(g + c + k, pack.v[k]);",
+        "        store_pack<V>(g + c, pack);\n      } else {\n        FASTLOSS_UNROLL",
         "        store_pack<V>(g + c, pack);\n        if (near && c == y) store_one(g + c, narrow<S>(f.at_target));\n"
-        "      } else {\n        FASTLOSS_UNROLL\n        for (int k = 0; k < V; ++k) {\n"
-        "          if (has(c + k)) store_one(g + c + k, pack.v[k]);",
+        "      } else {\n        FASTLOSS_UNROLL",
     ),
 }
 
