@@ -1,9 +1,10 @@
 """The CUDA kernels on a device: numbers against float64 on every path, and what only a device can show.
 
-The same kernels run without one in test_cuda_emulation.py.
+The same kernels run without one in test_cuda_emulation.py, and part of this file in test_cuda_operators.py.
 """
 
 import itertools
+import os
 
 import cases
 import pytest
@@ -13,10 +14,11 @@ from cases import CASES, DTYPES, REDUCTIONS
 import fastloss
 from fastloss import _ops
 
-AVAILABLE = torch.cuda.is_available() and _ops.CUDA
+# "cpu" where the operators for CUDA stand behind the CPU's dispatch key (emulation/plugin.py).
+DEVICE = os.environ.get("FASTLOSS_CUDA_TEST_DEVICE", "cuda")
+AVAILABLE = DEVICE == "cpu" or (torch.cuda.is_available() and _ops.CUDA)
 WHY = _ops.missing_cuda_reason() or "there is no CUDA device"
 pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not AVAILABLE, reason=WHY)]
-DEVICE = "cuda"
 
 # One of each path, and the widths around it: (N, C) by classes, then pixels, then odd strides.
 SHAPES = {
@@ -109,15 +111,16 @@ def test_upstream(case, dtype, upstream):
     """Also that bfloat16 is rounded once: the slack of one rounding would not hold two."""
     for shape in ((64, 50), (4, 20000)):
         x, target = cases.make(shape, dtype)
-        for reduction in ("mean", "none"):  # in float32, which holds the upstream gradients
-            check(case, x, target, upstream=upstream, reduction=reduction, loss_dtype=torch.float32)
+        wide = torch.promote_types(dtype, torch.float32)  # which holds the upstream gradients
+        for reduction in ("mean", "none"):
+            check(case, x, target, upstream=upstream, reduction=reduction, loss_dtype=wide)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_retained_graph(case):
     for dtype in DTYPES:
         x, target = cases.make((64, 1000), dtype)
-        leaf = x.to(DEVICE).requires_grad_()
+        leaf = x.detach().clone().to(DEVICE).requires_grad_()
         loss = case.functional(leaf, target.to(DEVICE))
         first, second = (torch.autograd.grad(loss, leaf, retain_graph=True)[0] for _ in range(2))
         assert torch.equal(first, second)
@@ -127,7 +130,7 @@ def test_retained_graph(case):
 def test_inplace(case):
     for shape in ((64, 1000), (3, 40000), (2, 21, 8, 8)):
         x, target = cases.make(shape, torch.bfloat16)
-        leaf = x.to(DEVICE).requires_grad_()
+        leaf = x.detach().clone().to(DEVICE).requires_grad_()
         logits = leaf.clone()
         case.functional(logits, target.to(DEVICE), inplace=True).backward()
         assert leaf.grad.data_ptr() == logits.data_ptr()
