@@ -1,7 +1,14 @@
-"""Builds ``fastloss._C``: one build.ninja with per-file ISA flags. Everything else is in pyproject.toml.
+"""Builds ``fastloss._C`` and, where there is CUDA, ``fastloss/_C_cuda.so``: one build.ninja with per-file ISA flags and
+a rule for nvcc. Everything else is in pyproject.toml.
 
-Honours CXX, CXXFLAGS, MAX_JOBS and VERBOSE. Not torch.utils.cpp_extension: it has no per-file flags. Nothing here
-depends on the machine that builds (no -march=native), and no -ffast-math: it breaks NaN and infinity.
+Honours CXX, CXXFLAGS, MAX_JOBS and VERBOSE; for CUDA also
+
+- FASTLOSS_CUDA: ``auto`` (default: build the kernels if nvcc is found and torch is a CUDA build), ``0`` or ``1``;
+- FASTLOSS_CUDA_ARCHS: compute capabilities, say ``90`` or ``80;90+PTX``;
+- CUDA_HOME: the toolkit, where the nvcc on the PATH is not the one to use.
+
+Not torch.utils.cpp_extension: it has no per-file flags, and no CUDA under a CPU torch. Nothing here depends on the
+machine that builds (no -march=native), and no -ffast-math: it breaks NaN and infinity.
 """
 
 from __future__ import annotations
@@ -21,6 +28,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 MINIMUM_TORCH = (2, 10)
+CUDA_LIBRARY = "_C_cuda.so"
 
 FLAGS = (
     "-O3 -std=c++17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -Wall -Wextra -Wno-psabi "
@@ -37,6 +45,10 @@ ISA_FLAGS = {
     },
     "aarch64": {"neon": "-ffp-contract=fast"},
 }
+CUDA_SOURCES = ("plan", "reduce", "rows_f32", "rows_f64", "rows_bf16", "rows_f16")
+CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
+# What PyTorch's own CUDA 13 builds have; PTX for what comes later.
+CUDA_ARCHS = "75;80;86;90;100;120+PTX"
 
 
 def stop(message: str) -> None:
@@ -66,6 +78,43 @@ def find_compiler() -> str:
     return compiler
 
 
+def find_cuda(torch: Path) -> tuple[Path | None, str]:
+    """The CUDA toolkit to build with, or None; and the reason."""
+    wanted = os.environ.get("FASTLOSS_CUDA", "auto")
+    if wanted not in ("auto", "0", "1"):
+        stop(f"FASTLOSS_CUDA is {wanted!r}, expected auto, 0 or 1")
+    if wanted == "0":
+        return None, "FASTLOSS_CUDA=0"
+    home = os.environ.get("CUDA_HOME")
+    nvcc = shutil.which("nvcc", path=f"{home}/bin") if home else shutil.which("nvcc") or shutil.which(
+        "nvcc", path="/usr/local/cuda/bin"
+    )  # fmt: skip
+    if nvcc is None:
+        reason = f"no nvcc in {home}/bin" if home else "no nvcc on the PATH, and CUDA_HOME is not set"
+        if wanted == "1":
+            stop(f"FASTLOSS_CUDA=1, but {reason}; remedy: install the CUDA toolkit or set CUDA_HOME")
+        return None, reason
+    found = re.search(r"^cuda\b.*=\s*'([^']+)'", (torch / "version.py").read_text(), re.MULTILINE)
+    if wanted == "auto" and not found:
+        return None, "torch is a CPU build; FASTLOSS_CUDA=1 builds the kernels all the same"
+    # nvcc may be a wrapper somewhere else, so it says itself where it lives.
+    listing = subprocess.run([nvcc, "--dryrun", "-E", "x.cu"], check=False, text=True, capture_output=True).stderr
+    top = re.search(r"^#\$ TOP=(.+)$", listing, re.MULTILINE)
+    toolkit = Path(top.group(1)).resolve() if top else Path(nvcc).resolve().parent.parent
+    return toolkit, f"{toolkit}, torch is {'a CUDA ' + found.group(1) if found else 'a CPU'} build"
+
+
+def gencode(archs: str) -> str:
+    """nvcc's options for a list like ``80;90+PTX``."""
+    options = []
+    for arch in filter(None, archs.replace(",", ";").replace(".", "").split(";")):
+        number = arch.removesuffix("+PTX").strip()
+        options.append(f"-gencode=arch=compute_{number},code=sm_{number}")
+        if arch.endswith("+PTX"):
+            options.append(f"-gencode=arch=compute_{number},code=compute_{number}")
+    return " ".join(options)
+
+
 class BuildExt(build_ext):
     """Compiles through ninja, incrementally, in build/<platform tag>."""
 
@@ -78,7 +127,14 @@ class BuildExt(build_ext):
         work.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         script = work / "build.ninja"
+        cuda, reason = find_cuda(torch)
+        archs = os.environ.get("FASTLOSS_CUDA_ARCHS", CUDA_ARCHS)
+        print(f"fastloss: CUDA kernels: {f'yes, for {archs}' if cuda else 'no'} ({reason})", flush=True)
         text = self.ninja(compiler, torch, isas, output)
+        if cuda:
+            text += self.ninja_cuda(compiler, torch, cuda, archs, output.parent / CUDA_LIBRARY)
+        else:
+            (output.parent / CUDA_LIBRARY).unlink(missing_ok=True)  # of an earlier build, with other structures
         if not script.exists() or script.read_text() != text:
             script.write_text(text)
         command = ["ninja", "-C", str(work)]
@@ -123,6 +179,45 @@ class BuildExt(build_ext):
             objects.append(target)
             lines += [f"build {target}: compile {ROOT / 'csrc' / source}", f"  extra = {extra}"]
         lines += [f"build {output}: link {' '.join(objects)}", f"default {output}"]
+        return "\n".join(lines) + "\n"
+
+    def copy_extensions_to_source(self) -> None:
+        super().copy_extensions_to_source()
+        for ext in self.extensions:
+            built = Path(self.build_lib, *ext.name.split(".")).with_name(CUDA_LIBRARY).resolve()
+            source = ROOT / "fastloss" / CUDA_LIBRARY
+            if built.exists():
+                shutil.copy2(built, source)
+            else:
+                source.unlink(missing_ok=True)
+
+    def ninja_cuda(self, compiler: str, torch: Path, cuda: Path, archs: str, output: Path) -> str:
+        flags = f"{CUDA_FLAGS} {gencode(archs)} -I{ROOT / 'csrc'}"
+        libraries = next((str(cuda / name) for name in ("lib64", "lib") if (cuda / name).is_dir()), str(cuda / "lib64"))
+        include = f"-isystem {torch / 'include'} -isystem {cuda / 'include'}"
+        # NEEDED libtorch.so pulls in libtorch_cuda under a CUDA torch and exists under a CPU torch too, so the
+        # library can be linked there.
+        torch_libraries = "-Wl,--no-as-needed -ltorch -Wl,--as-needed -ltorch_cpu"
+        lines = [
+            "rule nvcc",
+            f"  command = {cuda / 'bin' / 'nvcc'} -ccbin {compiler} {flags} -MMD -MF $out.d -c $in -o $out",
+            "  depfile = $out.d",
+            "  deps = gcc",
+            "  description = nvcc $in",
+            "rule link_cuda",
+            f"  command = {compiler} -shared $in -o $out -L{torch / 'lib'} -L{libraries} {torch_libraries} -lcudart "
+            f"{os.environ.get('LDFLAGS', '')}",
+            "  description = link $out",
+        ]
+        objects = [f"cuda_{name}.o" for name in CUDA_SOURCES]
+        for name, target in zip(CUDA_SOURCES, objects, strict=True):
+            lines.append(f"build {target}: nvcc {ROOT / 'csrc' / 'cuda' / name}.cu")
+        lines += [
+            f"build ops_rows_cuda.o: compile {ROOT / 'csrc' / 'ops' / 'rows_cuda.cpp'}",
+            f"  extra = -DUSE_CUDA {include}",
+            f"build {output}: link_cuda {' '.join(objects)} ops_rows_cuda.o",
+            f"default {output}",
+        ]
         return "\n".join(lines) + "\n"
 
 

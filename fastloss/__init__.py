@@ -4,6 +4,7 @@ from fastloss import functional, isa, nn, reference
 from fastloss._build_info import build_info
 from fastloss._explain import Explanation, explain
 from fastloss._memory import empty_cache, memory_usage
+from fastloss._ops import debug
 from fastloss._stats import RowStats
 from fastloss._version import __version__
 from fastloss.nn import CrossEntropyLoss
@@ -14,6 +15,7 @@ __all__ = [
     "RowStats",
     "__version__",
     "build_info",
+    "debug",
     "empty_cache",
     "explain",
     "functional",

@@ -112,6 +112,14 @@ class Rows(torch.autograd.Function):
             if factor == 1.0:
                 grad, ctx.grad = ctx.grad, None
                 return grad, None, None, None, None, None
+            if ctx.grad.is_cuda and ctx.grad.dtype == torch.bfloat16 and not inplace:
+                # The factor stays on the device, and scaling by it could round twice: the kernel starts from the
+                # logits, over the gradient that is there, unless the factor is 1.
+                input, target, weight, mask, normalizer, _ = ctx.saved_tensors
+                grad, ctx.grad = ctx.grad, None
+                assert ops.rescale_ is not None
+                ops.rescale_(grad, grad_output, input, target, weight, mask, normalizer, *options.for_backward())
+                return grad, None, None, None, None, None
             if inplace or _scales_exactly(ctx.grad, factor):
                 grad, ctx.grad = ctx.grad, None
                 _ops.scale_(grad, grad_output)

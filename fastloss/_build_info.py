@@ -29,5 +29,7 @@ def build_info() -> dict[str, object]:
             "ISA active": isa.active(),
             "threads": torch.get_num_threads(),
         }
-    info["CUDA"] = "no: this version has CPU kernels only; CUDA tensors run the plain PyTorch reference"
+    info["CUDA"] = (
+        "yes" if _ops.CUDA else f"no: {_ops.missing_cuda_reason()}; CUDA tensors run the plain PyTorch reference"
+    )
     return info

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torch import Tensor
+
 from fastloss import _ops, isa
 
 Path = Literal["kernel", "native", "reference"]
@@ -25,7 +27,7 @@ class Explanation:
         path: ``"kernel"`` (our fused kernel), ``"native"`` (PyTorch's own operator, for tiny inputs where
             dispatch is all there is) or ``"reference"`` (`fastloss.reference`, plain PyTorch).
         reason: Why this path, in one sentence.
-        isa: Instruction set of the CPU kernel, None off the kernel path.
+        isa: Instruction set of the CPU kernel, None on CUDA and off the kernel path.
     """
 
     path: Path
@@ -63,7 +65,8 @@ def explain(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     if planner is None:
         raise ValueError(f"fastloss.explain: expected a fastloss function or module, got {fn!r}")
     path, reason = planner(*args, **kwargs)
-    return Explanation(path, reason, isa.active() if path == "kernel" else None)
+    on_cpu = not any(isinstance(value, Tensor) and value.is_cuda for value in (*args, *kwargs.values()))
+    return Explanation(path, reason, isa.active() if path == "kernel" and on_cpu else None)
 
 
 _logged: set[tuple[str, str, str]] = set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -43,6 +44,57 @@ def missing_reason() -> str:
     return _reason
 
 
+def _load_cuda() -> str:
+    """Loads the CUDA kernels, a library of their own that needs a CUDA torch; says why it could not."""
+    if _C is None:
+        return _reason
+    if torch.version.cuda is None:
+        return "torch is a CPU build"
+    library = Path(__file__).with_name("_C_cuda.so")
+    if not library.exists():
+        return (
+            "fastloss was built without them; remedy: build it again with FASTLOSS_CUDA=1, which says what is missing"
+        )
+    try:
+        torch.ops.load_library(str(library))
+    except OSError as error:
+        return f"{library.name} did not load: {error}"
+    return ""
+
+
+_cuda_reason = _load_cuda()
+CUDA: bool = not _cuda_reason
+
+
+def missing_cuda_reason() -> str:
+    """Why there are no CUDA kernels; empty when there are."""
+    return _cuda_reason
+
+
+# Whether class indices of CUDA tensors are checked, which waits for the device.
+_debug = False
+
+
+def debug(enabled: bool = True) -> None:
+    """Checks the class indices of CUDA tensors before each call, which waits for the device.
+
+    On the CPU they are always checked. On CUDA a kernel cannot raise without a synchronisation, so a class index out
+    of range makes its row's loss NaN and its gradient zero. With ``debug(True)`` such a call raises instead.
+
+    Args:
+        enabled: Whether to check from now on, in the whole process.
+
+    Raises:
+        IndexError: Not here but from a later call, naming row and value.
+    """
+    global _debug
+    _debug = enabled
+
+
+def debugging() -> bool:
+    return _debug
+
+
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """float64 computes in float64, everything else in float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
@@ -65,6 +117,7 @@ class RowsOps(NamedTuple):
     forward_out: Callable[..., Any]
     backward: Callable[..., Any]
     backward_out: Callable[..., Any]
+    rescale_: Callable[..., Any] | None  # CUDA only
 
 
 def _register_rows_fakes(name: str) -> None:
@@ -102,11 +155,16 @@ def _register_rows_fakes(name: str) -> None:
     torch.library.register_fake(f"fastloss::{name}_out", forward_out)
     torch.library.register_fake(f"fastloss::{name}_backward", backward)
     torch.library.register_fake(f"fastloss::{name}_backward_out", backward_out)
+    if CUDA:
+        torch.library.register_fake(f"fastloss::{name}_rescale_", backward_out)
 
 
 def _rows_ops(name: str) -> RowsOps:
-    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_out", "_backward", "_backward_out"))
-    return RowsOps(*(packet.default for packet in packets))
+    def find(suffix: str) -> Callable[..., Any]:
+        return getattr(torch.ops.fastloss, name + suffix).default
+
+    rescale_ = find("_rescale_") if CUDA else None
+    return RowsOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
 
 
 # Rows-family losses of this build: their operators, and the names of their parameters.

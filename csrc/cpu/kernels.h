@@ -1,6 +1,6 @@
 #pragma once
 
-#include "cpu/rows_args.h"
+#include "core/rows_args.h"
 #include "losses/losses.h"
 
 namespace fastloss {

@@ -17,7 +17,7 @@
 // sum in double.
 
 #include "core/rows.h"
-#include "cpu/rows_args.h"
+#include "core/rows_args.h"
 #include "cpu/vec_math.h"
 #include "losses/losses.h"
 

@@ -6,12 +6,10 @@
 #include <vector>
 
 #include "cpu/isa.h"
-#include "ops/tensors.h"
+#include "ops/rows_call.h"
 
 namespace fastloss::ops {
 namespace {
-
-enum Reduction : int64_t { kNone, kMean, kSum };
 
 // Threads get whole tasks, and a task is the unit of summation, so the numbers depend on the shape alone.
 constexpr int64_t kTaskElements = 64 * 1024;
@@ -20,55 +18,6 @@ constexpr int64_t kParallelElements = 32 * 1024;
 // Gradients from this size on are written past the caches: out of a core's L2 anyway, and the line need not be read
 // before it is overwritten (8192x1024 bfloat16 0.60 -> 0.51 ns per logit).
 constexpr int64_t kStreamBytes = 8 << 20;
-
-struct Options {
-  const std::vector<double>& params;
-  int64_t ignore_index;
-  int64_t reduction;
-  double smoothing;
-  double z_loss;
-  double softcap;
-};
-
-// Class dimension of logits (C), (N, C) or (N, C, d1, ...).
-int64_t class_dim(const Tensor& input) { return input.dim() == 1 ? 0 : 1; }
-
-std::vector<int64_t> rows_shape(const Tensor& input) {
-  std::vector<int64_t> shape;
-  for (int64_t d = 0; d < input.dim(); ++d) {
-    if (d != class_dim(input)) shape.push_back(input.size(d));
-  }
-  return shape;
-}
-
-// Describes up to four tensors of logits' shape as rows x classes, merging row dimensions that are adjacent in all.
-void describe(const std::vector<std::pair<RowsView*, const Tensor*>>& views, RowsArgs& args) {
-  const Tensor& input = *views[0].second;
-  const int64_t classes = class_dim(input);
-  args.classes = input.size(classes);
-  args.rows = input.numel() / args.classes;
-  args.dims = 0;
-  for (auto& [view, tensor] : views) view->class_stride = tensor->stride(classes);
-  for (int64_t d = 0; d < input.dim(); ++d) {
-    if (d == classes || input.size(d) == 1) continue;
-    bool merge = args.dims > 0;
-    for (auto& [view, tensor] : views) {
-      merge = merge && view->row_stride[args.dims - 1] == tensor->stride(d) * input.size(d);
-    }
-    if (merge) {
-      args.size[args.dims - 1] *= input.size(d);
-    } else {
-      STD_TORCH_CHECK(args.dims < kMaxRowDims, "fastloss: more than ", kMaxRowDims,
-                      " row dimensions; make input contiguous");
-      args.size[args.dims++] = input.size(d);
-    }
-    for (auto& [view, tensor] : views) view->row_stride[args.dims - 1] = tensor->stride(d);
-  }
-  if (args.dims == 0) {
-    args.size[args.dims++] = 1;
-    for (auto& [view, tensor] : views) view->row_stride[0] = args.classes;
-  }
-}
 
 int64_t tasks_of(const RowsArgs& args) { return (args.rows + args.task_rows - 1) / args.task_rows; }
 
@@ -133,31 +82,16 @@ struct Problem {
   Problem(const Tensor& input, const Tensor& target_, const std::optional<Tensor>& weight_,
           const std::optional<Tensor>& mask_, const std::optional<Tensor>& normalizer, const Options& o)
       : dtype(dtype_of(input)), soft(target_.scalar_type() != ScalarType::Long) {
-    STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected a non-empty input with classes");
+    check_rows(input, target_, weight_, mask_, normalizer, o);
     STD_TORCH_CHECK(input.is_cpu() && target_.is_cpu(), "fastloss: expected CPU tensors");
-    STD_TORCH_CHECK(o.reduction >= kNone && o.reduction <= kSum, "fastloss: unknown reduction ", o.reduction);
     const int64_t classes = input.size(class_dim(input)), rows = input.numel() / classes;
-    if (soft) {
-      STD_TORCH_CHECK(target_.scalar_type() == input.scalar_type() && target_.dim() == input.dim(),
-                      "fastloss: expected probability targets of input's shape and dtype");
-      for (int64_t d = 0; d < input.dim(); ++d) {
-        STD_TORCH_CHECK(target_.size(d) == input.size(d), "fastloss: target size ", target_.size(d), " at dimension ",
-                        d, ", expected ", input.size(d));
-      }
-      target = target_;
-    } else {
-      STD_TORCH_CHECK(target_.numel() == rows, "fastloss: expected ", rows, " targets, got ", target_.numel());
-      target = as_dense(target_);
-    }
+    target = soft ? target_ : as_dense(target_);
     if (mask_) {
-      STD_TORCH_CHECK(mask_->scalar_type() == ScalarType::Bool && mask_->numel() == rows,
-                      "fastloss: expected a bool mask of ", rows, " rows");
       mask = as_dense(*mask_);
       args.mask = (const bool*)mask->const_data_ptr();
     }
     prepare_weight(input, weight_, o, classes);
     args.ignore_index = o.ignore_index;
-    STD_TORCH_CHECK(o.params.size() <= 8, "fastloss: at most 8 parameters, got ", o.params.size());
     std::copy(o.params.begin(), o.params.end(), args.params);
     args.smoothing = o.smoothing;
     args.z_loss = o.z_loss;
@@ -169,8 +103,6 @@ struct Problem {
     // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.
     if (o.reduction == kMean) divisor = targets.weight == 0 ? std::nan("") : targets.weight;
     if (normalizer) {
-      STD_TORCH_CHECK(normalizer->scalar_type() == ScalarType::Double && normalizer->numel() == 1,
-                      "fastloss: expected a float64 scalar normalizer");
       divisor = *(const double*)normalizer->const_data_ptr();
     }
   }
@@ -178,8 +110,6 @@ struct Problem {
   void prepare_weight(const Tensor& input, const std::optional<Tensor>& given, const Options& o, int64_t classes) {
     const ScalarType type = compute_type(input);
     if (given) {
-      STD_TORCH_CHECK(given->numel() == classes, "fastloss: expected ", classes, " class weights, got ",
-                      given->numel());
       weight = as_compute(*given, type);
     } else if (o.smoothing != 0 || soft) {
       Tensor ones = empty({classes}, type);
@@ -258,12 +188,6 @@ Tensor stats_vector(const Tensor& input, const RowsSums& s, double loss) {
   return stats;
 }
 
-void check_output(const char* name, const Tensor& output, const Tensor& like) {
-  bool same = output.is_cpu() && output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
-  for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);
-  STD_TORCH_CHECK(same, "fastloss: expected memory of input's shape, dtype and device for ", name);
-}
-
 struct Forward {
   Tensor loss, state, stats;
 };
@@ -314,8 +238,7 @@ Forward forward(int id, const Tensor& input, const Tensor& target, const std::op
   } else if (compute != type) {
     loss = torch::stable::to(loss, type);
   }
-  Tensor stats =
-      want_stats ? stats_vector(input, sums, reduced ? value : sums.loss) : empty({0}, ScalarType::Double);
+  Tensor stats = want_stats ? stats_vector(input, sums, reduced ? value : sums.loss) : empty({0}, ScalarType::Double);
   return {loss, state, stats};
 }
 
@@ -372,15 +295,6 @@ void backward(int id, const Tensor& grad_output, const Tensor& input, const Tens
 // Each comes in two forms: one that allocates its results, which torch.compile can trace as a pure function, and one
 // (_out) that writes into memory from outside: the logits themselves, or a block of the gradient pool.
 
-#define FASTLOSS_TENSORS                                                                               \
-  const Tensor &input, const Tensor &target, std::optional<Tensor> weight, std::optional<Tensor> mask, \
-      std::optional<Tensor> normalizer
-#define FASTLOSS_OPTIONS                                                                                      \
-  std::vector<double> params, int64_t ignore_index, int64_t reduction, double label_smoothing, double z_loss, \
-      double softcap
-#define FASTLOSS_OPTIONS_VALUE \
-  Options { params, ignore_index, reduction, label_smoothing, z_loss, softcap }
-
 template <int id>
 std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
                                               bool save_state, bool want_stats) {
@@ -425,14 +339,6 @@ void op_scale(const Tensor& grad, const Tensor& scale) {
   torch::stable::parallel_for(0, grad.numel(), kParallelElements,
                               [&](int64_t begin, int64_t end) { kernel(data, begin, end, factor); });
 }
-
-#undef FASTLOSS_TENSORS
-#undef FASTLOSS_OPTIONS
-#undef FASTLOSS_OPTIONS_VALUE
-
-#define FASTLOSS_INDEX(name, Functor, params) k_##name,
-enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) };
-#undef FASTLOSS_INDEX
 
 #define TENSORS "Tensor target, Tensor? weight, Tensor? mask, Tensor? normalizer, "
 #define OPTIONS "float[] params, int ignore_index, int reduction, float label_smoothing, float z_loss, float softcap"

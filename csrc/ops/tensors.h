@@ -13,7 +13,8 @@
 #include <optional>
 #include <vector>
 
-#include "cpu/kernels.h"
+#include "core/rows_args.h"
+#include "losses/losses.h"
 #include "ops/memory.h"
 
 namespace fastloss::ops {

@@ -118,7 +118,9 @@ def cross_entropy(
         ``(loss, RowStats)``.
 
     Raises:
-        IndexError: A class index is outside [0, C) and is not ``ignore_index``.
+        IndexError: A class index is outside [0, C) and is not ``ignore_index``. On CUDA only under
+            :func:`fastloss.debug`, as raising would mean waiting for the device: otherwise that row's loss is NaN and
+            its gradient zero.
         ValueError, RuntimeError, TypeError: As PyTorch for shapes, dtypes, devices and options.
 
     Gradient: with respect to ``input`` and to probability targets; differentiable again (through the reference).
@@ -155,6 +157,7 @@ def cross_entropy(
                 if (
                     count <= _TINY_WIDE * TINY
                     and (count <= TINY or (input.dim() == 2 and input.shape[1] >= _WIDE))
+                    and not input.is_cuda
                     and not _is_compiling()
                 ):
                     if _ops.LOG:
@@ -222,12 +225,19 @@ def _rows_loss(
         half = input.dtype in (torch.bfloat16, torch.float16)
         dtype = loss_dtype or (torch.float32 if half and _autocasts(input.device.type) else input.dtype)
         if normalizer is not None:
-            normalizer = torch.as_tensor(normalizer, dtype=torch.float64)
+            if isinstance(normalizer, Tensor):
+                normalizer = normalizer.to(torch.float64)
+            else:  # made on the device: copying it there could not be captured in a graph
+                normalizer = torch.full((), normalizer, dtype=torch.float64, device=input.device)
         smoothing, z_weight, cap = (float(value or 0.0) for value in scalars)
         options = RowsOptions(
             tuple(params.values()), ignore_index, _ops.REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
             _ops.DTYPE_CODES[dtype],
         )  # fmt: skip
+        if input.is_cuda and _ops.debugging() and not target.is_floating_point():
+            bad = _bad_target(target, input.shape[0 if input.dim() == 1 else 1], ignore_index, mask)
+            if bad:
+                raise IndexError(f"fastloss.{name}: {bad}")
         overwrite = inplace and not _is_compiling() and not _repeats_memory(input)
         loss, stats = rows(name, input, target, weight, mask, normalizer, options, overwrite, return_stats)
     except Exception as error:
@@ -279,8 +289,10 @@ def _why_not_kernel(
     if not (_is_plain(input) and _is_plain(target) and _is_plain(weight) and _is_plain(mask)):
         return "an argument is a Tensor subclass"
     device = input.device.type
-    if device not in ("cpu", "meta"):
-        return f"there is no {device} kernel in this build"
+    if device == "cuda" and not _ops.CUDA:
+        return f"there are no CUDA kernels: {_ops.missing_cuda_reason()}"
+    if device not in ("cpu", "cuda", "meta"):
+        return f"there is no {device} kernel"
     if input.dtype not in _KERNEL_DTYPES:
         return f"{input.dtype} has no kernel"
     if input.layout != torch.strided:
@@ -342,6 +354,8 @@ def _check_extras(
 
 
 def _is_tiny(input: Tensor) -> bool:
+    if input.is_cuda:  # a bad target kills the context there, and where the kernels overtake is not yet measured
+        return False
     count = input.numel()
     return count <= TINY or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= _WIDE)
 
@@ -376,15 +390,23 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
     if weight is not None and weight.dtype != input.dtype:
         return f"weight has dtype {weight.dtype}, expected {input.dtype} like input"
     if not target.is_floating_point() and target.device.type == "cpu":
-        flat = target.reshape(-1)
-        bad = ((flat < 0) | (flat >= classes)) & (flat != ignore_index)
-        if bad.any():
-            row = int(bad.nonzero()[0])
-            return (
-                f"target {int(flat[row])} at row {row} is out of bounds, expected [0, {classes}) or "
-                f"ignore_index={ignore_index}; map it to a class or set ignore_index"
-            )
+        return _bad_target(target, classes, ignore_index)
     return ""
+
+
+def _bad_target(target: Tensor, classes: int, ignore_index: int, mask: Tensor | None = None) -> str:
+    """The first class index out of range, with row, value and remedy; empty if there is none. Waits for a device."""
+    flat = target.reshape(-1)
+    bad = ((flat < 0) | (flat >= classes)) & (flat != ignore_index)
+    if mask is not None:
+        bad &= mask.reshape(-1)
+    if not bad.any():
+        return ""
+    row = int(bad.nonzero()[0])
+    return (
+        f"target {int(flat[row])} at row {row} is out of bounds, expected [0, {classes}) or "
+        f"ignore_index={ignore_index}; map it to a class or set ignore_index"
+    )
 
 
 def _explain_error(

@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# Everything that only a GPU can say, in one call of ten minutes at most:
+#
+#     benchmarks/gpu_check.sh OUT_DIR
+#
+# Builds for the card, runs the CUDA tests, compute-sanitizer on a short run, the benchmark suite gpu against eager,
+# torch.compile and every peer that imports, and ncu for the bytes that DRAM really moved. Writes logs, JSON and tables to
+# OUT_DIR and a summary to standard output. A tool that is missing or refuses the device is reported and skipped; a
+# failed test makes the exit status 1. Nothing of the card's settings is changed.
+#
+# PYTHON (default python3) must have torch with CUDA, setuptools, ninja, pybind11, numpy and pytest.
+set -u
+if [ $# -ne 1 ]; then
+  echo "usage: $0 OUT_DIR" >&2
+  exit 2
+fi
+mkdir -p "$1"
+OUT=$(cd "$1" && pwd)
+cd "$(dirname "$0")/.." || exit 2
+PYTHON=${PYTHON:-python3}
+START=$(date +%s)
+BUDGET=${BUDGET:-570}
+STATUS=0
+
+left() { echo $((BUDGET - ($(date +%s) - START))); }
+have() { command -v "$1" > /dev/null 2>&1; }
+
+# step NAME SECONDS COMMAND...: runs it within its share of what is left; its output goes to OUT_DIR/NAME.log.
+step() {
+  local name=$1 seconds=$2 code=0 begun
+  shift 2
+  begun=$(date +%s)
+  [ "$seconds" -lt "$(left)" ] || seconds=$(left)
+  if [ "$seconds" -le 5 ]; then
+    echo "$name: no time left" | tee -a "$OUT/summary.txt"
+    return 1
+  fi
+  timeout --kill-after=10 "$seconds" "$@" > "$OUT/$name.log" 2>&1 || code=$?
+  echo "$name: exit $code after $(($(date +%s) - begun)) s" | tee -a "$OUT/summary.txt"
+  return $code
+}
+
+: > "$OUT/summary.txt"
+{
+  nvidia-smi
+  nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,power.limit \
+    --format=csv
+} > "$OUT/hardware.txt" 2>&1
+ARCH=$("$PYTHON" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())' 2>> "$OUT/hardware.txt") || {
+  echo "gpu_check: torch sees no CUDA device" | tee -a "$OUT/summary.txt" >&2
+  exit 1
+}
+
+if ! FASTLOSS_CUDA=1 FASTLOSS_CUDA_ARCHS="$ARCH" step build 200 "$PYTHON" setup.py build_ext --inplace; then
+  tail -30 "$OUT/build.log"
+  exit 1
+fi
+"$PYTHON" -m fastloss > "$OUT/build_info.txt" 2>&1
+cat "$OUT/build_info.txt"
+
+step tests 150 "$PYTHON" -m pytest -q -m "cuda and not slow" -p no:cacheprovider tests/test_cuda.py || STATUS=1
+tail -15 "$OUT/tests.log"
+
+# Every path once, forward and backward, small enough for tools that slow a program a hundredfold.
+cat > "$OUT/short.py" << 'PYTHON_END'
+import torch
+import fastloss
+
+for shape in ((300, 19), (40, 80), (9, 1000), (5, 4096), (3, 16384), (2, 40000), (2, 21, 16, 16), (2, 21, 15, 17)):
+    for dtype in (torch.float32, torch.bfloat16):
+        x = torch.randn(shape, device="cuda", dtype=dtype, requires_grad=True)
+        y = torch.randint(shape[1], shape[:1] + shape[2:], device="cuda")
+        fastloss.functional.cross_entropy(x, y).backward()
+        fastloss.functional.cross_entropy(x, y, label_smoothing=0.1, return_stats=True)[0].backward()
+torch.cuda.synchronize()
+PYTHON_END
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
+if have compute-sanitizer; then
+  for tool in memcheck racecheck; do
+    step "sanitizer_$tool" 45 compute-sanitizer --tool "$tool" --error-exitcode 9 "$PYTHON" "$OUT/short.py"
+    [ $? -ne 9 ] || STATUS=1
+    tail -2 "$OUT/sanitizer_$tool.log"
+  done
+else
+  echo "compute-sanitizer: not installed" | tee -a "$OUT/summary.txt"
+fi
+
+step bench 270 "$PYTHON" -m fastloss.bench --suite gpu --device cuda --seconds 4 --compile-seconds 90 \
+  --json "$OUT/gpu.json" --markdown "$OUT/gpu.md" || STATUS=1
+cat "$OUT/gpu.md" 2> /dev/null || tail -20 "$OUT/bench.log"
+
+# Bytes that DRAM moved in our kernels, next to the 2 * numel * itemsize that they must.
+cat > "$OUT/one.py" << 'PYTHON_END'
+import torch
+import fastloss
+
+for shape, dtype in (((8192, 128256), torch.bfloat16), ((32768, 1000), torch.bfloat16)):
+    x = torch.randn(shape, device="cuda", dtype=dtype, requires_grad=True)
+    y = torch.randint(shape[1], shape[:1], device="cuda")
+    fastloss.functional.cross_entropy(x, y).backward()
+    print(shape, dtype, "must move", 2 * x.numel() * x.element_size(), "bytes")
+torch.cuda.synchronize()
+PYTHON_END
+if have ncu; then
+  step ncu 60 ncu --clock-control none --kernel-name regex:rows_by --metrics \
+    dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum,sm__warps_active.avg.pct_of_peak_sustained_active \
+    "$PYTHON" "$OUT/one.py"
+  grep -E "must move|rows_by|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -40
+else
+  echo "ncu: not installed" | tee -a "$OUT/summary.txt"
+fi
+
+echo
+cat "$OUT/summary.txt"
+exit $STATUS

@@ -1,0 +1,233 @@
+#pragma once
+
+// Everything the CUDA kernels ask of the hardware, and nothing else: the kernels themselves are plain C++ on top of
+// this. tests/emulation/cuda/device.h offers the same names on the host, so that the same .cu files run without a GPU.
+//
+// Shared memory is dynamic only: the emulation runs the blocks of a cluster at once, each with its own.
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "core/macros.h"
+
+#define FASTLOSS_DEVICE __device__ __forceinline__
+#define FASTLOSS_KERNEL(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
+#define FASTLOSS_UNROLL _Pragma("unroll")
+#define FASTLOSS_UNROLL_BY(n) FASTLOSS_PRAGMA(unroll n)
+#define FASTLOSS_PRAGMA(text) _Pragma(#text)
+
+namespace fastloss::cuda {
+
+using BFloat16 = __nv_bfloat16;
+using Half = __half;
+
+// ------------------------------------------------------------------------------------------- threads and barriers
+
+FASTLOSS_DEVICE int thread() { return (int)threadIdx.x; }
+FASTLOSS_DEVICE int block_threads() { return (int)blockDim.x; }
+FASTLOSS_DEVICE int64_t block() { return blockIdx.x; }
+FASTLOSS_DEVICE int64_t blocks() { return gridDim.x; }
+FASTLOSS_DEVICE void block_barrier() { __syncthreads(); }
+
+FASTLOSS_DEVICE char* shared_memory() {
+  extern __shared__ __align__(16) char fastloss_shared_memory[];
+  return fastloss_shared_memory;
+}
+
+// Memory must be read again behind this: the compiler would keep in registers what was just stored, and spill.
+FASTLOSS_DEVICE void forget_memory() { asm volatile("" ::: "memory"); }
+
+constexpr unsigned kAllLanes = 0xffffffffu;
+
+template <class T>
+FASTLOSS_DEVICE T shuffle_xor(T value, int lanes, unsigned mask = kAllLanes) {
+  return __shfl_xor_sync(mask, value, lanes);
+}
+FASTLOSS_DEVICE bool any_lane(bool value) { return __any_sync(kAllLanes, value); }
+
+// ------------------------------------------------------------------------------------------------------ clusters
+// Thread-block clusters exist from compute capability 9.0 on; the host launches none elsewhere.
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+FASTLOSS_DEVICE int cluster_rank() {
+  uint32_t rank;
+  asm("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+  return (int)rank;
+}
+FASTLOSS_DEVICE void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+FASTLOSS_DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
+
+// Writes to the place that `local`, an address in this block's shared memory, has in the block of that rank.
+FASTLOSS_DEVICE void cluster_store(double* local, int rank, double value) {
+  uint32_t remote;
+  asm("mapa.shared::cluster.u32 %0, %1, %2;"
+      : "=r"(remote)
+      : "r"((uint32_t)__cvta_generic_to_shared(local)), "r"(rank));
+  asm volatile("st.shared::cluster.f64 [%0], %1;" ::"r"(remote), "d"(value) : "memory");
+}
+#else
+FASTLOSS_DEVICE int cluster_rank() { return 0; }
+FASTLOSS_DEVICE void cluster_arrive() { __trap(); }
+FASTLOSS_DEVICE void cluster_wait() { __trap(); }
+FASTLOSS_DEVICE void cluster_store(double*, int, double) { __trap(); }
+#endif
+
+// ------------------------------------------------------------------------------------------------------ numbers
+
+FASTLOSS_DEVICE float maximum(float a, float b) { return fmaxf(a, b); }  // drops NaN; one instruction
+FASTLOSS_DEVICE double maximum(double a, double b) { return fmax(a, b); }
+
+FASTLOSS_DEVICE float widen(float x) { return x; }
+FASTLOSS_DEVICE double widen(double x) { return x; }
+FASTLOSS_DEVICE float widen(BFloat16 x) { return __bfloat162float(x); }
+FASTLOSS_DEVICE float widen(Half x) { return __half2float(x); }
+
+template <class S>
+FASTLOSS_DEVICE S narrow(double x) {
+  return (S)x;
+}
+template <class S>
+FASTLOSS_DEVICE S narrow(float x) {
+  return (S)x;
+}
+template <>
+FASTLOSS_DEVICE BFloat16 narrow<BFloat16>(float x) {
+  return __float2bfloat16_rn(x);
+}
+template <>
+FASTLOSS_DEVICE Half narrow<Half>(float x) {
+  return __float2half_rn(x);
+}
+
+// ------------------------------------------------------------------------------------------------- wide accesses
+
+// N adjacent values, read and written in one instruction.
+template <class S, int N>
+struct Pack {
+  S v[N];
+};
+
+template <int bytes>
+struct Word;
+template <>
+struct Word<2> {
+  using type = uint16_t;
+};
+template <>
+struct Word<4> {
+  using type = uint32_t;
+};
+template <>
+struct Word<8> {
+  using type = uint2;
+};
+template <>
+struct Word<16> {
+  using type = uint4;
+};
+
+template <int N, class S>
+FASTLOSS_DEVICE Pack<S, N> load_pack(const S* p) {
+  using W = typename Word<N * sizeof(S)>::type;
+  const W word = *reinterpret_cast<const W*>(p);
+  Pack<S, N> pack;
+  memcpy(&pack, &word, sizeof(word));
+  return pack;
+}
+
+template <int N, class S>
+FASTLOSS_DEVICE void store_pack(S* p, const Pack<S, N>& pack) {
+  using W = typename Word<N * sizeof(S)>::type;
+  W word;
+  memcpy(&word, &pack, sizeof(word));
+  *reinterpret_cast<W*>(p) = word;
+}
+
+// One value; by name so that the emulation can count what is written.
+template <class S>
+FASTLOSS_DEVICE void store_one(S* p, S value) {
+  *p = value;
+}
+
+// -------------------------------------------------------------------------------------------------------- launch
+
+using Stream = cudaStream_t;
+
+struct Grid {
+  int64_t blocks = 1;
+  int threads = 128;
+  int shared_bytes = 0;
+  int cluster = 1;  // blocks per cluster; divides `blocks`
+};
+
+struct Limits {
+  int multiprocessors;
+  int shared_bytes;  // that a block may ask for
+  bool clusters;
+};
+
+// Of the current device.
+inline Limits limits() {
+  const auto get = [](cudaDeviceAttr attribute) {
+    int device = 0, value = 0;
+    if (cudaGetDevice(&device) != cudaSuccess) return 0;
+    return cudaDeviceGetAttribute(&value, attribute, device) == cudaSuccess ? value : 0;
+  };
+  return {get(cudaDevAttrMultiProcessorCount), get(cudaDevAttrMaxSharedMemoryPerBlockOptin),
+          get(cudaDevAttrComputeCapabilityMajor) >= 9};
+}
+
+// Launches through the runtime's C++ interface, since <<<>>> is no C++. Returns a cudaError_t.
+template <class... Arguments>
+int launch(void (*kernel)(Arguments...), const Grid& grid, Stream stream, Arguments... arguments) {
+  if (grid.shared_bytes > 48 * 1024) {
+    const cudaError_t error =
+        cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, grid.shared_bytes);
+    if (error != cudaSuccess) return error;
+  }
+  if (grid.cluster > 8) {
+    const cudaError_t error =
+        cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
+    if (error != cudaSuccess) return error;
+  }
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {(unsigned)grid.cluster, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3((unsigned)grid.blocks);
+  config.blockDim = dim3(grid.threads);
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = grid.cluster > 1;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+// Whether the current device can hold at least one such cluster (a partition of a GPU may not).
+template <class... Arguments>
+bool fits(void (*kernel)(Arguments...), const Grid& grid) {
+  if (grid.cluster > 8 &&
+      cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess) {
+    cudaGetLastError();
+    return false;
+  }
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeClusterDimension;
+  attribute.val.clusterDim = {(unsigned)grid.cluster, 1, 1};
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(grid.cluster);
+  config.blockDim = dim3(grid.threads);
+  config.dynamicSmemBytes = grid.shared_bytes;
+  config.attrs = &attribute;
+  config.numAttrs = 1;
+  int clusters = 0;
+  if (cudaOccupancyMaxActiveClusters(&clusters, (const void*)kernel, &config) != cudaSuccess) cudaGetLastError();
+  return clusters > 0;
+}
+
+inline const char* error_text(int error) { return cudaGetErrorString((cudaError_t)error); }
+
+}  // namespace fastloss::cuda

@@ -1,0 +1,156 @@
+// Which path a problem takes and how it is cut into blocks: Note [Paths] in rows.cuh. Ordinary host code; the numbers
+// in it are reasoned from shared memory and occupancy, not yet tuned on hardware.
+
+#include "cuda/device.h"
+#include "cuda/rows.h"
+
+namespace fastloss::cuda {
+namespace {
+
+constexpr int kColumnThreads = 128;
+constexpr int kColumnScratch = kColumnThreads / 32 * kSums * (int)sizeof(double);
+constexpr int64_t kFewClasses = 32;     // a tile of 128 rows stays small
+constexpr int64_t kColumnClasses = 64;  // from here on a thread alone takes too long for a row
+constexpr int64_t kManyRows = 4096;     // enough threads even with one per row
+constexpr int kChip = 100 * 1024;       // shared memory per block that leaves room for two blocks
+
+const RowsKernels& kernels_of(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return rows_f32();
+    case DType::f64:
+      return rows_f64();
+    case DType::bf16:
+      return rows_bf16();
+    default:
+      return rows_f16();
+  }
+}
+
+int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+struct Problem {
+  const RowsArgs& a;
+  int64_t size;
+
+  bool dense(const RowsView& v) const {
+    return !v.data || (v.class_stride == 1 && a.dims == 1 && (v.row_stride[0] == a.classes || a.rows == 1));
+  }
+  // Whether every row of the view starts at a multiple of `bytes`.
+  bool aligned(const RowsView& v, int64_t bytes, int dims) const {
+    if (!v.data) return true;
+    bool yes = (uintptr_t)v.data % bytes == 0;
+    for (int d = 0; d < dims; ++d) yes = yes && (a.size[d] == 1 || v.row_stride[d] * size % bytes == 0);
+    return yes;
+  }
+  // Whether logits and gradient have each row on the same place of the 16-byte grid.
+  bool congruent() const {
+    const RowsView& x = a.logits;
+    const RowsView& g = a.gradient;
+    if (!g.data) return true;
+    bool yes = ((uintptr_t)x.data - (uintptr_t)g.data) % 16 == 0;
+    for (int d = 0; d < a.dims; ++d) {
+      yes = yes && (a.size[d] == 1 || (x.row_stride[d] - g.row_stride[d]) * size % 16 == 0);
+    }
+    return yes;
+  }
+  bool adjacent_rows(const RowsView& v) const { return !v.data || v.row_stride[a.dims - 1] == 1; }
+  bool adjacent_classes(const RowsView& v) const { return !v.data || v.class_stride == 1 || a.classes == 1; }
+};
+
+// Blocks of a cluster that shares a row of so many vectors; 0 if that cannot be.
+int cluster_for(const RowsKernels& kernels, int64_t vectors, int64_t per_block, bool clusters) {
+  for (int cluster = 1; cluster <= 16; cluster *= 2) {
+    if (vectors > per_block * cluster) continue;
+    if (cluster == 1) return 1;
+    return clusters && kernels.fits(cluster) ? cluster : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+RowsPlan plan_rows(DType dtype, const RowsLaunch& l) {
+  const RowsArgs& a = l.rows;
+  const int64_t size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
+  const int64_t wide = dtype == DType::f64 ? 8 : 4;  // of the computing type
+  const int64_t lanes = 16 / size, per_thread = group_vectors(size);
+  const Problem p{a, size};
+  const bool extras = a.probability.data || a.smoothing != 0 || a.softcap != 0 || a.want_stats || a.from_state;
+
+  RowsPlan plan{};
+  plan.cluster = 1;
+  plan.shared_bytes = group_bytes(0);
+  int64_t extent = (a.classes - 1) * a.logits.class_stride + 1;
+  for (int d = 0; d < a.dims; ++d) extent += (a.size[d] - 1) * a.logits.row_stride[d];
+  plan.begin = (int64_t)a.logits.data;
+  plan.end = plan.begin + extent * size;
+
+  if (a.classes <= kFewClasses && p.dense(a.logits) && p.dense(a.gradient)) {
+    plan.path = RowsPath::tile;
+    plan.on_chip = true;
+    plan.pitch = (int)a.classes | 1;
+    plan.shared_bytes = kColumnScratch + (int)(kColumnThreads * plan.pitch * wide);
+    plan.blocks = divide_up(a.rows, kColumnThreads);
+    return plan;
+  }
+
+  if (p.adjacent_classes(a.logits) && p.adjacent_classes(a.gradient) && p.congruent()) {
+    const bool aligned = p.aligned(a.logits, 16, a.dims);
+    const int64_t vectors = aligned ? divide_up(a.classes, lanes) : (a.classes + 2 * (lanes - 1)) / lanes;
+    const auto group = [&](RowsPath path, int threads) {
+      plan.path = path;
+      plan.slice = threads * per_thread;
+      plan.shared_bytes = group_bytes(threads < 128 ? 128 : threads);
+      plan.blocks = threads < 128 ? divide_up(a.rows, 128 / threads) : a.rows;
+      return vectors <= plan.slice;
+    };
+    if (group(RowsPath::group8, 8) || group(RowsPath::group32, 32) || group(RowsPath::group128, 128)) return plan;
+    // From a state there is nothing to exchange, so nothing to gain from one block or cluster per row.
+    if (!a.from_state) {
+      plan.cluster = cluster_for(kernels_of(dtype), vectors, 512 * per_thread, limits().clusters);
+      if (plan.cluster) {
+        plan.path = RowsPath::group512;
+        plan.shared_bytes = group_bytes(512);
+        plan.slice = divide_up(vectors, plan.cluster);
+        plan.blocks = a.rows * plan.cluster;
+        return plan;
+      }
+      plan.cluster = 1;
+    }
+    plan.path = RowsPath::stream;
+    plan.shared_bytes = group_bytes(0);
+    plan.blocks = a.rows;
+    return plan;
+  }
+
+  const int64_t chip = limits().shared_bytes < kChip ? limits().shared_bytes : kChip;
+  const auto column = [&](RowsPath path, int64_t per) {
+    const int64_t bytes = kColumnScratch + kColumnThreads * per * a.classes * wide;
+    plan.path = path;
+    plan.on_chip = bytes <= chip;
+    plan.shared_bytes = plan.on_chip ? (int)bytes : kColumnScratch;
+    plan.blocks = divide_up(a.rows, kColumnThreads * per);
+    return plan.on_chip;
+  };
+  const bool columns = p.adjacent_rows(a.logits) && p.adjacent_rows(a.gradient);
+  if (a.classes <= kColumnClasses || (columns && a.rows >= kManyRows)) {
+    const int inner = a.dims - 1;
+    const bool four = columns && !extras && size != 8 && a.size[inner] % 4 == 0 &&
+                      p.aligned(a.logits, 4 * size, inner) && p.aligned(a.gradient, 4 * size, inner) &&
+                      a.logits.class_stride % 4 == 0 && (!a.gradient.data || a.gradient.class_stride % 4 == 0);
+    if (four && column(RowsPath::columns_wide, 4)) return plan;
+    if (column(RowsPath::columns, 1) || !four) return plan;
+    column(RowsPath::columns_wide, 4);
+    return plan;
+  }
+  plan.path = RowsPath::strided;
+  plan.blocks = a.rows;
+  return plan;
+}
+
+int run_rows(int loss, DType dtype, const RowsLaunch& launch, const RowsPlan& plan, void* stream) {
+  return kernels_of(dtype).run[loss](launch, plan, stream);
+}
+
+}  // namespace fastloss::cuda

@@ -1,0 +1,98 @@
+#pragma once
+
+#include "core/rows_args.h"
+#include "losses/losses.h"
+
+// The contract between ops/rows_cuda.cpp (tensors, streams) and the .cu files (kernels). Every function returns a
+// cudaError_t as int; none waits for the device. Pointers are device pointers.
+
+namespace fastloss::cuda {
+
+constexpr int kSums = 7;  // planes of partial sums: the fields of RowsSums, in its order
+
+struct RowsLaunch {
+  RowsArgs rows;  // `scale`, `sums`, `stream` and `task_rows` unused: they are about the host
+
+  const double* divisor;     // one number, or null: 1
+  const double* weight_sum;  // one number, or null: rows.weight_sum
+  int64_t upstream_stride;   // rows.upstream: 1 for a factor per row, 0 for one for all
+  bool unless_one;           // does nothing if the one upstream gradient is 1
+
+  double* sums;  // [kSums, blocks], or null: what each block's rows add up to
+};
+
+// How a problem is cut into blocks; the host decides from shape, layout and device, kernels read it.
+enum class RowsPath : int { columns_wide, columns, tile, group8, group32, group128, group512, stream, strided };
+
+struct RowsPlan {
+  RowsPath path;
+  int64_t blocks;
+  int shared_bytes;
+  int cluster;    // group512: blocks that share a row
+  bool on_chip;   // columns: logits stay in shared memory between measuring and writing
+  int pitch;      // tile: distance of rows in shared memory
+  int64_t slice;  // group: 16-byte vectors of a row per block
+  int64_t begin;  // address range of the logits, within which a whole vector may be read
+  int64_t end;
+};
+
+// Entries of the survey.
+enum Survey : int { kDivisor, kWeightSum, kSurvey };
+
+struct SurveyLaunch {
+  const int64_t* target;  // null: probabilities
+  const bool* mask;       // or null
+  const void* weight;     // in the computing type, or null
+  bool wide;              // the computing type is double
+  int64_t rows;
+  int64_t classes;
+  int64_t ignore_index;
+  const double* normalizer;  // replaces the divisor; or null
+  double* parts;             // scratch: [2, survey_blocks]
+  double* out;               // [kSurvey]
+};
+
+struct FinishLaunch {
+  const double* sums;  // [kSums, blocks]
+  int64_t blocks;
+  double* parts;  // scratch: [kSums, finish_blocks]
+  const double* divisor;
+  bool empty_zero;
+  void* loss;  // one number of `dtype`, or null
+  DType dtype;
+  double* stats;  // [7], or null
+};
+
+int64_t survey_blocks(int64_t rows);
+int64_t finish_blocks(int64_t blocks);
+
+// Vectors of a row that a thread of a group kernel holds: 32 values of float, 16 of double.
+constexpr int64_t group_vectors(int64_t element_bytes) { return element_bytes == 2 ? 4 : 8; }
+// Shared memory of a block of so many threads that hold rows; 0 threads: of one that holds none.
+constexpr int kGroupMemory = 4 * 1024;  // sizeof(GroupMemory)
+constexpr int group_bytes(int threads) { return kGroupMemory + threads * 128; }
+
+// Every function below works on the current device and on `stream`, a cudaStream_t.
+RowsPlan plan_rows(DType dtype, const RowsLaunch& launch);
+int run_rows(int loss, DType dtype, const RowsLaunch& launch, const RowsPlan& plan, void* stream);
+int run_survey(const SurveyLaunch& launch, void* stream);
+int run_finish(const FinishLaunch& launch, void* stream);
+// data[i] *= *factor, unless that is 1.
+int run_scale(void* data, DType dtype, int64_t n, const void* factor, DType factor_dtype, void* stream);
+const char* error_message(int error);
+
+#define FASTLOSS_COUNT(name, Functor, params) +1
+constexpr int kRowsLosses = 0 FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT);
+#undef FASTLOSS_COUNT
+
+// What a dtype's .cu file offers.
+struct RowsKernels {
+  int (*run[kRowsLosses])(const RowsLaunch&, const RowsPlan&, void* stream);
+  bool (*fits)(int cluster);
+};
+const RowsKernels& rows_f32();
+const RowsKernels& rows_f64();
+const RowsKernels& rows_bf16();
+const RowsKernels& rows_f16();
+
+}  // namespace fastloss::cuda

@@ -1,0 +1,278 @@
+// Operators of the rows family for CUDA tensors: checks, allocation, the current stream. Kernels are in cuda/. Nothing
+// here waits for the device, so a call can be captured in a graph.
+
+#include <torch/csrc/stable/accelerator.h>
+
+#include "cuda/rows.h"
+#include "ops/rows_call.h"
+
+namespace fastloss::ops {
+namespace {
+
+using cuda::RowsLaunch;
+using torch::stable::empty_like;
+using torch::stable::new_empty;
+
+void check(int error) { STD_TORCH_CHECK(error == 0, "fastloss: CUDA: ", cuda::error_message(error)); }
+
+// The device of a call, made current, and its current stream.
+struct Device {
+  torch::stable::accelerator::DeviceGuard guard;
+  void* stream = nullptr;
+
+  explicit Device(const Tensor& t) : guard((check_cuda(t), t.get_device_index())) {
+    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &stream));
+  }
+  static void check_cuda(const Tensor& t) { STD_TORCH_CHECK(t.is_cuda(), "fastloss: expected CUDA tensors"); }
+};
+
+// Checks the tensors and gathers everything a kernel reads. Owns what it had to convert.
+struct Problem {
+  RowsLaunch launch{};
+  RowsArgs& args = launch.rows;
+  const Device device;
+  const DType dtype;
+  const bool soft;
+  std::optional<Tensor> target, mask, weight, normalizer, upstream, survey, scratch;
+
+  Problem(const Tensor& input, const Tensor& target_, const std::optional<Tensor>& weight_,
+          const std::optional<Tensor>& mask_, const std::optional<Tensor>& normalizer_, const Options& o)
+      : device(input), dtype(dtype_of(input)), soft(target_.scalar_type() != ScalarType::Long) {
+    check_rows(input, target_, weight_, mask_, normalizer_, o);
+    for (const Tensor* t :
+         {&target_, weight_ ? &*weight_ : nullptr, mask_ ? &*mask_ : nullptr, normalizer_ ? &*normalizer_ : nullptr}) {
+      STD_TORCH_CHECK(!t || (t->is_cuda() && t->get_device_index() == input.get_device_index()),
+                      "fastloss: expected every tensor on the device of input");
+    }
+    args.classes = input.size(class_dim(input));
+    args.rows = input.numel() / args.classes;
+    target = soft ? target_ : as_dense(target_);
+    if (!soft) args.target = (const int64_t*)target->const_data_ptr();
+    if (mask_) {
+      mask = as_dense(*mask_);
+      args.mask = (const bool*)mask->const_data_ptr();
+    }
+    if (weight_) {
+      weight = as_compute(*weight_, compute_type(input));
+      args.weight = weight->const_data_ptr();
+    }
+    args.weight_sum = (double)args.classes;
+    args.ignore_index = o.ignore_index;
+    std::copy(o.params.begin(), o.params.end(), args.params);
+    args.smoothing = o.smoothing;
+    args.z_loss = o.z_loss;
+    args.softcap = o.softcap;
+    normalizer = normalizer_;
+    if (normalizer) launch.divisor = (const double*)normalizer->const_data_ptr();
+    if ((o.reduction == kMean && !normalizer) || (weight && o.smoothing != 0 && !soft)) run_survey(input, o);
+  }
+
+  void run_survey(const Tensor& input, const Options& o) {
+    const int64_t parts = 2 * cuda::survey_blocks(args.rows);
+    survey = new_empty(input, {cuda::kSurvey + parts}, ScalarType::Double);
+    cuda::SurveyLaunch l{};
+    l.target = args.target;
+    l.mask = args.mask;
+    l.weight = args.weight;
+    l.wide = dtype == DType::f64;
+    l.rows = args.rows;
+    l.classes = args.classes;
+    l.ignore_index = args.ignore_index;
+    l.out = (double*)survey->mutable_data_ptr();
+    l.parts = l.out + cuda::kSurvey;
+    check(cuda::run_survey(l, device.stream));
+    if (o.reduction == kMean && !normalizer) launch.divisor = l.out + cuda::kDivisor;
+    launch.weight_sum = l.out + cuda::kWeightSum;
+  }
+
+  void view(const Tensor& input, const Tensor* grad, const Tensor* target_grad) {
+    std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
+    args.logits.data = (void*)input.const_data_ptr();
+    if (grad) {
+      views.push_back({&args.gradient, grad});
+      args.gradient.data = grad->mutable_data_ptr();
+    }
+    if (soft) {
+      views.push_back({&args.probability, &*target});
+      args.probability.data = (void*)target->const_data_ptr();
+    }
+    if (target_grad) {
+      views.push_back({&args.probability_gradient, target_grad});
+      args.probability_gradient.data = target_grad->mutable_data_ptr();
+    }
+    describe(views, args);
+  }
+
+  void set_upstream(const Tensor& grad_output, const Options& o) {
+    upstream = as_compute(grad_output, dtype == DType::f64 ? ScalarType::Double : ScalarType::Float);
+    const int64_t expected = o.reduction == kNone ? args.rows : 1;
+    STD_TORCH_CHECK(upstream->numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
+                    upstream->numel());
+    args.upstream = upstream->const_data_ptr();
+    launch.upstream_stride = o.reduction == kNone;
+  }
+
+  void run(int id) { check(cuda::run_rows(id, dtype, launch, cuda::plan_rows(dtype, launch), device.stream)); }
+
+  // Runs the kernel and makes loss and statistics of its sums.
+  void run_summed(int id, const Tensor& input, Tensor* loss, Tensor* stats, bool empty_zero) {
+    const cuda::RowsPlan plan = cuda::plan_rows(dtype, launch);
+    const int64_t planes = stats ? cuda::kSums : 2, parts = cuda::finish_blocks(plan.blocks);
+    scratch = new_empty(input, {planes * (plan.blocks + parts)}, ScalarType::Double);
+    launch.sums = (double*)scratch->mutable_data_ptr();
+    check(cuda::run_rows(id, dtype, launch, plan, device.stream));
+    cuda::FinishLaunch l{};
+    l.sums = launch.sums;
+    l.blocks = plan.blocks;
+    l.parts = launch.sums + planes * plan.blocks;
+    l.divisor = launch.divisor;
+    l.empty_zero = empty_zero;
+    if (loss) {
+      l.loss = loss->mutable_data_ptr();
+      l.dtype = dtype_of(*loss);
+    }
+    if (stats) l.stats = (double*)stats->mutable_data_ptr();
+    check(cuda::run_finish(l, device.stream));
+  }
+};
+
+struct Forward {
+  Tensor loss, state, stats;
+};
+
+// `gradient`, if given, receives the gradient for upstream 1; it may be `input` itself.
+Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
+                const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
+                bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state, bool want_stats) {
+  Problem problem(input, target, weight, mask, normalizer, o);
+  RowsArgs& args = problem.args;
+  const ScalarType compute = compute_type(input), type = (ScalarType)loss_dtype;
+  const std::vector<int64_t> rows = rows_shape(input);
+  std::vector<int64_t> state_shape{0};
+  if (save_state) {
+    state_shape = rows;
+    state_shape.insert(state_shape.begin(), problem.soft ? 3 : 2);
+  }
+  const Tensor state = new_empty(input, state_shape, compute);
+  if (save_state) args.state = state.mutable_data_ptr();
+  if (gradient) {
+    STD_TORCH_CHECK(o.reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
+    check_output("gradient", *gradient, input);
+  }
+  problem.view(input, gradient, nullptr);
+  args.want_stats = want_stats;
+
+  const bool reduced = o.reduction != kNone;
+  Tensor loss = reduced ? new_empty(input, {}, type) : new_empty(input, rows, compute);
+  Tensor stats = new_empty(input, {want_stats ? 7 : 0}, ScalarType::Double);
+  if (!reduced) args.row_loss = loss.mutable_data_ptr();
+  if (reduced || want_stats) {
+    problem.run_summed(id, input, reduced ? &loss : nullptr, want_stats ? &stats : nullptr, empty_zero);
+  } else {
+    problem.run(id);
+  }
+  if (!reduced && compute != type) loss = torch::stable::to(loss, type);
+  return {loss, state, stats};
+}
+
+void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
+              const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
+              const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
+              const Tensor* grad, const Tensor* target_grad, bool unless_one) {
+  Problem problem(input, target, weight, mask, normalizer, o);
+  RowsArgs& args = problem.args;
+  STD_TORCH_CHECK(!target_grad || problem.soft, "fastloss: class indices have no gradient");
+  STD_TORCH_CHECK(state || !target_grad, "fastloss: the gradient to the target needs the state");
+  if (grad) check_output("grad", *grad, input);
+  if (target_grad) check_output("target_grad", *target_grad, target);
+  problem.view(input, grad, target_grad);
+  problem.set_upstream(grad_output, o);
+  problem.launch.unless_one = unless_one;
+  if (state) {
+    STD_TORCH_CHECK(state->numel() == (problem.soft ? 3 : 2) * args.rows &&
+                        state->scalar_type() == compute_type(input) && state->is_contiguous() && state->is_cuda(),
+                    "fastloss: expected the state that forward returned");
+    args.state = (void*)state->const_data_ptr();
+    args.from_state = true;
+  }
+  problem.run(id);
+}
+
+// ------------------------------------------------------------------------------------------------ operators
+
+template <int id>
+std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
+                                              bool save_state, bool want_stats) {
+  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
+                      nullptr, save_state, want_stats);
+  return {r.loss, r.state, r.stats};
+}
+
+template <int id>
+std::tuple<Tensor, Tensor> op_forward_out(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
+                                          bool want_stats, Tensor gradient) {
+  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
+                      &gradient, false, want_stats);
+  return {r.loss, r.stats};
+}
+
+template <int id>
+void op_backward_out(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state, FASTLOSS_OPTIONS,
+                     std::optional<Tensor> grad, std::optional<Tensor> target_grad) {
+  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
+           grad ? &*grad : nullptr, target_grad ? &*target_grad : nullptr, false);
+}
+
+template <int id>
+std::tuple<Tensor, Tensor> op_backward(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state,
+                                       FASTLOSS_OPTIONS, bool want_grad, bool want_target_grad) {
+  Tensor grad = want_grad ? empty_like(input) : new_empty(input, {0});
+  Tensor target_grad = want_target_grad ? empty_like(target) : new_empty(input, {0});
+  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
+           want_grad ? &grad : nullptr, want_target_grad ? &target_grad : nullptr, false);
+  return {grad, target_grad};
+}
+
+// The gradient again, for another upstream gradient than 1, over the one that forward made: scaling that in bfloat16
+// would round twice. Moves the same bytes as scaling, and none if the upstream gradient is 1.
+template <int id>
+void op_rescale(const Tensor& grad, const Tensor& grad_output, FASTLOSS_TENSORS, FASTLOSS_OPTIONS) {
+  STD_TORCH_CHECK(grad.is_cuda() && grad.numel() == input.numel() && grad.scalar_type() == input.scalar_type(),
+                  "fastloss: expected the gradient that forward returned");
+  STD_TORCH_CHECK(reduction != kNone, "fastloss: rescaling needs a reduction");
+  backward(id, grad_output, input, target, weight, mask, normalizer, std::nullopt, FASTLOSS_OPTIONS_VALUE, &grad,
+           nullptr, true);
+}
+
+void op_scale(const Tensor& grad, const Tensor& scale) {
+  STD_TORCH_CHECK(grad.is_cuda() && scale.is_cuda() && scale.numel() == 1, "fastloss: expected a CUDA scalar");
+  const Device device(grad);
+  check(cuda::run_scale(grad.mutable_data_ptr(), dtype_of(grad), grad.numel(), scale.const_data_ptr(), dtype_of(scale),
+                        device.stream));
+}
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
+#define FASTLOSS_SCHEMA(name, Functor, params)                                                                       \
+  m.def(#name                                                                                                        \
+        "_rescale_(Tensor(a!) grad, Tensor grad_output, Tensor input, Tensor target, Tensor? weight, Tensor? mask, " \
+        "Tensor? normalizer, float[] params, int ignore_index, int reduction, float label_smoothing, float z_loss, " \
+        "float softcap) -> ()");
+  FASTLOSS_ROWS_LOSSES(FASTLOSS_SCHEMA)
+#undef FASTLOSS_SCHEMA
+}
+
+STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) {
+#define FASTLOSS_IMPLEMENT(name, Functor, params)                       \
+  m.impl(#name, TORCH_BOX(&op_forward<k_##name>));                      \
+  m.impl(#name "_out", TORCH_BOX(&op_forward_out<k_##name>));           \
+  m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>));         \
+  m.impl(#name "_backward_out", TORCH_BOX(&op_backward_out<k_##name>)); \
+  m.impl(#name "_rescale_", TORCH_BOX(&op_rescale<k_##name>));
+  FASTLOSS_ROWS_LOSSES(FASTLOSS_IMPLEMENT)
+#undef FASTLOSS_IMPLEMENT
+  m.impl("scale_", TORCH_BOX(&op_scale));
+}
+
+}  // namespace fastloss::ops

@@ -1,0 +1,241 @@
+"""The CUDA kernels on a device: numbers against float64 on every path, and what only a device can show.
+
+The same kernels run without one in test_cuda_emulation.py, and part of this file in test_cuda_operators.py.
+"""
+
+import itertools
+import os
+
+import cases
+import pytest
+import torch
+from cases import CASES, DTYPES, REDUCTIONS
+
+import fastloss
+from fastloss import _ops
+
+# "cpu" where the operators for CUDA stand behind the CPU's dispatch key (emulation/plugin.py).
+DEVICE = os.environ.get("FASTLOSS_CUDA_TEST_DEVICE", "cuda")
+AVAILABLE = DEVICE == "cpu" or (torch.cuda.is_available() and _ops.CUDA)
+WHY = _ops.missing_cuda_reason() or "there is no CUDA device"
+pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not AVAILABLE, reason=WHY)]
+
+# One of each path, and the widths around it: (N, C) by classes, then pixels, then odd strides.
+SHAPES = {
+    "tile": (301, 19),
+    "tile of one": (1000, 1),
+    "group8": (37, 80),
+    "group32": (37, 1000),
+    "group32, odd": (37, 1009),
+    "group128": (11, 4096),
+    "group512": (5, 16384),
+    "cluster of 2": (5, 32000),
+    "cluster of 8": (5, 128256),
+    "cluster of 8, odd": (5, 128257),
+    "stream": (3, 300001),
+    "pixels": (2, 21, 32, 32),
+    "pixels, odd": (2, 21, 31, 33),
+    "many planes": (1, 150, 64, 64),
+    "one row": (50,),
+}
+STRIDES = {
+    "transposed": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
+    "padded": lambda x: torch.nn.functional.pad(x, (0, 3))[:, : x.shape[1]],
+    "every second": lambda x: x.repeat_interleave(2, 1)[:, ::2],
+    "shifted": lambda x: torch.cat([x.new_zeros(1), x.flatten()])[1:].view_as(x),
+}
+
+
+def to_device(options):
+    return {k: v.to(DEVICE) if isinstance(v, torch.Tensor) else v for k, v in options.items()}
+
+
+def run(case, x, target, upstream=None, **options):
+    """Loss and gradient on the device, brought back."""
+    leaf = x.detach().to(DEVICE).requires_grad_()
+    loss = case.functional(leaf, target.to(DEVICE), **to_device(options))
+    upstream = torch.ones_like(loss) if upstream is None else torch.as_tensor(upstream, dtype=loss.dtype).to(DEVICE)
+    (grad,) = torch.autograd.grad(loss, leaf, upstream.expand_as(loss))
+    return loss.detach().cpu(), grad.cpu()
+
+
+def check(case, x, target, on_device=None, upstream=None, **options):
+    loss, grad = run(case, x if on_device is None else on_device, target, upstream, **options)
+    wanted_loss, wanted_grad = cases.exact(case, x, target, upstream, **options)
+    reduction = options.get("reduction", "mean")
+    rows = target.numel() if reduction == "sum" and not target.is_floating_point() else 1
+    cases.check_loss(loss, wanted_loss, x, scale=2.0 * rows)
+    factor = 1.0 if upstream is None else float(torch.as_tensor(upstream).abs().max())
+    cases.check_grad(grad, wanted_grad, x, extra=2.0 * factor)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_shapes(case, shape, dtype):
+    x, target = cases.make(shape, dtype)
+    assert fastloss.explain(case.functional, x.to(DEVICE), target.to(DEVICE)).path == "kernel"
+    for reduction in REDUCTIONS:
+        check(case, x, target, reduction=reduction)
+    if x.dim() == 2 and shape[0] > 1:
+        check(case, x, target, ignore_index=int(target[0]))
+
+
+@pytest.mark.parametrize("change", STRIDES.values(), ids=STRIDES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_strides(case, change):
+    for shape, dtype in itertools.product(((40, 21), (9, 1000), (3, 20000)), DTYPES):
+        x, target = cases.make(shape, dtype)
+        check(case, x, target, on_device=change(x.to(DEVICE)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_options(case, dtype):
+    shapes = ((12, 5), (6, 300), (2, 20000), (2, 5, 3, 4))
+    for shape, kind, weighted, extras in itertools.product(shapes, ("index", "probability"), (False, True), range(3)):
+        x, target = cases.make(shape, dtype, kind, seed=3)
+        rows = cases.rows_of(shape)
+        options = {"weight": torch.linspace(0.25, 2, cases.classes_of(shape)).to(dtype)} if weighted else {}
+        if extras == 1:
+            options |= {"label_smoothing": 0.2, "z_loss": 0.01, "softcap": 5.0}
+        elif extras == 2:
+            options |= {"mask": torch.arange(len(torch.empty(rows).flatten())).view(rows) % 3 != 1, "normalizer": 7.0}
+        check(case, x, target, **options)
+
+
+@pytest.mark.parametrize("upstream", cases.UPSTREAM)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_upstream(case, dtype, upstream):
+    """Also that bfloat16 is rounded once: the slack of one rounding would not hold two."""
+    for shape in ((64, 50), (4, 20000)):
+        x, target = cases.make(shape, dtype)
+        wide = torch.promote_types(dtype, torch.float32)  # which holds the upstream gradients
+        for reduction in ("mean", "none"):
+            check(case, x, target, upstream=upstream, reduction=reduction, loss_dtype=wide)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_retained_graph(case):
+    for dtype in DTYPES:
+        x, target = cases.make((64, 1000), dtype)
+        leaf = x.detach().clone().to(DEVICE).requires_grad_()
+        loss = case.functional(leaf, target.to(DEVICE))
+        first, second = (torch.autograd.grad(loss, leaf, retain_graph=True)[0] for _ in range(2))
+        assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_inplace(case):
+    for shape in ((64, 1000), (3, 40000), (2, 21, 8, 8)):
+        x, target = cases.make(shape, torch.bfloat16)
+        leaf = x.detach().clone().to(DEVICE).requires_grad_()
+        logits = leaf.clone()
+        case.functional(logits, target.to(DEVICE), inplace=True).backward()
+        assert leaf.grad.data_ptr() == logits.data_ptr()
+        cases.check_grad(leaf.grad.cpu(), cases.exact(case, x, target)[1], x, extra=1e-3)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_stats(case):
+    for shape in ((64, 50), (5, 20000)):
+        x, target = cases.make(shape, torch.float32)
+        stats = case.functional(x.to(DEVICE), target.to(DEVICE), return_stats=True)[1]
+        wanted = case.reference(x.double(), target, return_stats=True)[1]
+        for name, a, b in zip(stats._fields, stats, wanted, strict=True):
+            torch.testing.assert_close(a.cpu().double(), b.double(), rtol=1e-5, atol=1e-6, msg=name)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_same_bits(case):
+    for shape in SHAPES.values():
+        x, target = cases.make(shape, torch.bfloat16)
+        first, second = (run(case, x, target) for _ in range(2))
+        assert torch.equal(first[0], second[0])
+        assert torch.equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_waits_for_nothing(case):
+    """No synchronisation, and a graph that replays on new logits."""
+    for shape, dtype, options in (
+        ((64, 1000), torch.bfloat16, {}),
+        ((64, 50), torch.float32, {"label_smoothing": 0.1, "normalizer": 8.0}),
+        ((4, 40000), torch.float16, {}),
+    ):
+        x, target = (t.to(DEVICE) for t in cases.make(shape, dtype))
+        other = cases.make(shape, dtype, seed=1)[0].to(DEVICE)
+        leaf = x.clone().requires_grad_()
+
+        def step(leaf=leaf, target=target, options=options):
+            loss = case.functional(leaf, target, **options)
+            return loss, torch.autograd.grad(loss, leaf)[0]
+
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            loss, grad = step()
+        with torch.no_grad():
+            leaf.copy_(other)
+        graph.replay()
+        replayed = loss.clone(), grad.clone()
+        wanted = step()
+        assert torch.equal(replayed[0], wanted[0])
+        assert torch.equal(replayed[1], wanted[1])
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_bad_target(case):
+    """NaN and a zero gradient in its row, an error when debugging; the context lives on."""
+    for shape, bad in itertools.product(((5, 7), (5, 1000), (5, 20000)), (-1, 1 << 40)):
+        x, target = (t.to(DEVICE) for t in cases.make(shape))
+        target[2] = bad
+        leaf = x.requires_grad_()
+        loss = case.functional(leaf, target, reduction="none")
+        (grad,) = torch.autograd.grad(loss, leaf, torch.ones_like(loss))
+        assert loss.isnan().tolist() == [False, False, True, False, False]
+        assert not grad[2].any()
+        assert grad[1].isfinite().all()
+        assert case.functional(leaf, target).isnan()
+        fastloss.debug(True)
+        try:
+            with pytest.raises(IndexError, match=f"target {bad} at row 2 is out of bounds"):
+                case.functional(leaf, target)
+        finally:
+            fastloss.debug(False)
+    torch.cuda.synchronize()
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device at most")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_other_device(case):
+    """The tensors' device, not the current one."""
+    x, target = cases.make((64, 1000))
+    leaf = x.to("cuda:1").requires_grad_()
+    case.functional(leaf, target.to("cuda:1")).backward()
+    cases.check_grad(leaf.grad.cpu(), cases.exact(case, x, target)[1], x, extra=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_more_than_2_31_elements(case):
+    rows, classes = 17000, 128256
+    if torch.cuda.mem_get_info()[0] < 12 * rows * classes:
+        pytest.skip("not enough memory on the device")
+    x = torch.randn(rows, classes, device=DEVICE, dtype=torch.bfloat16)
+    target = torch.randint(classes, (rows,), device=DEVICE)
+    leaf = x.requires_grad_()
+    case.functional(leaf, target, reduction="sum").backward()
+    tail = slice(rows - 2, rows)
+    wanted = cases.exact(case, x.detach()[tail].cpu(), target[tail].cpu(), reduction="sum")[1]
+    cases.check_grad(leaf.grad[tail].cpu(), wanted, x.detach()[tail].cpu(), extra=1e-3)

@@ -1,0 +1,178 @@
+"""The CUDA library without a GPU: what nvcc's resource report and the machine code say, and that torch can load it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from asan import CSRC, setup_constants
+
+import fastloss
+
+ROOT = CSRC.parent
+ARCH = "sm_90"
+NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
+
+# Registers a thread may have, by kernel and whether it has extras; so many fill the multiprocessors' registers with the
+# blocks that csrc/README.md counts on.
+REGISTERS = {
+    ("rows_by_group", 2, False): 64,
+    ("rows_by_group", 4, False): 96,
+    ("rows_by_group", 8, True): 128,
+    ("rows_by_group", 2, True): 128,
+    ("rows_by_group", 4, True): 128,
+    ("rows_by_column", 2, False): 80,
+    ("rows_by_column", 4, False): 80,
+    ("rows_by_column", 2, True): 96,
+    ("rows_by_column", 4, True): 96,
+    ("rows_by_column", 8, True): 128,
+    ("rows_by_stream", 2, False): 128,
+    ("rows_by_stream", 4, False): 128,
+    ("rows_by_stream", 2, True): 128,
+    ("rows_by_stream", 4, True): 128,
+    ("rows_by_stream", 8, True): 128,
+}
+SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
+NAME = re.compile(r"(rows_by_[a-z]+?)I(f|d|13__nv_bfloat16|6__half)N\w+?12CrossEntropyELb([01])EL([ib])(\d+)EEE")
+
+
+def run(*command, **options):
+    command = [str(part) for part in command]
+    return subprocess.run(command, **{"check": True, "text": True, "capture_output": True, **options})
+
+
+def kernel_of(symbol):
+    """Name, bytes of an element, extras and last template argument of a rows kernel; None for others."""
+    found = NAME.search(symbol)
+    return found and (found[1], SIZES[found[2]], found[3] == "1", int(found[5]))
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """The object of each .cu for one architecture, and what ptxas reports."""
+    out = tmp_path_factory.mktemp("cuda")
+    (flags,) = setup_constants("CUDA_FLAGS")
+
+    def build(source):
+        target = out / f"{source.stem}.o"
+        done = run(NVCC, *flags.split(), f"-arch={ARCH}", "-Xptxas=-v", f"-I{CSRC}", "-c", source, "-o", target)
+        assert "warning" not in done.stderr, done.stderr
+        return target, done.stderr
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return dict(pool.map(build, sorted((CSRC / "cuda").glob("*.cu"))))
+
+
+@needs_nvcc
+def test_resources(compiled):
+    entry = re.compile(
+        r"Compiling entry function '(\S+)' for .*\n.*\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, "
+        r"(\d+) bytes spill loads\n.*?Used (\d+) registers"
+    )
+    seen = set()
+    for path, report in compiled.items():
+        found = entry.findall(report)
+        assert len(found) == report.count("Compiling entry function"), path.stem
+        for symbol, *numbers in found:
+            stack, stores, loads, registers = map(int, numbers)
+            assert stack == stores == loads == 0, f"{symbol}: spills or uses a stack"
+            kernel = kernel_of(symbol)
+            if kernel is None:
+                assert registers <= 96, symbol
+                continue
+            name, size, extras, last = kernel
+            limit = 64 if (name, last, extras) == ("rows_by_group", 512, False) else REGISTERS[name, size, extras]
+            assert registers <= limit, f"{symbol}: {registers} registers"
+            seen.add(kernel[:3])
+    assert seen == set(REGISTERS)
+
+
+def disassembler():
+    """cuobjdump of the toolkit, or the one that triton carries (with nvdisasm beside it)."""
+    found = shutil.which("cuobjdump") or shutil.which("cuobjdump", path="/usr/local/cuda/bin")
+    if found:
+        return found
+    triton = Path(torch.__file__).parent.parent / "triton/backends/nvidia/bin/cuobjdump"
+    if not triton.exists():
+        pytest.skip("cuobjdump is neither installed nor in the triton package")
+    return triton
+
+
+@needs_nvcc
+def test_machine_code(compiled):
+    """Logits and gradients go 16 bytes at a time, nothing lives in local memory."""
+    tool = disassembler()
+    wide = 0
+    for path in compiled:
+        code = run(tool, "-sass", path).stdout
+        for function in code.split("Function : ")[1:]:
+            symbol = function.split(maxsplit=1)[0]
+            assert not re.search(r"\b(LDL|STL)\b", function), f"{symbol}: local memory"
+            kernel = kernel_of(symbol)
+            if kernel is None or kernel[0] == "rows_by_column":
+                continue
+            name, size, extras, last = kernel
+            if name == "rows_by_group":
+                vectors = 4 if size == 2 else 8
+                assert len(re.findall(r"LDG\.E\.128", function)) >= vectors, symbol
+                assert re.search(r"STG\.E\.128", function), symbol
+                wide += 1
+            elif last and not extras:
+                assert re.search(r"LDG\.E\.128", function), symbol
+                assert re.search(r"STG\.E\.128", function), symbol
+                wide += 1
+    assert wide > 8
+
+
+LIBRARY = Path(fastloss.__file__).with_name("_C_cuda.so")
+
+
+@pytest.mark.skipif(not LIBRARY.exists(), reason="built without CUDA kernels (FASTLOSS_CUDA=1 builds them)")
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
+@pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has the function itself")
+def test_library_registers(tmp_path):
+    """Under a CPU torch it lacks one function of libtorch_cuda; with that supplied, every operator registers."""
+    code = (
+        "import torch, fastloss\n"
+        f"torch.ops.load_library({str(LIBRARY)!r})\n"
+        "for name in ('', '_', '_backward', '_backward_', '_rescale_'):\n"
+        "    assert torch._C._dispatch_has_kernel_for_dispatch_key('fastloss::cross_entropy' + name, 'CUDA'), name\n"
+        "assert torch._C._dispatch_has_kernel_for_dispatch_key('fastloss::scale_', 'CUDA')\n"
+    )
+    bare = run(sys.executable, "-c", code, check=False)
+    assert "OSError" in bare.stderr, bare.stderr
+    source = tmp_path / "stream.c"
+    source.write_text("int aoti_torch_get_current_cuda_stream(int device, void** stream) { return *stream = 0, 0; }\n")
+    library = tmp_path / "stream.so"
+    run("gcc", "-shared", "-fPIC", source, "-o", library)
+    run(sys.executable, "-c", code, env={**os.environ, "LD_PRELOAD": str(library)})
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"FASTLOSS_CUDA": "0"}, "no (FASTLOSS_CUDA=0)"),
+        ({"FASTLOSS_CUDA": "1", "CUDA_HOME": "/nowhere"}, "FASTLOSS_CUDA=1, but no nvcc in /nowhere/bin"),
+        ({"FASTLOSS_CUDA": "maybe"}, "FASTLOSS_CUDA is 'maybe', expected auto, 0 or 1"),
+        ({"FASTLOSS_CUDA": "auto", "CUDA_HOME": "/nowhere"}, "no (no nvcc in /nowhere/bin)"),
+    ],
+)
+def test_decision(setting, expected, tmp_path):
+    """What setup.py says; the compiler does not exist, so nothing is built."""
+    if not (ROOT / "setup.py").exists():
+        pytest.skip("not a source checkout")
+    (tmp_path / "fastloss").mkdir()
+    for name in ("setup.py", "pyproject.toml", "LICENSE", "fastloss/__init__.py", "fastloss/_version.py"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "README.md").write_text("fastloss\n")
+    (tmp_path / "ninja").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "ninja").chmod(0o755)
+    environment = {**os.environ, **setting, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = run(sys.executable, "setup.py", "build_ext", cwd=tmp_path, check=False, env=environment)
+    assert expected in done.stdout + done.stderr
