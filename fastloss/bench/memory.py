@@ -1,8 +1,8 @@
 """Peak memory of one step above what inputs (and a model's logits) already hold.
 
 On CUDA the caching allocator counts. On the CPU the operating system does, in a fresh process per variant:
-the child warms up at full size (thread pools, compiled code), gives free heap pages back, resets the
-high-water mark and runs one step. malloc is told to map every block of 64 KiB or more by itself, so that a
+the child warms up at full size (thread pools, compiled code), gives free heap pages and fastloss's idle
+blocks back, resets the high-water mark and runs one step. malloc is told to map every block of 64 KiB or more by itself, so that a
 freed one is really gone and a new one really counted.
 """
 
@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 
+import fastloss
 from fastloss.bench import results, variants
 from fastloss.bench.inputs import Case, make_case
 from fastloss.bench.suites import Row
@@ -76,6 +77,7 @@ def _reset_high_water_mark() -> bool:
 
 
 def _return_free_pages() -> None:
+    fastloss.empty_cache()
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 

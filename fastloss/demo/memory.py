@@ -14,6 +14,8 @@ from pathlib import Path
 
 import torch
 
+import fastloss
+
 from .model import Config
 from .training import CRITERIA, build
 
@@ -67,6 +69,7 @@ def _measure(name: str, config: Config, batch_size: int, threads: int, steps: in
     process = _process_peak()
     leaf = logits.detach().requires_grad_()
     del logits, loss
+    fastloss.empty_cache()  # an idle block of the gradient pool would hide what the step needs
     if not _reset_peak():
         return Peak(process, None)
     before = _status("VmRSS")
