@@ -1,9 +1,9 @@
 """Peak memory of one step above what inputs (and a model's logits) already hold.
 
-On CUDA the caching allocator counts. On the CPU the operating system does, in a fresh process per variant:
-the child warms up at full size (thread pools, compiled code), gives free heap pages and fastloss's idle
-blocks back, resets the high-water mark and runs one step. malloc is told to map every block of 64 KiB or more by itself, so that a
-freed one is really gone and a new one really counted.
+On CUDA the caching allocator counts. On the CPU the operating system does, in a fresh process per variant: the child
+warms up at full size (thread pools, compiled code), gives free heap pages and fastloss's idle blocks back, resets the
+high-water mark and runs one step. malloc is told to map every block of 64 KiB or more by itself, so that a freed one is
+really gone and a new one really counted.
 """
 
 from __future__ import annotations
