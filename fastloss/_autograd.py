@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fastloss import _ops, reference
+from fastloss import _memory, _ops, reference
 
 
 class RowsOptions(NamedTuple):
@@ -185,3 +185,116 @@ def rows(
         input, target, weight, mask, normalizer, *options, _ops.SAVE_NOTHING, want_stats
     )
     return loss, stats if want_stats else None
+
+
+class PointwiseCall(NamedTuple):
+    """What a call of `Pointwise` is about besides tensors.
+
+    ``keywords`` are those of ``fastloss.reference.<name>`` without the tensors, whose names are ``tensors``.
+    """
+
+    name: str
+    op: str
+    params: tuple[float, ...]
+    reduction: int
+    empty_zero: bool
+    loss_dtype: int
+    want_stats: bool
+    now: bool
+    tensors: tuple[str, ...]
+    keywords: dict[str, Any]
+
+
+class Pointwise(torch.autograd.Function):
+    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> (loss, stats)``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: PointwiseCall,
+        weight: Tensor | None,
+        mask: Tensor | None,
+        divisor: Tensor | None,
+        *tensors: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.call = call
+        ctx.grads = _empty_gradients(ctx, tensors) if call.now else None
+        loss, stats = run_pointwise(call, weight, mask, divisor, tensors, ctx.grads or _NO_GRADIENTS)
+        ctx.save_for_backward(weight, mask, divisor, *tensors)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(stats)
+        return loss, stats
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        call, grads = ctx.call, ctx.grads
+        if grad_output is None:
+            return (None,) * len(ctx.needs_input_grad)
+        if torch.is_grad_enabled():
+            return _pointwise_reference_backward(ctx, grad_output)
+        if grads is not None:
+            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+            if factor == 1.0 or all(g is None or _scales_exactly(g, factor) for g in grads):
+                ctx.grads = None
+                if factor != 1.0:
+                    for grad in grads:
+                        if grad is not None:
+                            _ops.scale_(grad, grad_output)
+                return (None, None, None, None, *grads[: len(call.tensors)])
+        weight, mask, divisor, *tensors = ctx.saved_tensors
+        ctx.grads = None
+        grads = _empty_gradients(ctx, tensors)
+        third = tensors[2] if len(tensors) > 2 else None
+        _ops.POINTWISE[call.op].backward(
+            grad_output, tensors[0], tensors[1], third, weight, mask, divisor, *grads, call.params, call.reduction
+        )
+        return (None, None, None, None, *grads[: len(tensors)])
+
+
+_NO_GRADIENTS: tuple[Tensor | None, ...] = (None, None, None)
+
+
+def _empty_gradients(ctx: Any, tensors: Any) -> tuple[Tensor | None, ...]:
+    needed = zip(tensors, ctx.needs_input_grad[4:], strict=True)
+    return (*(_memory.empty_like(t) if wanted else None for t, wanted in needed), *_NO_GRADIENTS[len(tensors) :])
+
+
+def run_pointwise(
+    call: PointwiseCall,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    divisor: Tensor | None,
+    tensors: tuple[Tensor, ...],
+    grads: tuple[Tensor | None, ...],
+) -> Any:
+    third = tensors[2] if len(tensors) > 2 else None
+    return _ops.POINTWISE[call.op].forward(
+        tensors[0], tensors[1], third, weight, mask, divisor, *grads, call.params, call.reduction, call.empty_zero,
+        call.loss_dtype, call.want_stats,
+    )  # fmt: skip
+
+
+def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    weight, mask, divisor, *tensors = ctx.saved_tensors
+    call, needed = ctx.call, ctx.needs_input_grad[4:]
+    loss = getattr(reference, call.name)(
+        **dict(zip(call.tensors, tensors, strict=True)), **call.keywords, weight=weight, mask=mask, normalizer=divisor
+    )
+    wanted = [t for t, need in zip(tensors, needed, strict=True) if need]
+    made = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
+    return (None, None, None, None, *(next(made) if need else None for need in needed))
+
+
+def pointwise(
+    call: PointwiseCall,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    divisor: Tensor | None,
+    tensors: tuple[Tensor, ...],
+) -> tuple[Tensor, Tensor]:
+    """Runs a pointwise kernel with the autograd it needs; returns the loss and (sum, square of the gradient, ...)."""
+    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+        result: tuple[Tensor, Tensor] = Pointwise.apply(call, weight, mask, divisor, *tensors)
+        return result
+    loss, stats = run_pointwise(call, weight, mask, divisor, tensors, _NO_GRADIENTS)
+    return loss, stats
