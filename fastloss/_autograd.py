@@ -188,10 +188,7 @@ def rows(
 
 
 class PointwiseCall(NamedTuple):
-    """What a call of `Pointwise` is about besides tensors.
-
-    ``keywords`` are those of ``fastloss.reference.<name>`` without the tensors, whose names are ``tensors``.
-    """
+    """What a call of `Pointwise` is about besides tensors; the names are those of ``fastloss.reference.<name>``."""
 
     name: str
     op: str
@@ -201,12 +198,15 @@ class PointwiseCall(NamedTuple):
     loss_dtype: int
     want_stats: bool
     now: bool
-    tensors: tuple[str, ...]
-    keywords: dict[str, Any]
+    tensor_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+
+
+_NO_GRADIENTS: tuple[Tensor | None, ...] = (None, None, None)
 
 
 class Pointwise(torch.autograd.Function):
-    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> (loss, stats)``."""
+    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> loss[, stats]``."""
 
     @staticmethod
     def forward(
@@ -216,12 +216,14 @@ class Pointwise(torch.autograd.Function):
         mask: Tensor | None,
         divisor: Tensor | None,
         *tensors: Tensor,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> Tensor | tuple[Tensor, Tensor]:
         ctx.call = call
-        ctx.grads = _empty_gradients(ctx, tensors) if call.now else None
-        loss, stats = run_pointwise(call, weight, mask, divisor, tensors, ctx.grads or _NO_GRADIENTS)
+        ctx.grads = grads = _empty_gradients(ctx, tensors) if call.now else None
+        loss, stats = _run_pointwise(call, weight, mask, divisor, tensors, grads or _NO_GRADIENTS)
         ctx.save_for_backward(weight, mask, divisor, *tensors)
         ctx.set_materialize_grads(False)
+        if not call.want_stats:
+            return loss
         ctx.mark_non_differentiable(stats)
         return loss, stats
 
@@ -234,13 +236,15 @@ class Pointwise(torch.autograd.Function):
             return _pointwise_reference_backward(ctx, grad_output)
         if grads is not None:
             factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
-            if factor == 1.0 or all(g is None or _scales_exactly(g, factor) for g in grads):
+            if factor == 1.0:
                 ctx.grads = None
-                if factor != 1.0:
-                    for grad in grads:
-                        if grad is not None:
-                            _ops.scale_(grad, grad_output)
-                return (None, None, None, None, *grads[: len(call.tensors)])
+                return (None, None, None, None, *grads[: len(call.tensor_names)])
+            if all(g is None or _scales_exactly(g, factor) for g in grads):
+                ctx.grads = None
+                for grad in grads:
+                    if grad is not None:
+                        _ops.scale_(grad, grad_output)
+                return (None, None, None, None, *grads[: len(call.tensor_names)])
         weight, mask, divisor, *tensors = ctx.saved_tensors
         ctx.grads = None
         grads = _empty_gradients(ctx, tensors)
@@ -251,15 +255,13 @@ class Pointwise(torch.autograd.Function):
         return (None, None, None, None, *grads[: len(tensors)])
 
 
-_NO_GRADIENTS: tuple[Tensor | None, ...] = (None, None, None)
-
-
 def _empty_gradients(ctx: Any, tensors: Any) -> tuple[Tensor | None, ...]:
-    needed = zip(tensors, ctx.needs_input_grad[4:], strict=True)
-    return (*(_memory.empty_like(t) if wanted else None for t, wanted in needed), *_NO_GRADIENTS[len(tensors) :])
+    needed = ctx.needs_input_grad
+    grads = [_memory.empty_like(t) if needed[4 + i] else None for i, t in enumerate(tensors)]
+    return (*grads, None) if len(grads) == 2 else tuple(grads)
 
 
-def run_pointwise(
+def _run_pointwise(
     call: PointwiseCall,
     weight: Tensor | None,
     mask: Tensor | None,
@@ -277,8 +279,18 @@ def run_pointwise(
 def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
     weight, mask, divisor, *tensors = ctx.saved_tensors
     call, needed = ctx.call, ctx.needs_input_grad[4:]
+    keywords: dict[str, Any] = {
+        **dict(zip(call.tensor_names, tensors, strict=True)),
+        **dict(zip(call.param_names, call.params, strict=True)),
+    }
     loss = getattr(reference, call.name)(
-        **dict(zip(call.tensors, tensors, strict=True)), **call.keywords, weight=weight, mask=mask, normalizer=divisor
+        **keywords,
+        weight=weight,
+        mask=mask,
+        normalizer=divisor,
+        reduction=_ops.REDUCTION_NAMES[call.reduction],
+        empty="zero" if call.empty_zero else "nan",
+        loss_dtype=_ops.DTYPE_OF_CODE[call.loss_dtype],
     )
     wanted = [t for t, need in zip(tensors, needed, strict=True) if need]
     made = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
@@ -291,10 +303,11 @@ def pointwise(
     mask: Tensor | None,
     divisor: Tensor | None,
     tensors: tuple[Tensor, ...],
-) -> tuple[Tensor, Tensor]:
-    """Runs a pointwise kernel with the autograd it needs; returns the loss and (sum, square of the gradient, ...)."""
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
-        result: tuple[Tensor, Tensor] = Pointwise.apply(call, weight, mask, divisor, *tensors)
-        return result
-    loss, stats = run_pointwise(call, weight, mask, divisor, tensors, _NO_GRADIENTS)
-    return loss, stats
+) -> Any:
+    """Runs a pointwise kernel with the autograd it needs: the loss, or with ``want_stats`` (loss, measurements)."""
+    if torch.is_grad_enabled():
+        for t in tensors:
+            if t.requires_grad:
+                return Pointwise.apply(call, weight, mask, divisor, *tensors)
+    loss, stats = _run_pointwise(call, weight, mask, divisor, tensors, _NO_GRADIENTS)
+    return (loss, stats) if call.want_stats else loss

@@ -169,6 +169,7 @@ std::tuple<Tensor, Tensor> op_forward(FASTLOSS_TENSORS, bool empty_zero, int64_t
   args.want_stats = want_stats;
   PointSums sums{};
   problem.run(id, &sums);
+  STD_TORCH_CHECK(sums.outside == 0, "fastloss: an element is outside the domain of the loss");
   double value = sums.loss / divisor_value;
   if (empty_zero && divisor_value == 0) value = 0;
   if (reduction != kNone) {
@@ -176,11 +177,12 @@ std::tuple<Tensor, Tensor> op_forward(FASTLOSS_TENSORS, bool empty_zero, int64_t
   } else if (type != wanted) {
     loss = torch::stable::to(loss, wanted);
   }
-  Tensor stats = new_empty(input, {3}, ScalarType::Double);
-  double* const out = (double*)stats.mutable_data_ptr();
-  out[0] = sums.loss;
-  out[1] = sums.gradient_square;
-  out[2] = sums.outside;
+  Tensor stats = new_empty(input, {want_stats ? 2 : 0}, ScalarType::Double);
+  if (want_stats) {
+    double* const out = (double*)stats.mutable_data_ptr();
+    out[0] = sums.loss;
+    out[1] = sums.gradient_square;
+  }
   return {loss, stats};
 }
 

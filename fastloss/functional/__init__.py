@@ -19,7 +19,7 @@ from fastloss.functional.pointwise import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from fastloss.functional.rows import cross_entropy
+from fastloss.functional.rows import cross_entropy, softmax_focal_loss
 
 __all__ = [
     "binary_cross_entropy",
@@ -40,4 +40,5 @@ __all__ = [
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
+    "softmax_focal_loss",
 ]

@@ -233,6 +233,13 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: dict[s
     if not options.keys() <= _OPTIONS:
         unknown = ", ".join(sorted(options.keys() - _OPTIONS))
         raise TypeError(f"fastloss.{spec.name}: unexpected argument {unknown}, expected {', '.join(sorted(_OPTIONS))}")
+    if not options and reduction in _REDUCTIONS and arguments.get("weight") is None:
+        quick = _quick(spec, arguments)
+        if quick is not None and not _ops.LOG:
+            try:
+                return _run(spec, *quick, _REDUCTIONS[reduction])
+            except Exception as error:
+                _explain_error(spec, error, arguments)
     reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
     if not reason and reduction not in _REDUCTIONS:
         reason = "PyTorch decides this reduction"
@@ -243,14 +250,66 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: dict[s
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
         if spec.warns and arguments["target"].shape != arguments["input"].shape:
             _warn_sizes(arguments["input"], arguments["target"])
-        return _kernel(spec, arguments, tensors, params, weight, mask, reduction, options)
+        return _kernel(spec, tensors, params, weight, mask, reduction, options)
     except Exception as error:
         _explain_error(spec, error, arguments)
 
 
+def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], tuple[float, ...]] | None:
+    """Tensors and parameters of a call without options that the kernel obviously takes; None asks `_prepare`.
+
+    The time of a small loss is Python's, so this tests the usual case with as few steps as it can.
+    """
+    if not _ops.AVAILABLE or _transforms_active() or forward_ad._current_level >= 0 or _is_compiling():
+        return None
+    tensors = tuple([arguments[name] for name in spec.tensors])
+    input = tensors[0]
+    if type(input) not in _TENSORS or input.dtype not in _KERNEL_DTYPES or not input.is_cpu:
+        return None
+    shape, dtype = input.shape, input.dtype
+    if input.numel() == 0 or len(shape) > _MAX_DIMS:
+        return None
+    for name in spec.fixed:
+        if arguments[name].requires_grad:
+            return None
+    for t in tensors:
+        if type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape or not t.is_cpu or t.is_neg():
+            return None
+        if t.layout is not torch.strided:
+            return None
+    params = tuple([arguments[name] for name in spec.params])
+    for value in params:
+        if type(value) is not float and type(value) is not int and type(value) is not bool:
+            return None
+    return (tensors, params) if spec.accepts(*params) else None
+
+
+def _run(
+    spec: Spec,
+    tensors: tuple[Tensor, ...],
+    params: tuple[float, ...],
+    code: int,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    divisor: Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    want_stats: bool = False,
+) -> Any:
+    dtype = tensors[0].dtype
+    if loss_dtype is None:
+        loss_dtype = torch.float32 if dtype.itemsize == 2 and _autocasts(tensors[0].device.type) else dtype
+    now = code != 0 and dtype is not torch.float16 and not _is_compiling()
+    op = spec.name if spec is not _BCE_POS_WEIGHT else "binary_cross_entropy_with_logits_pos_weight"
+    call = PointwiseCall(
+        spec.name, op, params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats, now, spec.tensors,
+        spec.params,
+    )  # fmt: skip
+    return pointwise(call, weight, mask, divisor, tensors)
+
+
 def _kernel(
     spec: Spec,
-    arguments: dict[str, Any],
     tensors: tuple[Tensor, ...],
     params: tuple[float, ...],
     weight: Tensor | None,
@@ -258,13 +317,11 @@ def _kernel(
     reduction: str,
     options: dict[str, Any],
 ) -> Any:
-    input = tensors[0]
-    code = _REDUCTIONS[reduction]
-    dims, stats = options.get("reduce_dims"), options.get("return_stats", False)
+    """Turns the shared options into what the operators take."""
+    input, code = tensors[0], _REDUCTIONS[reduction]
+    dims, want_stats = options.get("reduce_dims"), options.get("return_stats", False)
     normalizer, empty = options.get("normalizer"), options.get("empty", "nan")
     _check_options(spec.name, reduction, normalizer, empty, dims)
-    half = input.dtype.itemsize == 2
-    dtype = options.get("loss_dtype") or (torch.float32 if half and _autocasts(input.device.type) else input.dtype)
     kernel_code = 0 if dims is not None else code
     divisor = None
     if kernel_code == 1:
@@ -274,29 +331,16 @@ def _kernel(
             divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
-    grows = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    now = kernel_code != 0 and input.dtype != torch.float16 and not _is_compiling()
-    keywords = (
-        {
-            **{name: value for name, value in arguments.items() if name not in spec.tensors and name != "weight"},
-            "reduction": _ops.REDUCTION_NAMES[kernel_code],
-            "empty": empty,
-            "loss_dtype": dtype,
-        }
-        if grows
-        else {}
+    result = _run(
+        spec, tensors, params, kernel_code, weight, mask, divisor, empty, options.get("loss_dtype"), want_stats
     )
-    op = spec.name if spec.name != _BCE.name or len(tensors) == 2 else spec.name + "_pos_weight"
-    call = PointwiseCall(
-        spec.name, op, params, kernel_code, empty == "zero", _ops.DTYPE_CODES[dtype], stats, now, spec.tensors, keywords
-    )
-    loss, measured = pointwise(call, weight, mask, divisor, tensors)
+    loss, measured = result if want_stats else (result, None)
     if dims is not None:
         loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
-    if not stats:
+    if measured is None:
         return loss
     count = mask.sum() if mask is not None else torch.tensor(input.numel(), device=input.device)
-    finite = measured[:2].isfinite().all() & loss.detach().isfinite().all()
+    finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)
 
 

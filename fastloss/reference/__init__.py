@@ -24,7 +24,7 @@ from .pointwise import (
     smooth_l1_loss,
     soft_margin_loss,
 )
-from .rows import cross_entropy
+from .rows import cross_entropy, softmax_focal_loss
 
 __all__ = [
     "binary_cross_entropy",
@@ -45,4 +45,5 @@ __all__ = [
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
+    "softmax_focal_loss",
 ]
