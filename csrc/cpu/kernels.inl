@@ -10,8 +10,8 @@ namespace fastloss::FASTLOSS_ISA {
 
 #define FASTLOSS_ENTRY(name, Functor, params) \
   {&Rows<float, Functor>::run, &Rows<double, Functor>::run, &Rows<BFloat16, Functor>::run, &Rows<Half, Functor>::run},
-#define FASTLOSS_POINTWISE_ENTRY(name, Functor, params)                                                            \
-  {&Pointwise<float, Functor>::run, &Pointwise<double, Functor>::run, &Pointwise<BFloat16, Functor>::run,          \
+#define FASTLOSS_POINTWISE_ENTRY(name, Functor, params)                                                   \
+  {&Pointwise<float, Functor>::run, &Pointwise<double, Functor>::run, &Pointwise<BFloat16, Functor>::run, \
    &Pointwise<Half, Functor>::run},
 
 namespace {

@@ -42,12 +42,11 @@ struct BceWithLogitsPosWeight {
     const V u = if_positive<T>(x, one - y, w * y);
     const V slope = u - k * l.small;
     const V softplus = max(V(T(0)), -x) + l.log1p_e;  // log(1 + e^-x)
-    return {abs(x) * u + k * l.log1p_e,
-            {if_positive<T>(x, slope, -slope), (w - one) * softplus - x, y * softplus}};
+    return {abs(x) * u + k * l.log1p_e, {if_positive<T>(x, slope, -slope), (w - one) * softplus - x, y * softplus}};
   }
 };
 
-// Binary cross entropy of a probability, logarithms clamped at -100 and the derivative's divisor at 1e-12 as PyTorch's:
+// Binary cross entropy of a probability, logarithms clamped at -100 and the derivative's divisor at float's 1e-12 as PyTorch's:
 //     f = -y max(log x, -100) - (1 - y) max(log(1 - x), -100),   df/dx = (x - y) / max(x (1 - x), 1e-12),
 //     df/dy = log(1 - x) - log x.
 template <class T>
@@ -57,9 +56,11 @@ struct Bce {
   FASTLOSS_FN explicit Bce(const double*) {}
 
   template <class V>
-  FASTLOSS_FN V outside(V x, V /*y*/) const {
+  FASTLOSS_FN V outside(V x, V y) const {
+    const V low = min(V(T(0)), min(x, y)), high = max(V(T(1)), max(x, y));
     const V zero(T(0)), one(T(1));
-    return select(x < zero, one, select(x < one, zero, select(x == one, zero, one)));  // NaN is outside
+    const V in_range = select(low == zero, select(high == one, zero, one), one);
+    return select(x == x, select(y == y, in_range, one), one);  // NaN is outside
   }
 
   template <class V>
@@ -67,7 +68,7 @@ struct Bce {
     const V one(T(1)), floor(T(-100));
     const V log_x = log(x), log_rest = log1p(-x);
     const V f = (y - one) * max(floor, log_rest) - y * max(floor, log_x);
-    return {f, {(x - y) / max(V(T(1e-12)), (one - x) * x), log_rest - log_x}};
+    return {f, {(x - y) / max(V(T(1e-12f)), (one - x) * x), log_rest - log_x}};
   }
 };
 
@@ -82,7 +83,8 @@ struct SoftMargin {
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
     const V m = y * x;
     const Logistic<V> l = logistic<T>(m);
-    const V other = if_positive<T>(m, l.small, l.large);  // sigmoid(-m)
+    const V one(T(1));
+    const V other = if_positive<T>(m, l.e, one) / (one + l.e);  // sigmoid(-m), rounded once
     return {max(V(T(0)), -m) + l.log1p_e, {-y * other, V(T(0))}};
   }
 };

@@ -11,7 +11,12 @@ struct FocalPower {
   T gamma;
   int whole;  // gamma if it is 0, 1, 2 or 3, else -1
   FASTLOSS_FN explicit FocalPower(double g)
-      : gamma((T)g), whole(g == 0 ? 0 : g == 1 ? 1 : g == 2 ? 2 : g == 3 ? 3 : -1) {}
+      : gamma((T)g),
+        whole(g == 0   ? 0
+              : g == 1 ? 1
+              : g == 2 ? 2
+              : g == 3 ? 3
+                       : -1) {}
 
   template <class V, class F>
   FASTLOSS_FN V operator()(V u, F log_u) const {

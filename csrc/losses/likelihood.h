@@ -20,7 +20,9 @@ struct PoissonNll {
     const V one(T(1)), half(T(0.5)), zero(T(0));
     V loss, slope, log_rate;
     if (log_input) {
-      const V rate = exp(x);
+      // min keeps the compiler from fusing the exponential's last product with what follows, which would skip its
+      // overflow: e^inf - inf is NaN.
+      const V rate = min(V(T(__builtin_inf())), exp(x));
       log_rate = x;
       loss = rate - y * x;
       slope = rate - y;
@@ -49,7 +51,8 @@ struct GaussianNll {
   static constexpr int arity = 3;
   static constexpr bool checked = true;
   T eps, constant;
-  FASTLOSS_FN explicit GaussianNll(const double* p) : eps((T)p[1]), constant((T)(p[0] != 0 ? 0.918938533204672742 : 0)) {}
+  FASTLOSS_FN explicit GaussianNll(const double* p)
+      : eps((T)p[1]), constant((T)(p[0] != 0 ? 0.918938533204672742 : 0)) {}
 
   template <class V>
   FASTLOSS_FN V outside(V /*x*/, V /*y*/, V var) const {

@@ -34,7 +34,8 @@ struct MarginRanking {
   FASTLOSS_FN PointEval<V, 3> operator()(V a, V b, V y) const {
     const V d = a - b;
     const V z = V(margin) - y * d;
-    return {max(V(T(0)), z), {clamp_slope<T>(z, -y), clamp_slope<T>(z, y), clamp_slope<T>(z, -d)}};
+    const V step = clamp_slope<T>(z, V(T(1)));  // multiplied, so that 0 times infinity is NaN as in PyTorch
+    return {max(V(T(0)), z), {-step * y, step * y, -step * d}};
   }
 };
 

@@ -47,8 +47,7 @@ struct LogCosh {
     const V d = x - y, a = abs(d), one(T(1)), two(T(2));
     const V m = expm1_negative(-a), k = one + m, k2 = k * k;
     const auto near = a < one;
-    const V f = log1p(select(near, m * m / (k + k), k2)) +
-                select(near, V(T(0)), a - V(T(0.693147180559945309417)));
+    const V f = log1p(select(near, m * m / (k + k), k2)) + select(near, V(T(0)), a - V(T(0.693147180559945309417)));
     const V magnitude = -m * (two + m) / (one + k2);
     const V slope = if_positive<T>(d, magnitude, -magnitude);
     return {f, {slope, -slope}};

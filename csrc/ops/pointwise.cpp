@@ -140,9 +140,9 @@ void prepare(int id, Problem& problem, const Inputs& in) {
   }
 }
 
-#define FASTLOSS_TENSORS                                                                                    \
-  const Tensor &input, const Tensor &target, MaybeTensor third, MaybeTensor weight, MaybeTensor mask,       \
-      MaybeTensor divisor, MaybeTensor grad_input, MaybeTensor grad_target, MaybeTensor grad_third,         \
+#define FASTLOSS_TENSORS                                                                              \
+  const Tensor &input, const Tensor &target, MaybeTensor third, MaybeTensor weight, MaybeTensor mask, \
+      MaybeTensor divisor, MaybeTensor grad_input, MaybeTensor grad_target, MaybeTensor grad_third,   \
       std::vector<double> params, int64_t reduction
 #define FASTLOSS_INPUTS \
   Inputs { input, target, third, weight, mask, divisor, grad_input, grad_target, grad_third, params, reduction }
@@ -212,14 +212,14 @@ void op_backward(const Tensor& grad_output, FASTLOSS_TENSORS) {
 #undef FASTLOSS_TENSORS
 #undef FASTLOSS_INPUTS
 
-#define TENSORS                                                                                                    \
-  "Tensor input, Tensor target, Tensor? third, Tensor? weight, Tensor? mask, Tensor? divisor, "                    \
+#define TENSORS                                                                                 \
+  "Tensor input, Tensor target, Tensor? third, Tensor? weight, Tensor? mask, Tensor? divisor, " \
   "Tensor(a!)? grad_input, Tensor(b!)? grad_target, Tensor(c!)? grad_third, float[] params, int reduction"
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
-#define FASTLOSS_SCHEMA(name, Functor, params)                                                                \
+#define FASTLOSS_SCHEMA(name, Functor, params)                                                                   \
   m.def(#name "(" TENSORS ", bool empty_zero, int loss_dtype, bool want_stats) -> (Tensor loss, Tensor stats)"); \
   m.def(#name "_backward(Tensor grad_output, " TENSORS ") -> ()");
   FASTLOSS_POINTWISE_LOSSES(FASTLOSS_SCHEMA)
@@ -227,7 +227,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params)     \
+#define FASTLOSS_IMPLEMENT(name, Functor, params)  \
   m.impl(#name, TORCH_BOX(&op_forward<k_##name>)); \
   m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>));
   FASTLOSS_POINTWISE_LOSSES(FASTLOSS_IMPLEMENT)

@@ -6,7 +6,7 @@ import inspect
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
@@ -45,7 +45,6 @@ _MAX_DIMS = 8
 class Options(TypedDict, total=False):
     """Keyword-only options of every pointwise loss; see `mse_loss`."""
 
-    weight: Tensor | None
     mask: Tensor | None
     normalizer: float | Tensor | None
     empty: Literal["nan", "zero"]
@@ -54,7 +53,13 @@ class Options(TypedDict, total=False):
     return_stats: bool
 
 
-_OPTIONS = frozenset(Options.__annotations__)
+class WeightOptions(Options, total=False):
+    """Likewise, for losses that have no ``weight`` among PyTorch's arguments."""
+
+    weight: Tensor | None
+
+
+_OPTIONS = frozenset(("weight", *Options.__annotations__))
 
 _SHARED = """
     Keyword-only options, shared by every pointwise loss:
@@ -73,8 +78,8 @@ _SHARED = """
     Gradient: with respect to every tensor that PyTorch differentiates; differentiable again (through the reference).
     Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
         ``torch.compile`` in backward.
-    Accuracy: half and single precision compute in float32, blocks of 512 are summed in float32 and these in float64. The
-        result does not depend on the number of threads.
+    Accuracy: half and single precision compute in float32, blocks of 512 are summed in float32 and these in float64.
+        The result does not depend on the number of threads.
 """
 
 
@@ -92,7 +97,6 @@ class Spec:
         warns: Whether a broadcast target is worth a warning, as in PyTorch.
         composed: Whether native runs several operators, so that the kernel wins sooner.
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
-        error: What to raise for an element outside the domain.
     """
 
     name: str
@@ -104,7 +108,6 @@ class Spec:
     warns: bool = False
     composed: bool = False
     accepts: Callable[..., bool] = lambda *params: True
-    error: Exception | None = None
 
 
 def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -225,7 +228,7 @@ def _prepare(
     return "", tensors, params, expanded[0], expanded[1]  # type: ignore[return-value]
 
 
-def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: dict[str, Any]) -> Any:
+def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
     """Runs the kernel of a loss, or its reference where that is due.
 
     ``arguments`` are the call's by name, without ``reduction`` and ``options``.
@@ -239,7 +242,7 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: dict[s
             try:
                 return _run(spec, *quick, _REDUCTIONS[reduction])
             except Exception as error:
-                _explain_error(spec, error, arguments)
+                return _explain_error(spec, error, arguments, reduction, options)
     reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
     if not reason and reduction not in _REDUCTIONS:
         reason = "PyTorch decides this reduction"
@@ -252,7 +255,7 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: dict[s
             _warn_sizes(arguments["input"], arguments["target"])
         return _kernel(spec, tensors, params, weight, mask, reduction, options)
     except Exception as error:
-        _explain_error(spec, error, arguments)
+        return _explain_error(spec, error, arguments, reduction, options)
 
 
 def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], tuple[float, ...]] | None:
@@ -269,13 +272,13 @@ def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], t
     shape, dtype = input.shape, input.dtype
     if input.numel() == 0 or len(shape) > _MAX_DIMS:
         return None
-    for name in spec.fixed:
-        if arguments[name].requires_grad:
-            return None
     for t in tensors:
         if type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape or not t.is_cpu or t.is_neg():
             return None
         if t.layout is not torch.strided:
+            return None
+    for name in spec.fixed:
+        if arguments[name].requires_grad:
             return None
     params = tuple([arguments[name] for name in spec.params])
     for value in params:
@@ -389,12 +392,21 @@ def _warn_sizes(input: Tensor, target: Tensor) -> None:
     )
 
 
-def _explain_error(spec: Spec, error: Exception, arguments: dict[str, Any]) -> NoReturn:
-    """Raises ``error`` again, as PyTorch's type, with what it is about."""
+def _explain_error(
+    spec: Spec, error: Exception, arguments: dict[str, Any], reduction: str, options: dict[str, Any]
+) -> Any:
+    """Raises ``error`` again, as PyTorch's type, with what it is about.
+
+    Only the kernel knows that an element is outside a loss's domain, only PyTorch what to say about it (releases differ
+    in what they allow): it decides.
+    """
+    if "outside the domain" in str(error):
+        try:
+            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
+        except Exception as decided:
+            error = decided
     if type(error) not in _TORCH_ERRORS or str(error).startswith("fastloss."):
         raise error
-    if "outside the domain" in str(error) and spec.error is not None:
-        error = spec.error
     seen = ", ".join(
         f"{name} {value.dtype} {tuple(value.shape)} on {value.device}"
         for name, value in arguments.items()
@@ -411,13 +423,12 @@ _L1 = Spec("l1_loss", weight_mean=True, warns=True)
 _BCE = Spec("binary_cross_entropy_with_logits", same_size=True)
 _BCE_POS_WEIGHT = Spec(_BCE.name, tensors=("input", "target", "pos_weight"), fixed=("pos_weight",), same_size=True)
 _FOCAL = Spec(
-    "sigmoid_focal_loss", tensors=("inputs", "targets"), params=("alpha", "gamma"), accepts=lambda alpha, gamma: gamma >= 0
+    "sigmoid_focal_loss",
+    tensors=("inputs", "targets"),
+    params=("alpha", "gamma"),
+    accepts=lambda alpha, gamma: gamma >= 0,
 )
-_PROBABILITY = Spec(
-    "binary_cross_entropy",
-    same_size=True,
-    error=RuntimeError("all elements of input should be between 0 and 1"),
-)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True)
 _SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), composed=True)
 _HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), composed=True)
 _RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), composed=True)
@@ -427,7 +438,6 @@ _GAUSSIAN = Spec(
     tensors=("input", "target", "var"),
     params=("full", "eps"),
     accepts=lambda full, eps: eps > 0,
-    error=ValueError("var has negative entry/entries"),
 )
 _KL = Spec("kl_div", params=("log_target",), composed=True)
 _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
@@ -469,7 +479,7 @@ def huber_loss(
     """
     if weight is None and not options and _goes_native(_HUBER, input, target, reduction):
         return _nn.huber_loss(input, target, _REDUCTIONS[reduction], delta)
-    arguments = {"input": input, "target": target, "delta": delta, "weight": weight}
+    arguments: dict[str, Any] = {"input": input, "target": target, "delta": delta, "weight": weight}
     return _loss(_HUBER, arguments, reduction, options)
 
 
@@ -481,7 +491,7 @@ def smooth_l1_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     beta: float | Tensor = 1.0,
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Smooth L1 loss (Girshick 2015), the Huber loss divided by its threshold, :math:`d = x - y`:
 
@@ -586,7 +596,7 @@ def binary_cross_entropy_with_logits(
         pos_weight: Factor of the positive term, broadcastable.
     """
     reduction = _legacy(size_average, reduce, reduction)
-    arguments = {"input": input, "target": target, "weight": weight, "pos_weight": pos_weight}
+    arguments: dict[str, Any] = {"input": input, "target": target, "weight": weight, "pos_weight": pos_weight}
     if pos_weight is not None:
         return _loss(_BCE_POS_WEIGHT, arguments, reduction, options)
     if weight is None and not options and _goes_native(_BCE, input, target, reduction):
@@ -601,7 +611,7 @@ def sigmoid_focal_loss(
     alpha: float | Tensor = 0.25,
     gamma: float | Tensor = 2.0,
     reduction: str = "none",
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:
 
@@ -609,9 +619,9 @@ def sigmoid_focal_loss(
         \ell = \alpha_t\,(1 - p_t)^\gamma\, \mathrm{BCE}(x, y), \qquad
         p_t = p y + (1-p)(1-y), \quad \alpha_t = \alpha y + (1-\alpha)(1-y).
 
-    Equivalent to ``torchvision.ops.sigmoid_focal_loss(inputs, targets, alpha, gamma, reduction)``, soft targets included,
-    except that 1 - p_t is formed without cancellation, so the tail keeps its relative accuracy (float32 is 12 % off at
-    x = 16 there, bfloat16 is 0 from x = 8), and that the gradient is finite for every ``gamma`` (there NaN below 1).
+    Equivalent to ``torchvision.ops.sigmoid_focal_loss(inputs, targets, alpha, gamma, reduction)``, soft targets
+    included, except that 1 - p_t is formed without cancellation, so the tail keeps its relative accuracy
+    (there float32 is 12 % off at x = 16 and bfloat16 is 0 from x = 8), and that the gradient is finite for every ``gamma`` (there NaN below 1).
 
     Args:
         inputs, targets: Logits and labels in [0, 1].
@@ -634,7 +644,7 @@ def sigmoid_focal_loss(
         smp ``FocalLoss("multiclass")``             ``C * sigmoid_focal_loss(x, y, -1, gamma, "mean")``: not softmax
         ==========================================  ============================================================
     """
-    arguments = {"inputs": inputs, "targets": targets, "alpha": alpha, "gamma": gamma}
+    arguments: dict[str, Any] = {"inputs": inputs, "targets": targets, "alpha": alpha, "gamma": gamma}
     return _loss(_FOCAL, arguments, reduction, options)
 
 
@@ -648,7 +658,7 @@ def binary_cross_entropy(
     reduction: str = "mean",
     **options: Unpack[Options],
 ) -> Any:
-    r"""Binary cross entropy of a probability, :math:`\ell = -y \log x - (1 - y) \log(1 - x)`, logarithms clamped at -100.
+    r"""Binary cross entropy of a probability, :math:`\ell = -y \log x - (1 - y) \log(1 - x)`, log clamped at -100.
 
     Equivalent to ``torch.nn.functional.binary_cross_entropy(input, target, weight, reduction=reduction)``; prefer
     `binary_cross_entropy_with_logits`.
@@ -672,7 +682,7 @@ def soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`.
 
@@ -698,7 +708,7 @@ def hinge_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Distances pulled to zero (y = 1: :math:`\ell = x`) or beyond a margin (y = -1: :math:`\max(0, m - x)`).
 
@@ -725,7 +735,7 @@ def margin_ranking_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Two scores that should be ordered (y = 1: first larger), :math:`\ell = \max(0, m - y (x_1 - x_2))`.
 
@@ -738,8 +748,12 @@ def margin_ranking_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
     reduction = _legacy(size_average, reduce, reduction)
-    arguments = {"input1": input1, "input2": input2, "target": target, "margin": margin}
-    if not options and input1.dim() == input2.dim() == target.dim() and _goes_native(_RANKING, input1, input2, reduction):
+    arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
+    if (
+        not options
+        and input1.dim() == input2.dim() == target.dim()
+        and _goes_native(_RANKING, input1, input2, reduction)
+    ):
         return torch.margin_ranking_loss(input1, input2, target, margin, _REDUCTIONS[reduction])  # type: ignore[arg-type]
     if not input1.dim() == input2.dim() == target.dim():
         return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
@@ -756,11 +770,12 @@ def poisson_nll_loss(
     eps: float | Tensor = 1e-8,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Poisson negative log-likelihood of counts, :math:`\ell = e^x - y x` or :math:`x - y \log(x + \epsilon)`.
 
-    Equivalent to ``torch.nn.functional.poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=reduction)``.
+    Equivalent to ``torch.nn.functional.poisson_nll_loss(input, target, log_input, full, eps=eps,
+    reduction=reduction)``.
 
     Args:
         input, target: Log-rates (or rates) and counts.
@@ -773,7 +788,7 @@ def poisson_nll_loss(
     reduction = _legacy(size_average, reduce, reduction)
     if not options and _goes_native(_POISSON, input, target, reduction):
         return torch.poisson_nll_loss(input, target, log_input, full, eps, _REDUCTIONS[reduction])  # type: ignore[arg-type]
-    arguments = {"input": input, "target": target, "log_input": log_input, "full": full, "eps": eps}
+    arguments: dict[str, Any] = {"input": input, "target": target, "log_input": log_input, "full": full, "eps": eps}
     return _loss(_POISSON, arguments, reduction, options)
 
 
@@ -785,12 +800,12 @@ def gaussian_nll_loss(
     full: bool = False,
     eps: float | Tensor = 1e-6,
     reduction: str = "mean",
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Gaussian negative log-likelihood, :math:`\ell = \tfrac12 (\log v + (x - y)^2 / v)`, v = max(var, eps).
 
-    Equivalent to ``torch.nn.functional.gaussian_nll_loss(input, target, var, full, eps, reduction)``; the clamp does not
-    enter the gradient, as there.
+    Equivalent to ``torch.nn.functional.gaussian_nll_loss(input, target, var, full, eps, reduction)``; the clamp
+    does not enter the gradient, as there.
 
     Args:
         input, target: Means and values.
@@ -800,13 +815,15 @@ def gaussian_nll_loss(
         eps: Least variance.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    arguments = {"input": input, "target": target, "var": var, "full": full, "eps": eps}
+    arguments: dict[str, Any] = {"input": input, "target": target, "var": var, "full": full, "eps": eps}
     if isinstance(input, Tensor):
         if isinstance(var, float) and var >= 0:
             arguments["var"] = torch.full((), var, dtype=input.dtype, device=input.device).expand(input.shape)
         elif isinstance(var, Tensor) and var.shape != input.shape:
             short = input.shape[:-1] == var.shape
-            one = var.dim() == input.dim() and sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) == 1
+            one = (
+                var.dim() == input.dim() and sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) == 1
+            )
             if not (short or one):
                 return reference.gaussian_nll_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
             arguments["var"] = var.unsqueeze(-1) if short else var
@@ -821,7 +838,7 @@ def kl_div(
     reduce: bool | None = None,
     reduction: str = "mean",
     log_target: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Kullback-Leibler divergence from log-probabilities x to a target y, :math:`\ell = y (\log y - x)`.
 
@@ -847,7 +864,9 @@ def kl_div(
         return torch.kl_div(input, target, _REDUCTIONS[reduction], log_target=log_target)
     if reduction == "batchmean" and isinstance(input, Tensor) and "normalizer" not in options:
         # The batch size divides; what the reference calls a mean with this divisor.
-        reduction, options = ("mean", {**options, "normalizer": input.shape[0]}) if input.dim() else ("sum", options)
+        reduction = "mean" if input.dim() else "sum"
+        if input.dim():
+            options["normalizer"] = input.shape[0]
     return _loss(_KL, {"input": input, "target": target, "log_target": log_target}, reduction, options)
 
 
@@ -858,7 +877,7 @@ def hinge_loss(
     margin: float | Tensor = 1.0,
     p: int = 1,
     reduction: str = "mean",
-    **options: Unpack[Options],
+    **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Hinge of a score for a label in {-1, 1} (Cortes and Vapnik 1995), :math:`\ell = \max(0, m - y x)^p`.
 
@@ -870,12 +889,12 @@ def hinge_loss(
         p: 1 or 2.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    arguments = {"input": input, "target": target, "margin": margin, "p": p}
+    arguments: dict[str, Any] = {"input": input, "target": target, "margin": margin, "p": p}
     return _loss(_HINGE, arguments, reduction, options)
 
 
 @_shared_options(_LOG_COSH)
-def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[Options]) -> Any:
+def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightOptions]) -> Any:
     r"""A smooth absolute error, :math:`\ell = \log \cosh(x - y)`, gradient :math:`\tanh(x - y)`.
 
     Equivalent to ``(input - target).cosh().log().mean()`` where that neither overflows nor cancels.
@@ -889,7 +908,7 @@ def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **opti
 
 @_shared_options(_QUANTILE)
 def quantile_loss(
-    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: str = "mean", **options: Unpack[Options]
+    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: str = "mean", **options: Unpack[WeightOptions]
 ) -> Any:
     r"""Quantile (pinball) loss (Koenker and Bassett 1978), :math:`\ell = \max(q r, (q - 1) r)`, :math:`r = y - x`.
 
@@ -905,7 +924,7 @@ def quantile_loss(
 
 @_shared_options(_CHARBONNIER)
 def charbonnier_loss(
-    input: Tensor, target: Tensor, eps: float | Tensor = 1e-3, reduction: str = "mean", **options: Unpack[Options]
+    input: Tensor, target: Tensor, eps: float | Tensor = 1e-3, reduction: str = "mean", **options: Unpack[WeightOptions]
 ) -> Any:
     r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`.
 

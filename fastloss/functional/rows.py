@@ -207,8 +207,8 @@ def softmax_focal_loss(
     Probability targets t replace it by :math:`\sum_c w_c t'_c \alpha_c (1 - p_c)^\gamma (-\log p_c)` with
     :math:`t' = (1-\varepsilon) t + \varepsilon / C`.
 
-    Equivalent to ``cross_entropy(input, target, weight, ...)`` at ``gamma=0`` without ``alpha``. For what other libraries
-    call softmax focal loss see the table in `sigmoid_focal_loss`.
+    Equivalent to ``cross_entropy(input, target, weight, ...)`` at ``gamma=0`` without ``alpha``. For what other
+    libraries call softmax focal loss see the table in `sigmoid_focal_loss`.
 
     Args:
         input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`. The mean divides by the

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from fastloss._explain import Path, _planners
 from fastloss.functional import pointwise as functional
@@ -20,8 +19,8 @@ _DOCUMENT = """`fastloss.functional.{function}` as a module{drop_in}.
 
     Args:
         {arguments}: {meaning}.
-        options: Keyword-only, `fastloss.functional.{function}`'s shared options. ``mask``, ``normalizer`` and ``weight``
-            usually change from call to call: ``forward`` takes all of them too, and there they win.
+        options: Keyword-only, `fastloss.functional.{function}`'s shared options. ``mask``, ``normalizer`` and
+            ``weight`` usually change from call to call: ``forward`` takes all of them too, and there they win.
 
     Shape:
         ``forward({tensors}, **options)``, see `fastloss.functional.{function}`.
@@ -132,21 +131,19 @@ BCEWithLogitsLoss = _drop_in(
 )
 BCELoss = _drop_in(_nn.BCELoss, _f.binary_cross_entropy, ("weight", "reduction"), "input, target")
 SoftMarginLoss = _drop_in(_nn.SoftMarginLoss, _f.soft_margin_loss, ("reduction",), "input, target")
-HingeEmbeddingLoss = _drop_in(
-    _nn.HingeEmbeddingLoss, _f.hinge_embedding_loss, ("margin", "reduction"), "input, target"
-)
+HingeEmbeddingLoss = _drop_in(_nn.HingeEmbeddingLoss, _f.hinge_embedding_loss, ("margin", "reduction"), "input, target")
 MarginRankingLoss = _drop_in(
     _nn.MarginRankingLoss, _f.margin_ranking_loss, ("margin", "reduction"), "input1, input2, target"
 )
 PoissonNLLLoss = _drop_in(
     _nn.PoissonNLLLoss, _f.poisson_nll_loss, ("log_input", "full", "eps", "reduction"), "input, target"
 )
-GaussianNLLLoss = _drop_in(_nn.GaussianNLLLoss, _f.gaussian_nll_loss, ("full", "eps", "reduction"), "input, target, var")
+GaussianNLLLoss = _drop_in(
+    _nn.GaussianNLLLoss, _f.gaussian_nll_loss, ("full", "eps", "reduction"), "input, target, var"
+)
 KLDivLoss = _drop_in(_nn.KLDivLoss, _f.kl_div, ("reduction", "log_target"), "input, target")
 
-SigmoidFocalLoss = _own(
-    "SigmoidFocalLoss", _f.sigmoid_focal_loss, {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"}
-)
+SigmoidFocalLoss = _own("SigmoidFocalLoss", _f.sigmoid_focal_loss, {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"})
 HingeLoss = _own("HingeLoss", _f.hinge_loss, {"margin": 1.0, "p": 1, "reduction": "mean"})
 LogCoshLoss = _own("LogCoshLoss", _f.log_cosh_loss, {"reduction": "mean"})
 QuantileLoss = _own("QuantileLoss", _f.quantile_loss, {"q": 0.5, "reduction": "mean"})

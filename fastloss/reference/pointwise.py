@@ -119,7 +119,7 @@ def huber_loss(
 ) -> Any:
     r""":math:`\tfrac12 d^2` where :math:`|d| \le \delta`, else :math:`\delta (|d| - \tfrac12 \delta)`, d = x - y."""
     if _is_plain(options, delta):
-        return F.huber_loss(input, target, reduction, delta, weight)  # type: ignore[arg-type]
+        return F.huber_loss(input, target, reduction, delta, weight)  # type: ignore[arg-type, call-arg]
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         a = (x - y).abs()
@@ -163,7 +163,7 @@ def mse_loss(
     r""":math:`(x - y)^2`."""
     reduction = _legacy(size_average, reduce, reduction)
     if _is_plain(options):
-        return F.mse_loss(input, target, reduction=reduction, weight=weight)
+        return F.mse_loss(input, target, reduction=reduction, weight=weight)  # type: ignore[call-arg]
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.mse_loss(x, y, reduction="none")
@@ -183,7 +183,7 @@ def l1_loss(
     r""":math:`|x - y|`."""
     reduction = _legacy(size_average, reduce, reduction)
     if _is_plain(options):
-        return F.l1_loss(input, target, reduction=reduction, weight=weight)
+        return F.l1_loss(input, target, reduction=reduction, weight=weight)  # type: ignore[call-arg]
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.l1_loss(x, y, reduction="none")
@@ -418,7 +418,8 @@ def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: st
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         r = y - x
-        return torch.where(r > 0, q, 1 - q) * r.abs()
+        level = torch.as_tensor(q, dtype=r.dtype, device=r.device)
+        return torch.where(r > 0, level, 1 - level) * r.abs()
 
     return _reduce("quantile_loss", f, (input, target), reduction, **options)
 

@@ -102,8 +102,8 @@ def softmax_focal_loss(
         return factor * per_class[torch.where(target == ignore_index, 0, target)]
 
     return _rows(
-        "softmax_focal_loss", modulate, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap,
-        mask, normalizer, empty, loss_dtype, return_stats,
+        "softmax_focal_loss", modulate, input, target, weight, ignore_index, reduction, label_smoothing, z_loss,
+        softcap, mask, normalizer, empty, loss_dtype, return_stats,
     )  # fmt: skip
 
 
