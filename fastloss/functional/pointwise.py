@@ -171,7 +171,7 @@ def _prepare(
         return no("a torch.func transform is active")
     if forward_ad._current_level >= 0:
         return no("forward-mode AD is active")
-    given = [t for t in (*tensors, weight, mask) if t is not None]
+    given = [*tensors, *(t for t in (weight, mask) if t is not None)]
     if not all(isinstance(t, Tensor) for t in given):
         return no("an argument is not a tensor")
     if not all(_is_plain(t) for t in given):
