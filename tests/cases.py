@@ -247,6 +247,8 @@ class PointCase:
         kinks: Arguments where the derivative jumps: there the convention must be PyTorch's.
         mean_error: Our mean error over native's, at most. 1.05 is equality (test_value.py says why); what is above has
             cost digits: the quotients of focal, exp and log with another rounding than SLEEF's in the others.
+        cancelling: Size of the terms that cancel in a derivative, to which its error is relative (focal: (1 - p) - p at
+            x = 0).
         better: Arguments (as in ``specials``) where PyTorch gives NaN or inf and ours a number or a limit, on purpose.
     """
 
@@ -260,6 +262,7 @@ class PointCase:
     points: tuple[tuple[tuple[float, ...], dict[str, Any], float], ...] = ()
     kinks: tuple[tuple[float, ...], ...] = ()
     mean_error: float = 1.05
+    cancelling: float = 0.0
     better: Callable[..., Tensor] = lambda *tensors: torch.zeros_like(tensors[0], dtype=torch.bool)
 
     def __str__(self) -> str:
@@ -326,7 +329,7 @@ POINTWISE = (
          {"gamma": 3.3, "alpha": -1.0}, {"alpha": 0.6}),
         points=(((0.0, 1.0), {}, 0.25 * 0.25 * LN2), ((LN2, 0.0), {"alpha": -1.0, "gamma": 1.0}, 2 / 3 * LN3)),
         kinks=((0.0, 0.0), (0.0, 1.0), (0.0, 0.3)),
-        mean_error=1.3, better=lambda x, y: x.isinf() | y.isinf(),
+        mean_error=1.3, cancelling=1.0, better=lambda x, y: x.isinf() | y.isinf(),
     ),
     PointCase(
         "binary_cross_entropy", fastloss.BCELoss, F.binary_cross_entropy, torch.nn.BCELoss, (UNIT_RANGE, UNIT_RANGE),
@@ -445,7 +448,7 @@ def point_scales(case: PointCase, tensors: tuple[Tensor, ...], **options: Any) -
     # u^gamma by way of its logarithm: rounding the exponent, at most 5 gamma here, shifts the result by that much.
     gamma = options.get("gamma", 0)
     power = 1 if gamma in (0, 1, 2, 3) else 1 + 5 * gamma
-    return [power * s.detach() for s in scales]
+    return [power * (s.detach() + (case.cancelling if k else 0.0)) for k, s in enumerate(scales)]
 
 
 ROUNDINGS = 16  # operations of a functor, exp and log of up to 3 ULP among them

@@ -193,7 +193,7 @@ def test_nan_and_infinity(case, isa):
     grids = [odd, second, [0.0, 1.0, math.nan, math.inf]][: case.arity]
     combos = torch.tensor(list(itertools.product(*grids)), dtype=torch.float32).T
     if case.name == "binary_cross_entropy":
-        combos = combos[:, (combos[0] >= 0) & (combos[0] <= 1)]
+        combos = combos[:, ((combos >= 0) & (combos <= 1)).all(0)]
     tensors = tuple(t.clone().requires_grad_(k == 0) for k, t in enumerate(combos))
     plain = ~case.better(*(t.detach() for t in tensors))
     ours = gradients(case.functional, tensors, reduction="none")
@@ -337,8 +337,9 @@ def test_float16_gradient_survives_the_scaler(case, isa):
         check_points(a, b, s * 65536.0 / tensors[0].numel())
 
 
-@pytest.mark.parametrize("case", NATIVE, ids=str)
+@pytest.mark.parametrize("case", [c for c in NATIVE if c.name != "soft_margin_loss"], ids=str)
 def test_functorch_and_forward_mode(case):
+    """Not for soft_margin_loss, whose backward has no forward mode in PyTorch."""
     from torch.func import grad, hessian, jvp, vmap
 
     tensors = tuple(t.detach() for t in make_points(case, (4, 3), torch.float64))
