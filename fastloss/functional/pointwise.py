@@ -251,7 +251,7 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
     try:
         if reason:
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
-        if spec.warns and arguments["target"].shape != arguments["input"].shape:
+        if spec.warns and not _is_compiling() and arguments["target"].shape != arguments["input"].shape:
             _warn_sizes(arguments["input"], arguments["target"])
         return _kernel(spec, tensors, params, weight, mask, reduction, options)
     except Exception as error:
@@ -621,7 +621,8 @@ def sigmoid_focal_loss(
 
     Equivalent to ``torchvision.ops.sigmoid_focal_loss(inputs, targets, alpha, gamma, reduction)``, soft targets
     included, except that 1 - p_t is formed without cancellation, so the tail keeps its relative accuracy
-    (there float32 is 12 % off at x = 16 and bfloat16 is 0 from x = 8), and that the gradient is finite for every ``gamma`` (there NaN below 1).
+    (there float32 is 12 % off at x = 16 and bfloat16 is 0 from x = 8), and that the gradient is finite for every
+    ``gamma`` (there NaN below 1).
 
     Args:
         inputs, targets: Logits and labels in [0, 1].
@@ -754,7 +755,8 @@ def margin_ranking_loss(
         and input1.dim() == input2.dim() == target.dim()
         and _goes_native(_RANKING, input1, input2, reduction)
     ):
-        return torch.margin_ranking_loss(input1, input2, target, margin, _REDUCTIONS[reduction])  # type: ignore[arg-type]
+        return torch.margin_ranking_loss(input1, input2, target, margin, _REDUCTIONS[reduction])  # type:
+    ignore[arg - type]
     if not input1.dim() == input2.dim() == target.dim():
         return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
     return _loss(_RANKING, arguments, reduction, options)
@@ -787,7 +789,8 @@ def poisson_nll_loss(
     """
     reduction = _legacy(size_average, reduce, reduction)
     if not options and _goes_native(_POISSON, input, target, reduction):
-        return torch.poisson_nll_loss(input, target, log_input, full, eps, _REDUCTIONS[reduction])  # type: ignore[arg-type]
+        return torch.poisson_nll_loss(input, target, log_input, full, eps, _REDUCTIONS[reduction])  # type:
+    ignore[arg - type]
     arguments: dict[str, Any] = {"input": input, "target": target, "log_input": log_input, "full": full, "eps": eps}
     return _loss(_POISSON, arguments, reduction, options)
 
@@ -853,7 +856,7 @@ def kl_div(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
-    elif reduction == "mean":
+    elif reduction == "mean" and not _is_compiling():
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
             "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
