@@ -755,8 +755,7 @@ def margin_ranking_loss(
         and input1.dim() == input2.dim() == target.dim()
         and _goes_native(_RANKING, input1, input2, reduction)
     ):
-        return torch.margin_ranking_loss(input1, input2, target, margin, _REDUCTIONS[reduction])  # type:
-    ignore[arg - type]
+        return torch.margin_ranking_loss(input1, input2, target, margin, _REDUCTIONS[reduction])  # type: ignore[arg-type]
     if not input1.dim() == input2.dim() == target.dim():
         return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
     return _loss(_RANKING, arguments, reduction, options)
@@ -789,8 +788,7 @@ def poisson_nll_loss(
     """
     reduction = _legacy(size_average, reduce, reduction)
     if not options and _goes_native(_POISSON, input, target, reduction):
-        return torch.poisson_nll_loss(input, target, log_input, full, eps, _REDUCTIONS[reduction])  # type:
-    ignore[arg - type]
+        return torch.poisson_nll_loss(input, target, log_input, full, eps, _REDUCTIONS[reduction])  # type: ignore[arg-type]
     arguments: dict[str, Any] = {"input": input, "target": target, "log_input": log_input, "full": full, "eps": eps}
     return _loss(_POISSON, arguments, reduction, options)
 
