@@ -263,9 +263,7 @@ struct Rows {
     Sum sum;
     V tilt((T)0);
     const int64_t vectors = n / W * W;
-    const auto without = [&](V value, int64_t lane) {
-      return keep_where(~lanes_equal<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)lane)), value);
-    };
+    const auto without = [&](V value, int64_t lane) { return keep_where(~is_at(lane, 0), value); };
     const int64_t hole = skip < 0 || skip >= vectors ? vectors : skip / W * W;
     const bool grouped = n > kShortRow;  // else as by_class_short adds, for the same bits
     const auto add = [&](V v) { grouped ? sum.add(v) : sum.add_short(first_lanes<T>(W), v); };
@@ -470,7 +468,7 @@ struct Rows {
     if (streamed) {  // whole vectors on the stream's alignment; the head and the tail go the ordinary way
       const int64_t first = head<Out>(g);
       if (first > 0 && first < n) {
-        store_partial(g, (int)first, value(load_partial(e, (int)first, (T)0), 0, (int)first));
+        store_head(g, (int)first, value(load_partial(e, (int)first, (T)0), 0, (int)first));
         c = first;
       }
     }
@@ -657,15 +655,9 @@ struct Rows {
     w.to_target = broadcast_int<T>(p.target[i]) - lane_indices<T>();
     w.classes = a.classes;
     const int64_t first = streamed ? head(w.g) : 0;
-    if (first >= a.classes) {
-      store_partial(w.g, (int)a.classes, w.value());
-      w.c = a.classes;
-    } else if (first) {
-      // From the start of its line: a masked store that reaches into the next line would fetch that one from memory,
-      // only for a streaming store to throw it out again (32768x257: 0.78 against 0.53 ns per logit).
-      w.advance(first - W);
-      store_last(w.g + w.c, (int)first, w.value());
-      w.advance(W);
+    if (first > 0 && first < a.classes) {
+      store_head(w.g, (int)first, w.value());
+      w.advance(first);
     }
     return w;
   }
@@ -749,7 +741,7 @@ struct Rows {
       memcpy(pending.target, batch.target_class, n * sizeof(pending.target[0]));
       memcpy(pending.scale, batch.scale, n * sizeof(T));
       memcpy(pending.at_target, batch.at_target, n * sizeof(T));
-      exponentials = exponentials == tile ? tile + second_tile(a.classes) : tile;
+      exponentials = exponentials == tile ? tile + group * pitch : tile;
     }
     for (int64_t i = 0; i < pending.rows; ++i) writer<streamed>(pending, i, pitch).finish();
   }
@@ -815,20 +807,14 @@ struct Rows {
     for (int64_t i = 0; a.upstream && i < n; ++i) b.upstream[i] = ((const T*)a.upstream)[row + i] * scale;
   }
 
-  // Rows measured before their formulas run together: enough to hide the latency of those, few enough for their
-  // exponentials to take half of L1. Rows of several chunks go alone, since chunk_max holds one row's.
+  // Rows measured before their formulas run together: enough to hide the latency of those, few enough for the
+  // exponentials of two groups (Note [Short rows]) to take half of L1. With twice as many, streaming stores and misses
+  // share too few buffers (65536x80: 0.86 against 0.60 ns per logit). Rows of several chunks go alone, since chunk_max
+  // holds one row's.
   static int64_t group_rows(int64_t classes) {
     if (classes > kChunk) return 1;
     const int64_t fit = 8 * 1024 / (classes * (int64_t)sizeof(T));
     return fit < 4 ? 4 : fit > kGroup ? kGroup : fit;
-  }
-
-  // Where by_class_short's second tile begins: half a page off the first modulo pages, since loads that follow stores to
-  // the same offset in another page wait for them (65536x80: 0.75 against 0.5x ns per logit).
-  static int64_t second_tile(int64_t classes) {
-    constexpr int64_t page = 4096 / sizeof(T);
-    const int64_t size = group_rows(classes) * ((classes + W - 1) / W * W);
-    return (size + page / 2 + page - 1) / page * page - page / 2;
   }
 
   // -------------------------------------------------------------------------------------------------- by_row
@@ -1175,7 +1161,7 @@ struct Rows {
     }
     const int64_t padded = (a.classes + W - 1) / W * W;
     const int64_t rows = group_rows(a.classes);
-    const int64_t groups = a.classes <= kShortRow ? second_tile(a.classes) + padded * rows : padded * rows;
+    const int64_t groups = a.classes <= kShortRow ? 2 * padded * rows : padded * rows;
     const int64_t tile = groups < kChunk ? kChunk : groups;
     return {tile, a.softcap != 0 ? padded * rows + kChunk : 0, 3 * kChunk, (a.classes + kChunk - 1) / kChunk};
   }
