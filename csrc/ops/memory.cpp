@@ -37,10 +37,11 @@ void* map(size_t bytes) {
   return data;
 }
 
-void drop(Pool& p, size_t index) {
-  p.idle_bytes -= p.idle[index].bytes;
-  std::free(p.idle[index].data);
+Block take_idle(Pool& p, size_t index) {
+  const Block block = p.idle[index];
+  p.idle_bytes -= block.bytes;
   p.idle.erase(p.idle.begin() + (std::ptrdiff_t)index);
+  return block;
 }
 
 }  // namespace
@@ -67,15 +68,11 @@ Block allocate(size_t bytes) {
     if (best == p.idle.size() || size < p.idle[best].bytes) best = i;
   }
   Block block{nullptr, bytes};
-  if (best < p.idle.size()) {
-    block = p.idle[best];
-    p.idle_bytes -= block.bytes;
-    p.idle.erase(p.idle.begin() + (std::ptrdiff_t)best);
-  }
+  if (best < p.idle.size()) block = take_idle(p, best);
   p.in_use += block.bytes;
   p.most_in_use = std::max(p.most_in_use, p.in_use);
   if (block.data == nullptr) {
-    while (!p.idle.empty() && p.in_use + p.idle_bytes > p.most_in_use) drop(p, 0);
+    while (!p.idle.empty() && p.in_use + p.idle_bytes > p.most_in_use) std::free(take_idle(p, 0).data);
     try {
       block.data = map(bytes);
     } catch (...) {
@@ -97,7 +94,7 @@ void release(Block block) {
 void release_idle() {
   Pool& p = pool();
   const std::lock_guard<std::mutex> lock(p.mutex);
-  while (!p.idle.empty()) drop(p, p.idle.size() - 1);
+  while (!p.idle.empty()) std::free(take_idle(p, p.idle.size() - 1).data);
   p.most_in_use = p.in_use;
 }
 
