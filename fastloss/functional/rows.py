@@ -20,7 +20,6 @@ from fastloss._stats import RowStats
 # vectorised too, break even later. Measured on 2 cores (`python -m fastloss.bench --suite small`).
 TINY = 8192
 _TINY_WIDE = 12  # times TINY
-_WIDE = 16
 
 _WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
 _KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
@@ -139,46 +138,51 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
-    # Inline, and in few bytecodes, because a tiny call lasts 30 us and must not be slower than native.
+    # Inline because a tiny call lasts 30 us and must not be slower than native.
     if (
         mask is None
         and softcap is None
         and normalizer is None
         and loss_dtype is None
+        and not return_stats
         and type(z_loss) is float
         and z_loss == 0.0
-        and not return_stats
         and empty == "nan"
+        and not _is_compiling()
+        and (not isinstance(input, Tensor) or _is_tiny(input))
     ):
+        if _ops.LOG:
+            log("cross_entropy", "native", _WHY_NATIVE)
         try:
-            if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _ops.REDUCTIONS:
-                # Past the Python layer of `torch.nn.functional`.
-                count = input.numel()
-                if (
-                    count <= _TINY_WIDE * TINY
-                    and (count <= TINY or (input.dim() == 2 and input.shape[1] >= _WIDE))
-                    and not input.is_cuda
-                    and not _is_compiling()
-                ):
-                    if _ops.LOG:
-                        log("cross_entropy", "native", _WHY_NATIVE)
-                    code = _ops.REDUCTIONS[reduction]
-                    return _native_operator(input, target, weight, code, ignore_index, label_smoothing)
-            elif not _is_compiling() and (not isinstance(input, Tensor) or _is_tiny(input)):
-                return F.cross_entropy(
-                    input,
-                    target,
-                    weight,
-                    ignore_index=ignore_index,
-                    reduction=reduction,
-                    label_smoothing=label_smoothing,  # type: ignore[arg-type]
-                )
+            return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
     return _rows_loss(
         "cross_entropy", {}, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
         normalizer, empty, loss_dtype, inplace, return_stats,
     )  # fmt: skip
+
+
+def _native_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float | Tensor,
+) -> Tensor:
+    """`torch.nn.functional.cross_entropy`, past its Python layer where no subclass asks for that."""
+    if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _ops.REDUCTIONS:
+        code = _ops.REDUCTIONS[reduction]
+        return _native_operator(input, target, weight, code, ignore_index, label_smoothing)
+    return F.cross_entropy(
+        input,
+        target,
+        weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,  # type: ignore[arg-type]
+    )
 
 
 def _rows_loss(
@@ -357,7 +361,7 @@ def _is_tiny(input: Tensor) -> bool:
     if input.is_cuda:  # a bad target kills the context there, and where the kernels overtake is not yet measured
         return False
     count = input.numel()
-    return count <= TINY or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= _WIDE)
+    return count <= TINY or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
 
 
 def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> str:
