@@ -20,7 +20,6 @@ HERE = Path(__file__).resolve().parent
 CHANGES = (
     ("t.is_cuda()", "t.is_cpu()"),
     ("t->is_cuda()", "t->is_cpu()"),
-    ("state->is_cuda()", "state->is_cpu()"),
     ("grad.is_cuda()", "grad.is_cpu()"),
     ("scale.is_cuda()", "scale.is_cpu()"),
     ("  torch::stable::accelerator::DeviceGuard guard;\n", "  int guard;\n"),

@@ -175,7 +175,7 @@ void write_scalar(const Tensor& t, double value) {
 }
 
 // RowStats, in its order.
-Tensor stats_vector(const Tensor& input, const RowsSums& s, double loss) {
+Tensor stats_vector(const RowsSums& s, double loss) {
   Tensor stats = empty({7}, ScalarType::Double);
   double* out = (double*)stats.mutable_data_ptr();
   out[0] = s.correct / s.count;
@@ -188,145 +188,65 @@ Tensor stats_vector(const Tensor& input, const RowsSums& s, double loss) {
   return stats;
 }
 
-struct Forward {
-  Tensor loss, state, stats;
-};
+// Backend of RowsOperators.
+struct Cpu {
+  static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
+  static Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
 
-// `gradient`, if given, receives the gradient for upstream 1; it may be `input` itself.
-Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
-                const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
-                bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state, bool want_stats) {
-  Problem problem(input, target, weight, mask, normalizer, o);
-  RowsArgs& args = problem.args;
-  const ScalarType compute = compute_type(input);
-  const std::vector<int64_t> rows = rows_shape(input);
+  static Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
+                         const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
+                         bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state,
+                         bool want_stats) {
+    Problem problem(input, target, weight, mask, normalizer, o);
+    RowsArgs& args = problem.args;
+    const ScalarType compute = compute_type(input), type = (ScalarType)loss_dtype;
+    const Tensor state = empty(state_shape(input, problem.soft, save_state), compute);
+    if (save_state) args.state = state.mutable_data_ptr();
+    view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr);
 
-  const ScalarType type = (ScalarType)loss_dtype;
-  std::vector<int64_t> state_shape{0};
-  if (save_state) {
-    state_shape = rows;
-    state_shape.insert(state_shape.begin(), problem.soft ? 3 : 2);
-  }
-  const Tensor state = empty(state_shape, compute);
-  if (save_state) args.state = state.mutable_data_ptr();
-  std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
-  args.logits.data = (void*)input.const_data_ptr();
-  if (gradient) {
-    STD_TORCH_CHECK(o.reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
-    check_output("gradient", *gradient, input);
-    views.push_back({&args.gradient, gradient});
-    args.gradient.data = gradient->mutable_data_ptr();
-  }
-  if (problem.soft) {
-    views.push_back({&args.probability, &target});
-    args.probability.data = (void*)target.const_data_ptr();
-  }
-  describe(views, args);
+    const bool reduced = o.reduction != kNone;
+    Tensor loss = reduced ? empty({}, type) : empty(rows_shape(input), compute);
+    if (!reduced) args.row_loss = loss.mutable_data_ptr();
+    args.scale = 1 / problem.divisor;
+    args.want_stats = want_stats;
 
-  const bool reduced = o.reduction != kNone;
-  Tensor loss = reduced ? empty({}, type) : empty(rows, compute);
-  if (!reduced) args.row_loss = loss.mutable_data_ptr();
-  args.scale = 1 / problem.divisor;
-  args.want_stats = want_stats;
+    RowsSums sums{};
+    problem.run(problem.kernels.rows[id], reduced || want_stats, &sums);
+    double value = sums.loss / problem.divisor;
+    if (empty_zero && problem.targets.kept == 0) value = 0;
+    if (reduced) {
+      write_scalar(loss, value);
+    } else if (compute != type) {
+      loss = torch::stable::to(loss, type);
+    }
+    Tensor stats = want_stats ? stats_vector(sums, reduced ? value : sums.loss) : empty({0}, ScalarType::Double);
+    return {loss, state, stats};
+  }
 
-  RowsSums sums{};
-  problem.run(problem.kernels.rows[id], reduced || want_stats, &sums);
-  double value = sums.loss / problem.divisor;
-  if (empty_zero && problem.targets.kept == 0) value = 0;
-  if (reduced) {
-    write_scalar(loss, value);
-  } else if (compute != type) {
-    loss = torch::stable::to(loss, type);
-  }
-  Tensor stats = want_stats ? stats_vector(input, sums, reduced ? value : sums.loss) : empty({0}, ScalarType::Double);
-  return {loss, state, stats};
-}
+  static void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
+                       const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
+                       const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
+                       const Tensor* grad, const Tensor* target_grad) {
+    Problem problem(input, target, weight, mask, normalizer, o);
+    RowsArgs& args = problem.args;
+    const ScalarType compute = compute_type(input);
+    view_rows(args, input, problem.soft ? &target : nullptr, grad, target_grad);
+    use_state(args, state, input, problem.soft);
 
-void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
-              const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
-              const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
-              const Tensor* grad, const Tensor* target_grad) {
-  Problem problem(input, target, weight, mask, normalizer, o);
-  RowsArgs& args = problem.args;
-  const ScalarType compute = compute_type(input);
-  std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
-  args.logits.data = (void*)input.const_data_ptr();
-  if (grad) {
-    check_output("grad", *grad, input);
-    views.push_back({&args.gradient, grad});
-    args.gradient.data = grad->mutable_data_ptr();
-  }
-  if (problem.soft) {
-    views.push_back({&args.probability, &target});
-    args.probability.data = (void*)target.const_data_ptr();
-  }
-  if (target_grad) {
-    STD_TORCH_CHECK(problem.soft, "fastloss: class indices have no gradient");
-    check_output("target_grad", *target_grad, target);
-    views.push_back({&args.probability_gradient, target_grad});
-    args.probability_gradient.data = target_grad->mutable_data_ptr();
-  }
-  describe(views, args);
-
-  args.scale = 1 / problem.divisor;
-  const Tensor upstream = as_compute(grad_output, compute);
-  if (o.reduction == kNone) {
-    STD_TORCH_CHECK(upstream.numel() == args.rows, "fastloss: expected ", args.rows, " upstream gradients, got ",
+    args.scale = 1 / problem.divisor;
+    const Tensor upstream = as_compute(grad_output, compute);
+    const int64_t expected = o.reduction == kNone ? args.rows : 1;
+    STD_TORCH_CHECK(upstream.numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
                     upstream.numel());
-    args.upstream = upstream.const_data_ptr();
-  } else {
-    STD_TORCH_CHECK(upstream.numel() == 1, "fastloss: expected one upstream gradient, got ", upstream.numel());
-    const void* p = upstream.const_data_ptr();
-    args.scale *= compute == ScalarType::Double ? *(const double*)p : *(const float*)p;
+    const void* const p = upstream.const_data_ptr();
+    if (o.reduction == kNone) {
+      args.upstream = p;
+    } else {
+      args.scale *= compute == ScalarType::Double ? *(const double*)p : *(const float*)p;
+    }
+    problem.run(problem.kernels.rows[id], false, nullptr);
   }
-  if (state) {
-    STD_TORCH_CHECK(state->numel() == (problem.soft ? 3 : 2) * args.rows && state->scalar_type() == compute &&
-                        state->is_contiguous(),
-                    "fastloss: expected the state that forward returned");
-    args.state = (void*)state->const_data_ptr();
-    args.from_state = true;
-  }
-  STD_TORCH_CHECK(state || !target_grad, "fastloss: the gradient to the target needs the state");
-  problem.run(problem.kernels.rows[id], false, nullptr);
-}
-
-// ------------------------------------------------------------------------------------------------ operators
-//
-// Each comes in two forms: one that allocates its results, which torch.compile can trace as a pure function, and one
-// (_out) that writes into memory from outside: the logits themselves, or a block of the gradient pool.
-
-template <int id>
-std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                              bool save_state, bool want_stats) {
-  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      nullptr, save_state, want_stats);
-  return {r.loss, r.state, r.stats};
-}
-
-template <int id>
-std::tuple<Tensor, Tensor> op_forward_out(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                          bool want_stats, Tensor gradient) {
-  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      &gradient, false, want_stats);
-  return {r.loss, r.stats};
-}
-
-template <int id>
-void op_backward_out(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state, FASTLOSS_OPTIONS,
-                     std::optional<Tensor> grad, std::optional<Tensor> target_grad) {
-  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
-           grad ? &*grad : nullptr, target_grad ? &*target_grad : nullptr);
-}
-
-template <int id>
-std::tuple<Tensor, Tensor> op_backward(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state,
-                                       FASTLOSS_OPTIONS, bool want_grad, bool want_target_grad) {
-  Tensor grad = want_grad ? fresh_like(input) : empty({0}, input.scalar_type());
-  Tensor target_grad = want_target_grad ? fresh_like(target) : empty({0}, input.scalar_type());
-  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
-           want_grad ? &grad : nullptr, want_target_grad ? &target_grad : nullptr);
-  return {grad, target_grad};
-}
+};
 
 void op_scale(const Tensor& grad, const Tensor& scale) {
   STD_TORCH_CHECK(grad.is_cpu() && scale.is_cpu() && scale.numel() == 1, "fastloss: expected a CPU scalar");
@@ -363,11 +283,7 @@ STABLE_TORCH_LIBRARY(fastloss, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params)               \
-  m.impl(#name, TORCH_BOX(&op_forward<k_##name>));              \
-  m.impl(#name "_out", TORCH_BOX(&op_forward_out<k_##name>));   \
-  m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>)); \
-  m.impl(#name "_backward_out", TORCH_BOX(&op_backward_out<k_##name>));
+#define FASTLOSS_IMPLEMENT(name, Functor, params) FASTLOSS_IMPLEMENT_ROWS(m, Cpu, name)
   FASTLOSS_ROWS_LOSSES(FASTLOSS_IMPLEMENT)
 #undef FASTLOSS_IMPLEMENT
   m.impl("scale_", TORCH_BOX(&op_scale));

@@ -2,6 +2,7 @@
 
 // A call of a rows-family operator as every backend sees it: arguments, what they must be, and the logits as rows.
 
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -98,6 +99,50 @@ inline void check_output(const char* name, const Tensor& output, const Tensor& l
   STD_TORCH_CHECK(same, "fastloss: expected memory of input's shape, dtype and device for ", name);
 }
 
+// Describes the tensors of logits' shape that a kernel reads and writes; outputs may be null, or the logits themselves.
+inline void view_rows(RowsArgs& args, const Tensor& input, const Tensor* probability, const Tensor* grad,
+                      const Tensor* target_grad) {
+  std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
+  args.logits.data = (void*)input.const_data_ptr();
+  if (grad) {
+    check_output("grad", *grad, input);
+    views.push_back({&args.gradient, grad});
+    args.gradient.data = grad->mutable_data_ptr();
+  }
+  if (probability) {
+    views.push_back({&args.probability, probability});
+    args.probability.data = (void*)probability->const_data_ptr();
+  }
+  STD_TORCH_CHECK(probability || !target_grad, "fastloss: class indices have no gradient");
+  if (target_grad) {
+    check_output("target_grad", *target_grad, *probability);
+    views.push_back({&args.probability_gradient, target_grad});
+    args.probability_gradient.data = target_grad->mutable_data_ptr();
+  }
+  describe(views, args);
+}
+
+// Numbers that forward keeps per row: maximum and sum, of probabilities the mass too.
+inline int64_t state_planes(bool soft) { return soft ? 3 : 2; }
+
+inline std::vector<int64_t> state_shape(const Tensor& input, bool soft, bool wanted) {
+  if (!wanted) return {0};
+  std::vector<int64_t> shape = rows_shape(input);
+  shape.insert(shape.begin(), state_planes(soft));
+  return shape;
+}
+
+// Backward of a call that kept its state.
+inline void use_state(RowsArgs& args, const std::optional<Tensor>& state, const Tensor& input, bool soft) {
+  STD_TORCH_CHECK(state || !args.probability_gradient.data, "fastloss: the gradient to the target needs the state");
+  if (!state) return;
+  STD_TORCH_CHECK(state->numel() == state_planes(soft) * args.rows && state->scalar_type() == compute_type(input) &&
+                      state->is_contiguous() && state->is_cpu() == input.is_cpu(),
+                  "fastloss: expected the state that forward returned");
+  args.state = (void*)state->const_data_ptr();
+  args.from_state = true;
+}
+
 #define FASTLOSS_TENSORS                                                                               \
   const Tensor &input, const Tensor &target, std::optional<Tensor> weight, std::optional<Tensor> mask, \
       std::optional<Tensor> normalizer
@@ -110,5 +155,57 @@ inline void check_output(const char* name, const Tensor& output, const Tensor& l
 #define FASTLOSS_INDEX(name, Functor, params) k_##name,
 enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) };
 #undef FASTLOSS_INDEX
+
+struct Forward {
+  Tensor loss, state, stats;
+};
+
+// The operators of one loss. Each comes in two forms: one that allocates its results, which torch.compile can trace as
+// a pure function, and one (_out) that writes into memory from outside: the logits themselves, or a block of the
+// gradient pool. A Backend has
+//     static Forward forward(int id, input .. normalizer, const Options&, bool empty_zero, int64_t loss_dtype,
+//                            const Tensor* gradient, bool save_state, bool want_stats);
+//     static void backward(int id, const Tensor& grad_output, input .. normalizer, state, const Options&,
+//                          const Tensor* grad, const Tensor* target_grad);
+//     static Tensor gradient_like(const Tensor&);     // memory for a gradient
+//     static Tensor nothing(const Tensor& like);      // of no elements: what was not asked for
+template <class Backend, int id>
+struct RowsOperators {
+  static std::tuple<Tensor, Tensor, Tensor> forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero,
+                                                    int64_t loss_dtype, bool save_state, bool want_stats) {
+    Forward r = Backend::forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero,
+                                 loss_dtype, nullptr, save_state, want_stats);
+    return {r.loss, r.state, r.stats};
+  }
+
+  static std::tuple<Tensor, Tensor> forward_out(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
+                                                bool want_stats, Tensor gradient) {
+    STD_TORCH_CHECK(reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
+    Forward r = Backend::forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero,
+                                 loss_dtype, &gradient, false, want_stats);
+    return {r.loss, r.stats};
+  }
+
+  static std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state,
+                                             FASTLOSS_OPTIONS, bool want_grad, bool want_target_grad) {
+    Tensor grad = want_grad ? Backend::gradient_like(input) : Backend::nothing(input);
+    Tensor target_grad = want_target_grad ? Backend::gradient_like(target) : Backend::nothing(input);
+    Backend::backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
+                      want_grad ? &grad : nullptr, want_target_grad ? &target_grad : nullptr);
+    return {grad, target_grad};
+  }
+
+  static void backward_out(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state, FASTLOSS_OPTIONS,
+                           std::optional<Tensor> grad, std::optional<Tensor> target_grad) {
+    Backend::backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
+                      grad ? &*grad : nullptr, target_grad ? &*target_grad : nullptr);
+  }
+};
+
+#define FASTLOSS_IMPLEMENT_ROWS(m, Backend, name)                                      \
+  m.impl(#name, TORCH_BOX((&RowsOperators<Backend, k_##name>::forward)));              \
+  m.impl(#name "_out", TORCH_BOX((&RowsOperators<Backend, k_##name>::forward_out)));   \
+  m.impl(#name "_backward", TORCH_BOX((&RowsOperators<Backend, k_##name>::backward))); \
+  m.impl(#name "_backward_out", TORCH_BOX((&RowsOperators<Backend, k_##name>::backward_out)));
 
 }  // namespace fastloss::ops

@@ -85,24 +85,6 @@ struct Problem {
     launch.weight_sum = l.out + cuda::kWeightSum;
   }
 
-  void view(const Tensor& input, const Tensor* grad, const Tensor* target_grad) {
-    std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
-    args.logits.data = (void*)input.const_data_ptr();
-    if (grad) {
-      views.push_back({&args.gradient, grad});
-      args.gradient.data = grad->mutable_data_ptr();
-    }
-    if (soft) {
-      views.push_back({&args.probability, &*target});
-      args.probability.data = (void*)target->const_data_ptr();
-    }
-    if (target_grad) {
-      views.push_back({&args.probability_gradient, target_grad});
-      args.probability_gradient.data = target_grad->mutable_data_ptr();
-    }
-    describe(views, args);
-  }
-
   void set_upstream(const Tensor& grad_output, const Options& o) {
     upstream = as_compute(grad_output, dtype == DType::f64 ? ScalarType::Double : ScalarType::Float);
     const int64_t expected = o.reduction == kNone ? args.rows : 1;
@@ -136,102 +118,50 @@ struct Problem {
   }
 };
 
-struct Forward {
-  Tensor loss, state, stats;
-};
+// Backend of RowsOperators.
+struct Cuda {
+  static Tensor gradient_like(const Tensor& t) { return empty_like(t); }
+  static Tensor nothing(const Tensor& like) { return new_empty(like, {0}); }
 
-// `gradient`, if given, receives the gradient for upstream 1; it may be `input` itself.
-Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
-                const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
-                bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state, bool want_stats) {
-  Problem problem(input, target, weight, mask, normalizer, o);
-  RowsArgs& args = problem.args;
-  const ScalarType compute = compute_type(input), type = (ScalarType)loss_dtype;
-  const std::vector<int64_t> rows = rows_shape(input);
-  std::vector<int64_t> state_shape{0};
-  if (save_state) {
-    state_shape = rows;
-    state_shape.insert(state_shape.begin(), problem.soft ? 3 : 2);
-  }
-  const Tensor state = new_empty(input, state_shape, compute);
-  if (save_state) args.state = state.mutable_data_ptr();
-  if (gradient) {
-    STD_TORCH_CHECK(o.reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
-    check_output("gradient", *gradient, input);
-  }
-  problem.view(input, gradient, nullptr);
-  args.want_stats = want_stats;
+  static Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
+                         const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
+                         bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state,
+                         bool want_stats) {
+    Problem problem(input, target, weight, mask, normalizer, o);
+    RowsArgs& args = problem.args;
+    const ScalarType compute = compute_type(input), type = (ScalarType)loss_dtype;
+    const Tensor state = new_empty(input, state_shape(input, problem.soft, save_state), compute);
+    if (save_state) args.state = state.mutable_data_ptr();
+    view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr);
+    args.want_stats = want_stats;
 
-  const bool reduced = o.reduction != kNone;
-  Tensor loss = reduced ? new_empty(input, {}, type) : new_empty(input, rows, compute);
-  Tensor stats = new_empty(input, {want_stats ? 7 : 0}, ScalarType::Double);
-  if (!reduced) args.row_loss = loss.mutable_data_ptr();
-  if (reduced || want_stats) {
-    problem.run_summed(id, input, reduced ? &loss : nullptr, want_stats ? &stats : nullptr, empty_zero);
-  } else {
+    const bool reduced = o.reduction != kNone;
+    Tensor loss = reduced ? new_empty(input, {}, type) : new_empty(input, rows_shape(input), compute);
+    Tensor stats = new_empty(input, {want_stats ? 7 : 0}, ScalarType::Double);
+    if (!reduced) args.row_loss = loss.mutable_data_ptr();
+    if (reduced || want_stats) {
+      problem.run_summed(id, input, reduced ? &loss : nullptr, want_stats ? &stats : nullptr, empty_zero);
+    } else {
+      problem.run(id);
+    }
+    if (!reduced && compute != type) loss = torch::stable::to(loss, type);
+    return {loss, state, stats};
+  }
+
+  static void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
+                       const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
+                       const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
+                       const Tensor* grad, const Tensor* target_grad, bool unless_one = false) {
+    Problem problem(input, target, weight, mask, normalizer, o);
+    view_rows(problem.args, input, problem.soft ? &target : nullptr, grad, target_grad);
+    use_state(problem.args, state, input, problem.soft);
+    problem.set_upstream(grad_output, o);
+    problem.launch.unless_one = unless_one;
     problem.run(id);
   }
-  if (!reduced && compute != type) loss = torch::stable::to(loss, type);
-  return {loss, state, stats};
-}
-
-void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
-              const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
-              const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
-              const Tensor* grad, const Tensor* target_grad, bool unless_one) {
-  Problem problem(input, target, weight, mask, normalizer, o);
-  RowsArgs& args = problem.args;
-  STD_TORCH_CHECK(!target_grad || problem.soft, "fastloss: class indices have no gradient");
-  STD_TORCH_CHECK(state || !target_grad, "fastloss: the gradient to the target needs the state");
-  if (grad) check_output("grad", *grad, input);
-  if (target_grad) check_output("target_grad", *target_grad, target);
-  problem.view(input, grad, target_grad);
-  problem.set_upstream(grad_output, o);
-  problem.launch.unless_one = unless_one;
-  if (state) {
-    STD_TORCH_CHECK(state->numel() == (problem.soft ? 3 : 2) * args.rows &&
-                        state->scalar_type() == compute_type(input) && state->is_contiguous() && state->is_cuda(),
-                    "fastloss: expected the state that forward returned");
-    args.state = (void*)state->const_data_ptr();
-    args.from_state = true;
-  }
-  problem.run(id);
-}
+};
 
 // ------------------------------------------------------------------------------------------------ operators
-
-template <int id>
-std::tuple<Tensor, Tensor, Tensor> op_forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                              bool save_state, bool want_stats) {
-  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      nullptr, save_state, want_stats);
-  return {r.loss, r.state, r.stats};
-}
-
-template <int id>
-std::tuple<Tensor, Tensor> op_forward_out(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                          bool want_stats, Tensor gradient) {
-  Forward r = forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero, loss_dtype,
-                      &gradient, false, want_stats);
-  return {r.loss, r.stats};
-}
-
-template <int id>
-void op_backward_out(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state, FASTLOSS_OPTIONS,
-                     std::optional<Tensor> grad, std::optional<Tensor> target_grad) {
-  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
-           grad ? &*grad : nullptr, target_grad ? &*target_grad : nullptr, false);
-}
-
-template <int id>
-std::tuple<Tensor, Tensor> op_backward(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state,
-                                       FASTLOSS_OPTIONS, bool want_grad, bool want_target_grad) {
-  Tensor grad = want_grad ? empty_like(input) : new_empty(input, {0});
-  Tensor target_grad = want_target_grad ? empty_like(target) : new_empty(input, {0});
-  backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
-           want_grad ? &grad : nullptr, want_target_grad ? &target_grad : nullptr, false);
-  return {grad, target_grad};
-}
 
 // The gradient again, for another upstream gradient than 1, over the one that forward made: scaling that in bfloat16
 // would round twice. Moves the same bytes as scaling, and none if the upstream gradient is 1.
@@ -240,8 +170,8 @@ void op_rescale(const Tensor& grad, const Tensor& grad_output, FASTLOSS_TENSORS,
   STD_TORCH_CHECK(grad.is_cuda() && grad.numel() == input.numel() && grad.scalar_type() == input.scalar_type(),
                   "fastloss: expected the gradient that forward returned");
   STD_TORCH_CHECK(reduction != kNone, "fastloss: rescaling needs a reduction");
-  backward(id, grad_output, input, target, weight, mask, normalizer, std::nullopt, FASTLOSS_OPTIONS_VALUE, &grad,
-           nullptr, true);
+  Cuda::backward(id, grad_output, input, target, weight, mask, normalizer, std::nullopt, FASTLOSS_OPTIONS_VALUE, &grad,
+                 nullptr, true);
 }
 
 void op_scale(const Tensor& grad, const Tensor& scale) {
@@ -264,11 +194,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params)                       \
-  m.impl(#name, TORCH_BOX(&op_forward<k_##name>));                      \
-  m.impl(#name "_out", TORCH_BOX(&op_forward_out<k_##name>));           \
-  m.impl(#name "_backward", TORCH_BOX(&op_backward<k_##name>));         \
-  m.impl(#name "_backward_out", TORCH_BOX(&op_backward_out<k_##name>)); \
+#define FASTLOSS_IMPLEMENT(name, Functor, params) \
+  FASTLOSS_IMPLEMENT_ROWS(m, Cuda, name)          \
   m.impl(#name "_rescale_", TORCH_BOX(&op_rescale<k_##name>));
   FASTLOSS_ROWS_LOSSES(FASTLOSS_IMPLEMENT)
 #undef FASTLOSS_IMPLEMENT
