@@ -32,11 +32,6 @@ constexpr int64_t kShortRow = 1024;
 constexpr int64_t kAhead = 16 * 1024;  // bytes between a load and its prefetch
 constexpr int64_t kPlanesAhead = 3;
 
-template <class T>
-constexpr T lowest() {
-  return sizeof(T) == 4 ? (T)-3.402823466e+38f : (T)-1.7976931348623157e+308;
-}
-
 // One array per quantity of core/rows.h, over the rows in flight. The formulas of a row run in double whatever the
 // computing type: a row is many logits, so it costs little, and leaves their rounding out of the gradient.
 template <class T>

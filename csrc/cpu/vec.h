@@ -11,6 +11,7 @@
 #include <immintrin.h>
 #endif
 
+#include "core/compute.h"
 #include "core/macros.h"
 
 namespace fastloss::FASTLOSS_ISA {
@@ -263,16 +264,7 @@ FASTLOSS_FN double reduce_max(Vec<double> a) {
   return reduce_lanes(a, [](double x, double y) { return x > y ? x : y; });
 }
 
-// Loads and stores convert between the stored type S and the computing type T (half types compute in float).
-template <class S>
-struct Compute {
-  using type = float;
-};
-template <>
-struct Compute<double> {
-  using type = double;
-};
-
+// Loads and stores convert between the stored type S and the computing type T of core/compute.h.
 typedef uint16_t Bits16 __attribute__((vector_size(FASTLOSS_VEC_BYTES / 2)));
 typedef uint32_t Bits32 __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
 

@@ -28,6 +28,7 @@
 // A class index out of range makes its row's loss NaN and its gradient zero. Nothing is raised: that would need a
 // wait for the device (`fastloss.debug`), or poison the context.
 
+#include "core/compute.h"
 #include "core/rows.h"
 #include "cuda/device.h"
 #include "cuda/rows.h"
@@ -35,19 +36,6 @@
 namespace fastloss::cuda {
 namespace {
 
-template <class S>
-struct Compute {
-  using type = float;
-};
-template <>
-struct Compute<double> {
-  using type = double;
-};
-
-template <class T>
-FASTLOSS_FN constexpr T lowest() {
-  return sizeof(T) == 4 ? (T)-3.402823466e+38f : (T)-1.7976931348623157e+308;
-}
 template <class T>
 FASTLOSS_FN constexpr T infinity() {
   return (T)__builtin_inff();
