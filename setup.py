@@ -156,6 +156,7 @@ class BuildExt(build_ext):
             "module.cpp": system,
             "cpu/isa.cpp": "",
             "ops/memory.cpp": system,
+            "ops/pointwise.cpp": system,
             "ops/rows.cpp": system,
             **{f"cpu/kernels_{isa}.cpp": flags for isa, flags in isas.items()},
         }

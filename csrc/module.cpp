@@ -16,11 +16,12 @@ namespace py = pybind11;
 
 namespace {
 
-std::vector<std::pair<std::string, std::string>> rows_losses() {
 #define FASTLOSS_NAME(name, Functor, params) {#name, params},
-  return {FASTLOSS_ROWS_LOSSES(FASTLOSS_NAME)};
-#undef FASTLOSS_NAME
+std::vector<std::pair<std::string, std::string>> rows_losses() { return {FASTLOSS_ROWS_LOSSES(FASTLOSS_NAME)}; }
+std::vector<std::pair<std::string, std::string>> pointwise_losses() {
+  return {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_NAME)};
 }
+#undef FASTLOSS_NAME
 
 std::map<std::string, std::string> build() {
   const auto version = [](unsigned long long code) {
@@ -117,6 +118,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("isa_active", &fastloss::isa::active);
   m.def("isa_force", &fastloss::isa::force, py::arg("name"));
   m.def("rows_losses", &rows_losses);
+  m.def("pointwise_losses", &pointwise_losses);
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),
         py::arg("is_bfloat16"));

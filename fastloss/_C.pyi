@@ -19,6 +19,9 @@ def isa_force(name: str) -> None:
 def rows_losses() -> list[tuple[str, str]]:
     """Losses of the rows family: operator name, and its parameters' names separated by commas."""
 
+def pointwise_losses() -> list[tuple[str, str]]:
+    """Losses of the pointwise family, likewise."""
+
 def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
     """Runs a vector function (exp, log, ..., half conversions) of an ISA on packed values, for tests."""
 

@@ -5,14 +5,55 @@ from fastloss._build_info import build_info
 from fastloss._explain import Explanation, explain
 from fastloss._memory import empty_cache, memory_usage
 from fastloss._ops import debug
-from fastloss._stats import RowStats
+from fastloss._stats import PointStats, RowStats
 from fastloss._version import __version__
-from fastloss.nn import CrossEntropyLoss
+from fastloss.nn import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CharbonnierLoss,
+    CrossEntropyLoss,
+    FocalLoss,
+    GaussianNLLLoss,
+    HingeEmbeddingLoss,
+    HingeLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    LogCoshLoss,
+    MarginRankingLoss,
+    MSELoss,
+    PoissonNLLLoss,
+    QuantileLoss,
+    SigmoidFocalLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+    SoftmaxFocalLoss,
+)
 
 __all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CharbonnierLoss",
     "CrossEntropyLoss",
     "Explanation",
+    "FocalLoss",
+    "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
+    "HingeLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "LogCoshLoss",
+    "MSELoss",
+    "MarginRankingLoss",
+    "PointStats",
+    "PoissonNLLLoss",
+    "QuantileLoss",
     "RowStats",
+    "SigmoidFocalLoss",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
+    "SoftmaxFocalLoss",
     "__version__",
     "build_info",
     "debug",

@@ -191,3 +191,129 @@ def rows(
         return result if want_stats else (result, None)
     loss, _, stats = _ops.ROWS[name].forward(input, target, weight, mask, normalizer, *options, False, want_stats)
     return loss, stats if want_stats else None
+
+
+class PointwiseCall(NamedTuple):
+    """What a call of `Pointwise` is about besides tensors; the names are those of ``fastloss.reference.<name>``."""
+
+    name: str
+    op: str
+    params: tuple[float, ...]
+    reduction: int
+    empty_zero: bool
+    loss_dtype: int
+    want_stats: bool
+    now: bool
+    tensor_names: tuple[str, ...]
+    param_names: tuple[str, ...]
+
+
+_NO_GRADIENTS: tuple[Tensor | None, ...] = (None, None, None)
+
+
+class Pointwise(torch.autograd.Function):
+    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> loss[, stats]``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        call: PointwiseCall,
+        weight: Tensor | None,
+        mask: Tensor | None,
+        divisor: Tensor | None,
+        *tensors: Tensor,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        ctx.call = call
+        ctx.grads = grads = _empty_gradients(ctx, tensors) if call.now else None
+        loss, stats = _run_pointwise(call, weight, mask, divisor, tensors, grads or _NO_GRADIENTS)
+        ctx.save_for_backward(weight, mask, divisor, *tensors)
+        ctx.set_materialize_grads(False)
+        if not call.want_stats:
+            return loss
+        ctx.mark_non_differentiable(stats)
+        return loss, stats
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        call, grads = ctx.call, ctx.grads
+        if grad_output is None:
+            return (None,) * len(ctx.needs_input_grad)
+        if torch.is_grad_enabled():
+            return _pointwise_reference_backward(ctx, grad_output)
+        if grads is not None:
+            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+            if factor == 1.0:
+                ctx.grads = None
+                return (None, None, None, None, *grads[: len(call.tensor_names)])
+            if all(g is None or _scales_exactly(g, factor) for g in grads):
+                ctx.grads = None
+                for grad in grads:
+                    if grad is not None:
+                        _ops.scale_(grad, grad_output)
+                return (None, None, None, None, *grads[: len(call.tensor_names)])
+        weight, mask, divisor, *tensors = ctx.saved_tensors
+        ctx.grads = None
+        grads = _empty_gradients(ctx, tensors)
+        third = tensors[2] if len(tensors) > 2 else None
+        _ops.POINTWISE[call.op].backward(
+            grad_output, tensors[0], tensors[1], third, weight, mask, divisor, *grads, call.params, call.reduction
+        )
+        return (None, None, None, None, *grads[: len(tensors)])
+
+
+def _empty_gradients(ctx: Any, tensors: Any) -> tuple[Tensor | None, ...]:
+    needed = ctx.needs_input_grad
+    grads = [_memory.empty_like(t) if needed[4 + i] else None for i, t in enumerate(tensors)]
+    return (*grads, None) if len(grads) == 2 else tuple(grads)
+
+
+def _run_pointwise(
+    call: PointwiseCall,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    divisor: Tensor | None,
+    tensors: tuple[Tensor, ...],
+    grads: tuple[Tensor | None, ...],
+) -> Any:
+    third = tensors[2] if len(tensors) > 2 else None
+    return _ops.POINTWISE[call.op].forward(
+        tensors[0], tensors[1], third, weight, mask, divisor, *grads, call.params, call.reduction, call.empty_zero,
+        call.loss_dtype, call.want_stats,
+    )  # fmt: skip
+
+
+def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+    weight, mask, divisor, *tensors = ctx.saved_tensors
+    call, needed = ctx.call, ctx.needs_input_grad[4:]
+    keywords: dict[str, Any] = {
+        **dict(zip(call.tensor_names, tensors, strict=True)),
+        **dict(zip(call.param_names, call.params, strict=True)),
+    }
+    loss = getattr(reference, call.name)(
+        **keywords,
+        weight=weight,
+        mask=mask,
+        normalizer=divisor,
+        reduction=_ops.REDUCTION_NAMES[call.reduction],
+        empty="zero" if call.empty_zero else "nan",
+        loss_dtype=_ops.DTYPE_OF_CODE[call.loss_dtype],
+    )
+    wanted = [t for t, need in zip(tensors, needed, strict=True) if need]
+    made = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
+    return (None, None, None, None, *(next(made) if need else None for need in needed))
+
+
+def pointwise(
+    call: PointwiseCall,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    divisor: Tensor | None,
+    tensors: tuple[Tensor, ...],
+) -> Any:
+    """Runs a pointwise kernel with the autograd it needs: the loss, or with ``want_stats`` (loss, measurements)."""
+    if torch.is_grad_enabled():
+        for t in tensors:
+            if t.requires_grad:
+                return Pointwise.apply(call, weight, mask, divisor, *tensors)
+    loss, stats = _run_pointwise(call, weight, mask, divisor, tensors, _NO_GRADIENTS)
+    return (loss, stats) if call.want_stats else loss

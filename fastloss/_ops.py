@@ -167,6 +167,37 @@ def _rows_ops(name: str) -> RowsOps:
     return RowsOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
 
 
+class PointwiseOps(NamedTuple):
+    """The operators of one pointwise loss."""
+
+    forward: Callable[..., Any]
+    backward: Callable[..., Any]
+
+
+def _register_pointwise_fakes(name: str) -> None:
+    def forward(  # type: ignore[no-untyped-def]
+        input, target, third, weight, mask, divisor, grad_input, grad_target, grad_third, params, reduction,
+        empty_zero, loss_dtype, want_stats,
+    ):  # fmt: skip
+        dtype = DTYPE_OF_CODE[loss_dtype]
+        loss = torch.empty_like(input, dtype=dtype) if reduction == 0 else input.new_empty([], dtype=dtype)
+        return loss, input.new_empty([2 if want_stats else 0], dtype=torch.float64)
+
+    def backward(*args: Any, **kwargs: Any) -> None:
+        return None
+
+    torch.library.register_fake(f"fastloss::{name}", forward)
+    torch.library.register_fake(f"fastloss::{name}_backward", backward)
+
+
+def _pointwise_ops(name: str) -> PointwiseOps:
+    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_backward"))
+    return PointwiseOps(*(packet.default for packet in packets))
+
+
+# Losses of this build by operator name, pointwise and rows.
+POINTWISE: dict[str, PointwiseOps] = {}
+
 # Rows-family losses of this build: their operators, and the names of their parameters.
 ROWS: dict[str, RowsOps] = {}
 ROWS_PARAMS: dict[str, tuple[str, ...]] = {}
@@ -175,5 +206,8 @@ if _C is not None:
         _register_rows_fakes(_name)
         ROWS[_name] = _rows_ops(_name)
         ROWS_PARAMS[_name] = tuple(filter(None, _params.split(",")))
+    for _name, _params in _C.pointwise_losses():
+        _register_pointwise_fakes(_name)
+        POINTWISE[_name] = _pointwise_ops(_name)
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default

@@ -43,3 +43,18 @@ class RowStats(NamedTuple):
         """The statistics from a kernel's float64 vector, which holds them in the order of the fields."""
         accuracy, entropy, perplexity, mean_lse, grad_norm, finite, count = vector.unbind()
         return cls(accuracy, entropy, perplexity, mean_lse, grad_norm, finite != 0, count.to(torch.int64))
+
+
+class PointStats(NamedTuple):
+    """Metrics of one call of a pointwise loss, made in the same pass (``return_stats=True``).
+
+    Attributes:
+        grad_norm: Euclidean norm of the loss's gradient with respect to its first argument, for an upstream gradient of
+            one (ones, for ``reduction="none"``), before it is rounded to the argument's dtype. float64.
+        finite: Whether the loss and that gradient are finite. bool.
+        count: Number of elements that the mask keeps. int64.
+    """
+
+    grad_norm: Tensor
+    finite: Tensor
+    count: Tensor  # type: ignore[assignment]

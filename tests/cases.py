@@ -229,3 +229,232 @@ def _check(actual: Tensor, wanted: Tensor, tolerance: float | Tensor, what: str)
     excess = ((a - w).abs() / limit.clamp_min(1e-300))[ordinary]
     worst = float(excess.max()) if excess.numel() else 0.0
     assert worst <= 1.0, f"{what}: error is {worst:.2f} times its bound"
+
+
+# ------------------------------------------------------------------------------------------------ pointwise
+
+
+@dataclass(frozen=True)
+class PointCase:
+    """One pointwise loss.
+
+    Attributes:
+        native: PyTorch's own function, or None.
+        native_module: Likewise.
+        ranges: Of each tensor argument; a tuple of values is drawn from, a pair of floats is an interval.
+        fixed: Indices of the tensors in which nothing is differentiated.
+        points: Values worked out by hand: arguments, keywords, loss (mean).
+        kinks: Arguments where the derivative jumps: there the convention must be PyTorch's.
+        mean_error: Our mean error over native's, at most. 1.05 is equality (test_value.py says why); what is above has
+            cost digits: the quotients of focal, exp and log with another rounding than SLEEF's in the others.
+        cancelling: Size of the terms that cancel in a derivative, to which its error is relative (focal: (1 - p) - p at
+            x = 0).
+        better: Arguments (as in ``specials``) where PyTorch gives NaN or inf and ours a number or a limit, on purpose.
+    """
+
+    name: str
+    module: type[torch.nn.Module] | None
+    native: Callable[..., Tensor] | None
+    native_module: type[torch.nn.Module] | None
+    ranges: tuple[Any, ...]
+    params: tuple[dict[str, Any], ...] = ({},)
+    fixed: tuple[int, ...] = ()
+    points: tuple[tuple[tuple[float, ...], dict[str, Any], float], ...] = ()
+    kinks: tuple[tuple[float, ...], ...] = ()
+    mean_error: float = 1.05
+    cancelling: float = 0.0
+    better: Callable[..., Tensor] = lambda *tensors: torch.zeros_like(tensors[0], dtype=torch.bool)
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def functional(self) -> Callable[..., Any]:
+        return getattr(fastloss.functional, self.name)
+
+    @property
+    def reference(self) -> Callable[..., Any]:
+        return getattr(fastloss.reference, self.name)
+
+    @property
+    def arity(self) -> int:
+        return len(self.ranges)
+
+
+REAL = (-4.0, 4.0)
+UNIT_RANGE = (0.0, 1.0)
+SIGN = (-1, 1)
+
+
+def plain_sigmoid_focal(x, y, alpha=0.25, gamma=2.0, reduction="none"):
+    """What torchvision computes."""
+    p = torch.sigmoid(x)
+    ce = F.binary_cross_entropy_with_logits(x, y, reduction="none")
+    loss = ce * (1 - (p * y + (1 - p) * (1 - y))) ** gamma
+    if alpha >= 0:
+        loss = (alpha * y + (1 - alpha) * (1 - y)) * loss
+    return {"none": lambda v: v, "mean": Tensor.mean, "sum": Tensor.sum}[reduction](loss)
+
+
+POINTWISE = (
+    PointCase(
+        "huber_loss", fastloss.HuberLoss, F.huber_loss, torch.nn.HuberLoss, (REAL, REAL),
+        ({}, {"delta": 0.3}, {"delta": 2}),
+        points=(((3.0, 0.0), {}, 2.5), ((0.5, 0.0), {}, 0.125), ((1.0, 3.0), {"delta": 0.5}, 0.875)),
+        kinks=((1.0, 0.0), (-1.0, 0.0), (0.0, 0.0), (2.5, 1.5)),
+    ),
+    PointCase(
+        "smooth_l1_loss", fastloss.SmoothL1Loss, F.smooth_l1_loss, torch.nn.SmoothL1Loss, (REAL, REAL),
+        ({}, {"beta": 0.3}, {"beta": 0.0}, {"beta": 2}),
+        points=(((3.0, 0.0), {}, 2.5), ((0.5, 0.0), {}, 0.125), ((1.0, 3.0), {"beta": 0.5}, 1.75)),
+        kinks=((1.0, 0.0), (-1.0, 0.0), (0.0, 0.0), (2.5, 1.5)),
+    ),
+    PointCase(
+        "mse_loss", fastloss.MSELoss, F.mse_loss, torch.nn.MSELoss, (REAL, REAL), points=(((3.0, 1.0), {}, 4.0),)
+    ),
+    PointCase(
+        "l1_loss", fastloss.L1Loss, F.l1_loss, torch.nn.L1Loss, (REAL, REAL),
+        points=(((3.0, 1.0), {}, 2.0),), kinks=((1.0, 1.0), (-0.0, 0.0)),
+    ),
+    PointCase(
+        "binary_cross_entropy_with_logits", fastloss.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits,
+        torch.nn.BCEWithLogitsLoss, (REAL, UNIT_RANGE),
+        points=(((0.0, 1.0), {}, LN2), ((LN2, 0.0), {}, LN3), ((LN2, 1.0), {}, LN3 - LN2)),
+        kinks=((0.0, 0.0), (0.0, 1.0), (0.0, 0.3)),
+        better=lambda x, y: (x == -math.inf) & ((y == 1) | (y < 0)),
+    ),
+    PointCase(
+        "sigmoid_focal_loss", fastloss.SigmoidFocalLoss, plain_sigmoid_focal, None, (REAL, (0, 0, 1, 1, 0.5, 0.25)),
+        ({}, {"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 1.0}, {"gamma": 3},
+         {"gamma": 3.3, "alpha": -1.0}, {"alpha": 0.6}),
+        points=(((0.0, 1.0), {}, 0.25 * 0.25 * LN2), ((LN2, 0.0), {"alpha": -1.0, "gamma": 1.0}, 2 / 3 * LN3)),
+        kinks=((0.0, 0.0), (0.0, 1.0), (0.0, 0.3)),
+        mean_error=1.3, cancelling=1.0, better=lambda x, y: x.isinf() | y.isinf(),
+    ),
+    PointCase(
+        "binary_cross_entropy", fastloss.BCELoss, F.binary_cross_entropy, torch.nn.BCELoss, (UNIT_RANGE, UNIT_RANGE),
+        points=(((0.5, 1.0), {}, LN2), ((0.75, 0.0), {}, 2 * LN2)), mean_error=1.1,
+        kinks=((0.0, 0.0), (1.0, 1.0), (0.0, 1.0), (1.0, 0.0), (1e-30, 0.3)),
+    ),
+    PointCase(
+        "soft_margin_loss", fastloss.SoftMarginLoss, F.soft_margin_loss, torch.nn.SoftMarginLoss, (REAL, SIGN),
+        fixed=(1,),
+        mean_error=1.35, points=(((0.0, 1.0), {}, LN2), ((LN2, -1.0), {}, LN3)), kinks=((0.0, 1.0),),
+        better=lambda x, y: (x * y < -80) | (x * y).isnan(),
+    ),
+    PointCase(
+        "hinge_embedding_loss", fastloss.HingeEmbeddingLoss, F.hinge_embedding_loss, torch.nn.HingeEmbeddingLoss,
+        (REAL, (-1, 1, 0)), ({}, {"margin": 0.5}), fixed=(1,),
+        points=(((0.25, -1.0), {}, 0.75), ((0.25, 1.0), {}, 0.25), ((3.0, -1.0), {}, 0.0)),
+        kinks=((1.0, -1.0), (1.0, 1.0), (1.0, 0.0)),
+    ),
+    PointCase(
+        "margin_ranking_loss", fastloss.MarginRankingLoss, F.margin_ranking_loss, torch.nn.MarginRankingLoss,
+        (REAL, REAL, SIGN), ({}, {"margin": 0.5}),
+        points=(((1.0, 3.0, 1.0), {}, 2.0), ((1.0, 3.0, -1.0), {"margin": 2.5}, 0.5)),
+        kinks=((1.0, 1.0, 1.0), (1.0, 1.0, -1.0)),
+    ),
+    PointCase(
+        "poisson_nll_loss", fastloss.PoissonNLLLoss, F.poisson_nll_loss, torch.nn.PoissonNLLLoss,
+        ((0.01, 4.0), (0.0, 6.0)),
+        ({}, {"full": True}, {"log_input": False}, {"log_input": False, "full": True, "eps": 1e-3}),
+        mean_error=1.1, points=(((0.0, 3.0), {}, 1.0), ((1.0, 3.0), {"log_input": False, "eps": 0.0}, 1.0)),
+        kinks=((1.0, 1.0),),
+    ),
+    PointCase(
+        "gaussian_nll_loss", fastloss.GaussianNLLLoss, F.gaussian_nll_loss, torch.nn.GaussianNLLLoss,
+        (REAL, REAL, (0.1, 4.0)), ({}, {"full": True}, {"eps": 0.5}),
+        points=(((1.0, 3.0, 2.0), {}, 0.5 * (LN2 + 2.0)),), kinks=((1.0, 2.0, 0.0), (1.0, 2.0, 1e-6)),
+    ),
+    PointCase(
+        "kl_div", fastloss.KLDivLoss, F.kl_div, torch.nn.KLDivLoss, (REAL, (0.01, 1.0)), ({}, {"log_target": True}),
+        points=(((0.0, 0.5), {}, -0.5 * LN2), ((0.0, LN2), {"log_target": True}, 2 * LN2)), kinks=((0.5, 0.0),),
+    ),
+    PointCase(
+        "hinge_loss", fastloss.HingeLoss, None, None, (REAL, SIGN), ({}, {"p": 2}, {"margin": 0.5}),
+        points=(((0.5, 1.0), {}, 0.5), ((0.5, -1.0), {"p": 2}, 2.25)),
+    ),
+    PointCase(
+        "log_cosh_loss", fastloss.LogCoshLoss, None, None, (REAL, REAL), points=(((LN2, 0.0), {}, math.log(1.25)),)
+    ),
+    PointCase(
+        "quantile_loss", fastloss.QuantileLoss, None, None, (REAL, REAL), ({}, {"q": 0.9}),
+        points=(((1.0, 3.0), {"q": 0.9}, 1.8), ((3.0, 1.0), {"q": 0.75}, 0.5)),
+    ),
+    PointCase(
+        "charbonnier_loss", fastloss.CharbonnierLoss, None, None, (REAL, REAL), ({}, {"eps": 0.5}),
+        points=(((3.0, 0.0), {"eps": 4.0}, 5.0),),
+    ),
+)  # fmt: skip
+
+
+def make_points(
+    case: PointCase, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, seed: int = 0
+) -> tuple[Tensor, ...]:
+    """Arguments of a pointwise loss, exactly representable in ``dtype``; differentiable ones require a gradient."""
+    generator = torch.Generator().manual_seed(seed)
+    made = []
+    for k, wanted in enumerate(case.ranges):
+        if len(wanted) == 2 and all(isinstance(v, float) for v in wanted):
+            low, high = wanted
+            t = low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
+        else:
+            t = torch.tensor(wanted, dtype=torch.float64)[torch.randint(len(wanted), shape, generator=generator)]
+        made.append(t.to(dtype).requires_grad_(k not in case.fixed))
+    return tuple(made)
+
+
+def gradients(
+    fn: Callable[..., Any], tensors: tuple[Tensor, ...], upstream: Any = None, **options: Any
+) -> list[Tensor]:
+    """The loss and its gradient to every tensor that requires one; the tensors are read as they lie."""
+    leaves = [t.detach().requires_grad_(t.requires_grad) for t in tensors]
+    loss = fn(*leaves, **options)
+    if upstream is None:
+        upstream = torch.ones_like(loss)
+    upstream = torch.as_tensor(upstream, dtype=loss.dtype).expand_as(loss)
+    wanted = [t for t in leaves if t.requires_grad]
+    return [loss.detach(), *torch.autograd.grad(loss, wanted, upstream)]
+
+
+def exact_points(case: PointCase, tensors: tuple[Tensor, ...], upstream: Any = None, **options: Any) -> list[Tensor]:
+    """Loss and gradients by the reference in float64, from the values as they are."""
+    options = {k: v for k, v in options.items() if k != "loss_dtype"}
+    wide = tuple(t.detach().double().requires_grad_(t.requires_grad) for t in tensors)
+    return gradients(case.reference, wide, upstream, **to_double(options))
+
+
+def point_scales(case: PointCase, tensors: tuple[Tensor, ...], **options: Any) -> list[Tensor]:
+    r"""How much the value and each derivative of an element may move when its arguments move by one unit, relative.
+
+    :math:`|f| + \sum_k |x_k \partial_k f|` for the loss, likewise for each derivative: what a computation that is exact
+    for arguments off by a rounding may be wrong by. Ours does a handful of roundings more.
+    """
+    wide = [t.detach().double().requires_grad_(k not in case.fixed) for k, t in enumerate(tensors)]
+    free = [w for w in wide if w.requires_grad]
+
+    def moves(value: Tensor) -> Tensor:
+        grads = torch.autograd.grad(value.sum(), free, create_graph=True, allow_unused=True)
+        parts = [(x * g).abs() for x, g in zip(free, grads, strict=True) if g is not None]
+        return value.abs() + sum(parts, torch.zeros_like(value))
+
+    options.pop("reduction", None)
+    loss = case.reference(*wide, reduction="none", **options)
+    wanted = [w for w, t in zip(wide, tensors, strict=True) if t.requires_grad]
+    grads = torch.autograd.grad(loss.sum(), wanted, create_graph=True)
+    scales = [moves(loss)]
+    for g in grads:
+        scales.append(moves(g) if g.requires_grad else g.abs())
+    # u^gamma by way of its logarithm: rounding the exponent, at most 5 gamma here, shifts the result by that much.
+    gamma = options.get("gamma", 0)
+    power = 1 if gamma in (0, 1, 2, 3) else 1 + 5 * gamma
+    return [power * (s.detach() + (case.cancelling if k else 0.0)) for k, s in enumerate(scales)]
+
+
+ROUNDINGS = 16  # operations of a functor, exp and log of up to 3 ULP among them
+
+
+def check_points(actual: Tensor, wanted: Tensor, scale: Tensor | float) -> None:
+    """Within `ROUNDINGS` units of ``scale``, plus one rounding. In float64 the reference rounds as often."""
+    u = 2 * UNIT[torch.float64] if actual.dtype == torch.float64 else UNIT[torch.float32]
+    _check(actual, wanted, ROUNDINGS * u * scale, "pointwise")

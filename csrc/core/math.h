@@ -17,6 +17,9 @@ namespace fastloss {
 
 FASTLOSS_FN float exp(float x) { return ::expf(x); }
 FASTLOSS_FN double exp(double x) { return ::exp(x); }
+// e^x - 1 for x <= 0.
+FASTLOSS_FN float expm1_negative(float x) { return ::expm1f(x); }
+FASTLOSS_FN double expm1_negative(double x) { return ::expm1(x); }
 FASTLOSS_FN float log(float x) { return ::logf(x); }
 FASTLOSS_FN double log(double x) { return ::log(x); }
 FASTLOSS_FN float log1p(float x) { return ::log1pf(x); }
@@ -24,6 +27,10 @@ FASTLOSS_FN double log1p(double x) { return ::log1p(x); }
 // log1p for a caller that has 1 / (1 + x) already: spares vectors a division.
 FASTLOSS_FN float log1p(float x, float) { return ::log1pf(x); }
 FASTLOSS_FN double log1p(double x, double) { return ::log1p(x); }
+FASTLOSS_FN float abs(float x) { return ::fabsf(x); }
+FASTLOSS_FN double abs(double x) { return ::fabs(x); }
+FASTLOSS_FN float sqrt(float x) { return ::sqrtf(x); }
+FASTLOSS_FN double sqrt(double x) { return ::sqrt(x); }
 FASTLOSS_FN float max(float a, float b) { return a > b ? a : b; }
 FASTLOSS_FN double max(double a, double b) { return a > b ? a : b; }
 FASTLOSS_FN float min(float a, float b) { return a < b ? a : b; }

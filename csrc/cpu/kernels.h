@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/pointwise_args.h"
 #include "core/rows_args.h"
 #include "losses/losses.h"
 
@@ -7,6 +8,7 @@ namespace fastloss {
 
 #define FASTLOSS_COUNT(name, Functor, params) +1
 constexpr int kRowsLosses = 0 FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT);
+constexpr int kPointwiseLosses = 0 FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT);
 #undef FASTLOSS_COUNT
 
 constexpr int kDTypes = (int)DType::count;
@@ -15,6 +17,7 @@ constexpr int kDTypes = (int)DType::count;
 struct Kernels {
   RowsKernel rows[kRowsLosses][kDTypes];
   int64_t (*rows_scratch[kDTypes])(const RowsArgs&);
+  PointwiseKernel pointwise[kPointwiseLosses][kDTypes];
   ScaleKernel scale[kDTypes];
   MathKernel math[5][2];      // exp, log, log1p, tanh, exp_negative of float and double
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16

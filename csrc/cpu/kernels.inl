@@ -2,6 +2,7 @@
 // losses.h for every dtype and lists them in the ISA's table. See csrc/README.md, "ISA files".
 
 #include "cpu/kernels.h"
+#include "cpu/pointwise.h"
 #include "cpu/rows.h"
 #include "cpu/scale.h"
 
@@ -9,6 +10,8 @@ namespace fastloss::FASTLOSS_ISA {
 
 #define FASTLOSS_ENTRY(name, Functor, params) \
   {&Rows<float, Functor>::run, &Rows<double, Functor>::run, &Rows<BFloat16, Functor>::run, &Rows<Half, Functor>::run},
+#define FASTLOSS_POINTWISE_ENTRY(name, Functor, params)                                                   \
+  {&pointwise<float, Functor>, &pointwise<double, Functor>, &pointwise<BFloat16, Functor>, &pointwise<Half, Functor>},
 
 namespace {
 
@@ -64,6 +67,7 @@ const Kernels& kernels() {
   static constexpr Kernels table = {
       {FASTLOSS_ROWS_LOSSES(FASTLOSS_ENTRY)},
       {&rows_scratch<float>, &rows_scratch<double>, &rows_scratch<BFloat16>, &rows_scratch<Half>},
+      {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_POINTWISE_ENTRY)},
       {&scale<float>, &scale<double>, &scale<BFloat16>, &scale<Half>},
       {{&map<float, map_exp<float>>, &map<double, map_exp<double>>},
        {&map<float, map_log<float>>, &map<double, map_log<double>>},
@@ -76,5 +80,6 @@ const Kernels& kernels() {
 }
 
 #undef FASTLOSS_ENTRY
+#undef FASTLOSS_POINTWISE_ENTRY
 
 }  // namespace fastloss::FASTLOSS_ISA

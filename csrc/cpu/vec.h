@@ -206,6 +206,30 @@ FASTLOSS_FN Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 }
 #endif
 
+template <class T>
+FASTLOSS_FN Vec<T> abs(Vec<T> a) {
+  return Vec<T>::from_bits(a.bits() & ~Vec<T>((T)-0.0).bits());
+}
+#if defined(__AVX512F__)
+FASTLOSS_FN Vec<float> sqrt(Vec<float> a) { return _mm512_sqrt_ps(a.v); }
+FASTLOSS_FN Vec<double> sqrt(Vec<double> a) { return _mm512_sqrt_pd(a.v); }
+#elif defined(__AVX2__)
+FASTLOSS_FN Vec<float> sqrt(Vec<float> a) { return _mm256_sqrt_ps(a.v); }
+FASTLOSS_FN Vec<double> sqrt(Vec<double> a) { return _mm256_sqrt_pd(a.v); }
+#elif defined(__SSE2__)
+FASTLOSS_FN Vec<float> sqrt(Vec<float> a) { return _mm_sqrt_ps(a.v); }
+FASTLOSS_FN Vec<double> sqrt(Vec<double> a) { return _mm_sqrt_pd(a.v); }
+#else
+FASTLOSS_FN Vec<float> sqrt(Vec<float> a) {
+  for (int i = 0; i < Vec<float>::size; ++i) a.v[i] = __builtin_sqrtf(a.v[i]);
+  return a;
+}
+FASTLOSS_FN Vec<double> sqrt(Vec<double> a) {
+  for (int i = 0; i < Vec<double>::size; ++i) a.v[i] = __builtin_sqrt(a.v[i]);
+  return a;
+}
+#endif
+
 // Horizontal reductions, always as a balanced tree over the lanes: same bits on every call.
 template <class T, class F>
 FASTLOSS_FN T reduce_lanes(Vec<T> a, F combine) {

@@ -1,8 +1,38 @@
 #pragma once
 
+#include "losses/binary.h"
 #include "losses/cross_entropy.h"
+#include "losses/focal.h"
+#include "losses/huber.h"
+#include "losses/likelihood.h"
+#include "losses/margin.h"
+#include "losses/regression.h"
 
 // Every loss of the rows family: name of the operator and of the Python function, functor, names of its parameters
 // (comma separated, in the order the functor's constructor reads them). Schemas, CPU kernels of every ISA and the
 // Python registrations are generated from this list.
-#define FASTLOSS_ROWS_LOSSES(X) X(cross_entropy, CrossEntropy, "")
+#define FASTLOSS_ROWS_LOSSES(X)      \
+  X(cross_entropy, CrossEntropy, "") \
+  X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma")
+
+// Every loss of the pointwise family: name of the operator, functor, names of its parameters. Names of the tensors and
+// what is differentiable stand with the Python function.
+#define FASTLOSS_POINTWISE_LOSSES(X)                                         \
+  X(huber_loss, Huber, "delta")                                              \
+  X(smooth_l1_loss, SmoothL1, "beta")                                        \
+  X(mse_loss, Mse, "")                                                       \
+  X(l1_loss, L1, "")                                                         \
+  X(binary_cross_entropy_with_logits, BceWithLogits, "")                     \
+  X(binary_cross_entropy_with_logits_pos_weight, BceWithLogitsPosWeight, "") \
+  X(sigmoid_focal_loss, SigmoidFocal, "alpha,gamma")                         \
+  X(binary_cross_entropy, Bce, "")                                           \
+  X(soft_margin_loss, SoftMargin, "")                                        \
+  X(hinge_embedding_loss, HingeEmbedding, "margin")                          \
+  X(margin_ranking_loss, MarginRanking, "margin")                            \
+  X(poisson_nll_loss, PoissonNll, "log_input,full,eps")                      \
+  X(gaussian_nll_loss, GaussianNll, "full,eps")                              \
+  X(kl_div, KlDiv, "log_target")                                             \
+  X(hinge_loss, Hinge, "margin,p")                                           \
+  X(log_cosh_loss, LogCosh, "")                                              \
+  X(quantile_loss, Quantile, "q")                                            \
+  X(charbonnier_loss, Charbonnier, "eps")

@@ -13,22 +13,8 @@ namespace {
 
 // Threads get whole tasks, and a task is the unit of summation, so the numbers depend on the shape alone.
 constexpr int64_t kTaskElements = 64 * 1024;
-// Below this many logits a second thread costs more than it brings.
-constexpr int64_t kParallelElements = 32 * 1024;
-// Gradients from this size on are written past the caches: out of a core's L2 anyway, and the line need not be read
-// before it is overwritten (8192x1024 bfloat16 0.60 -> 0.51 ns per logit).
-constexpr int64_t kStreamBytes = 8 << 20;
 
 int64_t tasks_of(const RowsArgs& args) { return (args.rows + args.task_rows - 1) / args.task_rows; }
-
-template <class F>
-void parallel(int64_t elements, int64_t tasks, const F& f) {
-  if (elements < kParallelElements || tasks == 1) {
-    f(0, tasks);
-  } else {
-    torch::stable::parallel_for(0, tasks, 1, f);
-  }
-}
 
 struct Targets {
   double kept = 0;
@@ -156,23 +142,6 @@ struct Problem {
     }
   }
 };
-
-void write_scalar(const Tensor& t, double value) {
-  void* const p = t.mutable_data_ptr();
-  switch (dtype_of(t)) {
-    case DType::f32:
-      *(float*)p = (float)value;
-      break;
-    case DType::f64:
-      *(double*)p = value;
-      break;
-    case DType::bf16:
-      *(torch::headeronly::BFloat16*)p = (float)value;
-      break;
-    default:
-      *(torch::headeronly::Half*)p = (float)value;
-  }
-}
 
 // RowStats, in its order.
 Tensor stats_vector(const RowsSums& s, double loss) {

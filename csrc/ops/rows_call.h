@@ -10,8 +10,6 @@
 
 namespace fastloss::ops {
 
-enum Reduction : int64_t { kNone, kMean, kSum };
-
 struct Options {
   const std::vector<double>& params;
   int64_t ignore_index;
@@ -90,13 +88,6 @@ inline void check_rows(const Tensor& input, const Tensor& target, const std::opt
     STD_TORCH_CHECK(normalizer->scalar_type() == ScalarType::Double && normalizer->numel() == 1,
                     "fastloss: expected a float64 scalar normalizer");
   }
-}
-
-inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
-  bool same = output.is_cpu() == like.is_cpu() && output.get_device_index() == like.get_device_index() &&
-              output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
-  for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);
-  STD_TORCH_CHECK(same, "fastloss: expected memory of input's shape, dtype and device for ", name);
 }
 
 // Describes the tensors of logits' shape that a kernel reads and writes; outputs may be null, or the logits themselves.

@@ -22,6 +22,14 @@ namespace fastloss::ops {
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
 
+enum Reduction : int64_t { kNone, kMean, kSum };
+
+// Below this many elements a second thread costs more than it brings.
+constexpr int64_t kParallelElements = 32 * 1024;
+// Gradients from this size on are written past the caches: out of a core's L2 anyway, and the line need not be read
+// before it is overwritten (8192x1024 bfloat16 cross entropy 0.60 -> 0.51 ns per logit).
+constexpr int64_t kStreamBytes = 8 << 20;
+
 inline DType dtype_of(const Tensor& t) {
   switch (t.scalar_type()) {
     case ScalarType::Float:
@@ -61,10 +69,43 @@ inline Tensor as_compute(const Tensor& t, ScalarType type) {
   return as_dense(t.scalar_type() == type ? t : torch::stable::to(t, type));
 }
 
+inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
+  bool same = output.is_cpu() == like.is_cpu() && output.get_device_index() == like.get_device_index() &&
+              output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
+  for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);
+  STD_TORCH_CHECK(same, "fastloss: expected memory of input's shape, dtype and device for ", name);
+}
+
 inline Tensor fresh_like(const Tensor& t) {
   Tensor fresh = torch::stable::empty_like(t);
   memory::advise_huge_pages(fresh.mutable_data_ptr(), t.numel() * (int64_t)t.element_size());
   return fresh;
+}
+
+template <class F>
+void parallel(int64_t elements, int64_t tasks, const F& f) {
+  if (elements < kParallelElements || tasks == 1) {
+    f(0, tasks);
+  } else {
+    torch::stable::parallel_for(0, tasks, 1, f);
+  }
+}
+
+inline void write_scalar(const Tensor& t, double value) {
+  void* const p = t.mutable_data_ptr();
+  switch (dtype_of(t)) {
+    case DType::f32:
+      *(float*)p = (float)value;
+      break;
+    case DType::f64:
+      *(double*)p = value;
+      break;
+    case DType::bf16:
+      *(torch::headeronly::BFloat16*)p = (float)value;
+      break;
+    default:
+      *(torch::headeronly::Half*)p = (float)value;
+  }
 }
 
 }  // namespace fastloss::ops

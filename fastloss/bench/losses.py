@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+import fastloss
 import fastloss.functional as ours
 from fastloss.bench.suites import Row
 
@@ -19,7 +20,7 @@ class Loss:
 
     Attributes:
         native: What a user calls without fastloss: ``native(input, target, **options)``, the mean by default.
-        ours: The same function in `fastloss.functional`.
+        ours: The same, of `fastloss.functional` or a module.
         target: Makes a target for an input of the row's shape.
         reads: Tensors of the input's size that forward and backward together must read at least once.
         writes: Such tensors that must be written: the gradients.
@@ -59,7 +60,59 @@ def _class_summands(target: Tensor) -> float:
     return float((target != -100).sum())
 
 
+def _real_target(row: Row, generator: torch.Generator) -> Tensor:
+    return torch.randn(row.shape, generator=generator, device=generator.device).to(row.torch_dtype)
+
+
+def _binary_target(row: Row, generator: torch.Generator) -> Tensor:
+    return torch.randint(2, row.shape, generator=generator, device=generator.device).to(row.torch_dtype)
+
+
+def _elements(target: Tensor) -> float:
+    return float(target.numel())
+
+
+def _eager_sigmoid_focal(input: Tensor, target: Tensor) -> Tensor:
+    """torchvision's composition with its default alpha and gamma."""
+    p = torch.sigmoid(input)
+    ce = F.binary_cross_entropy_with_logits(input, target, reduction="none")
+    loss = ce * (1 - (p * target + (1 - p) * (1 - target))) ** 2.0
+    return ((0.25 * target + 0.75 * (1 - target)) * loss).mean()
+
+
+def _eager_softmax_focal(input: Tensor, target: Tensor) -> Tensor:
+    """The usual composition: cross entropy per row, its probability from it."""
+    nll = F.cross_entropy(input, target, reduction="none")
+    return ((1 - torch.exp(-nll)) ** 2.0 * nll).mean()
+
+
+def _pointwise(
+    native: Callable[..., Tensor],
+    fused: Callable[..., Tensor],
+    target: Callable[[Row, torch.Generator], Tensor] = _real_target,
+) -> Loss:
+    """Reads input and target, writes the input's gradient."""
+    return Loss(native, fused, target, reads=2, writes=1, summands=_elements, inplace=False)
+
+
 LOSSES: dict[str, Loss] = {
+    "huber": _pointwise(F.huber_loss, ours.huber_loss),
+    "smooth_l1": _pointwise(F.smooth_l1_loss, ours.smooth_l1_loss),
+    "mse": _pointwise(F.mse_loss, ours.mse_loss),
+    "l1": _pointwise(F.l1_loss, ours.l1_loss),
+    "bce_with_logits": _pointwise(
+        F.binary_cross_entropy_with_logits, ours.binary_cross_entropy_with_logits, _binary_target
+    ),
+    "sigmoid_focal": _pointwise(_eager_sigmoid_focal, fastloss.SigmoidFocalLoss(), _binary_target),
+    "softmax_focal": Loss(
+        native=_eager_softmax_focal,
+        ours=ours.softmax_focal_loss,
+        target=_class_target,
+        reads=1,
+        writes=1,
+        summands=_class_summands,
+        inplace=False,
+    ),
     # Read logits, write their gradient.
     "cross_entropy": Loss(
         native=F.cross_entropy,

@@ -104,6 +104,13 @@ SUITES: dict[str, tuple[Row, ...]] = {
         Row((2048, 32000), "bfloat16", ignored=0.5),
         Row((2048, 32000), options=(("label_smoothing", 0.1),)),
     ),
+    # One value per element, from out of cache down to where dispatch is all there is.
+    "pointwise": tuple(
+        Row((n,), loss=loss)
+        for loss in ("huber", "smooth_l1", "mse", "l1", "bce_with_logits", "sigmoid_focal")
+        for n in (10_000_000, 1_000_000, 100_000, 1000, 100, 1)
+    ),
+    "softmax_focal": (Row((8192, 1000), loss="softmax_focal"), Row((2048, 32000), loss="softmax_focal")),
     # Classes from two to more than any vocabulary, at about 8 million logits.
     "classes": tuple(Row((2**23 // c, c)) for c in (2, 3, 8, 21, 64, 257, 1024, 8192, 65536, 262144)),
     "dtypes": tuple(Row((4096, 2000), dtype) for dtype in ("float64", "float32", "float16", "bfloat16")),

@@ -163,6 +163,115 @@ def cross_entropy(
     )  # fmt: skip
 
 
+def _plan_softmax_focal(
+    input: Tensor,
+    target: Tensor,
+    alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **extras: Any,
+) -> tuple[Path, str]:
+    reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing) or _why_not_kernel(
+        input, target, weight, extras.get("mask"), extras.get("normalizer"), ignore_index, (_scalar(label_smoothing),)
+    )
+    return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
+
+
+@planned_by(_plan_softmax_focal)
+def softmax_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    *,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None,
+    inplace: bool = False,
+    return_stats: bool = False,
+) -> Any:
+    r"""Focal loss over classes (Lin et al. 2017): cross entropy with confident rows weighed down.
+
+    With p the softmax of ``input``, :math:`q_y = \sum_{j \ne y} p_j` and :math:`\varepsilon` = ``label_smoothing``,
+
+    .. math::
+        \ell = (1-\varepsilon)\, w_y\, \alpha_y\, q_y^\gamma\, (-\log p_y)
+             + \frac{\varepsilon}{C} \sum_c w_c\,(-\log p_c).
+
+    Probability targets t replace it by :math:`\sum_c w_c t'_c \alpha_c (1 - p_c)^\gamma (-\log p_c)` with
+    :math:`t' = (1-\varepsilon) t + \varepsilon / C`.
+
+    Equivalent to ``cross_entropy(input, target, weight, ...)`` at ``gamma=0`` without ``alpha``. For what other
+    libraries call softmax focal loss see the table in `sigmoid_focal_loss`.
+
+    Args:
+        input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`. The mean divides by the
+            sum of :math:`w_y`; neither ``alpha`` nor the focal factor enters the divisor.
+        alpha: Factor of every row, or of each class, shape :math:`(C)`. None: 1.
+        gamma: Exponent, at least 0. 0, 1, 2 and 3 need no power function. Float or 0-d tensor.
+        mask, normalizer, empty, loss_dtype, inplace, return_stats: As in `cross_entropy`.
+
+    Returns, Raises, Memory: As `cross_entropy`.
+
+    Gradient: finite for every ``gamma``, also below 1 and for saturated logits: no power of gamma - 1 is formed.
+        Probability targets, ``alpha`` with ``label_smoothing``, and learned hyperparameters run in plain PyTorch.
+    Accuracy: q is summed without the target, never 1 - p, so the tail keeps its relative accuracy.
+
+    Example:
+        >>> logits = torch.randn(512, 80, requires_grad=True)
+        >>> fastloss.functional.softmax_focal_loss(logits, torch.randint(80, (512,)), gamma=2.0).backward()
+    """
+    fixed = _scalar(gamma)
+    if fixed is not None and not fixed >= 0.0:
+        raise ValueError(f"fastloss.softmax_focal_loss: gamma must be at least 0, got {fixed}")
+    reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing)
+    if reason:
+        if _ops.LOG:
+            log("softmax_focal_loss", "reference", reason)
+        try:
+            return reference.softmax_focal_loss(
+                input, target, weight, alpha, gamma, ignore_index, reduction, label_smoothing, mask=mask,
+                normalizer=normalizer, empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
+            )  # fmt: skip
+        except Exception as error:
+            _explain_error("softmax_focal_loss", error, input, target, weight, ignore_index)
+    if isinstance(alpha, Tensor) and alpha.dim() == 1:
+        # The engine's weight stands for both factors; the divisor is still the weight's own.
+        if reduction == "mean" and normalizer is None:
+            kept = target != ignore_index if mask is None else mask & (target != ignore_index)
+            ones = torch.ones_like(alpha) if weight is None else weight
+            normalizer = torch.where(kept, ones[target.clamp(0, ones.numel() - 1)], 0).sum(dtype=torch.float64)
+        weight = (alpha if weight is None else alpha * weight).to(input.dtype)
+        alpha = None
+    scale = 1.0 if alpha is None else _scalar(alpha)
+    return _rows_loss(
+        "softmax_focal_loss", {"alpha": scale, "gamma": fixed}, input, target, weight, ignore_index, reduction,  # type: ignore[dict-item]
+        label_smoothing, 0.0, None, mask, normalizer, empty, loss_dtype, inplace, return_stats,
+    )  # fmt: skip
+
+
+def _why_not_focal_kernel(
+    target: Tensor, alpha: float | Tensor | None, gamma: float | Tensor, label_smoothing: float | Tensor
+) -> str:
+    if isinstance(target, Tensor) and target.is_floating_point():
+        return "the kernel's factor is that of one class per row"
+    if _scalar(gamma) is None:
+        return "gamma is a tensor that needs a gradient or lives on another device"
+    if isinstance(alpha, Tensor) and alpha.dim() == 1:
+        if alpha.requires_grad or isinstance(label_smoothing, Tensor) or label_smoothing != 0.0:
+            return "alpha per class with smoothing, or with a gradient"
+        return ""
+    return "alpha is a tensor that needs a gradient" if alpha is not None and _scalar(alpha) is None else ""
+
+
 def _native_cross_entropy(
     input: Tensor,
     target: Tensor,

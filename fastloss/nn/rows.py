@@ -86,3 +86,73 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
                 input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing
             )
         return functional.cross_entropy(input, target, self.weight, **self._arguments(mask, normalizer))
+
+
+class SoftmaxFocalLoss(torch.nn.Module):
+    r"""`fastloss.functional.softmax_focal_loss` as a module.
+
+    Args:
+        alpha, gamma, weight, ignore_index, reduction, label_smoothing: As in `fastloss.functional.softmax_focal_loss`;
+            ``weight`` and a tensor ``alpha`` are buffers.
+        extras: ``empty``, ``loss_dtype``, ``inplace`` and ``return_stats``, likewise.
+
+    Shape:
+        ``forward(input, target, *, mask=None, normalizer=None)``, see `fastloss.functional.softmax_focal_loss`.
+    """
+
+    def __init__(
+        self,
+        alpha: float | Tensor | None = None,
+        gamma: float | Tensor = 2.0,
+        weight: Tensor | None = None,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        **extras: Any,
+    ) -> None:
+        super().__init__()
+        unknown = extras.keys() - {"empty", "loss_dtype", "inplace", "return_stats"}
+        if unknown:
+            raise TypeError(f"{type(self).__name__}: unexpected argument {', '.join(sorted(unknown))}")
+        self.register_buffer("weight", weight)
+        self.register_buffer("alpha", alpha) if isinstance(alpha, Tensor) else setattr(self, "alpha", alpha)
+        self.gamma = gamma
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+        self.label_smoothing = label_smoothing
+        self._extras = extras
+
+    def extra_repr(self) -> str:
+        shown = {"alpha": self.alpha, "gamma": self.gamma, "reduction": self.reduction, **self._extras}
+        return ", ".join(f"{name}={value}" for name, value in shown.items())
+
+    def _arguments(self) -> dict[str, Any]:
+        names = ("alpha", "gamma", "weight", "ignore_index", "reduction", "label_smoothing")
+        return {**{name: getattr(self, name) for name in names}, **self._extras}
+
+    def _plan(self, input: Tensor, target: Tensor, **options: Any) -> tuple[Path, str]:
+        return functional._plan_softmax_focal(input, target, **self._arguments(), **options)
+
+    def forward(
+        self, input: Tensor, target: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None
+    ) -> Any:
+        return functional.softmax_focal_loss(input, target, **self._arguments(), mask=mask, normalizer=normalizer)
+
+
+def FocalLoss(*args: Any, mode: Literal["softmax", "sigmoid"] = "softmax", **kwargs: Any) -> torch.nn.Module:  # noqa: N802
+    """The focal loss over exclusive classes (`SoftmaxFocalLoss`) or independent labels (`SigmoidFocalLoss`).
+
+    Args:
+        mode: Which of the two; the other arguments are that module's.
+
+    Raises:
+        ValueError: ``mode`` is neither.
+    """
+    from fastloss.nn.pointwise import SigmoidFocalLoss
+
+    if mode == "softmax":
+        return SoftmaxFocalLoss(*args, **kwargs)
+    if mode == "sigmoid":
+        module: torch.nn.Module = SigmoidFocalLoss(*args, **kwargs)
+        return module
+    raise ValueError(f'fastloss.FocalLoss: mode must be "softmax" or "sigmoid", got {mode!r}')

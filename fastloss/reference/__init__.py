@@ -5,6 +5,45 @@ compositions of torch operators: any device and dtype, differentiable to any ord
 home under ``torch.func`` and ``torch.compile``.
 """
 
-from .rows import cross_entropy
+from .pointwise import (
+    binary_cross_entropy,
+    binary_cross_entropy_with_logits,
+    charbonnier_loss,
+    gaussian_nll_loss,
+    hinge_embedding_loss,
+    hinge_loss,
+    huber_loss,
+    kl_div,
+    l1_loss,
+    log_cosh_loss,
+    margin_ranking_loss,
+    mse_loss,
+    poisson_nll_loss,
+    quantile_loss,
+    sigmoid_focal_loss,
+    smooth_l1_loss,
+    soft_margin_loss,
+)
+from .rows import cross_entropy, softmax_focal_loss
 
-__all__ = ["cross_entropy"]
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "charbonnier_loss",
+    "cross_entropy",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "log_cosh_loss",
+    "margin_ranking_loss",
+    "mse_loss",
+    "poisson_nll_loss",
+    "quantile_loss",
+    "sigmoid_focal_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "softmax_focal_loss",
+]

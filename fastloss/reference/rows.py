@@ -52,19 +52,92 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
+    return _rows(
+        "cross_entropy", None, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
+        normalizer, empty, loss_dtype, return_stats,
+    )  # fmt: skip
+
+
+def softmax_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    *,
+    z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    inplace: bool = False,
+    return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]:
+    r"""Cross entropy whose terms are multiplied by :math:`\alpha_c\, q_c^\gamma`, :math:`q_c = 1 - p_c`.
+
+    As in `cross_entropy`, except that :math:`(1-\epsilon)\, w_y n_y` becomes :math:`(1-\epsilon)\, w_y \alpha_y
+    q_y^\gamma n_y`, and for probabilities :math:`w_c t'_c n_c` becomes :math:`w_c t'_c \alpha_c q_c^\gamma n_c`; the
+    uniform part of smoothed indices stays as it is. :math:`q_y` is the sum of the other probabilities.
+    """
+
+    def modulate(log_p: Tensor, target: Tensor | None, dim: int) -> Tensor:
+        if target is None:
+            q = -torch.expm1(log_p)
+        else:
+            y = torch.where(target == ignore_index, 0, target).unsqueeze(dim)
+            q = log_p.exp().scatter(dim, y, 0.0).sum(dim)
+        tiny = torch.finfo(q.dtype).tiny
+        factor = torch.exp(gamma * q.clamp_min(tiny).log())
+        if alpha is None:
+            return factor
+        if not isinstance(alpha, Tensor) or alpha.dim() == 0:
+            return alpha * factor
+        per_class = alpha.to(factor.dtype)
+        if target is None:
+            return factor * per_class.view(-1, *[1] * (log_p.dim() - dim - 1))
+        return factor * per_class[torch.where(target == ignore_index, 0, target)]
+
+    return _rows(
+        "softmax_focal_loss", modulate, input, target, weight, ignore_index, reduction, label_smoothing, z_loss,
+        softcap, mask, normalizer, empty, loss_dtype, return_stats,
+    )  # fmt: skip
+
+
+def _rows(
+    name: str,
+    modulate: Callable[[Tensor, Tensor | None, int], Tensor] | None,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float | Tensor,
+    z_loss: float | Tensor,
+    softcap: float | Tensor | None,
+    mask: Tensor | None,
+    normalizer: float | Tensor | None,
+    empty: str,
+    loss_dtype: torch.dtype | None,
+    return_stats: bool,
+) -> Tensor | tuple[Tensor, RowStats]:
+    """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
     reduction = ("none", "mean", "sum")[_Reduction.get_enum(reduction)]
     if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.cross_entropy: empty is {empty!r}, expected "nan" or "zero".')
+        raise ValueError(f'fastloss.{name}: empty is {empty!r}, expected "nan" or "zero".')
     if normalizer is not None and reduction != "mean":
         raise ValueError(
-            "fastloss.cross_entropy: normalizer replaces the divisor of the mean, "
+            f"fastloss.{name}: normalizer replaces the divisor of the mean, "
             f'so it needs reduction="mean", got {reduction!r}.'
         )
 
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
     penalised = isinstance(z_loss, Tensor) or z_loss != 0.0
     extras = [option is not None for option in (mask, normalizer, softcap, loss_dtype)]
-    extras += [penalised, return_stats, empty == "zero", isinstance(label_smoothing, Tensor)]
+    extras += [modulate is not None, penalised, return_stats, empty == "zero", isinstance(label_smoothing, Tensor)]
     if not (any(extras) and isinstance(input, Tensor) and isinstance(target, Tensor)):
         return F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, label_smoothing)  # type: ignore[arg-type]
 
@@ -77,7 +150,7 @@ def cross_entropy(
         F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, float(label_smoothing))
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
         raise RuntimeError(
-            f"fastloss.cross_entropy: mask is {mask.dtype} of shape {tuple(mask.shape)}, "
+            f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, "
             f"expected torch.bool of shape {tuple(rows)}, one entry per row."
         )
 
@@ -109,11 +182,13 @@ def cross_entropy(
         if softcap is not None:
             z = softcap * torch.tanh(z / softcap)
         log_p = F.log_softmax(z, dim)
+        factor = None if modulate is None else modulate(log_p, None if soft else target, dim)
         if soft:
             t = (1 - label_smoothing) * target + label_smoothing / C if smooth else target
-            row = -(w_per_class * t * log_p).sum(dim)
+            row = -(w_per_class * (t if factor is None else t * factor) * log_p).sum(dim)
         else:
             row = F.nll_loss(log_p, target, w, None, ignore_index, reduction="none")
+            row = row if factor is None else factor * row
             if smooth:
                 row = (1 - label_smoothing) * row - label_smoothing / C * (w_per_class * log_p).sum(dim)
         if penalised:

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "core/math.h"
+
+namespace fastloss {
+
+// Note [Pointwise]
+// A pointwise loss is a functor over the values of one element: N tensors (input, target, sometimes a third) give one
+// value. It is a template over the computing type T, built from its parameters, and offers
+//
+//     static constexpr int arity;                   // N, 2 or 3
+//     static constexpr bool checked;                // whether it has a domain
+//     template <class V> PointEval<V, N> operator()(V, V[, V]) const;      // value and derivative in each argument
+//     template <class V> V outside(V, V[, V]) const;                       // if checked: 1 outside its domain, else 0
+//
+// The derivative of an argument in which PyTorch does not differentiate stays 0, and Python never asks for it. Unused
+// derivatives cost nothing: the functor is inlined and what nobody reads is removed.
+//
+// Around it the engine computes, with w the weight, k the mask, g the upstream gradient and c = 1 / divisor,
+//     loss = sum_i k_i w_i f_i c,      gradient_i = k_i w_i g_i c f'_i,
+// where a masked element is exactly zero whatever it holds.
+
+template <class V, int N>
+struct PointEval {
+  V loss;
+  V grad[N];
+};
+
+// log(1 + e^-|x|) and the two sigmoids, from one exponential: 1 / (1 + e) is that of |x|, e / (1 + e) that of -|x|.
+// Both keep their relative accuracy in either tail.
+template <class V>
+struct Logistic {
+  V e, large, small, log1p_e;
+};
+template <class T, class V>
+FASTLOSS_FN Logistic<V> logistic(V x) {
+  const V one(T(1));
+  const V e = exp(-abs(x));
+  const V large = one / (one + e);
+  return {e, large, e * large, log1p(e, large)};
+}
+
+// x > 0 ? a : b
+template <class T, class V>
+FASTLOSS_FN V if_positive(V x, V a, V b) {
+  return select(V(T(0)) < x, a, b);
+}
+
+// -1, 0 or 1; 0 for NaN, as PyTorch's sgn has it.
+template <class T, class V>
+FASTLOSS_FN V sign(V x) {
+  const V zero(T(0)), one(T(1));
+  return select(zero < x, one, select(x < zero, -one, zero));
+}
+
+// The derivative of max(0, z) times g. At z = 0 it is g, as PyTorch's clamp_min has it; NaN gives 0.
+template <class T, class V>
+FASTLOSS_FN V clamp_slope(V z, V g) {
+  const V zero(T(0));
+  return select(zero < z, g, select(z == zero, g, zero));
+}
+
+}  // namespace fastloss

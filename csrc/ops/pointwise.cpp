@@ -1,0 +1,118 @@
+// Operators of the pointwise family: allocation, threads. Formulas and loops are in losses/ and cpu/.
+
+#include "ops/pointwise_call.h"
+
+#include "cpu/isa.h"
+
+namespace fastloss::ops {
+namespace {
+
+// A multiple of the kernel's block; the unit of summation, so the numbers depend on the shape alone.
+constexpr int64_t kTaskElements = 16 * 1024;
+
+PointSums run(int id, PointViews& views) {
+  PointArgs& args = views.args;
+  views.finish();
+  args.stream = args.elements * (int64_t)views.input.element_size() >= kStreamBytes;
+  args.task_elements = kTaskElements;
+  const int64_t tasks = (args.elements + kTaskElements - 1) / kTaskElements;
+  PointSums total{};
+  std::vector<PointSums> sums;
+  if (tasks > 1) sums.resize(tasks);
+  args.sums = tasks > 1 ? sums.data() : &total;
+  const PointwiseKernel kernel = isa::kernels().pointwise[id][(int)dtype_of(views.input)];
+  parallel(args.elements, tasks, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  for (const PointSums& part : sums) {
+    total.loss += part.loss;
+    total.gradient_square += part.gradient_square;
+    total.outside = total.outside || part.outside;
+  }
+  return total;
+}
+
+double divisor_of(const PointInputs& in) {
+  if (in.reduction != kMean) return 1;
+  return in.divisor ? *(const double*)in.divisor->const_data_ptr() : (double)in.input.numel();
+}
+
+// Backend of PointwiseOperators.
+struct Cpu {
+  static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
+  static Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
+
+  static std::tuple<Tensor, Tensor> forward(int id, const PointInputs& in, bool empty_zero, int64_t loss_dtype,
+                                            bool want_stats, PointGradients const& gradients) {
+    STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
+    PointViews views(id, in, gradients);
+    PointArgs& args = views.args;
+    const ScalarType wanted = (ScalarType)loss_dtype, type = loss_type(in.input, wanted);
+    Tensor loss = in.reduction == kNone ? torch::stable::empty_like(in.input) : empty({}, wanted);
+    if (in.reduction == kNone) {
+      // empty_like keeps input's strides but has no dtype; the conversion of nothing costs little.
+      if (type != in.input.scalar_type()) loss = torch::stable::to(loss, type);
+      views.add_wide(args.loss, loss, "loss");
+    }
+    const double divisor = divisor_of(in);
+    args.scale = 1 / divisor;
+    args.want_stats = want_stats;
+    const PointSums sums = run(id, views);
+    STD_TORCH_CHECK(!sums.outside, "an element is outside the domain of the loss");
+    if (in.reduction != kNone) {
+      write_scalar(loss, empty_zero && divisor == 0 ? 0 : sums.loss / divisor);
+    } else if (type != wanted) {
+      loss = torch::stable::to(loss, wanted);
+    }
+    Tensor stats = empty({want_stats ? 2 : 0}, ScalarType::Double);
+    if (want_stats) {
+      double* const out = (double*)stats.mutable_data_ptr();
+      out[0] = sums.loss;
+      out[1] = sums.gradient_square;
+    }
+    return {loss, stats};
+  }
+
+  static void backward(int id, const Tensor& grad_output, const PointInputs& in, PointGradients const& gradients) {
+    STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
+    PointViews views(id, in, gradients);
+    PointArgs& args = views.args;
+    args.scale = 1 / divisor_of(in);
+    Tensor upstream = grad_output;
+    if (in.reduction == kNone) {
+      const ScalarType type = loss_type(in.input, upstream.scalar_type());
+      if (upstream.scalar_type() != type) upstream = torch::stable::to(upstream, type);
+      views.add_wide(args.upstream, upstream, "grad_output");
+    } else {
+      STD_TORCH_CHECK(upstream.numel() == 1, "fastloss: expected one upstream gradient, got ", upstream.numel());
+      upstream = as_compute(upstream, ScalarType::Double);
+      args.scale *= *(const double*)upstream.const_data_ptr();
+    }
+    run(id, views);
+  }
+};
+
+#define TENSORS                                                                                                     \
+  "Tensor input, Tensor target, Tensor? third, Tensor? weight, Tensor? mask, Tensor? divisor, float[] params, int " \
+  "reduction"
+#define GRADIENTS "Tensor(a!)? grad_input, Tensor(b!)? grad_target, Tensor(c!)? grad_third"
+#define OPTIONS "bool empty_zero, int loss_dtype, bool want_stats"
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
+#define FASTLOSS_SCHEMA(name, Functor, params)                                                      \
+  m.def(#name "(" TENSORS ", " OPTIONS ") -> (Tensor loss, Tensor stats)");                         \
+  m.def(#name "_out(" TENSORS ", " OPTIONS ", " GRADIENTS ") -> (Tensor loss, Tensor stats)");      \
+  m.def(#name "_backward(Tensor grad_output, " TENSORS                                              \
+              ", bool want_input, bool want_target, bool want_third) -> (Tensor, Tensor, Tensor)"); \
+  m.def(#name "_backward_out(Tensor grad_output, " TENSORS ", " GRADIENTS ") -> ()");
+  FASTLOSS_POINTWISE_LOSSES(FASTLOSS_SCHEMA)
+#undef FASTLOSS_SCHEMA
+}
+
+STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
+#define FASTLOSS_IMPLEMENT(name, Functor, params) FASTLOSS_IMPLEMENT_POINTWISE(m, Cpu, name)
+  FASTLOSS_POINTWISE_LOSSES(FASTLOSS_IMPLEMENT)
+#undef FASTLOSS_IMPLEMENT
+}
+
+}  // namespace fastloss::ops

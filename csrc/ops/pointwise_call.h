@@ -1,0 +1,189 @@
+#pragma once
+
+// A call of a pointwise-family operator as every backend sees it: arguments, what they must be, and how they lie.
+
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "core/pointwise_args.h"
+#include "ops/tensors.h"
+
+namespace fastloss::ops {
+
+using MaybeTensor = std::optional<Tensor>;
+
+#define FASTLOSS_INDEX(name, Functor, params) k_##name,
+enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
+#undef FASTLOSS_INDEX
+#define FASTLOSS_ARITY(name, Functor, params) Functor<double>::arity,
+constexpr int kArity[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ARITY)};
+#undef FASTLOSS_ARITY
+
+// Arguments that forward and backward share.
+struct PointInputs {
+  const Tensor &input, &target;
+  const MaybeTensor &third, &weight, &mask, &divisor;
+  const std::vector<double>& params;
+  int64_t reduction;
+};
+
+// Gradients to be written, in the order of the operands; null: not wanted.
+using PointGradients = const Tensor* [kMaxOperands];
+
+// Collects the tensors of a call, checks them and describes them as a kernel reads them.
+struct PointViews {
+  PointArgs args{};
+  const Tensor& input;
+
+  PointViews(int id, const PointInputs& in, PointGradients const& gradients) : input(in.input) {
+    STD_TORCH_CHECK(input.numel() > 0, "fastloss: expected a non-empty input");
+    STD_TORCH_CHECK(in.reduction >= kNone && in.reduction <= kSum, "fastloss: unknown reduction ", in.reduction);
+    STD_TORCH_CHECK(in.third.has_value() == (kArity[id] == 3), "fastloss: expected ", kArity[id], " tensors");
+    STD_TORCH_CHECK(in.params.size() <= 4, "fastloss: at most 4 parameters, got ", in.params.size());
+    if (in.divisor) {
+      STD_TORCH_CHECK(
+          on_device(*in.divisor) && in.divisor->scalar_type() == ScalarType::Double && in.divisor->numel() == 1,
+          "fastloss: expected a float64 scalar as divisor, on the device of input");
+    }
+    std::copy(in.params.begin(), in.params.end(), args.params);
+    const ScalarType type = input.scalar_type();
+    add(args.operand[0], input, "input", type);
+    add(args.operand[1], in.target, "target", type);
+    if (in.third) add(args.operand[2], *in.third, "the third tensor", type);
+    if (in.weight) add(args.weight, *in.weight, "weight", type);
+    if (in.mask) add(args.mask, *in.mask, "mask", ScalarType::Bool);
+    for (int k = 0; k < kMaxOperands; ++k) {
+      if (!gradients[k]) continue;
+      STD_TORCH_CHECK(k < kArity[id], "fastloss: a gradient without its tensor");
+      add(args.gradient[k], *gradients[k], "a gradient", type);
+    }
+  }
+
+  // `type` is the stored or the computing type.
+  void add_wide(PointView& v, const Tensor& t, const char* what) {
+    add(v, t, what, t.scalar_type() == compute_type(input) ? compute_type(input) : input.scalar_type());
+    v.wide = t.scalar_type() == compute_type(input);
+  }
+
+  // Orders the dimensions as the input lies in memory and merges those that are adjacent in every tensor. Called when
+  // every tensor is there.
+  void finish() {
+    std::vector<int64_t> order;
+    for (int64_t d = 0; d < input.dim(); ++d) {
+      if (input.size(d) == 1) continue;
+      auto at = order.end();  // expanded dimensions stay where they are
+      while (at != order.begin() && input.stride(d) != 0 && input.stride(*(at - 1)) != 0 &&
+             input.stride(*(at - 1)) < input.stride(d)) {
+        --at;
+      }
+      order.insert(at, d);
+    }
+    args.elements = input.numel();
+    for (const int64_t d : order) {
+      bool merge = args.dims > 0;
+      for (auto& [v, t] : views_) merge = merge && v->stride[args.dims - 1] == t->stride(d) * input.size(d);
+      if (merge) {
+        args.size[args.dims - 1] *= input.size(d);
+      } else {
+        STD_TORCH_CHECK(args.dims < kMaxPointDims, "fastloss: more than ", kMaxPointDims,
+                        " dimensions; make the tensors contiguous");
+        args.size[args.dims++] = input.size(d);
+      }
+      for (auto& [v, t] : views_) v->stride[args.dims - 1] = t->stride(d);
+    }
+    if (args.dims == 0) {
+      args.size[args.dims++] = 1;
+      for (auto& [v, t] : views_) v->stride[0] = 1;
+    }
+    args.plain = !args.weight.data && !args.mask.data && !args.upstream.data && !args.loss.data && !args.want_stats;
+    for (int k = 1; k < kMaxOperands; ++k) args.plain = args.plain && !args.gradient[k].data;
+    for (auto& [v, t] : views_) {
+      int64_t expected = 1;
+      v->flat = true;
+      for (int d = args.dims - 1; d >= 0; --d) {
+        v->flat = v->flat && v->stride[d] == expected;
+        expected *= args.size[d];
+      }
+      args.plain = args.plain && v->flat;
+    }
+  }
+
+ private:
+  std::vector<std::pair<PointView*, const Tensor*>> views_;
+
+  bool on_device(const Tensor& t) const {
+    return t.is_cpu() == input.is_cpu() && t.get_device_index() == input.get_device_index();
+  }
+
+  void add(PointView& v, const Tensor& t, const char* what, ScalarType type) {
+    STD_TORCH_CHECK(on_device(t), "fastloss: expected ", what, " on the device of input");
+    STD_TORCH_CHECK(t.scalar_type() == type, "fastloss: expected ", what, " of ScalarType ", (int)type, ", got ",
+                    (int)t.scalar_type());
+    bool same = t.dim() == input.dim();
+    for (int64_t d = 0; same && d < input.dim(); ++d) same = t.size(d) == input.size(d);
+    STD_TORCH_CHECK(same, "fastloss: expected ", what, " of input's shape");
+    v.data = (void*)t.const_data_ptr();
+    views_.push_back({&v, &t});
+  }
+};
+
+// The dtype in which a kernel can write the loss that is asked for as `wanted`: that, or the computing type.
+inline ScalarType loss_type(const Tensor& input, ScalarType wanted) {
+  return wanted == input.scalar_type() ? wanted : compute_type(input);
+}
+
+#define FASTLOSS_POINTWISE_TENSORS                                                                    \
+  const Tensor &input, const Tensor &target, MaybeTensor third, MaybeTensor weight, MaybeTensor mask, \
+      MaybeTensor divisor, std::vector<double> params, int64_t reduction
+#define FASTLOSS_POINTWISE_INPUTS \
+  PointInputs { input, target, third, weight, mask, divisor, params, reduction }
+#define FASTLOSS_POINTWISE_GRADIENTS MaybeTensor grad_input, MaybeTensor grad_target, MaybeTensor grad_third
+
+// The operators of one loss, in the two forms of RowsOperators. A Backend has
+//     static std::tuple<Tensor, Tensor> forward(int id, const PointInputs&, bool empty_zero, int64_t loss_dtype,
+//                                               bool want_stats, PointGradients const&);        // loss, stats
+//     static void backward(int id, const Tensor& grad_output, const PointInputs&, PointGradients const&);
+//     static Tensor gradient_like(const Tensor&);     // memory for a gradient
+//     static Tensor nothing(const Tensor& like);      // of no elements: what was not asked for
+template <class Backend, int id>
+struct PointwiseOperators {
+  static std::tuple<Tensor, Tensor> forward(FASTLOSS_POINTWISE_TENSORS, bool empty_zero, int64_t loss_dtype,
+                                            bool want_stats) {
+    return Backend::forward(id, FASTLOSS_POINTWISE_INPUTS, empty_zero, loss_dtype, want_stats, {});
+  }
+
+  static std::tuple<Tensor, Tensor> forward_out(FASTLOSS_POINTWISE_TENSORS, bool empty_zero, int64_t loss_dtype,
+                                                bool want_stats, FASTLOSS_POINTWISE_GRADIENTS) {
+    STD_TORCH_CHECK(reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
+    return Backend::forward(id, FASTLOSS_POINTWISE_INPUTS, empty_zero, loss_dtype, want_stats,
+                            {pointer(grad_input), pointer(grad_target), pointer(grad_third)});
+  }
+
+  static std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_output, FASTLOSS_POINTWISE_TENSORS,
+                                                     bool want_input, bool want_target, bool want_third) {
+    Tensor grads[] = {want_input ? Backend::gradient_like(input) : Backend::nothing(input),
+                      want_target ? Backend::gradient_like(target) : Backend::nothing(input),
+                      want_third && third ? Backend::gradient_like(*third) : Backend::nothing(input)};
+    Backend::backward(
+        id, grad_output, FASTLOSS_POINTWISE_INPUTS,
+        {want_input ? &grads[0] : nullptr, want_target ? &grads[1] : nullptr, want_third ? &grads[2] : nullptr});
+    return {grads[0], grads[1], grads[2]};
+  }
+
+  static void backward_out(const Tensor& grad_output, FASTLOSS_POINTWISE_TENSORS, FASTLOSS_POINTWISE_GRADIENTS) {
+    Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS,
+                      {pointer(grad_input), pointer(grad_target), pointer(grad_third)});
+  }
+
+ private:
+  static const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
+};
+
+#define FASTLOSS_IMPLEMENT_POINTWISE(m, Backend, name)                                      \
+  m.impl(#name, TORCH_BOX((&PointwiseOperators<Backend, k_##name>::forward)));              \
+  m.impl(#name "_out", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::forward_out)));   \
+  m.impl(#name "_backward", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward))); \
+  m.impl(#name "_backward_out", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward_out)));
+
+}  // namespace fastloss::ops

@@ -1,0 +1,939 @@
+"""Losses of one element at a time: input and target give a value, values are weighed, masked and reduced."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+from torch.nn import _reduction as _Reduction
+
+from fastloss import _ops, reference
+from fastloss._autograd import PointwiseCall, pointwise
+from fastloss._explain import Path, log, planned_by
+from fastloss._stats import PointStats
+from fastloss.functional.rows import (
+    _KERNEL_DTYPES,
+    _TENSORS,
+    _TORCH_ERRORS,
+    _WHY_NATIVE,
+    _autocasts,
+    _is_compiling,
+    _is_plain,
+    _scalar,
+    _transforms_active,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+# Up to this many elements PyTorch's own fused operators win: their C++ autograd costs about 30 us less than a Python
+# autograd.Function. Losses that PyTorch composes from several operators (`Spec.composed`) go to the kernel sooner.
+# Measured on 2 cores (`python -m fastloss.bench --suite pointwise`).
+TINY = 16384
+TINY_COMPOSED = 1024
+
+_REDUCTIONS = _ops.REDUCTIONS
+_MAX_DIMS = 8
+
+
+class Options(TypedDict, total=False):
+    """Keyword-only options of every pointwise loss; see `mse_loss`."""
+
+    mask: Tensor | None
+    normalizer: float | Tensor | None
+    empty: Literal["nan", "zero"]
+    reduce_dims: int | tuple[int, ...] | None
+    loss_dtype: torch.dtype | None
+    return_stats: bool
+
+
+class WeightOptions(Options, total=False):
+    """Likewise, for losses that have no ``weight`` among PyTorch's arguments."""
+
+    weight: Tensor | None
+
+
+_OPTIONS = frozenset(("weight", *Options.__annotations__))
+
+_SHARED = """
+    Keyword-only options, shared by every pointwise loss:
+        weight: Factor of each element, broadcastable to the common shape. Not differentiated by the kernel.
+        mask: Bool, broadcastable to the common shape; elements where it is False count as if they were not there:
+            value and gradient are exactly zero whatever they hold.
+        normalizer: Replaces the mean's divisor (number of positives, of tokens in a whole batch, ...).
+        empty: Value of a mean over nothing (all masked): ``"nan"`` or ``"zero"``. The gradient is zero either way.
+        reduce_dims: Reduce over these dimensions only (one value per sample); needs ``"mean"`` or ``"sum"``.
+        loss_dtype: dtype of the loss. Default: the arguments'; float32 for half arguments under autocast.
+        return_stats: Return ``(loss, PointStats)``, measured in the same pass.
+
+    Shapes: any, any strides; the loss has the common shape for ``"none"``, else ``()``.
+    Dtypes: float16, bfloat16, float32, float64, all arguments alike; others go to plain PyTorch.
+    Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
+    Gradient: with respect to every tensor that PyTorch differentiates; differentiable again (through the reference).
+    Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
+        ``torch.compile`` in backward.
+    Accuracy: half and single precision compute in float32, blocks of 512 are summed in float32 and these in float64.
+        The result does not depend on the number of threads.
+"""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What sets one pointwise loss apart from the others.
+
+    Attributes:
+        name: Of the functions here and in `fastloss.reference`, and of the operator.
+        tensors: Names of its tensor arguments, in the functor's order.
+        params: Names of its hyperparameters, in the functor's order.
+        fixed: Those tensors in which PyTorch does not differentiate.
+        weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
+        same_size: Whether the tensors must have one shape, as opposed to being broadcast.
+        warns: Whether a broadcast target is worth a warning, as in PyTorch.
+        composed: Whether native runs several operators, so that the kernel wins sooner.
+        accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
+    """
+
+    name: str
+    tensors: tuple[str, ...] = ("input", "target")
+    params: tuple[str, ...] = ()
+    fixed: tuple[str, ...] = ()
+    weight_mean: bool = False
+    same_size: bool = False
+    warns: bool = False
+    composed: bool = False
+    accepts: Callable[..., bool] = lambda *params: True
+
+
+def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Completes the docstring of a loss and makes `fastloss.explain` know it."""
+
+    def complete(function: Callable[..., Any]) -> Callable[..., Any]:
+        function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + _SHARED
+        signature = inspect.signature(function)
+
+        def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            arguments = dict(bound.arguments)
+            options = arguments.pop("options", {})
+            if not options and arguments.get("weight") is None and _is_tiny(spec, arguments[spec.tensors[0]]):
+                return "native", _WHY_NATIVE
+            reason, *_ = _prepare(spec, arguments, options)
+            return ("reference", reason) if reason else ("kernel", "covered")
+
+        return planned_by(plan)(function)
+
+    return complete
+
+
+def _is_tiny(spec: Spec, input: Tensor) -> bool:
+    return spec.name in _NATIVE and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
+
+
+def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
+    """Whether PyTorch's C++ operator takes this call, which has no options, faster than anything else could."""
+    return (
+        type(input) in _TENSORS
+        and type(target) in _TENSORS
+        and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
+        and input.shape == target.shape
+        and reduction in _REDUCTIONS
+        and not _is_compiling()
+    )
+
+
+def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    if size_average is not None or reduce is not None:
+        return _Reduction.legacy_get_string(size_average, reduce)
+    return reduction
+
+
+def _prepare(
+    spec: Spec, arguments: dict[str, Any], options: dict[str, Any]
+) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], Tensor | None, Tensor | None]:
+    """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask."""
+    tensors = tuple(arguments[name] for name in spec.tensors)
+    params = tuple(_scalar(arguments[name]) for name in spec.params)
+    weight, mask = arguments.get("weight", options.get("weight")), options.get("mask")
+
+    def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None]:
+        return reason, (), (), None, None
+
+    if not _ops.AVAILABLE:
+        return no(_ops.missing_reason())
+    if _transforms_active():
+        return no("a torch.func transform is active")
+    if forward_ad._current_level >= 0:
+        return no("forward-mode AD is active")
+    given = [*tensors, *(t for t in (weight, mask) if t is not None)]
+    if not all(isinstance(t, Tensor) for t in given):
+        return no("an argument is not a tensor")
+    if not all(_is_plain(t) for t in given):
+        return no("an argument is a Tensor subclass")
+    input = tensors[0]
+    device, dtype, shape = input.device, input.dtype, input.shape
+    if device.type not in ("cpu", "meta"):
+        return no(f"there is no {device.type} kernel in this build")
+    if any(t.device != device for t in given):
+        return no("the arguments are on different devices")
+    if dtype not in _KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask):
+        return no("the arguments' dtypes differ or have no kernel")
+    if any(t.layout != torch.strided for t in given):
+        return no("the layout is not strided")
+    if not _is_compiling() and any(t.is_neg() for t in given):
+        return no("an argument is a lazily negated view")
+    if any(t.requires_grad for name, t in zip(spec.tensors, tensors, strict=True) if name in spec.fixed):
+        return no("PyTorch decides about a gradient to this argument")
+    if weight is not None and weight.requires_grad:
+        return no("the weight needs a gradient")
+    if None in params or not spec.accepts(*params):
+        return no("PyTorch decides this hyperparameter, or it is a tensor that needs a gradient")
+    normalizer = options.get("normalizer")
+    if isinstance(normalizer, Tensor) and (
+        normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != device
+    ):
+        return no("the normalizer is not a plain scalar on the same device")
+    if any(t.shape != shape for t in tensors):
+        if spec.same_size and tensors[1].shape != shape:
+            return no("PyTorch decides about different sizes")
+        try:
+            shape = torch.broadcast_shapes(*(t.shape for t in tensors))
+        except RuntimeError:
+            return no("the sizes do not broadcast")
+        if spec.same_size and shape != input.shape:
+            return no("PyTorch decides about different sizes")
+        tensors = tuple(t.expand(shape) for t in tensors)
+    if shape.numel() == 0 or len(shape) > _MAX_DIMS:
+        return no("the arguments are empty or have many dimensions")
+    if mask is not None and mask.dtype != torch.bool:
+        return no("the reference checks this mask")
+    expanded: list[Tensor | None] = []
+    for extra in (weight, mask):
+        if extra is not None and extra.shape != shape:
+            if "weight" in arguments and extra is weight and spec.warns:
+                return no("PyTorch decides this weight's size")
+            try:
+                extra = extra.expand(shape)
+            except RuntimeError:
+                return no("weight or mask does not broadcast")
+        expanded.append(extra)
+    if options.get("return_stats") and not all(t.is_floating_point() for t in tensors):
+        return no("statistics need floating point")
+    return "", tensors, params, expanded[0], expanded[1]  # type: ignore[return-value]
+
+
+def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
+    """Runs the kernel of a loss, or its reference where that is due.
+
+    ``arguments`` are the call's by name, without ``reduction`` and ``options``.
+    """
+    if not options.keys() <= _OPTIONS:
+        unknown = ", ".join(sorted(options.keys() - _OPTIONS))
+        raise TypeError(f"fastloss.{spec.name}: unexpected argument {unknown}, expected {', '.join(sorted(_OPTIONS))}")
+    if not options and reduction in _REDUCTIONS and arguments.get("weight") is None:
+        quick = _quick(spec, arguments)
+        if quick is not None and not _ops.LOG:
+            try:
+                return _run(spec, *quick, _REDUCTIONS[reduction])
+            except Exception as error:
+                return _explain_error(spec, error, arguments, reduction, options)
+    reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
+    if not reason and reduction not in _REDUCTIONS:
+        reason = "PyTorch decides this reduction"
+    if _ops.LOG:
+        log(spec.name, "reference" if reason else "kernel", reason or "covered")
+    try:
+        if reason:
+            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
+        if spec.warns and not _is_compiling() and arguments["target"].shape != arguments["input"].shape:
+            _warn_sizes(arguments["input"], arguments["target"])
+        return _kernel(spec, tensors, params, weight, mask, reduction, options)
+    except Exception as error:
+        return _explain_error(spec, error, arguments, reduction, options)
+
+
+def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], tuple[float, ...]] | None:
+    """Tensors and parameters of a call without options that the kernel obviously takes; None asks `_prepare`.
+
+    The time of a small loss is Python's, so this tests the usual case with as few steps as it can.
+    """
+    if not _ops.AVAILABLE or _transforms_active() or forward_ad._current_level >= 0 or _is_compiling():
+        return None
+    tensors = tuple([arguments[name] for name in spec.tensors])
+    input = tensors[0]
+    if type(input) not in _TENSORS or input.dtype not in _KERNEL_DTYPES or not input.is_cpu:
+        return None
+    shape, dtype = input.shape, input.dtype
+    if input.numel() == 0 or len(shape) > _MAX_DIMS:
+        return None
+    for t in tensors:
+        if type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape or not t.is_cpu or t.is_neg():
+            return None
+        if t.layout is not torch.strided:
+            return None
+    for name in spec.fixed:
+        if arguments[name].requires_grad:
+            return None
+    params = tuple([arguments[name] for name in spec.params])
+    for value in params:
+        if type(value) is not float and type(value) is not int and type(value) is not bool:
+            return None
+    return (tensors, params) if spec.accepts(*params) else None
+
+
+def _run(
+    spec: Spec,
+    tensors: tuple[Tensor, ...],
+    params: tuple[float, ...],
+    code: int,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    divisor: Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    want_stats: bool = False,
+) -> Any:
+    dtype = tensors[0].dtype
+    if loss_dtype is None:
+        loss_dtype = torch.float32 if dtype.itemsize == 2 and _autocasts(tensors[0].device.type) else dtype
+    now = code != 0 and dtype is not torch.float16 and not _is_compiling()
+    op = spec.name if spec is not _BCE_POS_WEIGHT else "binary_cross_entropy_with_logits_pos_weight"
+    call = PointwiseCall(
+        spec.name, op, params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats, now, spec.tensors,
+        spec.params,
+    )  # fmt: skip
+    return pointwise(call, weight, mask, divisor, tensors)
+
+
+def _kernel(
+    spec: Spec,
+    tensors: tuple[Tensor, ...],
+    params: tuple[float, ...],
+    weight: Tensor | None,
+    mask: Tensor | None,
+    reduction: str,
+    options: dict[str, Any],
+) -> Any:
+    """Turns the shared options into what the operators take."""
+    input, code = tensors[0], _REDUCTIONS[reduction]
+    dims, want_stats = options.get("reduce_dims"), options.get("return_stats", False)
+    normalizer, empty = options.get("normalizer"), options.get("empty", "nan")
+    _check_options(spec.name, reduction, normalizer, empty, dims)
+    kernel_code = 0 if dims is not None else code
+    divisor = None
+    if kernel_code == 1:
+        if normalizer is not None:
+            divisor = torch.as_tensor(normalizer, dtype=torch.float64)
+        elif weight is not None and spec.weight_mean:
+            divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
+        elif mask is not None:
+            divisor = mask.sum(dtype=torch.float64)
+    result = _run(
+        spec, tensors, params, kernel_code, weight, mask, divisor, empty, options.get("loss_dtype"), want_stats
+    )
+    loss, measured = result if want_stats else (result, None)
+    if dims is not None:
+        loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
+    if measured is None:
+        return loss
+    count = mask.sum() if mask is not None else torch.tensor(input.numel(), device=input.device)
+    finite = measured.isfinite().all() & loss.detach().isfinite().all()
+    return loss, PointStats(measured[1].sqrt(), finite, count)
+
+
+def _reduce_dims(
+    spec: Spec,
+    loss: Tensor,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    code: int,
+    dims: int | tuple[int, ...],
+    normalizer: float | Tensor | None,
+    empty: str,
+) -> Tensor:
+    if code == 1 and mask is None and normalizer is None and not (weight is not None and spec.weight_mean):
+        return loss.mean(dims)
+    total = loss.sum(dims)
+    if code == 2:
+        return total
+    if normalizer is not None:
+        return (total / normalizer).to(loss.dtype)
+    counted = weight if weight is not None and spec.weight_mean else torch.ones((), dtype=loss.dtype).expand(loss.shape)
+    kept = counted if mask is None else torch.where(mask, counted, 0)
+    divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
+    mean = (total / divisor).to(loss.dtype)
+    return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
+
+
+def _check_options(
+    name: str, reduction: str, normalizer: float | Tensor | None, empty: str, dims: int | tuple[int, ...] | None
+) -> None:
+    if empty not in ("nan", "zero"):
+        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
+    if normalizer is not None and reduction != "mean":
+        raise ValueError(
+            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
+        )
+    if dims is not None and reduction == "none":
+        raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
+
+
+def _warn_sizes(input: Tensor, target: Tensor) -> None:
+    warnings.warn(
+        f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). "
+        "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+        stacklevel=4,
+    )
+
+
+def _explain_error(
+    spec: Spec, error: Exception, arguments: dict[str, Any], reduction: str, options: dict[str, Any]
+) -> Any:
+    """Raises ``error`` again, as PyTorch's type, with what it is about.
+
+    Only the kernel knows that an element is outside a loss's domain, only PyTorch what to say about it (releases differ
+    in what they allow): it decides.
+    """
+    if "outside the domain" in str(error):
+        try:
+            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
+        except Exception as decided:
+            error = decided
+    if type(error) not in _TORCH_ERRORS or str(error).startswith("fastloss."):
+        raise error
+    seen = ", ".join(
+        f"{name} {value.dtype} {tuple(value.shape)} on {value.device}"
+        for name, value in arguments.items()
+        if isinstance(value, Tensor)
+    )
+    raise type(error)(f"fastloss.{spec.name}: {error} (got {seen})") from error
+
+
+_nn: Any = torch._C._nn
+_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0)
+_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True)
+_L1 = Spec("l1_loss", weight_mean=True, warns=True)
+_BCE = Spec("binary_cross_entropy_with_logits", same_size=True)
+_BCE_POS_WEIGHT = Spec(_BCE.name, tensors=("input", "target", "pos_weight"), fixed=("pos_weight",), same_size=True)
+_FOCAL = Spec(
+    "sigmoid_focal_loss",
+    tensors=("inputs", "targets"),
+    params=("alpha", "gamma"),
+    accepts=lambda alpha, gamma: gamma >= 0,
+)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True)
+_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), composed=True)
+_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), composed=True)
+_RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), composed=True)
+_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"), composed=True)
+_GAUSSIAN = Spec(
+    "gaussian_nll_loss",
+    tensors=("input", "target", "var"),
+    params=("full", "eps"),
+    accepts=lambda full, eps: eps > 0,
+)
+_KL = Spec("kl_div", params=("log_target",), composed=True)
+_HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
+_LOG_COSH = Spec("log_cosh_loss")
+_QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
+_CHARBONNIER = Spec("charbonnier_loss", params=("eps",), accepts=lambda eps: eps > 0)
+
+# Losses that PyTorch has in C++, for which tiny inputs go there.
+_NATIVE = {
+    s.name
+    for s in (
+        _HUBER, _SMOOTH_L1, _MSE, _L1, _BCE, _PROBABILITY, _SOFT_MARGIN, _HINGE_EMBEDDING, _RANKING, _POISSON, _KL,
+    )
+}  # fmt: skip
+
+
+@_shared_options(_HUBER)
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float | Tensor = 1.0,
+    weight: Tensor | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    r"""Huber loss (Huber 1964), :math:`d = x - y`:
+
+    .. math::
+        \ell = \tfrac12 d^2 \ \text{where}\ |d| \le \delta, \qquad \delta\,(|d| - \tfrac12 \delta) \ \text{elsewhere}.
+
+    Equivalent to ``torch.nn.functional.huber_loss(input, target, reduction, delta, weight)``. A weighted mean divides
+    by the number of elements, as PyTorch's does.
+
+    Args:
+        input, target: Predictions and values; a target of another size is broadcast, with a warning.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+        delta: Where the parabola ends, positive; float or 0-d tensor.
+        weight: Factor of each element, of ``input``'s size.
+    """
+    if weight is None and not options and _goes_native(_HUBER, input, target, reduction):
+        return _nn.huber_loss(input, target, _REDUCTIONS[reduction], delta)
+    arguments: dict[str, Any] = {"input": input, "target": target, "delta": delta, "weight": weight}
+    return _loss(_HUBER, arguments, reduction, options)
+
+
+@_shared_options(_SMOOTH_L1)
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float | Tensor = 1.0,
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Smooth L1 loss (Girshick 2015), the Huber loss divided by its threshold, :math:`d = x - y`:
+
+    .. math::
+        \ell = d^2 / 2\beta \ \text{where}\ |d| < \beta, \qquad |d| - \tfrac12 \beta \ \text{elsewhere}.
+
+    Equivalent to ``torch.nn.functional.smooth_l1_loss(input, target, reduction=reduction, beta=beta)``.
+
+    Args:
+        input, target: Predictions and values; a target of another size is broadcast, with a warning.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+        beta: Where the parabola ends; 0 is `l1_loss`. Float or 0-d tensor.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if type(beta) is float and beta == 0.0:
+        return l1_loss(input, target, reduction=reduction, **options)
+    if not options and _goes_native(_SMOOTH_L1, input, target, reduction):
+        return _nn.smooth_l1_loss(input, target, _REDUCTIONS[reduction], beta)
+    return _loss(_SMOOTH_L1, {"input": input, "target": target, "beta": beta}, reduction, options)
+
+
+@_shared_options(_MSE)
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    r"""Squared error, :math:`\ell = (x - y)^2`.
+
+    Equivalent to ``torch.nn.functional.mse_loss(input, target, reduction=reduction, weight=weight)``. A weighted mean
+    divides by the sum of the weights, as PyTorch's does.
+
+    Args:
+        input, target: Predictions and values; a target of another size is broadcast, with a warning.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+        weight: Factor of each element, of ``input``'s size.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if weight is None and not options and _goes_native(_MSE, input, target, reduction):
+        return _nn.mse_loss(input, target, _REDUCTIONS[reduction])
+    return _loss(_MSE, {"input": input, "target": target, "weight": weight}, reduction, options)
+
+
+@_shared_options(_L1)
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    r"""Absolute error, :math:`\ell = |x - y|`; the gradient at 0 is 0.
+
+    Equivalent to ``torch.nn.functional.l1_loss(input, target, reduction=reduction, weight=weight)``. A weighted mean
+    divides by the sum of the weights, as PyTorch's does.
+
+    Args:
+        input, target: Predictions and values; a target of another size is broadcast, with a warning.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+        weight: Factor of each element, of ``input``'s size.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if weight is None and not options and _goes_native(_L1, input, target, reduction):
+        return _nn.l1_loss(input, target, _REDUCTIONS[reduction])
+    return _loss(_L1, {"input": input, "target": target, "weight": weight}, reduction, options)
+
+
+@_shared_options(_BCE)
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+    **options: Unpack[Options],
+) -> Any:
+    r"""Binary cross entropy of a logit, w = ``pos_weight``:
+
+    .. math::
+        \ell = -w\, y \log \sigma(x) - (1 - y) \log(1 - \sigma(x)).
+
+    Equivalent to ``torch.nn.functional.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction,
+    pos_weight=pos_weight)``, except that the loss of a confident, right prediction keeps its relative accuracy
+    (PyTorch's cancels: 0 where the truth is 1e-8), and that x = -inf, y = 1 gives inf rather than NaN.
+
+    Args:
+        input, target: Logits and labels in [0, 1], of one size.
+        weight: Factor of each element, broadcastable; the mean divides by the number of elements.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+        pos_weight: Factor of the positive term, broadcastable.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    arguments: dict[str, Any] = {"input": input, "target": target, "weight": weight, "pos_weight": pos_weight}
+    if pos_weight is not None:
+        return _loss(_BCE_POS_WEIGHT, arguments, reduction, options)
+    if weight is None and not options and _goes_native(_BCE, input, target, reduction):
+        return torch.binary_cross_entropy_with_logits(input, target, None, None, _REDUCTIONS[reduction])
+    return _loss(_BCE, arguments, reduction, options)
+
+
+@_shared_options(_FOCAL)
+def sigmoid_focal_loss(
+    inputs: Tensor,
+    targets: Tensor,
+    alpha: float | Tensor = 0.25,
+    gamma: float | Tensor = 2.0,
+    reduction: str = "none",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:
+
+    .. math::
+        \ell = \alpha_t\,(1 - p_t)^\gamma\, \mathrm{BCE}(x, y), \qquad
+        p_t = p y + (1-p)(1-y), \quad \alpha_t = \alpha y + (1-\alpha)(1-y).
+
+    Equivalent to ``torchvision.ops.sigmoid_focal_loss(inputs, targets, alpha, gamma, reduction)``, soft targets
+    included, except that 1 - p_t is formed without cancellation, so the tail keeps its relative accuracy
+    (there float32 is 12 % off at x = 16 and bfloat16 is 0 from x = 8), and that the gradient is finite for every
+    ``gamma`` (there NaN below 1).
+
+    Args:
+        inputs, targets: Logits and labels in [0, 1].
+        alpha: Weight of the positives, 1 - alpha that of the negatives; negative: no weighting. Float or 0-d tensor.
+        gamma: Exponent, at least 0; 0, 1, 2 and 3 need no power function. Float or 0-d tensor.
+        reduction: ``"none"`` (the default, as torchvision's), ``"mean"`` or ``"sum"``.
+
+    Note: same name, different numbers. What others compute, and the call that reproduces it
+        (N samples, C classes, P positives, ``x`` and one-hot ``y`` of shape (N, C)):
+
+        ==========================================  ============================================================
+        torchvision ``sigmoid_focal_loss``          ``sigmoid_focal_loss(x, y, alpha, gamma)``
+        fvcore ``sigmoid_focal_loss``               ``sigmoid_focal_loss(x, y, -1, gamma)`` (its alpha is off)
+        mmcv ``sigmoid_focal_loss`` (gamma first)   ``sigmoid_focal_loss(x, y, alpha, gamma, "mean", normalizer=N)``
+        mmdet ``FocalLoss`` with ``avg_factor=P``   ``sigmoid_focal_loss(x, y, alpha, gamma, "mean", normalizer=P)``
+        kornia ``binary_focal_loss_with_logits``    ``sigmoid_focal_loss(x, y, alpha, gamma)`` for hard targets
+        MONAI ``FocalLoss()`` (alpha None)          ``sigmoid_focal_loss(x, y, -1, gamma, "mean")``
+        MONAI ``FocalLoss(use_softmax=True)``       ``softmax_focal_loss(x, k, None, gamma, normalizer=N * C)``
+        kornia ``focal_loss`` (softmax), "mean"     ``softmax_focal_loss(x, k, alpha, gamma, normalizer=N * C)``
+        smp ``FocalLoss("multiclass")``             ``C * sigmoid_focal_loss(x, y, -1, gamma, "mean")``: not softmax
+        ==========================================  ============================================================
+    """
+    arguments: dict[str, Any] = {"inputs": inputs, "targets": targets, "alpha": alpha, "gamma": gamma}
+    return _loss(_FOCAL, arguments, reduction, options)
+
+
+@_shared_options(_PROBABILITY)
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Unpack[Options],
+) -> Any:
+    r"""Binary cross entropy of a probability, :math:`\ell = -y \log x - (1 - y) \log(1 - x)`, log clamped at -100.
+
+    Equivalent to ``torch.nn.functional.binary_cross_entropy(input, target, weight, reduction=reduction)``; prefer
+    `binary_cross_entropy_with_logits`.
+
+    Args:
+        input, target: Probabilities in [0, 1] (else RuntimeError) and labels, of one size.
+        weight: Factor of each element, broadcastable; the mean divides by the number of elements.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if weight is None and not options and _goes_native(_PROBABILITY, input, target, reduction):
+        return _nn.binary_cross_entropy(input, target, None, _REDUCTIONS[reduction])
+    return _loss(_PROBABILITY, {"input": input, "target": target, "weight": weight}, reduction, options)
+
+
+@_shared_options(_SOFT_MARGIN)
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`.
+
+    Equivalent to ``torch.nn.functional.soft_margin_loss(input, target, reduction=reduction)``, except that a large
+    :math:`-y x` gives it back instead of infinity, and a finite gradient.
+
+    Args:
+        input, target: Scores and labels.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if not options and _goes_native(_SOFT_MARGIN, input, target, reduction):
+        return _nn.soft_margin_loss(input, target, _REDUCTIONS[reduction])
+    return _loss(_SOFT_MARGIN, {"input": input, "target": target}, reduction, options)
+
+
+@_shared_options(_HINGE_EMBEDDING)
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Distances pulled to zero (y = 1: :math:`\ell = x`) or beyond a margin (y = -1: :math:`\max(0, m - x)`).
+
+    Equivalent to ``torch.nn.functional.hinge_embedding_loss(input, target, margin, reduction=reduction)``.
+
+    Args:
+        input, target: Distances and labels 1 or -1.
+        margin: m, float or 0-d tensor.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if not options and _goes_native(_HINGE_EMBEDDING, input, target, reduction):
+        return torch.hinge_embedding_loss(input, target, margin, _REDUCTIONS[reduction])  # type: ignore[arg-type]
+    return _loss(_HINGE_EMBEDDING, {"input": input, "target": target, "margin": margin}, reduction, options)
+
+
+@_shared_options(_RANKING)
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Two scores that should be ordered (y = 1: first larger), :math:`\ell = \max(0, m - y (x_1 - x_2))`.
+
+    Equivalent to ``torch.nn.functional.margin_ranking_loss(input1, input2, target, margin, reduction=reduction)``.
+
+    Args:
+        input1, input2, target: Scores and labels 1 or -1, of as many dimensions each.
+        margin: m, float or 0-d tensor.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
+    if (
+        not options
+        and input1.dim() == input2.dim() == target.dim()
+        and _goes_native(_RANKING, input1, input2, reduction)
+    ):
+        return torch.margin_ranking_loss(input1, input2, target, margin, _REDUCTIONS[reduction])  # type: ignore[arg-type]
+    if not input1.dim() == input2.dim() == target.dim():
+        return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
+    return _loss(_RANKING, arguments, reduction, options)
+
+
+@_shared_options(_POISSON)
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float | Tensor = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Poisson negative log-likelihood of counts, :math:`\ell = e^x - y x` or :math:`x - y \log(x + \epsilon)`.
+
+    Equivalent to ``torch.nn.functional.poisson_nll_loss(input, target, log_input, full, eps=eps,
+    reduction=reduction)``.
+
+    Args:
+        input, target: Log-rates (or rates) and counts.
+        log_input: Whether ``input`` is a log-rate.
+        full: Add Stirling's :math:`y \log y - y + \tfrac12 \log 2\pi y` where y > 1.
+        size_average, reduce: Deprecated as in PyTorch.
+        eps: Keeps the logarithm of a rate finite.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    if not options and _goes_native(_POISSON, input, target, reduction):
+        return torch.poisson_nll_loss(input, target, log_input, full, eps, _REDUCTIONS[reduction])  # type: ignore[arg-type]
+    arguments: dict[str, Any] = {"input": input, "target": target, "log_input": log_input, "full": full, "eps": eps}
+    return _loss(_POISSON, arguments, reduction, options)
+
+
+@_shared_options(_GAUSSIAN)
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float | Tensor = 1e-6,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Gaussian negative log-likelihood, :math:`\ell = \tfrac12 (\log v + (x - y)^2 / v)`, v = max(var, eps).
+
+    Equivalent to ``torch.nn.functional.gaussian_nll_loss(input, target, var, full, eps, reduction)``; the clamp
+    does not enter the gradient, as there.
+
+    Args:
+        input, target: Means and values.
+        var: Variances: a float, ``input``'s size, the same without its last dimension, or with one dimension of size 1.
+            ValueError if one is negative.
+        full: Add :math:`\tfrac12 \log 2\pi`.
+        eps: Least variance.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    arguments: dict[str, Any] = {"input": input, "target": target, "var": var, "full": full, "eps": eps}
+    if isinstance(input, Tensor):
+        if isinstance(var, float) and var >= 0:
+            arguments["var"] = torch.full((), var, dtype=input.dtype, device=input.device).expand(input.shape)
+        elif isinstance(var, Tensor) and var.shape != input.shape:
+            short = input.shape[:-1] == var.shape
+            one = (
+                var.dim() == input.dim() and sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) == 1
+            )
+            if not (short or one):
+                return reference.gaussian_nll_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
+            arguments["var"] = var.unsqueeze(-1) if short else var
+    return _loss(_GAUSSIAN, arguments, reduction, options)
+
+
+@_shared_options(_KL)
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Kullback-Leibler divergence from log-probabilities x to a target y, :math:`\ell = y (\log y - x)`.
+
+    Equivalent to ``torch.nn.functional.kl_div(input, target, reduction=reduction, log_target=log_target)``.
+
+    Args:
+        input, target: Log-probabilities, and probabilities or (``log_target``) log-probabilities.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"``, ``"sum"``, ``"batchmean"`` (the divergence: sum over all, divided by the batch) or
+            ``"mean"``, which divides by the number of elements and warns so.
+        log_target: Whether ``target`` is a log-probability: :math:`\ell = e^y (y - x)`.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = _Reduction.legacy_get_string(size_average, reduce)
+    elif reduction == "mean" and not _is_compiling():
+        warnings.warn(
+            "reduction: 'mean' divides the total loss by both the batch size and the support size."
+            "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
+            "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
+            stacklevel=2,
+        )
+    if not options and _goes_native(_KL, input, target, reduction):
+        return torch.kl_div(input, target, _REDUCTIONS[reduction], log_target=log_target)
+    if reduction == "batchmean" and isinstance(input, Tensor) and "normalizer" not in options:
+        # The batch size divides; what the reference calls a mean with this divisor.
+        reduction = "mean" if input.dim() else "sum"
+        if input.dim():
+            options["normalizer"] = input.shape[0]
+    return _loss(_KL, {"input": input, "target": target, "log_target": log_target}, reduction, options)
+
+
+@_shared_options(_HINGE)
+def hinge_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 1.0,
+    p: int = 1,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Hinge of a score for a label in {-1, 1} (Cortes and Vapnik 1995), :math:`\ell = \max(0, m - y x)^p`.
+
+    Equivalent to ``(margin - target * input).clamp_min(0).pow(p).mean()``.
+
+    Args:
+        input, target: Scores and labels.
+        margin: m, float or 0-d tensor.
+        p: 1 or 2.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    arguments: dict[str, Any] = {"input": input, "target": target, "margin": margin, "p": p}
+    return _loss(_HINGE, arguments, reduction, options)
+
+
+@_shared_options(_LOG_COSH)
+def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightOptions]) -> Any:
+    r"""A smooth absolute error, :math:`\ell = \log \cosh(x - y)`, gradient :math:`\tanh(x - y)`.
+
+    Equivalent to ``(input - target).cosh().log().mean()`` where that neither overflows nor cancels.
+
+    Args:
+        input, target: Predictions and values.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    return _loss(_LOG_COSH, {"input": input, "target": target}, reduction, options)
+
+
+@_shared_options(_QUANTILE)
+def quantile_loss(
+    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: str = "mean", **options: Unpack[WeightOptions]
+) -> Any:
+    r"""Quantile (pinball) loss (Koenker and Bassett 1978), :math:`\ell = \max(q r, (q - 1) r)`, :math:`r = y - x`.
+
+    Equivalent to ``torch.maximum(q * (target - input), (q - 1) * (target - input)).mean()``; the gradient at 0 is 0.
+
+    Args:
+        input, target: Predictions of the quantile, and values.
+        q: Which quantile, in [0, 1]; float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    return _loss(_QUANTILE, {"input": input, "target": target, "q": q}, reduction, options)
+
+
+@_shared_options(_CHARBONNIER)
+def charbonnier_loss(
+    input: Tensor, target: Tensor, eps: float | Tensor = 1e-3, reduction: str = "mean", **options: Unpack[WeightOptions]
+) -> Any:
+    r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`.
+
+    Equivalent to ``((input - target).square() + eps**2).sqrt().mean()``.
+
+    Args:
+        input, target: Predictions and values.
+        eps: Width of the rounding at zero, positive; float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    return _loss(_CHARBONNIER, {"input": input, "target": target, "eps": eps}, reduction, options)

@@ -1,0 +1,435 @@
+"""Losses of one element at a time: each from its formula, and what all of them share in `_reduce`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn import _reduction as _Reduction
+
+from fastloss._stats import PointStats
+
+_Number = float | Tensor
+
+
+def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    if size_average is not None or reduce is not None:
+        return _Reduction.legacy_get_string(size_average, reduce)
+    return reduction
+
+
+def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
+    """Whether PyTorch's own function takes the call as it is."""
+    unused = {"empty": "nan", "return_stats": False}
+    if any(isinstance(value, Tensor) or value != unused.get(name) for name, value in options.items()):
+        return False
+    return not any(isinstance(value, Tensor) for value in hyperparameters)
+
+
+def _reduce(
+    name: str,
+    elementwise: Callable[..., Tensor],
+    tensors: tuple[Tensor, ...],
+    reduction: str,
+    *,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: _Number | None = None,
+    empty: str = "nan",
+    reduce_dims: int | tuple[int, ...] | None = None,
+    loss_dtype: torch.dtype | None = None,
+    return_stats: bool = False,
+    weight_mean: bool = False,
+) -> Any:
+    r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
+
+    A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
+    of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements.
+    """
+    code = _Reduction.get_enum(reduction)
+    if empty not in ("nan", "zero"):
+        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
+    if normalizer is not None and code != 1:
+        raise ValueError(f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean'")
+    if reduce_dims is not None and code == 0:
+        raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
+    tensors = torch.broadcast_tensors(*tensors)
+    shape = tensors[0].shape
+    dtype = tensors[0].dtype
+    for t in (*tensors[1:], *(() if weight is None else (weight,))):
+        dtype = torch.promote_types(dtype, t.dtype)
+    device = tensors[0].device.type
+    if dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        loss_dtype = loss_dtype or torch.float32
+    compute = torch.promote_types(dtype, torch.float32)
+    kept = None
+    if mask is not None:
+        if mask.dtype != torch.bool:
+            raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
+        kept = mask.expand(shape)
+    dims = None if reduce_dims is None else (reduce_dims,) if isinstance(reduce_dims, int) else tuple(reduce_dims)
+
+    def values(*tensors: Tensor) -> Tensor:
+        made = [t.to(compute) for t in tensors]
+        if kept is not None:
+            made = [torch.where(kept, t, 0.5) for t in made]  # a value in every loss's domain; its result is dropped
+        loss = elementwise(*made)
+        if weight is not None:
+            loss = loss * weight.to(compute)
+        return loss if kept is None else torch.where(kept, loss, 0.0)
+
+    def total(t: Tensor) -> Tensor:
+        return t.sum() if dims is None else t.sum(dims)
+
+    def reduced(loss: Tensor) -> Tensor:
+        if code == 0:
+            return loss
+        if code == 2:
+            return total(loss)
+        if normalizer is not None:
+            return total(loss) / normalizer
+        ones = loss.new_ones(()).expand(shape) if kept is None else kept.to(compute)
+        divisor = total(ones * weight.to(compute)) if weight is not None and weight_mean else total(ones)
+        mean = total(loss) / divisor
+        return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
+
+    loss = reduced(values(*tensors))
+    result = loss.to(loss_dtype or dtype)
+    if not return_stats:
+        return result
+    with torch.no_grad():
+        first, *rest = (t.detach() for t in tensors)
+        grad = torch.func.grad(lambda x: reduced(values(x, *rest)).sum())(first)
+        norm = torch.linalg.vector_norm(grad, dtype=torch.float64)
+        count = torch.tensor(shape.numel()) if kept is None else kept.sum()
+        return result, PointStats(norm, loss.isfinite().all() & grad.isfinite().all(), count)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: _Number = 1.0,
+    weight: Tensor | None = None,
+    **options: Any,
+) -> Any:
+    r""":math:`\tfrac12 d^2` where :math:`|d| \le \delta`, else :math:`\delta (|d| - \tfrac12 \delta)`, d = x - y."""
+    if _is_plain(options, delta):
+        return F.huber_loss(input, target, reduction, delta, weight)  # type: ignore[arg-type, call-arg]
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        a = (x - y).abs()
+        return torch.where(a <= delta, 0.5 * a * a, delta * (a - 0.5 * delta))
+
+    return _reduce("huber_loss", f, (input, target), reduction, weight=weight, **options)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: _Number = 1.0,
+    **options: Any,
+) -> Any:
+    r""":math:`d^2 / 2\beta` where :math:`|d| < \beta`, else :math:`|d| - \beta / 2`, d = x - y."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options, beta):
+        return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)  # type: ignore[arg-type]
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        if not isinstance(beta, Tensor) and beta == 0:
+            return F.l1_loss(x, y, reduction="none")
+        a = (x - y).abs()
+        return torch.where(a < beta, 0.5 * a * a / beta, a - 0.5 * beta)
+
+    return _reduce("smooth_l1_loss", f, (input, target), reduction, **options)
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    **options: Any,
+) -> Any:
+    r""":math:`(x - y)^2`."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options):
+        return F.mse_loss(input, target, reduction=reduction, weight=weight)  # type: ignore[call-arg]
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return F.mse_loss(x, y, reduction="none")
+
+    return _reduce("mse_loss", f, (input, target), reduction, weight=weight, weight_mean=True, **options)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    **options: Any,
+) -> Any:
+    r""":math:`|x - y|`."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options):
+        return F.l1_loss(input, target, reduction=reduction, weight=weight)  # type: ignore[call-arg]
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return F.l1_loss(x, y, reduction="none")
+
+    return _reduce("l1_loss", f, (input, target), reduction, weight=weight, weight_mean=True, **options)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+    **options: Any,
+) -> Any:
+    r""":math:`-w\, y \log\sigma(x) - (1 - y) \log(1 - \sigma(x))`, w = ``pos_weight``."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options):
+        return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction, pos_weight=pos_weight)
+
+    def f(x: Tensor, y: Tensor, w: Tensor | None = None) -> Tensor:
+        return F.binary_cross_entropy_with_logits(x, y, reduction="none", pos_weight=w)
+
+    tensors = (input, target) if pos_weight is None else (input, target, pos_weight)
+    return _reduce("binary_cross_entropy_with_logits", f, tensors, reduction, weight=weight, **options)
+
+
+def sigmoid_focal_loss(
+    inputs: Tensor,
+    targets: Tensor,
+    alpha: _Number = 0.25,
+    gamma: _Number = 2.0,
+    reduction: str = "none",
+    **options: Any,
+) -> Any:
+    r""":math:`\alpha_t (1 - p_t)^\gamma\, \mathrm{BCE}`, :math:`p_t = p y + (1 - p)(1 - y)`, as torchvision defines it.
+
+    1 - p_t is formed as :math:`\sigma(x)(1 - y) + \sigma(-x) y`, which does not cancel, and its power from its
+    logarithm, whose derivative stays finite; both in float64, which holds them for every x up to 700.
+    """
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        dtype, x, y = x.dtype, x.double(), y.double()
+        ce = -(y * F.logsigmoid(x) + (1 - y) * F.logsigmoid(-x))
+        u = torch.sigmoid(x) * (1 - y) + torch.sigmoid(-x) * y
+        loss = torch.exp(gamma * u.clamp_min(1e-300).log()) * ce
+        if isinstance(alpha, Tensor) or alpha >= 0:
+            loss = (alpha * y + (1 - alpha) * (1 - y)) * loss
+        return loss.to(dtype)
+
+    return _reduce("sigmoid_focal_loss", f, (inputs, targets), reduction, **options)
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`-y \log x - (1 - y) \log(1 - x)`, logarithms clamped at -100."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options):
+        return F.binary_cross_entropy(input, target, weight, reduction=reduction)
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return F.binary_cross_entropy(x, y, reduction="none")
+
+    return _reduce("binary_cross_entropy", f, (input, target), reduction, weight=weight, **options)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`\log(1 + e^{-y x})`."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options):
+        return F.soft_margin_loss(input, target, reduction=reduction)
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return F.soft_margin_loss(x, y, reduction="none")
+
+    return _reduce("soft_margin_loss", f, (input, target), reduction, **options)
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: _Number = 1.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r"""x where y = 1, :math:`\max(0, m - x)` where y = -1, both added elsewhere."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options, margin):
+        return F.hinge_embedding_loss(input, target, margin, reduction=reduction)  # type: ignore[arg-type]
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return torch.where(y != 1, (margin - x).clamp_min(0), 0.0) + torch.where(y != -1, x, 0.0)
+
+    return _reduce("hinge_embedding_loss", f, (input, target), reduction, **options)
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _Number = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`\max(0, m - y (x_1 - x_2))`."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options, margin):
+        return F.margin_ranking_loss(input1, input2, target, margin, reduction=reduction)  # type: ignore[arg-type]
+
+    def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
+        return (margin - y * (a - b)).clamp_min(0)
+
+    return _reduce("margin_ranking_loss", f, (input1, input2, target), reduction, **options)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: _Number = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`e^x - y x` or :math:`x - y \log(x + \epsilon)`, plus Stirling's term where y > 1 if ``full``."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options, eps):
+        return F.poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=reduction)  # type: ignore[arg-type]
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        loss = x.exp() - y * x if log_input else x - y * (x + eps).log()
+        if full:
+            big = torch.where(y <= 1, 2.0, y)
+            stirling = big * big.log() - big + 0.5 * (2 * math.pi * big).log()
+            loss = loss + torch.where(y <= 1, 0.0, stirling)
+        return loss
+
+    return _reduce("poisson_nll_loss", f, (input, target), reduction, **options)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: _Number,
+    full: bool = False,
+    eps: _Number = 1e-6,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`\tfrac12 (\log v + (x - y)^2 / v)`, :math:`v = \max(\mathrm{var}, \epsilon)` (unseen by the gradient)."""
+    if _is_plain(options, eps):
+        return F.gaussian_nll_loss(input, target, var, full, eps, reduction)  # type: ignore[arg-type]
+    made = var if isinstance(var, Tensor) else torch.as_tensor(var, dtype=input.dtype, device=input.device)
+    if made.dim() == input.dim() - 1 and made.dim() > 0 and input.shape[:-1] == made.shape:
+        made = made.unsqueeze(-1)
+
+    def f(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
+        v = v + (v.clamp_min(eps) - v).detach()
+        return 0.5 * (v.log() + (x - y) ** 2 / v) + (0.5 * math.log(2 * math.pi) if full else 0.0)
+
+    return _reduce("gaussian_nll_loss", f, (input, target, made), reduction, **options)
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+    **options: Any,
+) -> Any:
+    r""":math:`y (\log y - x)`, or :math:`e^y (y - x)` for log-probabilities y."""
+    if _is_plain(options):
+        return F.kl_div(input, target, size_average, reduce, reduction, log_target)
+    reduction = _legacy(size_average, reduce, reduction)
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return torch.kl_div(x, y, 0, log_target=log_target)
+
+    loss = _reduce("kl_div", f, (input, target), "sum" if reduction == "batchmean" else reduction, **options)
+    return loss / input.shape[0] if reduction == "batchmean" and input.dim() else loss
+
+
+def hinge_loss(
+    input: Tensor, target: Tensor, margin: _Number = 1.0, p: int = 1, reduction: str = "mean", **options: Any
+) -> Any:
+    r""":math:`\max(0, m - y x)^p`."""
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return (margin - y * x).clamp_min(0) ** p
+
+    return _reduce("hinge_loss", f, (input, target), reduction, **options)
+
+
+def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Any) -> Any:
+    r""":math:`\log \cosh(x - y)`, from :math:`\log(1 + 2 \sinh^2(d/2))` near zero."""
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        a = (x - y).abs()
+        near = torch.where(a < 1, x - y, 0.5)
+        far = a + F.softplus(-2 * a) - math.log(2.0)
+        return torch.where(a < 1, torch.log1p(2 * torch.sinh(near / 2) ** 2), far)
+
+    return _reduce("log_cosh_loss", f, (input, target), reduction, **options)
+
+
+def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: str = "mean", **options: Any) -> Any:
+    r""":math:`q\, r` where :math:`r = y - x` is positive, else :math:`(q - 1)\, r`."""
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        r = y - x
+        level = torch.as_tensor(q, dtype=r.dtype, device=r.device)
+        return torch.where(r > 0, level, 1 - level) * r.abs()
+
+    return _reduce("quantile_loss", f, (input, target), reduction, **options)
+
+
+def charbonnier_loss(
+    input: Tensor, target: Tensor, eps: _Number = 1e-3, reduction: str = "mean", **options: Any
+) -> Any:
+    r""":math:`\sqrt{(x - y)^2 + \epsilon^2}`."""
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        return ((x - y) ** 2 + eps**2).sqrt()
+
+    return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
