@@ -19,6 +19,7 @@ earlier backward did).
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -198,21 +199,19 @@ class PointwiseCall(NamedTuple):
 
     name: str
     op: str
-    params: tuple[float, ...]
-    reduction: int
-    empty_zero: bool
-    loss_dtype: int
-    want_stats: bool
+    options: tuple[tuple[float, ...], int, bool, int, bool]  # the operators': params, reduction, empty_zero,
+    # loss_dtype, want_stats
     now: bool
     tensor_names: tuple[str, ...]
     param_names: tuple[str, ...]
 
-
-_NO_GRADIENTS: tuple[Tensor | None, ...] = (None, None, None)
+    @property
+    def want_stats(self) -> bool:
+        return self.options[4]
 
 
 class Pointwise(torch.autograd.Function):
-    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> loss[, stats]``."""
+    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> loss[, measurements]``."""
 
     @staticmethod
     def forward(
@@ -224,8 +223,13 @@ class Pointwise(torch.autograd.Function):
         *tensors: Tensor,
     ) -> Tensor | tuple[Tensor, Tensor]:
         ctx.call = call
-        ctx.grads = grads = _empty_gradients(ctx, tensors) if call.now else None
-        loss, stats = _run_pointwise(call, weight, mask, divisor, tensors, grads or _NO_GRADIENTS)
+        if call.now:
+            ctx.grads = grads = _empty_gradients(tensors, ctx.needs_input_grad[4:])
+            ops = _ops.POINTWISE[call.op]
+            loss, stats = ops.forward_out(*_three(tensors), weight, mask, divisor, *call.options, *_three(grads))
+        else:
+            ctx.grads = None
+            loss, stats = _ops.POINTWISE[call.op].forward(*_three(tensors), weight, mask, divisor, *call.options)
         ctx.save_for_backward(weight, mask, divisor, *tensors)
         ctx.set_materialize_grads(False)
         if not call.want_stats:
@@ -235,72 +239,61 @@ class Pointwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-        call, grads = ctx.call, ctx.grads
         if grad_output is None:
             return (None,) * len(ctx.needs_input_grad)
         if torch.is_grad_enabled():
-            return _pointwise_reference_backward(ctx, grad_output)
+            return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)
+        call, grads = ctx.call, ctx.grads
         if grads is not None:
+            ctx.grads = None
+            # As in Rows.backward.
             factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
             if factor == 1.0:
-                ctx.grads = None
-                return (None, None, None, None, *grads[: len(call.tensor_names)])
-            if all(g is None or _scales_exactly(g, factor) for g in grads):
-                ctx.grads = None
-                for grad in grads:
-                    if grad is not None:
-                        _ops.scale_(grad, grad_output)
-                return (None, None, None, None, *grads[: len(call.tensor_names)])
+                return None, None, None, None, *grads
+            made = [grad for grad in grads if grad is not None]
+            if _scales_exactly(made[0], factor):
+                for grad in made:
+                    _ops.scale_(grad, grad_output)
+                return None, None, None, None, *grads
         weight, mask, divisor, *tensors = ctx.saved_tensors
-        ctx.grads = None
-        grads = _empty_gradients(ctx, tensors)
-        third = tensors[2] if len(tensors) > 2 else None
-        _ops.POINTWISE[call.op].backward(
-            grad_output, tensors[0], tensors[1], third, weight, mask, divisor, *grads, call.params, call.reduction
-        )
-        return (None, None, None, None, *grads[: len(tensors)])
+        needed = ctx.needs_input_grad[4:]
+        ops, arguments = _ops.POINTWISE[call.op], (*_three(tensors), weight, mask, divisor, *call.options[:2])
+        if torch.compiler.is_compiling():  # traced: outputs must come from the operator
+            wanted = (*needed, False)[:3]
+            outputs = ops.backward(grad_output, *arguments, *wanted)
+            grads = [grad if need else None for grad, need in zip(outputs, needed, strict=False)]
+        else:
+            grads = _empty_gradients(tensors, needed)
+            ops.backward_out(grad_output, *arguments, *_three(grads))
+        return None, None, None, None, *grads
 
 
-def _empty_gradients(ctx: Any, tensors: Any) -> tuple[Tensor | None, ...]:
-    needed = ctx.needs_input_grad
-    grads = [_memory.empty_like(t) if needed[4 + i] else None for i, t in enumerate(tensors)]
-    return (*grads, None) if len(grads) == 2 else tuple(grads)
+def _three(tensors: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
+    """The operators take three tensors; a loss of two has none in the third place."""
+    return tensors if len(tensors) == 3 else (*tensors, None)
 
 
-def _run_pointwise(
-    call: PointwiseCall,
-    weight: Tensor | None,
-    mask: Tensor | None,
-    divisor: Tensor | None,
-    tensors: tuple[Tensor, ...],
-    grads: tuple[Tensor | None, ...],
-) -> Any:
-    third = tensors[2] if len(tensors) > 2 else None
-    return _ops.POINTWISE[call.op].forward(
-        tensors[0], tensors[1], third, weight, mask, divisor, *grads, call.params, call.reduction, call.empty_zero,
-        call.loss_dtype, call.want_stats,
-    )  # fmt: skip
+def _empty_gradients(tensors: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
+    return [_memory.empty_like(t) if need else None for t, need in zip(tensors, needed, strict=True)]
 
 
-def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor | None]:
     weight, mask, divisor, *tensors = ctx.saved_tensors
     call, needed = ctx.call, ctx.needs_input_grad[4:]
-    keywords: dict[str, Any] = {
-        **dict(zip(call.tensor_names, tensors, strict=True)),
-        **dict(zip(call.param_names, call.params, strict=True)),
-    }
+    params, reduction, empty_zero, loss_dtype, _ = call.options
     loss = getattr(reference, call.name)(
-        **keywords,
+        **dict(zip(call.tensor_names, tensors, strict=True)),
+        **dict(zip(call.param_names, params, strict=True)),
         weight=weight,
         mask=mask,
         normalizer=divisor,
-        reduction=_ops.REDUCTION_NAMES[call.reduction],
-        empty="zero" if call.empty_zero else "nan",
-        loss_dtype=_ops.DTYPE_OF_CODE[call.loss_dtype],
+        reduction=_ops.REDUCTION_NAMES[reduction],
+        empty="zero" if empty_zero else "nan",
+        loss_dtype=_ops.DTYPE_OF_CODE[loss_dtype],
     )
     wanted = [t for t, need in zip(tensors, needed, strict=True) if need]
     made = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
-    return (None, None, None, None, *(next(made) if need else None for need in needed))
+    return [next(made) if need else None for need in needed]
 
 
 def pointwise(
@@ -315,5 +308,5 @@ def pointwise(
         for t in tensors:
             if t.requires_grad:
                 return Pointwise.apply(call, weight, mask, divisor, *tensors)
-    loss, stats = _run_pointwise(call, weight, mask, divisor, tensors, _NO_GRADIENTS)
+    loss, stats = _ops.POINTWISE[call.op].forward(*_three(tensors), weight, mask, divisor, *call.options)
     return (loss, stats) if call.want_stats else loss

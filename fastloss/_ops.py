@@ -104,6 +104,7 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
 DTYPE_CODES: dict[torch.dtype, int] = {torch.float16: 5, torch.float32: 6, torch.float64: 7, torch.bfloat16: 15}
 DTYPE_OF_CODE = {code: dtype for dtype, code in DTYPE_CODES.items()}
 STATS = 7  # entries of the statistics vector: RowStats without its container
+POINT_STATS = 2  # of a pointwise loss: sum of the values, sum of the squared gradient
 
 
 def _rows_shape(input: Tensor) -> list[int]:
@@ -171,31 +172,37 @@ class PointwiseOps(NamedTuple):
     """The operators of one pointwise loss."""
 
     forward: Callable[..., Any]
+    forward_out: Callable[..., Any]
     backward: Callable[..., Any]
+    backward_out: Callable[..., Any]
 
 
 def _register_pointwise_fakes(name: str) -> None:
     def forward(  # type: ignore[no-untyped-def]
-        input, target, third, weight, mask, divisor, grad_input, grad_target, grad_third, params, reduction,
-        empty_zero, loss_dtype, want_stats,
-    ):  # fmt: skip
+        input, target, third, weight, mask, divisor, params, reduction, empty_zero, loss_dtype, want_stats, *gradients
+    ):
         dtype = DTYPE_OF_CODE[loss_dtype]
         loss = torch.empty_like(input, dtype=dtype) if reduction == 0 else input.new_empty([], dtype=dtype)
-        return loss, input.new_empty([2 if want_stats else 0], dtype=torch.float64)
+        return loss, input.new_empty([POINT_STATS if want_stats else 0], dtype=torch.float64)
 
-    def backward(*args: Any, **kwargs: Any) -> None:
-        return None
+    def backward(  # type: ignore[no-untyped-def]
+        grad_output, input, target, third, weight, mask, divisor, params, reduction, want_input, want_target, want_third
+    ):
+        wanted = ((input, want_input), (target, want_target), (third, want_third))
+        return tuple(torch.empty_like(t) if want else input.new_empty([0]) for t, want in wanted)
 
     torch.library.register_fake(f"fastloss::{name}", forward)
+    torch.library.register_fake(f"fastloss::{name}_out", forward)
     torch.library.register_fake(f"fastloss::{name}_backward", backward)
+    torch.library.register_fake(f"fastloss::{name}_backward_out", lambda *args: None)
 
 
 def _pointwise_ops(name: str) -> PointwiseOps:
-    packets = (getattr(torch.ops.fastloss, name + suffix) for suffix in ("", "_backward"))
-    return PointwiseOps(*(packet.default for packet in packets))
+    suffixes = ("", "_out", "_backward", "_backward_out")
+    return PointwiseOps(*(getattr(torch.ops.fastloss, name + suffix).default for suffix in suffixes))
 
 
-# Losses of this build by operator name, pointwise and rows.
+# Pointwise losses of this build, by operator name.
 POINTWISE: dict[str, PointwiseOps] = {}
 
 # Rows-family losses of this build: their operators, and the names of their parameters.

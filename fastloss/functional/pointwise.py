@@ -304,10 +304,8 @@ def _run(
         loss_dtype = torch.float32 if dtype.itemsize == 2 and _autocasts(tensors[0].device.type) else dtype
     now = code != 0 and dtype is not torch.float16 and not _is_compiling()
     op = spec.name if spec is not _BCE_POS_WEIGHT else "binary_cross_entropy_with_logits_pos_weight"
-    call = PointwiseCall(
-        spec.name, op, params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats, now, spec.tensors,
-        spec.params,
-    )  # fmt: skip
+    options = (params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats)
+    call = PointwiseCall(spec.name, op, options, now, spec.tensors, spec.params)
     return pointwise(call, weight, mask, divisor, tensors)
 
 
