@@ -17,6 +17,9 @@ close = torch.testing.assert_close
 OPTIONS = {"plain": {}, "smooth": dict(label_smoothing=0.1, ignore_index=1), "sum": dict(reduction="sum")}
 
 
+OPERATORS = ("", "_out", "_backward", "_backward_out")
+
+
 def recorded_calls(call):
     """The fastloss operators that ``call`` dispatches, with their arguments."""
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -32,6 +35,13 @@ def recorded_calls(call):
 
     with Recorder():
         call()
+    # The form that allocates its results is called only inside compiled graphs.
+    for op, args, kwargs in list(calls):
+        if op._schema.name.endswith("_backward_out"):
+            functional = getattr(torch.ops.fastloss, op._schema.name.split("::")[1].removesuffix("_out"))
+            outputs = sum(a.alias_info is not None for a in op._schema.arguments)
+            wanted = [output is not None for output in args[-outputs:]]
+            calls.append((functional.default, [*args[:-outputs], *wanted], kwargs))
     return calls
 
 
@@ -58,12 +68,6 @@ def all_calls():
                     focal.sum().mul(3).backward()
 
                 calls += recorded_calls(call)
-    # The form that allocates its results is called only inside compiled graphs.
-    for op, args, kwargs in list(calls):
-        if op._schema.name.endswith("_backward_out"):
-            functional = getattr(torch.ops.fastloss, op._schema.name.split("::")[1].removesuffix("_out"))
-            wanted = [output is not None for output in args[-2:]]
-            calls.append((functional.default, [*args[:-2], *wanted], kwargs))
     return calls
 
 
@@ -80,7 +84,7 @@ def test_opcheck():
         if schema.name.startswith("fastloss::")
     }
     assert defined, "no operators registered"
-    defined -= {name + suffix for name in _ops.POINTWISE for suffix in ("", "_backward")}  # in test_pointwise.py
+    defined -= {name + suffix for name in _ops.POINTWISE for suffix in OPERATORS}  # in test_pointwise.py
     assert seen == defined, "an operator that no loss calls, or that this test does not reach"
 
 
