@@ -158,7 +158,7 @@ class BuildExt(build_ext):
             "ops/memory.cpp": system,
             "ops/pointwise.cpp": system,
             "ops/rows.cpp": system,
-            **{f"cpu/kernels_{isa}.cpp": flags for isa, flags in isas.items()},
+            **{f"cpu/{part}_{isa}.cpp": flags for isa, flags in isas.items() for part in ("kernels", "losses")},
         }
         link = "-Wl,-undefined,dynamic_lookup" if sys.platform == "darwin" else "-Wl,--as-needed"
         lines = [

@@ -65,7 +65,11 @@ def main() -> int:
     compiler = find_compiler()
     is_clang = "clang" in run([*compiler, "--version"]).stdout
     sanitize = SANITIZE if is_clang else SANITIZE + GCC_ONLY
-    sources = {CSRC / "cpu" / f"kernels_{isa}.cpp": [*extra.split(), *sanitize] for isa, extra in isas.items()}
+    sources = {
+        CSRC / "cpu" / f"{part}_{isa}.cpp": [*extra.split(), *sanitize]
+        for isa, extra in isas.items()
+        for part in ("kernels", "losses")
+    }
     # The driver's own arithmetic is most of the run: it goes without checks, its allocations are guarded all the same.
     sources |= {DRIVER: ["-O2"], CSRC / "cpu" / "isa.cpp": sanitize}
     OUT.mkdir(parents=True, exist_ok=True)

@@ -24,6 +24,10 @@ struct BFloat16 {
 struct Half {
   uint16_t bits;
 };
+template <class S>
+constexpr bool is_bfloat16 = false;
+template <>
+constexpr bool is_bfloat16<BFloat16> = true;
 
 template <class T>
 struct Lanes;  // native vectors; not written inside Vec because GCC drops vector_size on a dependent type
@@ -229,6 +233,18 @@ FASTLOSS_FN Vec<double> sqrt(Vec<double> a) {
   return a;
 }
 #endif
+
+// The value itself, as a number of its own: the compiler may not contract the product it comes from into a following
+// addition, which would round differently from place to place.
+template <class T>
+FASTLOSS_FN Vec<T> rounded(Vec<T> a) {
+#if defined(__x86_64__)
+  asm("" : "+v"(a.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(a.v));
+#endif
+  return a;
+}
 
 // Horizontal reductions, always as a balanced tree over the lanes: same bits on every call.
 template <class T, class F>

@@ -1,13 +1,5 @@
 #pragma once
 
-#include "losses/binary.h"
-#include "losses/cross_entropy.h"
-#include "losses/focal.h"
-#include "losses/huber.h"
-#include "losses/likelihood.h"
-#include "losses/margin.h"
-#include "losses/regression.h"
-
 // Every loss of the rows family: name of the operator and of the Python function, functor, names of its parameters
 // (comma separated, in the order the functor's constructor reads them). Schemas, CPU kernels of every ISA and the
 // Python registrations are generated from this list.

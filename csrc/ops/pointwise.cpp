@@ -20,8 +20,9 @@ PointSums run(int id, PointViews& views) {
   std::vector<PointSums> sums;
   if (tasks > 1) sums.resize(tasks);
   args.sums = tasks > 1 ? sums.data() : &total;
-  const PointwiseKernel kernel = isa::kernels().pointwise[id][(int)dtype_of(views.input)];
-  parallel(args.elements, tasks, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  const Kernels& kernels = isa::kernels();
+  const PointwiseKernel kernel = kernels.engine[(int)dtype_of(views.input)].pointwise;
+  parallel(args.elements, tasks, [&](int64_t begin, int64_t end) { kernel(args, begin, end, kernels.pointwise[id]); });
   for (const PointSums& part : sums) {
     total.loss += part.loss;
     total.gradient_square += part.gradient_square;

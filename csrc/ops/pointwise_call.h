@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "core/pointwise_args.h"
+#include "losses/functors.h"
+#include "losses/losses.h"
 #include "ops/tensors.h"
 
 namespace fastloss::ops {
