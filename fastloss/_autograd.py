@@ -208,7 +208,7 @@ class PointwiseCall(NamedTuple):
 class Pointwise(torch.autograd.Function):
     """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> loss[, measurements]``.
 
-    A fixed number of arguments, ``third`` None for losses of two: at a thousand elements the time is that of these lines.
+    A fixed number of arguments, ``third`` None for losses of two: a thousand elements take the time of these lines.
     """
 
     @staticmethod
