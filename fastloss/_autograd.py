@@ -261,8 +261,8 @@ class Pointwise(torch.autograd.Function):
         if torch.compiler.is_compiling():  # traced: outputs must come from the operator
             needed = ctx.needs_input_grad[4:]
             outputs = call.ops.backward(*arguments, *needed)
-            made = (grad if need else None for grad, need in zip(outputs, needed, strict=True))
-            return None, None, None, None, *made
+            traced = (grad if need else None for grad, need in zip(outputs, needed, strict=True))
+            return None, None, None, None, *traced
         grads = _empty_gradients(ctx, input, target, third)
         call.ops.backward_out(*arguments, *grads)
         return None, None, None, None, *grads
