@@ -28,3 +28,8 @@
   X(log_cosh_loss, LogCosh, "")                                              \
   X(quantile_loss, Quantile, "q")                                            \
   X(charbonnier_loss, Charbonnier, "eps")
+
+// Every loss of the pairs family, likewise.
+#define FASTLOSS_PAIRS_LOSSES(X)                      \
+  X(cosine_embedding_loss, CosineEmbedding, "margin") \
+  X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")
