@@ -8,10 +8,8 @@ from torch import Tensor
 
 from fastloss import reference
 from fastloss.functional.pointwise import (
-    _REDUCTIONS,
     Spec,
     WeightOptions,
-    _goes_native,
     _legacy,
     _loss,
     _shared_options,
