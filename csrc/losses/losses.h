@@ -28,3 +28,11 @@
   X(log_cosh_loss, LogCosh, "")                                              \
   X(quantile_loss, Quantile, "q")                                            \
   X(charbonnier_loss, Charbonnier, "eps")
+
+namespace fastloss {
+
+#define FASTLOSS_INDEX(name, Functor, params) k_##name,
+enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
+#undef FASTLOSS_INDEX
+
+}  // namespace fastloss
