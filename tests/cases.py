@@ -231,6 +231,12 @@ def _check(actual: Tensor, wanted: Tensor, tolerance: float | Tensor, what: str)
     assert worst <= 1.0, f"{what}: error is {worst:.2f} times its bound"
 
 
+def info_of(entries: Any, matches: Callable[[Any], bool]) -> Any:
+    """The one entry of a table of PyTorch's own tests that ``matches``."""
+    (info,) = [entry for entry in entries if matches(entry)]
+    return info
+
+
 # ------------------------------------------------------------------------------------------------ pointwise
 
 

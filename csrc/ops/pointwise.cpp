@@ -8,7 +8,7 @@ namespace fastloss::ops {
 namespace {
 
 // A multiple of the kernel's block; the unit of summation, so the numbers depend on the shape alone.
-constexpr int64_t kTaskElements = 16 * 1024;
+constexpr int64_t kTaskElements = 4 * 1024;
 
 PointSums run(int id, PointViews& views) {
   PointArgs& args = views.args;

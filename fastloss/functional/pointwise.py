@@ -39,6 +39,8 @@ TINY = 16384
 TINY_COMPOSED = 1024
 
 _REDUCTIONS = _ops.REDUCTIONS
+_STRIDED = torch.strided
+_NUMBERS = (float, int, bool)
 _MAX_DIMS = 8
 
 
@@ -88,7 +90,8 @@ class Spec:
     """What sets one pointwise loss apart from the others.
 
     Attributes:
-        name: Of the functions here and in `fastloss.reference`, and of the operator.
+        name: Of the functions here and in `fastloss.reference`.
+        operator: Name of the operator, if it is another.
         tensors: Names of its tensor arguments, in the functor's order.
         params: Names of its hyperparameters, in the functor's order.
         fixed: Those tensors in which PyTorch does not differentiate.
@@ -100,6 +103,7 @@ class Spec:
     """
 
     name: str
+    operator: str = ""
     tensors: tuple[str, ...] = ("input", "target")
     params: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
@@ -108,6 +112,9 @@ class Spec:
     warns: bool = False
     composed: bool = False
     accepts: Callable[..., bool] = lambda *params: True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operator", self.operator or self.name)
 
 
 def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -263,26 +270,28 @@ def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], t
 
     The time of a small loss is Python's, so this tests the usual case with as few steps as it can.
     """
-    if not _ops.AVAILABLE or _transforms_active() or forward_ad._current_level >= 0 or _is_compiling():
+    if _transforms_active() or forward_ad._current_level >= 0 or _is_compiling() or not _ops.AVAILABLE:
         return None
     tensors = tuple([arguments[name] for name in spec.tensors])
     input = tensors[0]
-    if type(input) not in _TENSORS or input.dtype not in _KERNEL_DTYPES or not input.is_cpu:
+    if type(input) not in _TENSORS:
         return None
     shape, dtype = input.shape, input.dtype
-    if input.numel() == 0 or len(shape) > _MAX_DIMS:
+    if dtype not in _KERNEL_DTYPES or len(shape) > _MAX_DIMS or not input.numel():
         return None
     for t in tensors:
-        if type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape or not t.is_cpu or t.is_neg():
-            return None
-        if t.layout is not torch.strided:
+        if (t is not input and (type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape)) or not (
+            t.is_cpu and t.layout is _STRIDED and not t.is_neg()
+        ):
             return None
     for name in spec.fixed:
         if arguments[name].requires_grad:
             return None
+    if not spec.params:
+        return tensors, ()
     params = tuple([arguments[name] for name in spec.params])
     for value in params:
-        if type(value) is not float and type(value) is not int and type(value) is not bool:
+        if type(value) not in _NUMBERS:
             return None
     return (tensors, params) if spec.accepts(*params) else None
 
@@ -303,9 +312,8 @@ def _run(
     if loss_dtype is None:
         loss_dtype = torch.float32 if dtype.itemsize == 2 and _autocasts(tensors[0].device.type) else dtype
     now = code != 0 and dtype is not torch.float16 and not _is_compiling()
-    op = spec.name if spec is not _BCE_POS_WEIGHT else "binary_cross_entropy_with_logits_pos_weight"
     options = (params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats)
-    call = PointwiseCall(spec.name, op, options, now, spec.tensors, spec.params)
+    call = PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params)
     return pointwise(call, weight, mask, divisor, tensors)
 
 
@@ -419,7 +427,13 @@ _SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda
 _MSE = Spec("mse_loss", weight_mean=True, warns=True)
 _L1 = Spec("l1_loss", weight_mean=True, warns=True)
 _BCE = Spec("binary_cross_entropy_with_logits", same_size=True)
-_BCE_POS_WEIGHT = Spec(_BCE.name, tensors=("input", "target", "pos_weight"), fixed=("pos_weight",), same_size=True)
+_BCE_POS_WEIGHT = Spec(
+    _BCE.name,
+    operator="binary_cross_entropy_with_logits_pos_weight",
+    tensors=("input", "target", "pos_weight"),
+    fixed=("pos_weight",),
+    same_size=True,
+)
 _FOCAL = Spec(
     "sigmoid_focal_loss",
     tensors=("inputs", "targets"),
