@@ -33,3 +33,11 @@
 #define FASTLOSS_PAIRS_LOSSES(X)                      \
   X(cosine_embedding_loss, CosineEmbedding, "margin") \
   X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")
+
+namespace fastloss {
+
+#define FASTLOSS_INDEX(name, Functor, params) k_##name,
+enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
+#undef FASTLOSS_INDEX
+
+}  // namespace fastloss

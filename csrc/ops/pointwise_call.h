@@ -15,9 +15,6 @@ namespace fastloss::ops {
 
 using MaybeTensor = std::optional<Tensor>;
 
-#define FASTLOSS_INDEX(name, Functor, params) k_##name,
-enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
-#undef FASTLOSS_INDEX
 #define FASTLOSS_ARITY(name, Functor, params) Functor<double>::arity,
 constexpr int kArity[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ARITY)};
 #undef FASTLOSS_ARITY
@@ -32,6 +29,8 @@ struct PointInputs {
 
 // Gradients to be written, in the order of the operands; null: not wanted.
 using PointGradients = const Tensor* [kMaxOperands];
+
+inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
 // Collects the tensors of a call, checks them and describes them as a kernel reads them.
 struct PointViews {
@@ -177,9 +176,6 @@ struct PointwiseOperators {
     Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS,
                       {pointer(grad_input), pointer(grad_target), pointer(grad_third)});
   }
-
- private:
-  static const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 };
 
 #define FASTLOSS_IMPLEMENT_POINTWISE(m, Backend, name)                                      \
