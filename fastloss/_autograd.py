@@ -161,7 +161,7 @@ def _reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, .
     input, target, weight, mask, normalizer, _ = ctx.saved_tensors
     name, options = ctx.call[:2]
     keywords = options.keywords(name, input)
-    loss = getattr(reference, name)(input, target, weight, mask=mask, normalizer=normalizer, **keywords)
+    loss = getattr(reference, name)(input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords)
     wanted = [t for t, needed in zip((input, target), ctx.needs_input_grad, strict=False) if needed]
     grads = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
     return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)

@@ -50,6 +50,9 @@ class Case:
         native_module: Likewise.
         params: Settings of the loss's own hyperparameters, each run through every property.
         points: Values worked out by hand.
+        gamma: Default exponent of q, the target's missing probability.
+        soft_kernel: Whether the kernel takes probability targets.
+        drop_in: Whether it is PyTorch's own loss, with its constructor and its tiny calls.
     """
 
     name: str
@@ -60,9 +63,16 @@ class Case:
     native_module: type[torch.nn.Module]
     params: tuple[dict[str, Any], ...]
     points: tuple[Point, ...]
+    gamma: float = 0.0
+    soft_kernel: bool = True
+    drop_in: bool = True
 
     def __str__(self) -> str:
         return self.name
+
+    def enlarges(self, params: dict[str, Any]) -> float:
+        r""":math:`q^\gamma` has :math:`\gamma` times the relative error of q, on top of the logarithm's own."""
+        return 1.0 + params.get("gamma", self.gamma)
 
 
 # Logits (0, ln 2, ln 3): the exponentials 1, 2, 3 sum to 6, so n_c = (ln 6, ln 3, ln 2).
@@ -115,7 +125,55 @@ CROSS_ENTROPY = Case(
     ),
 )
 
-CASES = (CROSS_ENTROPY,)
+
+class PlainSoftmaxFocalLoss(torch.nn.Module):
+    """What users write: the plain expression as a module."""
+
+    def __init__(
+        self, alpha=None, gamma=2.0, weight=None, ignore_index=-100, reduction="mean", label_smoothing=0.0
+    ) -> None:
+        super().__init__()
+        self.register_buffer("weight", weight)
+        self.options = dict(
+            alpha=alpha, gamma=gamma, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
+        )
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return fastloss.reference.softmax_focal_loss(input, target, weight=self.weight, **self.options)
+
+
+# Probabilities 1/6, 1/3, 1/2 at Z, so q = 5/6, 2/3, 1/2.
+SOFTMAX_FOCAL = Case(
+    name="softmax_focal_loss",
+    functional=fastloss.functional.softmax_focal_loss,
+    reference=fastloss.reference.softmax_focal_loss,
+    module=fastloss.SoftmaxFocalLoss,
+    native=fastloss.reference.softmax_focal_loss,
+    native_module=PlainSoftmaxFocalLoss,
+    params=({}, {"gamma": 0.0}, {"gamma": 0.5}, {"gamma": 1.0, "alpha": 0.25}, {"gamma": 3}, {"gamma": 2.7}),
+    points=(
+        Point([0.0, 0.0], 0, LN2 / 4),
+        Point(Z, 0, 25 / 36 * LN6),
+        Point(Z, 2, 0.25 * 0.5 * LN2, dict(gamma=1.0, alpha=0.25)),
+        Point(Z, 1, LN3, dict(gamma=0.0)),
+        Point([Z, Z, Z], [0, 1, 2], [(5 / 6) ** 3 * LN6, (2 / 3) ** 3 * LN3, LN2 / 8], dict(gamma=3, reduction="none")),
+        Point([Z, Z, Z], [0, -100, 2], (25 / 36 * LN6 + LN2 / 4) / 2),
+        # The mean divides by the weights, whatever alpha and the focal factor do.
+        Point([Z, Z], [0, 2], (25 / 36 * LN6 + 4 * LN2 / 4) / 5, dict(weight=[1.0, 2.0, 4.0])),
+        # Smoothing's uniform part is not modulated.
+        Point(Z, 0, 0.7 * 25 / 36 * LN6 + 0.1 * (LN6 + LN3 + LN2), dict(label_smoothing=0.3)),
+        # Probabilities: each term has its own factor.
+        Point(Z, [0.5, 0.25, 0.25], 0.5 * 25 / 36 * LN6 + 0.25 * 4 / 9 * LN3 + 0.25 / 4 * LN2),
+        Point(Z, 1, 4 / 9 * LN3 + 0.5 * LN6**2, dict(z_loss=0.5)),
+        Point([Z, Z], [-100, -100], 0.0, dict(empty="zero")),
+    ),
+    gamma=2.0,
+    soft_kernel=False,
+    drop_in=False,
+)
+
+CASES = (CROSS_ENTROPY, SOFTMAX_FOCAL)
+DROP_INS = tuple(case for case in CASES if case.drop_in)
 
 
 def tensors(options: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:

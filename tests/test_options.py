@@ -344,3 +344,45 @@ def test_inplace_leaves_repeated_memory_alone(case, isa):
     case.functional((leaf * 1.0).expand(7, 40), target, inplace=True).backward()
     (wanted,) = torch.autograd.grad(case.native(leaf.expand(7, 40), target), leaf)
     torch.testing.assert_close(leaf.grad, wanted)
+
+
+def test_alpha_of_focal_loss(isa):
+    """A factor for every row or one for each class, also as tensors; the divisor is the weight's own."""
+    f, exact = fastloss.functional.softmax_focal_loss, fastloss.reference.softmax_focal_loss
+    for shape in ((33, 5), (4, 5, 6)):
+        x, target = cases.make(shape, torch.float64)
+        target.view(-1)[::7] = -100
+        mask = torch.rand(cases.rows_of(shape)) < 0.7
+        weight = torch.rand(5, dtype=torch.float64)
+        for alpha in (0.3, torch.tensor(0.3), torch.rand(5, dtype=torch.float64)):
+            for reduction in REDUCTIONS:
+                for extra in ({}, dict(weight=weight), dict(weight=weight, mask=mask), dict(label_smoothing=0.1)):
+                    options = dict(alpha=alpha, gamma=1.5, reduction=reduction, **extra)
+                    per_class = isinstance(alpha, torch.Tensor) and alpha.dim() and "label_smoothing" in extra
+                    if isa != "none":
+                        path = fastloss.explain(f, x, target, **options).path
+                        assert path == ("reference" if per_class else "kernel")
+                    for a, b in zip(
+                        cases.run(f, x, target, **options), cases.run(exact, x, target, **options), strict=True
+                    ):
+                        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
+    x, target = cases.make((6, 5))
+    for bad in (torch.rand(4), torch.rand(1, 5)):
+        with pytest.raises(RuntimeError, match="alpha has shape"):
+            f(x, target, alpha=bad)
+    with pytest.raises(ValueError, match="gamma must be at least 0"):
+        f(x, target, gamma=-1.0)
+
+
+def test_focal_loss_of_either_mode(kernel):
+    x, target = cases.make((40, 5))
+    softmax = fastloss.FocalLoss(gamma=1.5, reduction="sum")
+    assert torch.equal(
+        softmax(x, target), fastloss.functional.softmax_focal_loss(x, target, gamma=1.5, reduction="sum")
+    )
+    labels = torch.nn.functional.one_hot(target, 5).float()
+    sigmoid = fastloss.FocalLoss(0.3, mode="sigmoid")
+    assert torch.equal(sigmoid(x, labels), fastloss.functional.sigmoid_focal_loss(x, labels, 0.3, reduction="mean"))
+    assert isinstance(softmax, fastloss.FocalLoss)
+    with pytest.raises(ValueError, match="softmax"):
+        fastloss.FocalLoss(mode="both")

@@ -39,7 +39,7 @@ def test_against_reference(case, params, dtype, kind, reduction, shape, isa):
         assert torch.equal(loss, native_loss)
         return
     rows = max(1, wanted_loss.numel() if reduction == "none" else target.numel())
-    cases.check_loss(loss, wanted_loss, x, scale=rows if reduction == "sum" else 1.0)
+    cases.check_loss(loss, wanted_loss, x, scale=case.enlarges(params) * (rows if reduction == "sum" else 1.0))
     cases.check_grad(grad, wanted_grad, x, cases.cancelling(target, reduction))
     if dtype == torch.float64:
         return  # PyTorch's own float64 is the measure

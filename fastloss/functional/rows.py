@@ -172,10 +172,14 @@ def _plan_softmax_focal(
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0,
+    *,
+    z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None,
     **extras: Any,
 ) -> tuple[Path, str]:
-    reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing) or _why_not_kernel(
-        input, target, weight, extras.get("mask"), extras.get("normalizer"), ignore_index, (_scalar(label_smoothing),)
+    scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
+    reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss) or _why_not_kernel(
+        input, target, weight, extras.get("mask"), extras.get("normalizer"), ignore_index, scalars
     )
     return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
 
@@ -191,6 +195,8 @@ def softmax_focal_loss(
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0,
     *,
+    z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None,
     mask: Tensor | None = None,
     normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan",
@@ -217,12 +223,13 @@ def softmax_focal_loss(
             sum of :math:`w_y`; neither ``alpha`` nor the focal factor enters the divisor.
         alpha: Factor of every row, or of each class, shape :math:`(C)`. None: 1.
         gamma: Exponent, at least 0. 0, 1, 2 and 3 need no power function. Float or 0-d tensor.
-        mask, normalizer, empty, loss_dtype, inplace, return_stats: As in `cross_entropy`.
+        z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats: As in `cross_entropy`.
 
     Returns, Raises, Memory: As `cross_entropy`.
 
     Gradient: finite for every ``gamma``, also below 1 and for saturated logits: no power of gamma - 1 is formed.
-        Probability targets, ``alpha`` with ``label_smoothing``, and learned hyperparameters run in plain PyTorch.
+        Probability targets, ``alpha`` per class with smoothing or ``z_loss``, and learned hyperparameters run in plain
+        PyTorch.
     Accuracy: q is summed without the target, never 1 - p, so the tail keeps its relative accuracy.
 
     Example:
@@ -232,14 +239,22 @@ def softmax_focal_loss(
     fixed = _scalar(gamma)
     if fixed is not None and not fixed >= 0.0:
         raise ValueError(f"fastloss.softmax_focal_loss: gamma must be at least 0, got {fixed}")
-    reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing)
+    if isinstance(alpha, Tensor) and isinstance(input, Tensor) and input.dim() and alpha.dim():
+        classes = input.shape[0 if input.dim() == 1 else 1]
+        if alpha.shape != (classes,):
+            raise RuntimeError(
+                f"fastloss.softmax_focal_loss: alpha has shape {tuple(alpha.shape)}, expected () or ({classes},), one "
+                "factor per class"
+            )
+    reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss)
     if reason:
         if _ops.LOG:
             log("softmax_focal_loss", "reference", reason)
         try:
             return reference.softmax_focal_loss(
-                input, target, weight, alpha, gamma, ignore_index, reduction, label_smoothing, mask=mask,
-                normalizer=normalizer, empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
+                input, target, alpha, gamma, weight, ignore_index, reduction, label_smoothing, z_loss=z_loss,
+                softcap=softcap, mask=mask, normalizer=normalizer, empty=empty, loss_dtype=loss_dtype,
+                return_stats=return_stats,
             )  # fmt: skip
         except Exception as error:
             _explain_error("softmax_focal_loss", error, input, target, weight, ignore_index)
@@ -254,20 +269,24 @@ def softmax_focal_loss(
     scale = 1.0 if alpha is None else _scalar(alpha)
     return _rows_loss(
         "softmax_focal_loss", {"alpha": scale, "gamma": fixed}, input, target, weight, ignore_index, reduction,  # type: ignore[dict-item]
-        label_smoothing, 0.0, None, mask, normalizer, empty, loss_dtype, inplace, return_stats,
+        label_smoothing, z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats,
     )  # fmt: skip
 
 
 def _why_not_focal_kernel(
-    target: Tensor, alpha: float | Tensor | None, gamma: float | Tensor, label_smoothing: float | Tensor
+    target: Tensor,
+    alpha: float | Tensor | None,
+    gamma: float | Tensor,
+    label_smoothing: float | Tensor,
+    z_loss: float | Tensor,
 ) -> str:
     if isinstance(target, Tensor) and target.is_floating_point():
         return "the kernel's factor is that of one class per row"
     if _scalar(gamma) is None:
         return "gamma is a tensor that needs a gradient or lives on another device"
     if isinstance(alpha, Tensor) and alpha.dim() == 1:
-        if alpha.requires_grad or isinstance(label_smoothing, Tensor) or label_smoothing != 0.0:
-            return "alpha per class with smoothing, or with a gradient"
+        if alpha.requires_grad or any(isinstance(v, Tensor) or v != 0.0 for v in (label_smoothing, z_loss)):
+            return "alpha per class with smoothing or z_loss, or with a gradient"
         return ""
     return "alpha is a tensor that needs a gradient" if alpha is not None and _scalar(alpha) is None else ""
 
@@ -331,7 +350,7 @@ def _rows_loss(
     try:
         if reason:
             return getattr(reference, name)(
-                input, target, weight, **params, ignore_index=ignore_index, reduction=reduction,
+                input, target, **params, weight=weight, ignore_index=ignore_index, reduction=reduction,
                 label_smoothing=label_smoothing, z_loss=z_loss, softcap=softcap, mask=mask, normalizer=normalizer,
                 empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
             )  # fmt: skip

@@ -96,11 +96,13 @@ class SoftmaxFocalLoss(torch.nn.Module):
     Args:
         alpha, gamma, weight, ignore_index, reduction, label_smoothing: As in `fastloss.functional.softmax_focal_loss`;
             ``weight`` and a tensor ``alpha`` are buffers.
-        extras: ``empty``, ``loss_dtype``, ``inplace`` and ``return_stats``, likewise.
+        extras: ``z_loss``, ``softcap``, ``empty``, ``loss_dtype``, ``inplace`` and ``return_stats``, likewise.
 
     Shape:
         ``forward(input, target, *, mask=None, normalizer=None)``, see `fastloss.functional.softmax_focal_loss`.
     """
+
+    weight: Tensor | None
 
     def __init__(
         self,
@@ -113,7 +115,7 @@ class SoftmaxFocalLoss(torch.nn.Module):
         **extras: Any,
     ) -> None:
         super().__init__()
-        unknown = extras.keys() - {"empty", "loss_dtype", "inplace", "return_stats"}
+        unknown = extras.keys() - {"z_loss", "softcap", "empty", "loss_dtype", "inplace", "return_stats"}
         if unknown:
             raise TypeError(f"{type(self).__name__}: unexpected argument {', '.join(sorted(unknown))}")
         self.register_buffer("weight", weight)

@@ -61,9 +61,9 @@ def cross_entropy(
 def softmax_focal_loss(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None = None,
     alpha: float | Tensor | None = None,
     gamma: float | Tensor = 2.0,
+    weight: Tensor | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0,
@@ -89,7 +89,10 @@ def softmax_focal_loss(
             q = -torch.expm1(log_p)
         else:
             y = torch.where(target == ignore_index, 0, target).unsqueeze(dim)
-            q = log_p.exp().scatter(dim, y, 0.0).sum(dim)
+            # The value of the sum of the others, which does not cancel as p -> 1, with the derivative of 1 - p, which
+            # does not cancel as p -> 0.
+            p = log_p.gather(dim, y).squeeze(dim).exp()
+            q = log_p.detach().exp().scatter(dim, y, 0.0).sum(dim) + (p.detach() - p)
         tiny = torch.finfo(q.dtype).tiny
         factor = torch.exp(gamma * q.clamp_min(tiny).log())
         if alpha is None:
