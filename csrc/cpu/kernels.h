@@ -19,7 +19,7 @@ struct Kernels {
   int64_t (*rows_scratch[kDTypes])(const RowsArgs&);
   PointwiseKernel pointwise[kPointwiseLosses][kDTypes];
   ScaleKernel scale[kDTypes];
-  MathKernel math[5][2];      // exp, log, log1p, tanh, exp_negative of float and double
+  MathKernel math[7][2];      // of float and double; kernels.inl lists them
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16
 };
 

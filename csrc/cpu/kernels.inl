@@ -10,7 +10,7 @@ namespace fastloss::FASTLOSS_ISA {
 
 #define FASTLOSS_ENTRY(name, Functor, params) \
   {&Rows<float, Functor>::run, &Rows<double, Functor>::run, &Rows<BFloat16, Functor>::run, &Rows<Half, Functor>::run},
-#define FASTLOSS_POINTWISE_ENTRY(name, Functor, params)                                                   \
+#define FASTLOSS_POINTWISE_ENTRY(name, Functor, params) \
   {&pointwise<float, Functor>, &pointwise<double, Functor>, &pointwise<BFloat16, Functor>, &pointwise<Half, Functor>},
 
 namespace {
@@ -46,6 +46,14 @@ Vec<T> map_log1p(Vec<T> x) {
   return log1p(x);
 }
 template <class T>
+Vec<T> map_log1p_unit(Vec<T> x) {
+  return log1p_unit(x);
+}
+template <class T>
+Vec<T> map_over_one_plus(Vec<T> x) {
+  return over_one_plus(x);
+}
+template <class T>
 Vec<T> map_tanh(Vec<T> x) {
   Vec<T> value, slope;
   tanh_and_slope(x, value, slope);
@@ -73,7 +81,9 @@ const Kernels& kernels() {
        {&map<float, map_log<float>>, &map<double, map_log<double>>},
        {&map<float, map_log1p<float>>, &map<double, map_log1p<double>>},
        {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>},
-       {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>}},
+       {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>},
+       {&map<float, map_log1p_unit<float>>, &map<double, map_log1p_unit<double>>},
+       {&map<float, map_over_one_plus<float>>, &map<double, map_over_one_plus<double>>}},
       {&map_from_half, &map_to_half, &map_to_bfloat16},
   };
   return table;
