@@ -45,7 +45,11 @@ ISA_FLAGS = {
     },
     "aarch64": {"neon": "-ffp-contract=fast"},
 }
-CUDA_SOURCES = ("plan", "reduce", "rows_f32", "rows_f64", "rows_bf16", "rows_f16")
+CUDA_SOURCES = (
+    "plan", "plan_points", "reduce",
+    *(f"{family}_{dtype}" for family in ("rows", "pointwise") for dtype in ("f32", "f64", "bf16", "f16")),
+)  # fmt: skip
+CUDA_OPERATORS = ("rows_cuda", "pointwise_cuda")
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
 # What PyTorch's own CUDA 13 builds have; PTX for what comes later.
 CUDA_ARCHS = "75;80;86;90;100;120+PTX"
@@ -156,9 +160,10 @@ class BuildExt(build_ext):
             "module.cpp": system,
             "cpu/isa.cpp": "",
             "ops/memory.cpp": system,
+            "ops/pairs.cpp": system,
             "ops/pointwise.cpp": system,
             "ops/rows.cpp": system,
-            **{f"cpu/kernels_{isa}.cpp": flags for isa, flags in isas.items()},
+            **{f"cpu/{part}_{isa}.cpp": flags for isa, flags in isas.items() for part in ("kernels", "losses")},
         }
         link = "-Wl,-undefined,dynamic_lookup" if sys.platform == "darwin" else "-Wl,--as-needed"
         lines = [
@@ -213,12 +218,13 @@ class BuildExt(build_ext):
         objects = [f"cuda_{name}.o" for name in CUDA_SOURCES]
         for name, target in zip(CUDA_SOURCES, objects, strict=True):
             lines.append(f"build {target}: nvcc {ROOT / 'csrc' / 'cuda' / name}.cu")
-        lines += [
-            f"build ops_rows_cuda.o: compile {ROOT / 'csrc' / 'ops' / 'rows_cuda.cpp'}",
-            f"  extra = -DUSE_CUDA {include}",
-            f"build {output}: link_cuda {' '.join(objects)} ops_rows_cuda.o",
-            f"default {output}",
-        ]
+        for name in CUDA_OPERATORS:
+            objects.append(f"ops_{name}.o")
+            lines += [
+                f"build ops_{name}.o: compile {ROOT / 'csrc' / 'ops' / name}.cpp",
+                f"  extra = -DUSE_CUDA {include}",
+            ]
+        lines += [f"build {output}: link_cuda {' '.join(objects)}", f"default {output}"]
         return "\n".join(lines) + "\n"
 
 

@@ -19,7 +19,6 @@ earlier backward did).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -198,20 +197,19 @@ class PointwiseCall(NamedTuple):
     """What a call of `Pointwise` is about besides tensors; the names are those of ``fastloss.reference.<name>``."""
 
     name: str
-    op: str
-    options: tuple[tuple[float, ...], int, bool, int, bool]  # the operators': params, reduction, empty_zero,
-    # loss_dtype, want_stats
+    ops: _ops.PointwiseOps
+    # The operators' own: params, reduction, empty_zero, loss_dtype, want_stats.
+    options: tuple[tuple[float, ...], int, bool, int, bool]
     now: bool
     tensor_names: tuple[str, ...]
     param_names: tuple[str, ...]
 
-    @property
-    def want_stats(self) -> bool:
-        return self.options[4]
-
 
 class Pointwise(torch.autograd.Function):
-    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> loss[, measurements]``."""
+    """Losses of one element at a time: ``(call, weight, mask, divisor, *tensors) -> loss[, measurements]``.
+
+    A fixed number of arguments, ``third`` None for losses of two: a thousand elements take the time of these lines.
+    """
 
     @staticmethod
     def forward(
@@ -220,19 +218,22 @@ class Pointwise(torch.autograd.Function):
         weight: Tensor | None,
         mask: Tensor | None,
         divisor: Tensor | None,
-        *tensors: Tensor,
+        input: Tensor,
+        target: Tensor,
+        third: Tensor | None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         ctx.call = call
         if call.now:
-            ctx.grads = grads = _empty_gradients(tensors, ctx.needs_input_grad[4:])
-            ops = _ops.POINTWISE[call.op]
-            loss, stats = ops.forward_out(*_three(tensors), weight, mask, divisor, *call.options, *_three(grads))
+            ctx.grads = grads = _empty_gradients(ctx, input, target, third)
+            loss, stats = call.ops.forward_out(
+                input, target, third, weight, mask, divisor, *call.options, grads[0], grads[1], grads[2]
+            )
         else:
             ctx.grads = None
-            loss, stats = _ops.POINTWISE[call.op].forward(*_three(tensors), weight, mask, divisor, *call.options)
-        ctx.save_for_backward(weight, mask, divisor, *tensors)
+            loss, stats = call.ops.forward(input, target, third, weight, mask, divisor, *call.options)
+        ctx.save_for_backward(input, target, third, weight, mask, divisor)
         ctx.set_materialize_grads(False)
-        if not call.want_stats:
+        if not call.options[4]:
             return loss
         ctx.mark_non_differentiable(stats)
         return loss, stats
@@ -240,10 +241,10 @@ class Pointwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
         if grad_output is None:
-            return (None,) * len(ctx.needs_input_grad)
+            return None, None, None, None, None, None, None
         if torch.is_grad_enabled():
             return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)
-        call, grads = ctx.call, ctx.grads
+        grads = ctx.grads
         if grads is not None:
             ctx.grads = None
             # As in Rows.backward.
@@ -255,34 +256,35 @@ class Pointwise(torch.autograd.Function):
                 for grad in made:
                     _ops.scale_(grad, grad_output)
                 return None, None, None, None, *grads
-        weight, mask, divisor, *tensors = ctx.saved_tensors
-        needed = ctx.needs_input_grad[4:]
-        ops, arguments = _ops.POINTWISE[call.op], (*_three(tensors), weight, mask, divisor, *call.options[:2])
+        call, (input, target, third, *extras) = ctx.call, ctx.saved_tensors
+        arguments = (grad_output, input, target, third, *extras, *call.options[:2])
         if torch.compiler.is_compiling():  # traced: outputs must come from the operator
-            wanted = (*needed, False)[:3]
-            outputs = ops.backward(grad_output, *arguments, *wanted)
-            grads = [grad if need else None for grad, need in zip(outputs, needed, strict=False)]
-        else:
-            grads = _empty_gradients(tensors, needed)
-            ops.backward_out(grad_output, *arguments, *_three(grads))
+            needed = ctx.needs_input_grad[4:]
+            outputs = call.ops.backward(*arguments, *needed)
+            traced = (grad if need else None for grad, need in zip(outputs, needed, strict=True))
+            return None, None, None, None, *traced
+        grads = _empty_gradients(ctx, input, target, third)
+        call.ops.backward_out(*arguments, *grads)
         return None, None, None, None, *grads
 
 
-def _three(tensors: Sequence[Tensor | None]) -> Sequence[Tensor | None]:
-    """The operators take three tensors; a loss of two has none in the third place."""
-    return tensors if len(tensors) == 3 else (*tensors, None)
-
-
-def _empty_gradients(tensors: Sequence[Tensor], needed: Sequence[bool]) -> list[Tensor | None]:
-    return [_memory.empty_like(t) if need else None for t, need in zip(tensors, needed, strict=True)]
+def _empty_gradients(
+    ctx: Any, input: Tensor, target: Tensor, third: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    _, _, _, _, first, second, last = ctx.needs_input_grad
+    return (
+        _memory.empty_like(input) if first else None,
+        _memory.empty_like(target) if second else None,
+        _memory.empty_like(third) if last and third is not None else None,
+    )
 
 
 def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor | None]:
-    weight, mask, divisor, *tensors = ctx.saved_tensors
+    *tensors, weight, mask, divisor = ctx.saved_tensors
     call, needed = ctx.call, ctx.needs_input_grad[4:]
     params, reduction, empty_zero, loss_dtype, _ = call.options
     loss = getattr(reference, call.name)(
-        **dict(zip(call.tensor_names, tensors, strict=True)),
+        **dict(zip(call.tensor_names, tensors, strict=False)),
         **dict(zip(call.param_names, params, strict=True)),
         weight=weight,
         mask=mask,
@@ -304,9 +306,11 @@ def pointwise(
     tensors: tuple[Tensor, ...],
 ) -> Any:
     """Runs a pointwise kernel with the autograd it needs: the loss, or with ``want_stats`` (loss, measurements)."""
-    if torch.is_grad_enabled():
-        for t in tensors:
-            if t.requires_grad:
-                return Pointwise.apply(call, weight, mask, divisor, *tensors)
-    loss, stats = _ops.POINTWISE[call.op].forward(*_three(tensors), weight, mask, divisor, *call.options)
-    return (loss, stats) if call.want_stats else loss
+    input, target = tensors[:2]
+    third = tensors[2] if len(tensors) == 3 else None
+    if (
+        input.requires_grad or target.requires_grad or (third is not None and third.requires_grad)
+    ) and torch.is_grad_enabled():
+        return Pointwise.apply(call, weight, mask, divisor, input, target, third)
+    loss, stats = call.ops.forward(input, target, third, weight, mask, divisor, *call.options)
+    return (loss, stats) if call.options[4] else loss

@@ -1,5 +1,8 @@
 """Fixtures: two threads, and every numeric test once per instruction set of this machine."""
 
+import sys
+import types
+import unittest
 import warnings
 
 import pytest
@@ -32,3 +35,16 @@ def isa(request, kernel):
         return
     with fastloss.isa.use(request.param):
         yield request.param
+
+
+@pytest.fixture(scope="session")
+def torch_tables():
+    """PyTorch's own test tables. They subclass `expecttest.TestCase`, which nothing here needs."""
+    if "expecttest" not in sys.modules:
+        stub = types.ModuleType("expecttest")
+        stub.TestCase, stub.ACCEPT = unittest.TestCase, False
+        sys.modules["expecttest"] = stub
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from torch.testing._internal import common_methods_invocations, common_modules
+    return common_methods_invocations.op_db, common_modules.module_db

@@ -52,6 +52,7 @@ Dual select(bool c, Dual a, Dual b) { return c ? a : b; }
 
 }  // namespace dual
 
+#include "losses/functors.h"
 #include "losses/losses.h"
 
 using dual::Dual;

@@ -31,10 +31,10 @@ def tool(name):
     return name
 
 
-def isa_objects():
+def isa_objects(part="kernels"):
     """The newest object file of each ISA, by name; only where the extension was built from this checkout."""
-    files = sorted(ROOT.glob("build/*-*/cpu_kernels_*.o"), key=lambda path: path.stat().st_mtime)
-    return {path.stem.removeprefix("cpu_kernels_"): path for path in files}
+    files = sorted(ROOT.glob(f"build/*-*/cpu_{part}_*.o"), key=lambda path: path.stat().st_mtime)
+    return {path.stem.removeprefix(f"cpu_{part}_"): path for path in files}
 
 
 def isa_object(isa):
@@ -50,7 +50,7 @@ def test_isa_objects_have_no_weak_symbols():
     objects = isa_objects()
     if not objects:
         pytest.skip("no object files under build/")
-    for isa, path in objects.items():
+    for isa, path in [*objects.items(), *isa_objects("losses").items()]:
         weak = [line for line in run("nm", "-C", path).stdout.splitlines() if line[17:18] in "WwVvu"]
         assert not weak, f"{isa}: {weak}"
 

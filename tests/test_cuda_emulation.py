@@ -1,7 +1,8 @@
 """The CUDA kernels, executed on the host: the same .cu files against emulation/cuda/device.h, under the sanitizers.
 
-Each dtype runs emulation/rows_driver.cpp in a process of its own. Then bugs are planted in a copy of the kernels, one
-at a time, and the driver must fail on each, or its silence would mean nothing.
+Each dtype runs the driver of a family (emulation/rows_driver.cpp, emulation/points_driver.cpp) in a process of its own.
+Then bugs are planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would
+mean nothing.
 """
 
 import os
@@ -16,6 +17,9 @@ from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, find_compiler, setup_con
 HERE = Path(__file__).resolve().parent / "emulation"
 KERNELS = CSRC / "cuda"
 DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
+# A family's driver and its part of the kernels.
+ROWS = ("rows_driver", "plan", *(f"rows_{short}" for short in DTYPES.values()))
+POINTS = ("points_driver", "plan_points", *(f"pointwise_{short}" for short in DTYPES.values()))
 PATHS = {
     "columns_wide",
     "columns",
@@ -29,8 +33,8 @@ PATHS = {
     "clusters",
 }
 
-# name: (what the driver says, old text, new text, ...). Each old text stands once in rows.cuh.
-PLANTS = {
+# name: (what the driver says, old text, new text, ...). Each old text stands once in the file.
+ROWS_PLANTS = {
     "off-by-one tail": (
         "overflow",
         "const auto has = [&](int c) { return c >= 0 && c < classes; };",
@@ -86,6 +90,90 @@ PLANTS = {
     ),
 }
 
+POINTS_PLANTS = {
+    "off-by-one tail": (
+        "AddressSanitizer",
+        "kept[u] = i < n;",
+        "kept[u] = i <= n;",
+        "if (i >= n) continue;",
+        "if (i > n) continue;",
+    ),
+    "partial tile taken as whole": (
+        "AddressSanitizer",
+        "const bool whole = tile + kTile <= n;",
+        "const bool whole = tile + kTile <= n + 1;",
+    ),
+    "last lane left out": (
+        "not written",
+        "if (v < there) store_one",
+        "if (v < there - 1) store_one",
+    ),
+    "lanes behind the end counted": (
+        "sum",
+        "if (v < there) part += r.loss;",
+        "part += r.loss;",
+    ),
+    "wrong stride": (
+        "written twice",
+        "at[k] += index * views[k]->stride[d];",
+        "at[k] += index * views[0]->stride[d];",
+    ),
+    "offsets of 32 bits": (
+        "AddressSanitizer",
+        "const int64_t begin = block() * l.block_elements;\n  const int n = length(l, begin);\n  const S* x[A];",
+        "const int64_t begin = (int)((uint64_t)block() * l.block_elements);\n  const int n = length(l, begin);\n"
+        "  const S* x[A];",
+    ),
+    "vectors off their alignment": (
+        "off its alignment",
+        "if (l.vectors) return launch(&points_plain",
+        "if (l.args.plain) return launch(&points_plain",
+    ),
+    "vectors overlap": (
+        "written twice",
+        "const int start = first + u * kPointThreads * V;",
+        "const int start = first + u * kPointThreads;",
+    ),
+    "mask forgotten in the gradient": (
+        "gradient",
+        "const T slope = kept[u] ? h.grad[u][k] * c : (T)0;",
+        "const T slope = h.grad[u][k] * c;",
+    ),
+    "outside its domain, with a gradient": (
+        "gradient",
+        "for (T& g : r.grad) g = 0;",
+        "",
+    ),
+    "one block's sum over another's": (
+        "sums not written",
+        "store_one(l.sums + block(), loss);",
+        "if (block() != 1) store_one(l.sums + block(), loss);",
+    ),
+}
+# In block.h, which the kernels of both families share.
+BLOCK_PLANTS = {
+    "missing barrier": (
+        "sum",
+        "scratch[thread() / 32] = v;\n  block_barrier();",
+        "scratch[thread() / 32] = v;",
+    ),
+    "barrier that some threads skip": (
+        "barrier",
+        "scratch[thread() / 32] = v;\n  block_barrier();",
+        "scratch[thread() / 32] = v;\n  if (thread() < 64) block_barrier();",
+    ),
+    "wrong shuffle mask": (
+        "mask leaves",
+        "v += shuffle_xor(v, k);",
+        "v += shuffle_xor(v, k, 0xffffu);",
+    ),
+    "shuffle that stops short": (
+        "sum",
+        "for (int k = 16; k > 0; k /= 2)",
+        "for (int k = 8; k > 0; k /= 2)",
+    ),
+}
+
 
 def run(command):
     environment = {**os.environ, **ENVIRONMENT}
@@ -93,7 +181,7 @@ def run(command):
 
 
 class Builder:
-    """Compiles the driver and the kernels; `link` makes the program from them."""
+    """Compiles the drivers and the kernels; `link` makes a program from some of them."""
 
     def __init__(self, out):
         self.out = out
@@ -102,12 +190,11 @@ class Builder:
         is_clang = "clang" in run([*self.compiler, "--version"]).stdout
         self.sanitize = ["-O1", *SANITIZE[1:]] if is_clang else ["-O1", *SANITIZE[1:], *GCC_ONLY]
         self.flags = [flag for flag in flags.split() if flag != "-O3"]
-        sources = {path.stem: path for path in KERNELS.glob("*.cu")}
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            # The driver's own arithmetic goes without checks; its allocations are guarded all the same.
+            # The drivers' own arithmetic goes without checks; their allocations are guarded all the same.
             jobs = [
-                pool.submit(self.compile, HERE / "rows_driver.cpp", ["-O1"]),
-                *(pool.submit(self.compile, path, self.sanitize) for path in sources.values()),
+                *(pool.submit(self.compile, HERE / f"{driver}.cpp", ["-O1"]) for driver in (ROWS[0], POINTS[0])),
+                *(pool.submit(self.compile, path, self.sanitize) for path in KERNELS.glob("*.cu")),
                 pool.submit(self.compile, HERE / "emulation.cpp", ["-O2"]),
             ]
             self.objects = {path.stem: path for path in (job.result() for job in jobs)}
@@ -120,11 +207,48 @@ class Builder:
         assert done.returncode == 0, done.stderr
         return target
 
-    def link(self, name, **replaced):
+    def link(self, name, parts, **replaced):
         program = self.out / name
-        done = run([*self.compiler, *SANITIZE, *{**self.objects, **replaced}.values(), "-o", program])
+        objects = [{**self.objects, **replaced}[part] for part in (*parts, "reduce", "emulation")]
+        done = run([*self.compiler, *SANITIZE, *objects, "-o", program])
         assert done.returncode == 0, done.stderr
         return program
+
+    def run_each_dtype(self, parts):
+        """What the driver counted, by dtype."""
+        program = self.link(parts[0], parts)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            results = dict(zip(DTYPES, pool.map(lambda dtype: run([program, dtype]), DTYPES), strict=True))
+        for dtype, result in results.items():
+            assert result.returncode == 0, f"{dtype}: {result.stderr[-4000:]}"
+        return {
+            dtype: {name: int(number) for name, number in map(str.split, result.stdout.splitlines())}
+            for dtype, result in results.items()
+        }
+
+    def run_planted(self, parts, file, plants):
+        """Each plant in a copy of ``file`` that the include path finds first, for float32."""
+        text = (KERNELS / file).read_text()
+        source = next(part for part in parts if part.endswith("_f32"))
+
+        def plant(item):
+            name, (message, *changes) = item
+            planted_text = text
+            for old, new in zip(changes[::2], changes[1::2], strict=True):
+                assert text.count(old) == 1, f"{name}: its place in {file} has changed"
+                planted_text = planted_text.replace(old, new)
+            slug = f"{file.replace('.', '_')}_{name}".translate(str.maketrans(" -,'", "____"))
+            changed = self.out / f"{slug}_source"
+            (changed / "cuda").mkdir(parents=True)
+            (changed / "cuda" / file).write_text(planted_text)
+            shutil.copy(KERNELS / f"{source}.cu", changed)
+            planted = self.compile(changed / f"{source}.cu", self.sanitize, first=(changed,), name=f"{slug}_f32")
+            return name, message, run([self.link(slug, parts, **{source: planted}), "float32", "quick"])
+
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for name, message, result in pool.map(plant, plants.items()):
+                assert result.returncode != 0, f"{name}: went unnoticed"
+                assert message in result.stderr, f"{name}: {result.stderr[-2000:]}"
 
 
 @pytest.fixture(scope="module")
@@ -134,39 +258,27 @@ def builder(tmp_path_factory):
     return Builder(tmp_path_factory.mktemp("emulation"))
 
 
-def test_kernels(builder):
-    program = builder.link("rows_driver")
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = dict(zip(DTYPES, pool.map(lambda dtype: run([program, dtype]), DTYPES), strict=True))
-    for dtype, result in results.items():
-        assert result.returncode == 0, f"{dtype}: {result.stderr[-4000:]}"
-        counts = {name: int(number) for name, number in map(str.split, result.stdout.splitlines())}
+def test_rows(builder):
+    for dtype, counts in builder.run_each_dtype(ROWS).items():
         assert counts.pop("gradients") > 1_000_000
         missing = {name for name in PATHS if not counts[name]}
         assert missing == ({"columns_wide"} if dtype == "float64" else set()), f"{dtype}: paths that never ran"
 
 
-def test_planted_bugs(builder):
-    """Each in a copy of rows.cuh that the include path finds first, for float32."""
-    text = (KERNELS / "rows.cuh").read_text()
+def test_points(builder):
+    for counts in builder.run_each_dtype(POINTS).values():
+        assert counts["plain"] > 300
+        assert counts["general"] > 500
+        assert counts["gradients"] > 1_000_000
 
-    def plant(item):
-        name, (message, *changes) = item
-        planted_text = text
-        for old, new in zip(changes[::2], changes[1::2], strict=True):
-            assert text.count(old) == 1, f"{name}: its place in rows.cuh has changed"
-            planted_text = planted_text.replace(old, new)
-        slug = name.replace(" ", "_").replace("-", "_")
-        changed = builder.out / f"{slug}_source"
-        (changed / "cuda").mkdir(parents=True)
-        (changed / "cuda" / "rows.cuh").write_text(planted_text)
-        shutil.copy(KERNELS / "rows_f32.cu", changed)
-        source = changed / "rows_f32.cu"
-        planted = builder.compile(source, builder.sanitize, first=(changed,), name=f"{slug}_f32")
-        result = run([builder.link(slug, rows_f32=planted), "float32", "quick"])
-        return name, message, result
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for name, message, result in pool.map(plant, PLANTS.items()):
-            assert result.returncode != 0, f"{name}: went unnoticed"
-            assert message in result.stderr, f"{name}: {result.stderr[-2000:]}"
+def test_bugs_planted_in_rows(builder):
+    builder.run_planted(ROWS, "rows.cuh", ROWS_PLANTS)
+
+
+def test_bugs_planted_in_points(builder):
+    builder.run_planted(POINTS, "pointwise.cuh", POINTS_PLANTS)
+
+
+def test_bugs_planted_in_block(builder):
+    builder.run_planted(POINTS, "block.h", BLOCK_PLANTS)

@@ -1,14 +1,11 @@
 """What is refused, how, and that it is what PyTorch refuses: (call, exception, fragments of the message)."""
 
-import sys
-import types
-import unittest
 import warnings
 
 import cases
 import pytest
 import torch
-from cases import CASES
+from cases import CASES, info_of
 
 from fastloss import _ops
 
@@ -141,24 +138,6 @@ def test_module_refuses_the_same(case, path):
         native = raised(lambda *a, w=weight, o=options: case.native_module(weight=w, **o)(*a), *tensors)
         ours = raised(lambda *a, w=weight, o=options: case.module(weight=w, **o)(*a), *tensors)
         assert type(ours) is type(native)
-
-
-@pytest.fixture(scope="module")
-def torch_tables():
-    """PyTorch's own test tables. They subclass `expecttest.TestCase`, which nothing here needs."""
-    if "expecttest" not in sys.modules:
-        stub = types.ModuleType("expecttest")
-        stub.TestCase, stub.ACCEPT = unittest.TestCase, False
-        sys.modules["expecttest"] = stub
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from torch.testing._internal import common_methods_invocations, common_modules
-    return common_methods_invocations.op_db, common_modules.module_db
-
-
-def info_of(entries, matches):
-    (info,) = [entry for entry in entries if matches(entry)]
-    return info
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

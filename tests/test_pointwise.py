@@ -1,6 +1,5 @@
 """The pointwise family: value, gradient, options, layouts, determinism and PyTorch's machinery."""
 
-import importlib
 import itertools
 import math
 import os
@@ -21,7 +20,10 @@ from cases import (
     check_points,
     exact_points,
     gradients,
+    info_of,
     make_points,
+    outcome,
+    same_outcome,
 )
 from torch.autograd import forward_ad
 
@@ -35,6 +37,7 @@ pytestmark = pytest.mark.filterwarnings(
 close = torch.testing.assert_close
 NATIVE = [case for case in POINTWISE if case.native is not None]
 SETTINGS = [pytest.param(case, params, id=f"{case}-{i}") for case in POINTWISE for i, params in enumerate(case.params)]
+OPERATORS_OF = [name for name, _ in _ops.extension().pointwise_losses()] if _ops.AVAILABLE else []
 SHAPES = ((), (1,), (7,), (515,), (3, 5, 7), (40, 1000))
 
 
@@ -44,8 +47,15 @@ def _kernel(monkeypatch):
     monkeypatch.setattr(module, "TINY_COMPOSED", -1)
 
 
+@pytest.fixture(params=["kernel", "as used"])
+def small(request, monkeypatch):
+    """Small inputs through our kernels, and where they go in use: to PyTorch's own operator."""
+    if request.param == "as used":
+        monkeypatch.undo()
+
+
 def test_every_loss_has_a_case():
-    assert {c.name for c in POINTWISE} == {n.removesuffix("_pos_weight") for n in _ops.POINTWISE}
+    assert {c.name for c in POINTWISE} == {n.removesuffix("_pos_weight") for n in OPERATORS_OF}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a C++ compiler on the path")
@@ -58,7 +68,7 @@ def test_derivatives_by_dual_numbers(tmp_path):
     subprocess.run(command, check=True)
     lines = subprocess.run([program], check=True, capture_output=True, text=True).stdout.splitlines()
     assert [line for line in lines if not line.startswith("ok ")] == []
-    assert {line[3:] for line in lines} == set(_ops.POINTWISE)
+    assert {line[3:] for line in lines} == set(OPERATORS_OF)
 
 
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
@@ -257,7 +267,8 @@ def test_masked_elements_are_not_there(case, isa):
 def test_statistics(case, isa):
     tensors = make_points(case, (300, 7), torch.float64)
     mask = torch.rand(300, 7) < 0.8
-    for options in ({}, dict(mask=mask), dict(weight=torch.rand(300, 7, dtype=torch.float64), reduction="sum")):
+    weight = torch.rand(300, 7, dtype=torch.float64)
+    for options in ({}, dict(mask=mask), dict(weight=weight, reduction="sum"), dict(reduce_dims=1, mask=mask)):
         options.setdefault("reduction", "mean")
         loss, stats = case.functional(*tensors, return_stats=True, **options)
         _, wanted = case.reference(*(t.detach() for t in tensors), return_stats=True, **options)
@@ -464,28 +475,58 @@ def test_module(case):
         case.module(nonsense=1)
 
 
-@pytest.mark.parametrize("case", [c for c in NATIVE if c.native_module], ids=str)
-def test_samples_of_pytorch(case):
-    """PyTorch's own inputs for its module, through ours."""
-    pytest.importorskip("expecttest")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImportWarning)  # hypothesis, which PyTorch's own tests like
-        importlib.import_module("torch.testing._internal.common_modules")
-    from torch.testing._internal.common_modules import module_db
+def of_pytorch(case):
+    """PyTorch's name of the function, as its operator table has it."""
+    return f"nn.functional.{case.native.__name__}"
 
-    (info,) = (info for info in module_db if info.module_cls is case.native_module)
+
+IN_PYTORCH = [c for c in NATIVE if c.native_module]
+
+
+@pytest.mark.parametrize("case", IN_PYTORCH, ids=str)
+def test_samples_of_pytorch(case, torch_tables, small):
+    """PyTorch's own inputs for its operator, the odd ones of its reference tests too, and for its module."""
+    operators, modules = torch_tables
+    info = info_of(operators, lambda entry: entry.name == of_pytorch(case))
     count = 0
     for dtype in (torch.float64, torch.float32):
-        for sample in info.module_inputs_func(info, device="cpu", dtype=dtype, requires_grad=True, training=True):
-            made, called = sample.constructor_input, sample.forward_input
-            ours, native = case.module(*made.args, **made.kwargs), case.native_module(*made.args, **made.kwargs)
-            a, b = (m(*called.args, **called.kwargs) for m in (ours, native))
-            close(a, b, rtol=1e-5 if dtype == torch.float32 else 1e-10, atol=1e-6, equal_nan=True)
-            leaves = [t for t in called.args if isinstance(t, torch.Tensor) and t.requires_grad]
-            ga, gb = (torch.autograd.grad(v.sum(), leaves, allow_unused=True) for v in (a, b))
-            close(ga, gb, rtol=1e-5 if dtype == torch.float32 else 1e-10, atol=1e-6, equal_nan=True)
+        for sample in info.reference_inputs("cpu", dtype, requires_grad=True):
+            args = (sample.input, *sample.args)
+            results = (outcome(fn, args, sample.kwargs) for fn in (case.functional, case.native))
+            same_outcome(*results, sample)
             count += 1
-    assert count
+        info_m = info_of(modules, lambda entry: entry.module_cls is case.native_module)
+        for sample in info_m.module_inputs_func(info_m, device="cpu", dtype=dtype, requires_grad=True, training=True):
+            made, called = sample.constructor_input, sample.forward_input
+            criteria = (m(*made.args, **made.kwargs) for m in (case.module, case.native_module))
+            same_outcome(*(outcome(c, called.args, called.kwargs) for c in criteria), sample)
+            count += 1
+    assert count >= 12
+
+
+@pytest.mark.parametrize("case", IN_PYTORCH, ids=str)
+def test_error_inputs_of_pytorch(case, torch_tables, small):
+    operators, modules = torch_tables
+    info = info_of(operators, lambda entry: entry.name == of_pytorch(case))
+    errors = info.error_inputs("cpu") if info.error_inputs_func else ()
+    for error in errors:
+        sample = error.sample_input
+        args = (sample.input, *sample.args)
+        ours, native = (outcome(fn, args, sample.kwargs) for fn in (case.functional, case.native))
+        assert isinstance(native, type)
+        assert ours is native, sample
+    info = info_of(modules, lambda entry: entry.module_cls is case.native_module)
+    if info.module_error_inputs_func:
+        for error in info.module_error_inputs_func(info, "cpu", torch.float32, requires_grad=False, training=True):
+            made, called = error.module_error_input.constructor_input, error.module_error_input.forward_input
+
+            def call(module, made=made, called=called):
+                criterion = module(*made.args, **made.kwargs)
+                return criterion(*called.args, **called.kwargs) if called is not None else torch.zeros(())
+
+            ours, native = (outcome(call, (module,), {}) for module in (case.module, case.native_module))
+            assert isinstance(native, type)
+            assert ours is native
 
 
 @pytest.mark.parametrize("case", NATIVE, ids=str)

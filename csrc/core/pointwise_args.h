@@ -45,7 +45,4 @@ struct PointArgs {
   bool stream;  // gradients are far larger than the caches: bypass them
 };
 
-// Runs tasks [begin, end).
-using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end);
-
 }  // namespace fastloss

@@ -62,9 +62,4 @@ struct RowsArgs {
   bool stream;      // gradient is far larger than the caches: bypass them
 };
 
-// Runs tasks [begin, end) with a private scratch of Kernels::rows_scratch bytes.
-using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch);
-using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
-using MathKernel = void (*)(const void* in, void* out, int64_t n);
-
 }  // namespace fastloss

@@ -6,9 +6,10 @@
 
 namespace fastloss {
 
-#define FASTLOSS_DECLARE(isa) \
-  namespace isa {             \
-  const Kernels& kernels();   \
+#define FASTLOSS_DECLARE(isa)  \
+  namespace isa {              \
+  void list_engines(Kernels&); \
+  void list_losses(Kernels&);  \
   }
 #if defined(__x86_64__)
 FASTLOSS_DECLARE(avx512_bf16)
@@ -31,6 +32,17 @@ struct Isa {
   const Kernels& (*kernels)();
 };
 
+// The table that these functions fill in, the later over the earlier, at first use.
+template <void (*... list)(Kernels&)>
+const Kernels& table() {
+  static const Kernels kernels = [] {
+    Kernels t{};
+    (list(t), ...);
+    return t;
+  }();
+  return kernels;
+}
+
 #if defined(__x86_64__)
 bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
@@ -41,16 +53,18 @@ bool has_avx512() {
 // Best first.
 const Isa kIsas[] = {
 #if defined(__x86_64__)
-    {"avx512_bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); }, avx512_bf16::kernels},
-    {"avx512", has_avx512, avx512::kernels},
+    {"avx512_bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); },
+     // Only what concerns bfloat16 is compiled again.
+     table<avx512::list_engines, avx512::list_losses, avx512_bf16::list_engines, avx512_bf16::list_losses>},
+    {"avx512", has_avx512, table<avx512::list_engines, avx512::list_losses>},
     {"avx2",
      [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); },
-     avx2::kernels},
-    {"baseline", [] { return true; }, baseline::kernels},
+     table<avx2::list_engines, avx2::list_losses>},
+    {"baseline", [] { return true; }, table<baseline::list_engines, baseline::list_losses>},
 #elif defined(__aarch64__)
-    {"neon", [] { return true; }, neon::kernels},
+    {"neon", [] { return true; }, table<neon::list_engines, neon::list_losses>},
 #else
-    {"baseline", [] { return true; }, baseline::kernels},
+    {"baseline", [] { return true; }, table<baseline::list_engines, baseline::list_losses>},
 #endif
 };
 

@@ -1,26 +1,72 @@
 #pragma once
 
+#include "core/pairs_args.h"
 #include "core/pointwise_args.h"
 #include "core/rows_args.h"
 #include "losses/losses.h"
+
+// What the ISA files offer and what they exchange among themselves: an engine per stored type, a formula per loss.
 
 namespace fastloss {
 
 #define FASTLOSS_COUNT(name, Functor, params) +1
 constexpr int kRowsLosses = 0 FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT);
 constexpr int kPointwiseLosses = 0 FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT);
+constexpr int kPairsLosses = 0 FASTLOSS_PAIRS_LOSSES(FASTLOSS_COUNT);
 #undef FASTLOSS_COUNT
 
-constexpr int kDTypes = (int)DType::count;
+// Turns the first n rows of a RowBatch<T> (cpu/row_batch.h) into losses and gradient factors; one each for T = float and
+// double.
+using RowsFormula = void (*)(const RowsArgs&, void* batch, int64_t n);
+struct RowsFormulas {
+  RowsFormula f32, f64;
+};
 
-// What an ISA file offers; one constant table per ISA.
+// Dense values of one block. Results are whole vectors: their arrays hold a whole block.
+template <class T>
+struct PointBlock {
+  int n;
+  const T* operand[kMaxOperands];
+  T* loss;
+  T* gradient[kMaxOperands];  // null: not wanted
+  T* outside;                 // written if the loss has a domain: 1 outside it, else 0
+};
+
+// Elements [first, last) of a plain call, whole blocks of them.
+using PointwiseBlocks = void (*)(const PointArgs&, int64_t first, int64_t last, PointSums*);
+struct PointwiseFormula {
+  int arity;
+  bool checked;
+  void (*block_f32)(const double* params, const PointBlock<float>&);
+  void (*block_f64)(const double* params, const PointBlock<double>&);
+  PointwiseBlocks whole_blocks_f32, whole_blocks_bf16;
+};
+
+// All run tasks [begin, end).
+using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch, RowsFormula);
+using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end, const PointwiseFormula&);
+using PairsKernel = void (*)(const PairArgs&, int64_t begin, int64_t end);
+using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
+using MathKernel = void (*)(const void* in, void* out, int64_t n);
+
+struct Engine {
+  RowsKernel rows;
+  int64_t (*rows_scratch)(const RowsArgs&);  // bytes of scratch that `rows` needs
+  PointwiseKernel pointwise;
+  ScaleKernel scale;
+};
+
 struct Kernels {
-  RowsKernel rows[kRowsLosses][kDTypes];
-  int64_t (*rows_scratch[kDTypes])(const RowsArgs&);
-  PointwiseKernel pointwise[kPointwiseLosses][kDTypes];
-  ScaleKernel scale[kDTypes];
+  Engine engine[(int)DType::count];
+  RowsFormulas rows[kRowsLosses];
+  PointwiseFormula pointwise[kPointwiseLosses];
+  PairsKernel pairs[kPairsLosses][(int)DType::count];
   MathKernel math[7][2];      // of float and double; kernels.inl lists them
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16
+
+  void run_rows(int loss, DType dtype, const RowsArgs& args, int64_t begin, int64_t end, void* scratch) const {
+    engine[(int)dtype].rows(args, begin, end, scratch, dtype == DType::f64 ? rows[loss].f64 : rows[loss].f32);
+  }
 };
 
 }  // namespace fastloss

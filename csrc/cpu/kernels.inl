@@ -1,5 +1,5 @@
-// Included by each ISA file after it has set FASTLOSS_ISA and FASTLOSS_VEC_BYTES: instantiates every loss of
-// losses.h for every dtype and lists them in the ISA's table. See csrc/README.md, "ISA files".
+// Included by each kernels_<isa>.cpp after it has set FASTLOSS_ISA and FASTLOSS_VEC_BYTES: the engines, for every dtype.
+// See csrc/README.md, "ISA files".
 
 #include "cpu/kernels.h"
 #include "cpu/pointwise.h"
@@ -7,19 +7,19 @@
 #include "cpu/scale.h"
 
 namespace fastloss::FASTLOSS_ISA {
-
-#define FASTLOSS_ENTRY(name, Functor, params) \
-  {&Rows<float, Functor>::run, &Rows<double, Functor>::run, &Rows<BFloat16, Functor>::run, &Rows<Half, Functor>::run},
-#define FASTLOSS_POINTWISE_ENTRY(name, Functor, params) \
-  {&pointwise<float, Functor>, &pointwise<double, Functor>, &pointwise<BFloat16, Functor>, &pointwise<Half, Functor>},
-
 namespace {
 
 template <class S>
 int64_t rows_scratch(const RowsArgs& args) {
-  return Rows<S, CrossEntropy>::layout(args).bytes();
+  return Rows<S>::layout(args).bytes();
 }
 
+template <class S>
+constexpr Engine engine() {
+  return {&Rows<S>::run, &rows_scratch<S>, &pointwise<S>, &scale<S>};
+}
+
+#if !defined(FASTLOSS_ONLY_BFLOAT16)
 // Elementwise functions on plain arrays, for the accuracy tests.
 template <class T, Vec<T> (*f)(Vec<T>)>
 void map(const void* in, void* out, int64_t n) {
@@ -65,31 +65,31 @@ void map_from_half(const void* in, void* out, int64_t n) {
 void map_to_half(const void* in, void* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) store_one((Half*)out + i, ((const float*)in)[i]);
 }
+#endif
 void map_to_bfloat16(const void* in, void* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) store_one((BFloat16*)out + i, ((const float*)in)[i]);
 }
 
 }  // namespace
 
-const Kernels& kernels() {
-  static constexpr Kernels table = {
-      {FASTLOSS_ROWS_LOSSES(FASTLOSS_ENTRY)},
-      {&rows_scratch<float>, &rows_scratch<double>, &rows_scratch<BFloat16>, &rows_scratch<Half>},
-      {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_POINTWISE_ENTRY)},
-      {&scale<float>, &scale<double>, &scale<BFloat16>, &scale<Half>},
-      {{&map<float, map_exp<float>>, &map<double, map_exp<double>>},
-       {&map<float, map_log<float>>, &map<double, map_log<double>>},
-       {&map<float, map_log1p<float>>, &map<double, map_log1p<double>>},
-       {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>},
-       {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>},
-       {&map<float, map_log1p_unit<float>>, &map<double, map_log1p_unit<double>>},
-       {&map<float, map_over_one_plus<float>>, &map<double, map_over_one_plus<double>>}},
-      {&map_from_half, &map_to_half, &map_to_bfloat16},
-  };
-  return table;
+void list_engines(Kernels& table) {
+#if !defined(FASTLOSS_ONLY_BFLOAT16)
+  table.engine[(int)DType::f32] = engine<float>();
+  table.engine[(int)DType::f64] = engine<double>();
+  table.engine[(int)DType::f16] = engine<Half>();
+  const MathKernel math[][2] = {{&map<float, map_exp<float>>, &map<double, map_exp<double>>},
+                                {&map<float, map_log<float>>, &map<double, map_log<double>>},
+                                {&map<float, map_log1p<float>>, &map<double, map_log1p<double>>},
+                                {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>},
+                                {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>},
+                                {&map<float, map_log1p_unit<float>>, &map<double, map_log1p_unit<double>>},
+                                {&map<float, map_over_one_plus<float>>, &map<double, map_over_one_plus<double>>}};
+  memcpy(table.math, math, sizeof(math));
+  table.conversions[0] = &map_from_half;
+  table.conversions[1] = &map_to_half;
+#endif
+  table.engine[(int)DType::bf16] = engine<BFloat16>();
+  table.conversions[2] = &map_to_bfloat16;
 }
-
-#undef FASTLOSS_ENTRY
-#undef FASTLOSS_POINTWISE_ENTRY
 
 }  // namespace fastloss::FASTLOSS_ISA

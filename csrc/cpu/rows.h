@@ -11,61 +11,35 @@
 // by_row: lanes run over rows. For classes at dim 1 (segmentation: adjacent pixels) and for few classes, where
 //   a horizontal reduction per row would dominate. A tile [classes][rows] is gathered into scratch (transposed in
 //   registers when the classes are adjacent) and written back the same way.
-// Both fill a RowBatch, have core/rows.h turn it into losses and gradient factors, and write gradients.
+// Both fill a RowBatch, have the loss's formula turn it into losses and gradient factors, and write gradients. The formula
+// comes as a pointer, called once per batch: the engine is compiled once per stored type, however many losses there are.
 //
 // Precision: lanes sum in the computing type within a chunk (at most kChunk terms over the lanes), chunks and rows
 // sum in double.
 
 #include "core/rows.h"
-#include "core/rows_args.h"
+#include "cpu/kernels.h"
+#include "cpu/row_batch.h"
 #include "cpu/vec_math.h"
-#include "losses/losses.h"
 
 namespace fastloss::FASTLOSS_ISA {
 namespace {
 
 constexpr int64_t kChunk = 4096;  // classes; 16 KiB of float: L1 holds the logits' chunk and the scratch's
-constexpr int64_t kBatch = 256;   // rows in a by_row tile at most
 constexpr int64_t kGroup = 64;    // rows of a by_class group at most
 constexpr int64_t kFewClasses = 32;
 constexpr int64_t kShortRow = 1024;
 constexpr int64_t kAhead = 16 * 1024;  // bytes between a load and its prefetch
 constexpr int64_t kPlanesAhead = 3;
 
-// One array per quantity of core/rows.h, over the rows in flight. The formulas of a row run in double whatever the
-// computing type: a row is many logits, so it costs little, and leaves their rounding out of the gradient.
-template <class T>
-struct RowBatch {
-  typename Vec<T>::Int target_class[kBatch];  // -1: the row contributes nothing (ignored or masked out)
-  double kept[kBatch];                        // 1, or 0 where target_class is -1 and in the lanes behind the last row
-  double max[kBatch];
-  double others[kBatch];
-  double target[kBatch];
-  double exp_target[kBatch];
-  double gap[kBatch];
-  double mass[kBatch];
-  double weight[kBatch];
-  double upstream[kBatch];
-  double tilt[kBatch];       // sum_c exp(z_c - m) (m - z_c), for the entropy
-  double plain_gap[kBatch];  // gap and mass without weights or smoothing, for the perplexity of probability targets
-  double plain_mass[kBatch];
-
-  double loss[kBatch];
-  double nll[kBatch];
-  double log_sum[kBatch];
-  T scale[kBatch];
-  T at_target[kBatch];
-  T offset[kBatch];
-};
-
-template <class S, template <class> class Loss>
+template <class S>
 struct Rows {
   using T = typename Compute<S>::type;
   using V = Vec<T>;
   static constexpr int W = V::size;
 
   const RowsArgs& a;
-  const Loss<double> loss;
+  const RowsFormula formula;
   const RowOptions options;
   const T* const weight;
   const bool soft;
@@ -83,29 +57,7 @@ struct Rows {
     }
     return offset + row * view.row_stride[0];
   }
-  // ---------------------------------------------------------------------------------------- per-row formulas
-
-  void finish(int64_t n) const {
-    using D = Vec<double>;
-    for (int64_t i = 0; i < n && !soft; i += W) {
-      T target[W];
-      for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
-      store(batch.exp_target + i, widen(exp_negative(load(target))));
-    }
-    for (int64_t i = 0; i < n; i += D::size) {
-      const D max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
-      const D upstream = load(batch.upstream + i);
-      const RowTerms<D> r = soft ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
-                                 : index_row<double>(loss, options, max, others, load(batch.target + i),
-                                                     load(batch.exp_target + i), gap, load(batch.weight + i), upstream);
-      store(batch.loss + i, r.loss);
-      store(batch.nll + i, r.nll);
-      store(batch.log_sum + i, r.log_sum);
-      store_narrow(batch.scale + i, r.scale);
-      store_narrow(batch.at_target + i, r.at_target);
-      store_narrow(batch.offset + i, r.offset);
-    }
-  }
+  // -------------------------------------------------------------------------------------- results of the rows
 
   // Adds the batch's rows to the sums and writes what is asked for per row.
   void record(int64_t first, int64_t n, RowsSums* sums) const {
@@ -727,7 +679,7 @@ struct Rows {
       for (int64_t i = 0; i < n; i += D::size) {
         store(batch.others + i, reduce_each(*(const D(*)[D::size])(lanes + i), [](D x, D y) { return x + y; }));
       }
-      finish(n);
+      formula(a, &batch, n);
       record(row, n, sums);
       if (!a.gradient.data) continue;
       pending.row = row;
@@ -760,7 +712,7 @@ struct Rows {
         }
         if (!soft) batch.target[i] = logit(offset_of(a.logits, row + i), batch.target_class[i]) - (T)batch.max[i];
       }
-      finish(n);
+      formula(a, &batch, n);
       record(row, n, sums);
       for (int64_t i = 0; i < n; ++i) {
         double square = 0;
@@ -1122,7 +1074,7 @@ struct Rows {
           measure_lanes<false>(p, pitch, ahead);
         }
       }
-      finish(lanes);
+      formula(a, &batch, lanes);
       record(row, n, sums);
       if (a.want_stats) {
         for (int64_t i = 0; i < n; ++i) {
@@ -1161,21 +1113,14 @@ struct Rows {
     return {tile, a.softcap != 0 ? padded * rows + kChunk : 0, 3 * kChunk, (a.classes + kChunk - 1) / kChunk};
   }
 
-  static void run(const RowsArgs& a, int64_t begin, int64_t end, void* scratch) {
+  static void run(const RowsArgs& a, int64_t begin, int64_t end, void* scratch, RowsFormula formula) {
     char* p = (char*)(((uintptr_t)scratch + 63) / 64 * 64);
     RowBatch<T>* batch = (RowBatch<T>*)p;
     T* const memory = (T*)(p + (sizeof(RowBatch<T>) + 63) / 64 * 64);
     const Layout l = layout(a);
-    const Rows engine{a,
-                      Loss<double>(a.params),
-                      RowOptions{a.smoothing, a.z_loss, 1.0 / (double)a.classes, a.weight_sum},
-                      (const T*)a.weight,
-                      a.probability.data != nullptr,
-                      *batch,
-                      memory,
-                      memory + l.tile,
-                      memory + l.tile + l.slopes,
-                      memory + l.tile + l.slopes + l.other};
+    const Rows engine{
+        a,      formula, row_options(a),  (const T*)a.weight,         a.probability.data != nullptr,
+        *batch, memory,  memory + l.tile, memory + l.tile + l.slopes, memory + l.tile + l.slopes + l.other};
     for (int64_t task = begin; task < end; ++task) {
       const int64_t first = task * a.task_rows;
       const int64_t last = first + a.task_rows < a.rows ? first + a.task_rows : a.rows;

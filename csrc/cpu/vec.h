@@ -24,6 +24,10 @@ struct BFloat16 {
 struct Half {
   uint16_t bits;
 };
+template <class S>
+constexpr bool is_bfloat16 = false;
+template <>
+constexpr bool is_bfloat16<BFloat16> = true;
 
 template <class T>
 struct Lanes;  // native vectors; not written inside Vec because GCC drops vector_size on a dependent type
@@ -242,6 +246,18 @@ FASTLOSS_FN Vec<double> sqrt(Vec<double> a) {
 }
 #endif
 
+// The value itself, as a number of its own: the compiler may not contract the product it comes from into a following
+// addition, which would round differently from place to place.
+template <class T>
+FASTLOSS_FN Vec<T> rounded(Vec<T> a) {
+#if defined(__x86_64__)
+  asm("" : "+v"(a.v));
+#elif defined(__aarch64__)
+  asm("" : "+w"(a.v));
+#endif
+  return a;
+}
+
 // Horizontal reductions, always as a balanced tree over the lanes: same bits on every call.
 template <class T, class F>
 FASTLOSS_FN T reduce_lanes(Vec<T> a, F combine) {
@@ -348,6 +364,7 @@ typedef float HalfFloats __attribute__((vector_size(FASTLOSS_VEC_BYTES / 2)));
 struct Wide {
   Vec<double> low, high;
   FASTLOSS_FN friend Wide operator+(Wide a, Wide b) { return {a.low + b.low, a.high + b.high}; }
+  FASTLOSS_FN friend Wide operator*(Wide a, Wide b) { return {a.low * b.low, a.high * b.high}; }
 };
 FASTLOSS_FN Wide widen(Vec<float> a) {
 #if defined(__AVX512F__)

@@ -1,27 +1,15 @@
-// What surrounds the rows kernels: the survey of the targets before them, the sums after them, and the scaling of a
-// gradient.
+// What surrounds the kernels of both families: the survey of the targets before the rows kernels, the sums after any, and
+// the scaling of a gradient.
 
 #include "core/math.h"
-#include "cuda/device.h"
-#include "cuda/rows.h"
+#include "cuda/block.h"
+#include "cuda/pointwise.h"
 
 namespace fastloss::cuda {
 namespace {
 
 constexpr int kThreads = 256;
 constexpr int kScaleThreads = 256;
-
-// Sum of `v` over the block in a fixed order, in every thread. `scratch`: one double per warp, not in use.
-FASTLOSS_DEVICE double block_sum(double v, double* scratch) {
-  FASTLOSS_UNROLL
-  for (int k = 16; k > 0; k /= 2) v += shuffle_xor(v, k);
-  block_barrier();  // scratch may still be read from the sum before
-  if (thread() % 32 == 0) scratch[thread() / 32] = v;
-  block_barrier();
-  double total = 0;
-  for (int w = 0; w < kThreads / 32; ++w) total += scratch[w];
-  return total;
-}
 
 FASTLOSS_DEVICE double weight_at(const SurveyLaunch& l, int64_t c) {
   return l.wide ? ((const double*)l.weight)[c] : (double)((const float*)l.weight)[c];
@@ -44,8 +32,8 @@ FASTLOSS_KERNEL(kThreads, 4) survey_parts(const SurveyLaunch l) {
   const int64_t begin = block() * chunk, end = begin + chunk < l.rows ? begin + chunk : l.rows;
   double kept = 0, weight = 0;
   survey_range(l, begin, end, kept, weight);
-  kept = block_sum(kept, scratch);
-  weight = block_sum(weight, scratch);
+  kept = block_sum<kThreads>(kept, scratch);
+  weight = block_sum<kThreads>(weight, scratch);
   if (thread() == 0) l.parts[block()] = kept, l.parts[blocks() + block()] = weight;
 }
 
@@ -59,9 +47,9 @@ FASTLOSS_KERNEL(kThreads, 1) survey_total(const SurveyLaunch l, const int64_t pa
     survey_range(l, 0, l.rows, kept, weight);
   }
   for (int64_t c = thread(); l.weight && c < l.classes; c += kThreads) all += weight_at(l, c);
-  kept = block_sum(kept, scratch);
-  weight = block_sum(weight, scratch);
-  all = block_sum(all, scratch);
+  kept = block_sum<kThreads>(kept, scratch);
+  weight = block_sum<kThreads>(weight, scratch);
+  all = block_sum<kThreads>(all, scratch);
   if (thread() != 0) return;
   const double divisor = l.target && l.weight ? weight : kept;
   // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.
@@ -69,44 +57,16 @@ FASTLOSS_KERNEL(kThreads, 1) survey_total(const SurveyLaunch l, const int64_t pa
   l.out[kWeightSum] = l.weight ? all : (double)l.classes;
 }
 
-FASTLOSS_KERNEL(kThreads, 4) finish_parts(const FinishLaunch l, const int planes) {
+FASTLOSS_KERNEL(kThreads, 4)
+finish_parts(const double* sums, const int64_t n, double* parts, const int planes) {
   double* const scratch = (double*)shared_memory();
-  const int64_t chunk = (l.blocks + blocks() - 1) / blocks();
-  const int64_t begin = block() * chunk, end = begin + chunk < l.blocks ? begin + chunk : l.blocks;
+  const int64_t chunk = (n + blocks() - 1) / blocks();
+  const int64_t begin = block() * chunk, end = begin + chunk < n ? begin + chunk : n;
   for (int k = 0; k < planes; ++k) {
     double sum = 0;
-    for (int64_t i = begin + thread(); i < end; i += kThreads) sum += l.sums[k * l.blocks + i];
-    sum = block_sum(sum, scratch);
-    if (thread() == 0) l.parts[k * blocks() + block()] = sum;
-  }
-}
-
-FASTLOSS_DEVICE void write_scalar(void* to, DType dtype, double value) {
-  switch (dtype) {
-    case DType::f32:
-      *(float*)to = (float)value;
-      break;
-    case DType::f64:
-      *(double*)to = value;
-      break;
-    case DType::bf16:
-      *(BFloat16*)to = narrow<BFloat16>((float)value);
-      break;
-    default:
-      *(Half*)to = narrow<Half>((float)value);
-  }
-}
-
-FASTLOSS_DEVICE double read_scalar(const void* from, DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return *(const float*)from;
-    case DType::f64:
-      return *(const double*)from;
-    case DType::bf16:
-      return widen(*(const BFloat16*)from);
-    default:
-      return widen(*(const Half*)from);
+    for (int64_t i = begin + thread(); i < end; i += kThreads) sum += sums[k * n + i];
+    sum = block_sum<kThreads>(sum, scratch);
+    if (thread() == 0) parts[k * blocks() + block()] = sum;
   }
 }
 
@@ -120,7 +80,7 @@ FASTLOSS_KERNEL(kThreads, 1) finish_total(const FinishLaunch l, const double* fr
   for (int k = 0; k < kSums; ++k) {
     if (k >= 2 && !l.stats) continue;
     for (int64_t i = thread(); i < n; i += kThreads) sums[k] += from[k * n + i];
-    sums[k] = block_sum(sums[k], scratch);
+    sums[k] = block_sum<kThreads>(sums[k], scratch);
   }
   if (thread() != 0) return;
   double loss = sums[0];
@@ -138,6 +98,22 @@ FASTLOSS_KERNEL(kThreads, 1) finish_total(const FinishLaunch l, const double* fr
   l.stats[4] = sqrt(sums[6]);
   l.stats[5] = finite(loss) && finite(sums[6]);
   l.stats[6] = count;
+}
+
+// One block: the loss of a pointwise call, and what it measured.
+FASTLOSS_KERNEL(kThreads, 1) finish_points(const PointFinish l, const double* from, const int64_t n) {
+  double* const scratch = (double*)shared_memory();
+  double sums[kPointSums] = {};
+  FASTLOSS_UNROLL
+  for (int k = 0; k < kPointSums; ++k) {
+    if (k >= 1 && !l.stats) continue;
+    for (int64_t i = thread(); i < n; i += kThreads) sums[k] += from[k * n + i];
+    sums[k] = block_sum<kThreads>(sums[k], scratch);
+  }
+  if (thread() != 0) return;
+  const double divisor = l.divisor ? *l.divisor : l.count;
+  if (l.loss) write_scalar(l.loss, l.dtype, l.empty_zero && divisor == 0 ? 0.0 : sums[0] / divisor);
+  for (int k = 0; l.stats && k < kPointSums; ++k) l.stats[k] = sums[k];
 }
 
 template <class S>
@@ -181,14 +157,23 @@ int run_survey(const SurveyLaunch& l, void* stream) {
   return launch(&survey_total, Grid{1, kThreads, kScratch, 1}, (Stream)stream, l, parts);
 }
 
-int run_finish(const FinishLaunch& l, void* stream) {
-  const int64_t parts = finish_blocks(l.blocks);
+// Sums many blocks in two steps. Launch is FinishLaunch or PointFinish.
+template <class Launch>
+int finish(void (*total)(Launch, const double*, int64_t), const Launch& l, int planes, void* stream) {
+  const double* from = l.sums;
+  int64_t n = l.blocks;
+  const int64_t parts = finish_blocks(n);
   if (parts) {
-    const int error = launch(&finish_parts, Grid{parts, kThreads, kScratch, 1}, (Stream)stream, l, l.stats ? kSums : 2);
+    const int error =
+        launch(&finish_parts, Grid{parts, kThreads, kScratch, 1}, (Stream)stream, from, n, l.parts, planes);
     if (error) return error;
+    from = l.parts, n = parts;
   }
-  return launch(&finish_total, Grid{1, kThreads, kScratch, 1}, (Stream)stream, l,
-                parts ? (const double*)l.parts : l.sums, parts ? parts : l.blocks);
+  return launch(total, Grid{1, kThreads, kScratch, 1}, (Stream)stream, l, from, n);
+}
+int run_finish(const FinishLaunch& l, void* stream) { return finish(&finish_total, l, l.stats ? kSums : 2, stream); }
+int run_finish_points(const PointFinish& l, void* stream) {
+  return finish(&finish_points, l, l.stats ? kPointSums : 1, stream);
 }
 
 int run_scale(void* data, DType dtype, int64_t n, const void* factor, DType factor_dtype, void* stream) {

@@ -32,6 +32,7 @@
 #include "core/rows.h"
 #include "cuda/device.h"
 #include "cuda/rows.h"
+#include "losses/functors.h"
 
 namespace fastloss::cuda {
 namespace {

@@ -1,13 +1,5 @@
 #pragma once
 
-#include "losses/binary.h"
-#include "losses/cross_entropy.h"
-#include "losses/focal.h"
-#include "losses/huber.h"
-#include "losses/likelihood.h"
-#include "losses/margin.h"
-#include "losses/regression.h"
-
 // Every loss of the rows family: name of the operator and of the Python function, functor, names of its parameters
 // (comma separated, in the order the functor's constructor reads them). Schemas, CPU kernels of every ISA and the
 // Python registrations are generated from this list.
@@ -36,3 +28,16 @@
   X(log_cosh_loss, LogCosh, "")                                              \
   X(quantile_loss, Quantile, "q")                                            \
   X(charbonnier_loss, Charbonnier, "eps")
+
+// Every loss of the pairs family, likewise.
+#define FASTLOSS_PAIRS_LOSSES(X)                      \
+  X(cosine_embedding_loss, CosineEmbedding, "margin") \
+  X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")
+
+namespace fastloss {
+
+#define FASTLOSS_INDEX(name, Functor, params) k_##name,
+enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
+#undef FASTLOSS_INDEX
+
+}  // namespace fastloss

@@ -7,15 +7,14 @@
 #include <vector>
 
 #include "core/pointwise_args.h"
+#include "losses/functors.h"
+#include "losses/losses.h"
 #include "ops/tensors.h"
 
 namespace fastloss::ops {
 
 using MaybeTensor = std::optional<Tensor>;
 
-#define FASTLOSS_INDEX(name, Functor, params) k_##name,
-enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
-#undef FASTLOSS_INDEX
 #define FASTLOSS_ARITY(name, Functor, params) Functor<double>::arity,
 constexpr int kArity[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ARITY)};
 #undef FASTLOSS_ARITY
@@ -30,6 +29,8 @@ struct PointInputs {
 
 // Gradients to be written, in the order of the operands; null: not wanted.
 using PointGradients = const Tensor* [kMaxOperands];
+
+inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
 // Collects the tensors of a call, checks them and describes them as a kernel reads them.
 struct PointViews {
@@ -175,9 +176,6 @@ struct PointwiseOperators {
     Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS,
                       {pointer(grad_input), pointer(grad_target), pointer(grad_third)});
   }
-
- private:
-  static const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 };
 
 #define FASTLOSS_IMPLEMENT_POINTWISE(m, Backend, name)                                      \
@@ -185,5 +183,21 @@ struct PointwiseOperators {
   m.impl(#name "_out", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::forward_out)));   \
   m.impl(#name "_backward", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward))); \
   m.impl(#name "_backward_out", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward_out)));
+
+#define FASTLOSS_POINTWISE_SCHEMA_TENSORS                                                                           \
+  "Tensor input, Tensor target, Tensor? third, Tensor? weight, Tensor? mask, Tensor? divisor, float[] params, int " \
+  "reduction"
+#define FASTLOSS_POINTWISE_SCHEMA_OUT "Tensor(a!)? grad_input, Tensor(b!)? grad_target, Tensor(c!)? grad_third"
+
+#define FASTLOSS_POINTWISE_SCHEMA(m, name)                                                           \
+  m.def(#name "(" FASTLOSS_POINTWISE_SCHEMA_TENSORS                                                  \
+              ", bool empty_zero, int loss_dtype, bool want_stats) -> (Tensor loss, Tensor stats)"); \
+  m.def(#name "_out(" FASTLOSS_POINTWISE_SCHEMA_TENSORS                                              \
+              ", bool empty_zero, int loss_dtype, bool want_stats, " FASTLOSS_POINTWISE_SCHEMA_OUT   \
+              ") -> (Tensor loss, Tensor stats)");                                                   \
+  m.def(#name "_backward(Tensor grad_output, " FASTLOSS_POINTWISE_SCHEMA_TENSORS                     \
+              ", bool want_input, bool want_target, bool want_third) -> (Tensor, Tensor, Tensor)");  \
+  m.def(#name "_backward_out(Tensor grad_output, " FASTLOSS_POINTWISE_SCHEMA_TENSORS                 \
+              ", " FASTLOSS_POINTWISE_SCHEMA_OUT ") -> ()");
 
 }  // namespace fastloss::ops

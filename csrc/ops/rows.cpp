@@ -114,7 +114,7 @@ struct Problem {
   }
 
   // Splits the rows into tasks and runs the kernel over them.
-  void run(RowsKernel const (&kernel)[kDTypes], bool summed, RowsSums* total) {
+  void run(int id, bool summed, RowsSums* total) {
     const int64_t elements = args.rows * args.classes;
     args.task_rows = std::max<int64_t>(1, kTaskElements / args.classes / 64 * 64);
     if (args.classes > kTaskElements / 64) args.task_rows = std::max<int64_t>(1, kTaskElements / args.classes);
@@ -126,10 +126,10 @@ struct Problem {
                               : dtype == DType::f32 ? 4
                                                     : 2) >=
                       kStreamBytes;
-    const int64_t bytes = kernels.rows_scratch[(int)dtype](args);
+    const int64_t bytes = kernels.engine[(int)dtype].rows_scratch(args);
     parallel(elements, tasks, [&](int64_t begin, int64_t end) {
       const std::unique_ptr<void, void (*)(void*)> scratch(std::malloc(bytes), std::free);
-      kernel[(int)dtype](args, begin, end, scratch.get());
+      kernels.run_rows(id, dtype, args, begin, end, scratch.get());
     });
     for (const RowsSums& part : sums) {
       total->loss += part.loss;
@@ -180,7 +180,7 @@ struct Cpu {
     args.want_stats = want_stats;
 
     RowsSums sums{};
-    problem.run(problem.kernels.rows[id], reduced || want_stats, &sums);
+    problem.run(id, reduced || want_stats, &sums);
     double value = sums.loss / problem.divisor;
     if (empty_zero && problem.targets.kept == 0) value = 0;
     if (reduced) {
@@ -213,7 +213,7 @@ struct Cpu {
     } else {
       args.scale *= compute == ScalarType::Double ? *(const double*)p : *(const float*)p;
     }
-    problem.run(problem.kernels.rows[id], false, nullptr);
+    problem.run(id, false, nullptr);
   }
 };
 
@@ -223,7 +223,7 @@ void op_scale(const Tensor& grad, const Tensor& scale) {
   const double factor = *(const double*)wide.const_data_ptr();
   if (factor == 1) return;
   const DType dtype = dtype_of(grad);
-  const ScaleKernel kernel = isa::kernels().scale[(int)dtype];
+  const ScaleKernel kernel = isa::kernels().engine[(int)dtype].scale;
   void* const data = grad.mutable_data_ptr();
   torch::stable::parallel_for(0, grad.numel(), kParallelElements,
                               [&](int64_t begin, int64_t end) { kernel(data, begin, end, factor); });

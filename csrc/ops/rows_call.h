@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "losses/losses.h"
 #include "ops/tensors.h"
 
 namespace fastloss::ops {

@@ -1,30 +1,13 @@
-// Operators of the rows family for CUDA tensors: checks, allocation, the current stream. Kernels are in cuda/. Nothing
-// here waits for the device, so a call can be captured in a graph.
+// Operators of the rows family for CUDA tensors: checks, allocation, the current stream. Kernels are in cuda/.
 
-#include <torch/csrc/stable/accelerator.h>
-
-#include "cuda/rows.h"
+#include "ops/cuda_call.h"
 #include "ops/rows_call.h"
 
 namespace fastloss::ops {
 namespace {
 
 using cuda::RowsLaunch;
-using torch::stable::empty_like;
 using torch::stable::new_empty;
-
-void check(int error) { STD_TORCH_CHECK(error == 0, "fastloss: CUDA: ", cuda::error_message(error)); }
-
-// The device of a call, made current, and its current stream.
-struct Device {
-  torch::stable::accelerator::DeviceGuard guard;
-  void* stream = nullptr;
-
-  explicit Device(const Tensor& t) : guard((check_cuda(t), t.get_device_index())) {
-    TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &stream));
-  }
-  static void check_cuda(const Tensor& t) { STD_TORCH_CHECK(t.is_cuda(), "fastloss: expected CUDA tensors"); }
-};
 
 // Checks the tensors and gathers everything a kernel reads. Owns what it had to convert.
 struct Problem {
@@ -119,10 +102,7 @@ struct Problem {
 };
 
 // Backend of RowsOperators.
-struct Cuda {
-  static Tensor gradient_like(const Tensor& t) { return empty_like(t); }
-  static Tensor nothing(const Tensor& like) { return new_empty(like, {0}); }
-
+struct Cuda : CudaMemory {
   static Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
                          const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
                          bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state,

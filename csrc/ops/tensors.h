@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "core/rows_args.h"
-#include "losses/losses.h"
 #include "ops/memory.h"
 
 namespace fastloss::ops {

@@ -39,6 +39,8 @@ TINY = 16384
 TINY_COMPOSED = 1024
 
 _REDUCTIONS = _ops.REDUCTIONS
+_STRIDED = torch.strided
+_NUMBERS = (float, int, bool)
 _MAX_DIMS = 8
 
 
@@ -88,26 +90,37 @@ class Spec:
     """What sets one pointwise loss apart from the others.
 
     Attributes:
-        name: Of the functions here and in `fastloss.reference`, and of the operator.
+        name: Of the functions here and in `fastloss.reference`.
+        operator: Name of the operator, if it is another.
         tensors: Names of its tensor arguments, in the functor's order.
         params: Names of its hyperparameters, in the functor's order.
         fixed: Those tensors in which PyTorch does not differentiate.
         weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
         same_size: Whether the tensors must have one shape, as opposed to being broadcast.
         warns: Whether a broadcast target is worth a warning, as in PyTorch.
+        pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
+        label: Name of the tensor with one label per row, the last one, if there is one.
+        native: Whether PyTorch has it in C++, so that tiny inputs go there.
         composed: Whether native runs several operators, so that the kernel wins sooner.
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
     """
 
     name: str
+    operator: str = ""
     tensors: tuple[str, ...] = ("input", "target")
     params: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     weight_mean: bool = False
     same_size: bool = False
     warns: bool = False
+    pairs: bool = False
+    label: str = ""
+    native: bool = False
     composed: bool = False
     accepts: Callable[..., bool] = lambda *params: True
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operator", self.operator or self.name)
 
 
 def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -133,7 +146,7 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
 
 
 def _is_tiny(spec: Spec, input: Tensor) -> bool:
-    return spec.name in _NATIVE and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
+    return spec.native and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
 
 
 def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
@@ -182,7 +195,8 @@ def _prepare(
         return no(f"there is no {device.type} kernel in this build")
     if any(t.device != device for t in given):
         return no("the arguments are on different devices")
-    if dtype not in _KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask):
+    label = arguments[spec.label] if spec.label else None
+    if dtype not in _KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask and t is not label):
         return no("the arguments' dtypes differ or have no kernel")
     if any(t.layout != torch.strided for t in given):
         return no("the layout is not strided")
@@ -199,7 +213,14 @@ def _prepare(
         normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != device
     ):
         return no("the normalizer is not a plain scalar on the same device")
-    if any(t.shape != shape for t in tensors):
+    if spec.pairs:
+        if not shape or any(t.shape != shape for t in tensors if t is not label):
+            return no("PyTorch decides about different sizes")
+        tensors = tuple(t if t is label or t.is_contiguous() or _lies_in_rows(t) else t.contiguous() for t in tensors)
+        empty, shape = shape.numel() == 0, shape[:-1]
+        if empty or (label is not None and (label.shape != shape or label.is_complex())):
+            return no("PyTorch decides about empty arguments and other labels")
+    elif any(t.shape != shape for t in tensors):
         if spec.same_size and tensors[1].shape != shape:
             return no("PyTorch decides about different sizes")
         try:
@@ -223,9 +244,13 @@ def _prepare(
             except RuntimeError:
                 return no("weight or mask does not broadcast")
         expanded.append(extra)
-    if options.get("return_stats") and not all(t.is_floating_point() for t in tensors):
-        return no("statistics need floating point")
+    if options.get("return_stats") and options.get("reduce_dims") is not None:
+        return no("a gradient that is divided group by group has no norm in the kernel")
     return "", tensors, params, expanded[0], expanded[1]  # type: ignore[return-value]
+
+
+def _lies_in_rows(t: Tensor) -> bool:
+    return t.dim() == 2 and t.stride(1) == 1
 
 
 def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
@@ -236,7 +261,7 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
     if not options.keys() <= _OPTIONS:
         unknown = ", ".join(sorted(options.keys() - _OPTIONS))
         raise TypeError(f"fastloss.{spec.name}: unexpected argument {unknown}, expected {', '.join(sorted(_OPTIONS))}")
-    if not options and reduction in _REDUCTIONS and arguments.get("weight") is None:
+    if not options and reduction in _REDUCTIONS and arguments.get("weight") is None and not spec.pairs:
         quick = _quick(spec, arguments)
         if quick is not None and not _ops.LOG:
             try:
@@ -263,26 +288,28 @@ def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], t
 
     The time of a small loss is Python's, so this tests the usual case with as few steps as it can.
     """
-    if not _ops.AVAILABLE or _transforms_active() or forward_ad._current_level >= 0 or _is_compiling():
+    if _transforms_active() or forward_ad._current_level >= 0 or _is_compiling() or not _ops.AVAILABLE:
         return None
     tensors = tuple([arguments[name] for name in spec.tensors])
     input = tensors[0]
-    if type(input) not in _TENSORS or input.dtype not in _KERNEL_DTYPES or not input.is_cpu:
+    if type(input) not in _TENSORS:
         return None
     shape, dtype = input.shape, input.dtype
-    if input.numel() == 0 or len(shape) > _MAX_DIMS:
+    if dtype not in _KERNEL_DTYPES or len(shape) > _MAX_DIMS or not input.numel():
         return None
     for t in tensors:
-        if type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape or not t.is_cpu or t.is_neg():
-            return None
-        if t.layout is not torch.strided:
+        if (t is not input and (type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape)) or not (
+            t.is_cpu and t.layout is _STRIDED and not t.is_neg()
+        ):
             return None
     for name in spec.fixed:
         if arguments[name].requires_grad:
             return None
+    if not spec.params:
+        return tensors, ()
     params = tuple([arguments[name] for name in spec.params])
     for value in params:
-        if type(value) is not float and type(value) is not int and type(value) is not bool:
+        if type(value) not in _NUMBERS:
             return None
     return (tensors, params) if spec.accepts(*params) else None
 
@@ -303,9 +330,8 @@ def _run(
     if loss_dtype is None:
         loss_dtype = torch.float32 if dtype.itemsize == 2 and _autocasts(tensors[0].device.type) else dtype
     now = code != 0 and dtype is not torch.float16 and not _is_compiling()
-    op = spec.name if spec is not _BCE_POS_WEIGHT else "binary_cross_entropy_with_logits_pos_weight"
     options = (params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats)
-    call = PointwiseCall(spec.name, op, options, now, spec.tensors, spec.params)
+    call = PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params)
     return pointwise(call, weight, mask, divisor, tensors)
 
 
@@ -340,7 +366,8 @@ def _kernel(
         loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
     if measured is None:
         return loss
-    count = mask.sum() if mask is not None else torch.tensor(input.numel(), device=input.device)
+    number = input.numel() // (input.shape[-1] if spec.pairs else 1)
+    count = mask.sum() if mask is not None else torch.tensor(number, device=input.device)
     finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)
 
@@ -414,42 +441,42 @@ def _explain_error(
 
 
 _nn: Any = torch._C._nn
-_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0)
-_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0)
-_MSE = Spec("mse_loss", weight_mean=True, warns=True)
-_L1 = Spec("l1_loss", weight_mean=True, warns=True)
-_BCE = Spec("binary_cross_entropy_with_logits", same_size=True)
-_BCE_POS_WEIGHT = Spec(_BCE.name, tensors=("input", "target", "pos_weight"), fixed=("pos_weight",), same_size=True)
+_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, native=True)
+_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, native=True)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True, native=True)
+_L1 = Spec("l1_loss", weight_mean=True, warns=True, native=True)
+_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, native=True)
+_BCE_POS_WEIGHT = Spec(
+    _BCE.name,
+    operator="binary_cross_entropy_with_logits_pos_weight",
+    tensors=("input", "target", "pos_weight"),
+    fixed=("pos_weight",),
+    same_size=True,
+)
 _FOCAL = Spec(
     "sigmoid_focal_loss",
     tensors=("inputs", "targets"),
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
 )
-_PROBABILITY = Spec("binary_cross_entropy", same_size=True)
-_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), composed=True)
-_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), composed=True)
-_RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), composed=True)
-_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"), composed=True)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True, native=True)
+_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), composed=True, native=True)
+_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), composed=True, native=True)
+_RANKING = Spec(
+    "margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), composed=True, native=True
+)
+_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"), composed=True, native=True)
 _GAUSSIAN = Spec(
     "gaussian_nll_loss",
     tensors=("input", "target", "var"),
     params=("full", "eps"),
     accepts=lambda full, eps: eps > 0,
 )
-_KL = Spec("kl_div", params=("log_target",), composed=True)
+_KL = Spec("kl_div", params=("log_target",), composed=True, native=True)
 _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
 _CHARBONNIER = Spec("charbonnier_loss", params=("eps",), accepts=lambda eps: eps > 0)
-
-# Losses that PyTorch has in C++, for which tiny inputs go there.
-_NATIVE = {
-    s.name
-    for s in (
-        _HUBER, _SMOOTH_L1, _MSE, _L1, _BCE, _PROBABILITY, _SOFT_MARGIN, _HINGE_EMBEDDING, _RANKING, _POISSON, _KL,
-    )
-}  # fmt: skip
 
 
 @_shared_options(_HUBER)

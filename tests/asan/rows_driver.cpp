@@ -21,11 +21,11 @@ class CpuBackend : public Backend {
     for (int64_t k = 0; summed && k < tasks; ++k) sums[k] = RowsSums{};
     a.sums = sums;
     const int64_t middle = random.below(tasks + 1);
-    const int64_t bytes = kernels_.rows_scratch[(int)dtype_](a);
+    const int64_t bytes = kernels_.engine[(int)dtype_].rows_scratch(a);
     for (const auto& [begin, end] : {std::pair(int64_t{0}, middle), std::pair(middle, tasks)}) {
       if (begin == end) continue;
       void* const scratch = memory.take(bytes, 16);
-      kernels_.rows[0][(int)dtype_](a, begin, end, scratch);
+      kernels_.run_rows(0, dtype_, a, begin, end, scratch);
       ++calls;
     }
     for (int64_t k = 0; summed && k < tasks; ++k) {

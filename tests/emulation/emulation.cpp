@@ -86,6 +86,7 @@ int64_t grid_blocks = 0;
 uint64_t schedule = 0;
 int shared_limit = 227 * 1024;
 int largest_cluster = 16;
+int64_t first_block = 0;
 int64_t launches = 0;
 
 namespace {
@@ -199,7 +200,7 @@ void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*f)(v
   const int n = cluster * threads;
   std::vector<int> order(n);
   uint64_t random = schedule;
-  for (int64_t first = 0; first < blocks; first += cluster) {
+  for (int64_t first = first_block; first < blocks; first += cluster) {
     std::vector<Block> members(cluster);
     std::vector<Warp> warps(n / kWarp);
     Cluster c{members.data(), cluster, threads};

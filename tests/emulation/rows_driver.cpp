@@ -220,8 +220,6 @@ void check_scale(Random& random, DType dtype) {
   }
 }
 
-const char* case_name() { return current.c_str(); }
-
 // A target out of range: loss NaN, gradient zero, every other row untouched by it.
 template <class S>
 void check_bad_target(DType dtype, Random& random) {

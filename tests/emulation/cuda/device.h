@@ -92,6 +92,7 @@ void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*body
 extern uint64_t schedule;
 extern int shared_limit;
 extern int largest_cluster;
+extern int64_t first_block;  // of a grid that is run from there on only: no test has time for one of 2^33 elements
 // Every element of these bytes may be written once. `unwatch` returns how many elements were not written.
 void watch(const void* p, int64_t bytes, int64_t element);
 int64_t unwatch(const void* p);
@@ -266,6 +267,10 @@ Pack<S, N> load_pack(const S* p) {
   Pack<S, N> pack;
   memcpy(&pack, p, sizeof(pack));
   return pack;
+}
+template <int N, class S>
+Pack<S, N> load_pack_once(const S* p) {
+  return load_pack<N>(p);
 }
 template <int N, class S>
 void store_pack(S* p, const Pack<S, N>& pack) {

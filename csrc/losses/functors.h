@@ -1,0 +1,12 @@
+#pragma once
+
+// Every functor that losses.h lists.
+
+#include "losses/binary.h"
+#include "losses/cross_entropy.h"
+#include "losses/focal.h"
+#include "losses/huber.h"
+#include "losses/likelihood.h"
+#include "losses/margin.h"
+#include "losses/pairs.h"
+#include "losses/regression.h"
