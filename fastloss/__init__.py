@@ -8,6 +8,7 @@ from fastloss._ops import debug
 from fastloss._stats import PointStats, RowStats
 from fastloss._version import __version__
 from fastloss.nn import (
+    AsymmetricLoss,
     BCELoss,
     BCEWithLogitsLoss,
     CharbonnierLoss,
@@ -25,6 +26,7 @@ from fastloss.nn import (
     MSELoss,
     PoissonNLLLoss,
     QuantileLoss,
+    RobustLoss,
     SigmoidFocalLoss,
     SmoothL1Loss,
     SoftMarginLoss,
@@ -33,6 +35,7 @@ from fastloss.nn import (
 )
 
 __all__ = [
+    "AsymmetricLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CharbonnierLoss",
@@ -52,6 +55,7 @@ __all__ = [
     "PointStats",
     "PoissonNLLLoss",
     "QuantileLoss",
+    "RobustLoss",
     "RowStats",
     "SigmoidFocalLoss",
     "SmoothL1Loss",

@@ -30,7 +30,7 @@ Dual operator-(Dual a) { return chain(a, -a.v, -1.0); }
 Dual operator-(Dual a, Dual b) { return a + -b; }
 Dual operator*(Dual a, Dual b) {
   Dual r(a.v * b.v);
-  for (int k = 0; k < 3; ++k) r.d[k] = a.d[k] * b.v + a.v * b.d[k];
+  for (int k = 0; k < 3; ++k) r.d[k] = (a.d[k] == 0 ? 0 : a.d[k] * b.v) + (b.d[k] == 0 ? 0 : a.v * b.d[k]);
   return r;
 }
 Dual operator/(Dual a, Dual b) { return a * chain(b, 1 / b.v, -1 / (b.v * b.v)); }
@@ -123,6 +123,16 @@ int main() {
   }
   const double gaussian[4] = {1, 1e-6};
   check<GaussianNll<double>>("gaussian_nll_loss", gaussian, -4, 4, -4, 4, false, -1);
+  for (double clip : {0.0, 0.05}) {
+    for (double gamma : {0.0, 0.5, 1.0, 4.0}) {
+      const double p[4] = {gamma, 4.5 - gamma, clip};
+      check<Asymmetric<double>>("asymmetric_loss", p, -9, 9, 0, 1, false, -1);
+    }
+  }
+  for (double alpha : {2.0, 1.0, 0.0, -2.0, -HUGE_VAL, 1.5, 3.0, 0.5, -1.0, -30.0}) {
+    const double p[4] = {alpha, 0.7};
+    check<Robust<double>>("robust_loss", p, -4, 4, -4, 4, false, -1);
+  }
   const double hinges[][4] = {{1, 1}, {0.5, 2}};
   for (auto& p : hinges) check<Hinge<double>>("hinge_loss", p, -4, 4, -1, 1, false, -1);
   const double quantiles[][4] = {{0.5}, {0.9}};

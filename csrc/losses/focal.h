@@ -5,17 +5,18 @@
 
 namespace fastloss {
 
-// u^gamma for u in [0, 1], whole exponents up to 3 by multiplication.
+// u^gamma for u in [0, 1], whole exponents up to 4 by multiplication.
 template <class T>
 struct FocalPower {
   T gamma;
-  int whole;  // gamma if it is 0, 1, 2 or 3, else -1
+  int whole;  // gamma if it is 0, 1, 2, 3 or 4, else -1
   FASTLOSS_FN explicit FocalPower(double g)
       : gamma((T)g),
         whole(g == 0   ? 0
               : g == 1 ? 1
               : g == 2 ? 2
               : g == 3 ? 3
+              : g == 4 ? 4
                        : -1) {}
 
   template <class V>
@@ -23,6 +24,7 @@ struct FocalPower {
     if (whole == 2) return u * u;
     if (whole == 1) return u;
     if (whole == 3) return u * u * u;
+    if (whole == 4) return (u * u) * (u * u);
     if (whole == 0) return V(T(1));
     return exp(V(gamma) * log(u));
   }
@@ -38,6 +40,8 @@ struct FocalPower {
       below = one;
     } else if (whole == 3) {
       below = u * u;
+    } else if (whole == 4) {
+      below = u * u * u;
     } else if (whole == 0) {
       below = V(T(0));
     } else {
@@ -79,6 +83,43 @@ struct SigmoidFocal {
     const V n_minus_p = if_positive<T>(x, l.small - l.large, l.large - l.small);
     return {alpha * factor * c,
             {if_positive<T>(x, slope, -slope), V(difference) * factor * c + alpha * (share * n_minus_p - factor * x)}};
+  }
+};
+
+// Asymmetric loss (Ridnik et al. 2021) of a logit x, p = sigmoid(x), n = 1 - p, m = max(0, p - clip):
+//     f = y n^a (-log p) + (1 - y) m^b (-log(1 - m)),
+//     df/dx = -y n^a (a p c + n) + (1 - y) [p > clip] p n (b m^(b - 1) e + m^b / (1 - m)),   c = -log p, e = -log(1 - m).
+// 1 - m is n + clip, which does not cancel as p -> 1; near m = 0 its logarithm is taken from m. Without a clip p n / (1 - m)
+// is p, and e = log(1 + e^x).
+template <class T>
+struct Asymmetric {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  FocalPower<T> positive, negative;
+  T clip;
+  FASTLOSS_FN explicit Asymmetric(const double* p) : positive(p[1]), negative(p[0]), clip((T)p[2]) {}
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1)), zero(T(0)), shift(clip);
+    const Logistic<V> l = logistic<T>(x);
+    const V p = if_positive<T>(x, l.large, l.small), n = if_positive<T>(x, l.small, l.large);
+    const V c = max(zero, -x) + l.log1p_e;
+    const V near = positive(n);
+    V m = p, e = max(zero, x) + l.log1p_e, share = p;  // share = p n / (1 - m)
+    if (clip != 0) {
+      const V rest = n + shift;
+      m = max(zero, p - shift);
+      e = -select(m < V(T(0.5)), log1p(-m), log(rest));
+      share = select(shift < p, p * n / rest, select(p == p, zero, p));  // NaN stays
+    }
+    V below, far;
+    negative(m, below, far);
+    const V inner = select(shift < p, p * n, zero);
+    const V near_loss = near * c, far_loss = far * e;
+    const V near_slope = -near * (V(positive.gamma) * p * c + n);
+    const V far_slope = V(negative.gamma) * below * e * inner + far * share;
+    return {y * near_loss + (one - y) * far_loss, {y * near_slope + (one - y) * far_slope, near_loss - far_loss}};
   }
 };
 

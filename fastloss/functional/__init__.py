@@ -2,6 +2,7 @@
 
 from fastloss.functional.pairs import cosine_embedding_loss, triplet_margin_loss
 from fastloss.functional.pointwise import (
+    asymmetric_loss,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     charbonnier_loss,
@@ -16,6 +17,7 @@ from fastloss.functional.pointwise import (
     mse_loss,
     poisson_nll_loss,
     quantile_loss,
+    robust_loss,
     sigmoid_focal_loss,
     smooth_l1_loss,
     soft_margin_loss,
@@ -23,6 +25,7 @@ from fastloss.functional.pointwise import (
 from fastloss.functional.rows import cross_entropy, softmax_focal_loss
 
 __all__ = [
+    "asymmetric_loss",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
@@ -39,6 +42,7 @@ __all__ = [
     "mse_loss",
     "poisson_nll_loss",
     "quantile_loss",
+    "robust_loss",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_margin_loss",

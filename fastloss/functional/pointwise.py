@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -477,6 +478,12 @@ _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p 
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
 _CHARBONNIER = Spec("charbonnier_loss", params=("eps",), accepts=lambda eps: eps > 0)
+_ROBUST = Spec("robust_loss", params=("alpha", "scale"), accepts=lambda alpha, scale: alpha < math.inf and scale > 0)
+_ASYMMETRIC = Spec(
+    "asymmetric_loss",
+    params=("gamma_neg", "gamma_pos", "clip"),
+    accepts=lambda gamma_neg, gamma_pos, clip: gamma_neg >= 0 and gamma_pos >= 0 and 0 <= clip < 1,
+)
 
 
 @_shared_options(_HUBER)
@@ -894,6 +901,69 @@ def kl_div(
         if input.dim():
             options["normalizer"] = input.shape[0]
     return _loss(_KL, {"input": input, "target": target, "log_target": log_target}, reduction, options)
+
+
+@_shared_options(_ROBUST)
+def robust_loss(
+    input: Tensor,
+    target: Tensor,
+    alpha: float | Tensor = 1.0,
+    scale: float | Tensor = 1.0,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,
+    :math:`\ell = \tfrac{b}{\alpha} \left(\left(1 + r^2 / b\right)^{\alpha / 2} - 1\right)`, :math:`b = |\alpha - 2|`.
+
+    alpha 2 is the squared error :math:`r^2 / 2`, 1 the Charbonnier loss :math:`\sqrt{1 + r^2} - 1`, 0 the Cauchy loss
+    :math:`\log(1 + r^2 / 2)`, -2 the Geman-McClure loss, ``-inf`` the Welsch loss :math:`1 - e^{-r^2 / 2}`. The smaller
+    alpha, the less an outlier pulls.
+
+    Equivalent to ``(b / alpha * ((1 + ((input - target) / scale) ** 2 / b) ** (alpha / 2) - 1)).mean()`` where that
+    neither divides by zero nor cancels. r beyond 1e19 in single precision overflows in its square.
+
+    Args:
+        input, target: Predictions and values.
+        alpha: Shape, float or 0-d tensor. Learned together with ``scale`` (a 0-d or broadcastable tensor that requires
+            a gradient) the loss runs in plain PyTorch: the kernel takes one number for all elements and gives no
+            gradient to it. Its derivative in alpha is that of the formula, but 0 at alpha = 2, where it has none.
+        scale: c, positive; float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    arguments: dict[str, Any] = {"input": input, "target": target, "alpha": alpha, "scale": scale}
+    return _loss(_ROBUST, arguments, reduction, options)
+
+
+@_shared_options(_ASYMMETRIC)
+def asymmetric_loss(
+    input: Tensor,
+    target: Tensor,
+    gamma_neg: float | Tensor = 4.0,
+    gamma_pos: float | Tensor = 1.0,
+    clip: float | Tensor = 0.05,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):
+    :math:`\ell = -y\, (1 - p)^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, :math:`p = \sigma(x)`,
+    :math:`m = \max(0, p - \mathrm{clip})`.
+
+    Soft targets mix the two terms. Where p is at most ``clip`` a negative has neither value nor gradient. Value and
+    gradient are finite for every exponent, and keep their relative accuracy as p tends to 0 and 1.
+
+    Equivalent to ``-(y * (1 - p) ** gamma_pos * p.log() + (1 - y) * m ** gamma_neg * (1 - m).log()).mean()`` where no
+    logarithm is taken of a rounded zero. timm's ``AsymmetricLossMultiLabel`` is its sum.
+
+    Args:
+        input, target: Logits, and targets in [0, 1].
+        gamma_neg, gamma_pos: Exponents, not negative; floats or 0-d tensors.
+        clip: Margin by which a negative's probability is lowered, in [0, 1); float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    arguments: dict[str, Any] = {
+        "input": input, "target": target, "gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip
+    }  # fmt: skip
+    return _loss(_ASYMMETRIC, arguments, reduction, options)
 
 
 @_shared_options(_HINGE)

@@ -2,6 +2,7 @@
 
 from fastloss.nn.pairs import CosineEmbeddingLoss, TripletMarginLoss
 from fastloss.nn.pointwise import (
+    AsymmetricLoss,
     BCELoss,
     BCEWithLogitsLoss,
     CharbonnierLoss,
@@ -16,6 +17,7 @@ from fastloss.nn.pointwise import (
     MSELoss,
     PoissonNLLLoss,
     QuantileLoss,
+    RobustLoss,
     SigmoidFocalLoss,
     SmoothL1Loss,
     SoftMarginLoss,
@@ -23,6 +25,7 @@ from fastloss.nn.pointwise import (
 from fastloss.nn.rows import CrossEntropyLoss, FocalLoss, SoftmaxFocalLoss
 
 __all__ = [
+    "AsymmetricLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CharbonnierLoss",
@@ -40,6 +43,7 @@ __all__ = [
     "MarginRankingLoss",
     "PoissonNLLLoss",
     "QuantileLoss",
+    "RobustLoss",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",

@@ -7,6 +7,7 @@ home under ``torch.func`` and ``torch.compile``.
 
 from .pairs import cosine_embedding_loss, triplet_margin_loss
 from .pointwise import (
+    asymmetric_loss,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     charbonnier_loss,
@@ -21,6 +22,7 @@ from .pointwise import (
     mse_loss,
     poisson_nll_loss,
     quantile_loss,
+    robust_loss,
     sigmoid_focal_loss,
     smooth_l1_loss,
     soft_margin_loss,
@@ -28,6 +30,7 @@ from .pointwise import (
 from .rows import cross_entropy, softmax_focal_loss
 
 __all__ = [
+    "asymmetric_loss",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
@@ -44,6 +47,7 @@ __all__ = [
     "mse_loss",
     "poisson_nll_loss",
     "quantile_loss",
+    "robust_loss",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_margin_loss",

@@ -440,3 +440,60 @@ def charbonnier_loss(
         return ((x - y) ** 2 + eps**2).sqrt()
 
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
+
+
+def robust_loss(
+    input: Tensor,
+    target: Tensor,
+    alpha: _Number = 1.0,
+    scale: _Number = 1.0,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`\tfrac{b}{\alpha} (w^{\alpha/2} - 1)`, :math:`b = |\alpha - 2|`, :math:`w = 1 + r^2 / b`, r = (x - y) / c.
+
+    Written as :math:`\tfrac b2 L\, \varphi(\alpha L / 2)` with L = log w and :math:`\varphi(t) = (e^t - 1) / t`, which
+    is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there.
+    """
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        z = ((x - y) / scale) ** 2
+        a = torch.as_tensor(alpha, dtype=z.dtype, device=z.device)
+        limit = (a == 2) | (a == -math.inf)
+        inner = torch.where(limit, 1.0, a)
+        b = (inner - 2).abs()
+        log_w = torch.log1p(z / b)
+        t = 0.5 * inner * log_w
+        tiny = t.abs() < 1e-5
+        shape = torch.where(tiny, 1 + t / 2 + t * t / 6, torch.expm1(t) / torch.where(tiny, 1.0, t))
+        return torch.where(limit, torch.where(a == 2, 0.5 * z, -torch.expm1(-0.5 * z)), 0.5 * b * log_w * shape)
+
+    return _reduce("robust_loss", f, (input, target), reduction, **options)
+
+
+def asymmetric_loss(
+    input: Tensor,
+    target: Tensor,
+    gamma_neg: _Number = 4.0,
+    gamma_pos: _Number = 1.0,
+    clip: _Number = 0.05,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`-y\, n^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, p = 1 - n = sigmoid(x), m = max(0, p - clip).
+
+    In float64, which holds p and n for every x up to 700; 1 - m = min(1, n + clip).
+    """
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        dtype, x, y = x.dtype, x.double(), y.double()
+        p, n = torch.sigmoid(x), torch.sigmoid(-x)
+        m = (p - clip).clamp_min(0)
+        near = -torch.exp(gamma_pos * n.clamp_min(1e-300).log()) * F.logsigmoid(x)
+        log_rest = torch.where(m < 0.5, torch.log1p(-m.clamp_max(0.5)), (n + clip).clamp_min(1e-300).log())
+        if not isinstance(clip, Tensor) and clip == 0:
+            log_rest = F.logsigmoid(-x)
+        far = -torch.exp(gamma_neg * m.clamp_min(1e-300).log()) * log_rest
+        return (y * near + (1 - y) * far).to(dtype)
+
+    return _reduce("asymmetric_loss", f, (input, target), reduction, **options)
