@@ -252,10 +252,10 @@ class PointCase:
         fixed: Indices of the tensors in which nothing is differentiated.
         points: Values worked out by hand: arguments, keywords, loss (mean).
         kinks: Arguments where the derivative jumps: there the convention must be PyTorch's.
-        cancelling: Size of the terms that cancel in each derivative, to which its error is relative: near x = 0 those in a
-            target, a difference of two losses of one size (focal, asymmetric; torch's own formulas have the same).
-        exponent: Of a power that is taken by way of its logarithm, which the inputs keep below 5: its largest value, for
-            given params.
+        cancelling: Size of the terms that cancel in each derivative, to which its error is relative: near x = 0 those
+            in a target, a difference of two losses of one size (focal, asymmetric; so do torch's own formulas).
+        exponent: Of a power that is taken by way of its logarithm, which the inputs keep below 5: its largest value,
+            for given params.
         better: Arguments (as in ``specials``) where PyTorch gives NaN or inf and ours a number or a limit, on purpose.
     """
 

@@ -1,11 +1,13 @@
 """Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`."""
 
+from fastloss.functional.adversarial import gan_discriminator_loss, gan_generator_loss
 from fastloss.functional.pairs import cosine_embedding_loss, triplet_margin_loss
 from fastloss.functional.pointwise import (
     asymmetric_loss,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     charbonnier_loss,
+    count_positives,
     gaussian_nll_loss,
     hinge_embedding_loss,
     hinge_loss,
@@ -30,7 +32,10 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
     "cosine_embedding_loss",
+    "count_positives",
     "cross_entropy",
+    "gan_discriminator_loss",
+    "gan_generator_loss",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
     "hinge_loss",

@@ -29,6 +29,7 @@ from fastloss.functional.rows import (
     _scalar,
     _transforms_active,
 )
+from fastloss.reference.pointwise import focal_call
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -101,6 +102,7 @@ class Spec:
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
+        adapt: Turns arguments and options into those of a call without the loss's own further options.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Spec:
     label: str = ""
     tiny: int = 0
     accepts: Callable[..., bool] = lambda *params: True
+    adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", self.operator or self.name)
@@ -132,6 +135,8 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
             bound.apply_defaults()
             arguments = dict(bound.arguments)
             options = arguments.pop("options", {})
+            if spec.adapt:
+                arguments, options = spec.adapt(arguments, options)
             if not options and arguments.get("weight") is None and _is_tiny(spec, arguments[spec.tensors[0]]):
                 return "native", _WHY_NATIVE
             reason, *_ = _prepare(spec, arguments, options)
@@ -451,8 +456,28 @@ _BCE_POS_WEIGHT = Spec(
     fixed=("pos_weight",),
     same_size=True,
 )
+
+
+def _adapt_focal(arguments: dict[str, Any], options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    arguments = dict(arguments)
+    ignore_index, label_smoothing = arguments.pop("ignore_index"), arguments.pop("label_smoothing")
+    inputs, targets, alpha = arguments["inputs"], arguments["targets"], arguments["alpha"]
+    if (
+        ignore_index is None
+        and not label_smoothing
+        and targets.dtype == inputs.dtype
+        and not (isinstance(alpha, Tensor) and alpha.dim())
+    ):
+        return arguments, options
+    arguments["targets"], arguments["alpha"], options = focal_call(
+        inputs, targets, alpha, ignore_index, label_smoothing, options
+    )
+    return arguments, options
+
+
 _FOCAL = Spec(
     "sigmoid_focal_loss",
+    adapt=_adapt_focal,
     tensors=("inputs", "targets"),
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
@@ -638,6 +663,9 @@ def sigmoid_focal_loss(
     alpha: float | Tensor = 0.25,
     gamma: float | Tensor = 2.0,
     reduction: str = "none",
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
     **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:
@@ -652,10 +680,19 @@ def sigmoid_focal_loss(
     ``gamma`` (there NaN below 1).
 
     Args:
-        inputs, targets: Logits and labels in [0, 1].
-        alpha: Weight of the positives, 1 - alpha that of the negatives; negative: no weighting. Float or 0-d tensor.
-        gamma: Exponent, at least 0; 0, 1, 2 and 3 need no power function. Float or 0-d tensor.
-        reduction: ``"none"`` (the default, as torchvision's), ``"mean"`` or ``"sum"``.
+        inputs, targets: Logits and labels in [0, 1]; or logits (..., C) and integers (...) that name a class each,
+            where any number that names none (C, as in mmcv, or -1, as in apex) is background, a row of negatives.
+        alpha: Weight of the positives, 1 - alpha that of the negatives; negative: no weighting. Float or 0-d tensor, or
+            a tensor of one per class, for the last dimension of ``inputs``.
+        gamma: Exponent, at least 0; 0 to 4 in whole numbers need no power function. Float or 0-d tensor.
+        reduction: ``"none"`` (the default, as torchvision's), ``"mean"`` (over all elements that are kept, N C of
+            them for N classes; others divide by N or by `count_positives`, as ``normalizer``) or ``"sum"``.
+        ignore_index: Elements with this target count as if they were not there; rows, if targets are classes.
+        label_smoothing: Moves targets towards 1/2: :math:`(1 - \epsilon) y + \epsilon / 2`. alpha per class weighs by
+            the targets before smoothing, alpha as a number by those after.
+
+    Memory of the options: integer targets are expanded to (..., C) in the dtype of ``inputs``, smoothed ones copied, an
+    alpha per class becomes a weight of that shape; all three last until backward.
 
     Note: same name, different numbers. What others compute, and the call that reproduces it
         (N samples, C classes, P positives, ``x`` and one-hot ``y`` of shape (N, C)):
@@ -673,7 +710,29 @@ def sigmoid_focal_loss(
         ==========================================  ============================================================
     """
     arguments: dict[str, Any] = {"inputs": inputs, "targets": targets, "alpha": alpha, "gamma": gamma}
-    return _loss(_FOCAL, arguments, reduction, options)
+    adapted = _adapt_focal({**arguments, "ignore_index": ignore_index, "label_smoothing": label_smoothing}, options)
+    return _loss(_FOCAL, adapted[0], reduction, adapted[1])
+
+
+def count_positives(
+    targets: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """The number of positives, at least 1: what detectors divide a sum of focal losses by (``normalizer``).
+
+    Args:
+        targets: Labels in [0, 1], which are summed, or with ``num_classes`` one class per row, of which those from 0 to
+            ``num_classes`` - 1 count.
+        num_classes: C.
+        ignore_index, mask: As given to the loss; what they leave out does not count.
+
+    Returns:
+        A 0-d float64 tensor. Under data parallelism average it over the processes before it is used.
+    """
+    kept = torch.ones((), dtype=torch.bool, device=targets.device) if mask is None else mask
+    if ignore_index is not None:
+        kept = kept & (targets != ignore_index)
+    found = targets if num_classes is None else (targets >= 0) & (targets < num_classes)
+    return torch.where(kept, found, 0).sum(dtype=torch.float64).clamp_min(1)
 
 
 @_shared_options(_PROBABILITY)

@@ -1,5 +1,6 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
+from fastloss.nn.adversarial import GANDiscriminatorLoss, GANGeneratorLoss
 from fastloss.nn.pairs import CosineEmbeddingLoss, TripletMarginLoss
 from fastloss.nn.pointwise import (
     AsymmetricLoss,
@@ -32,6 +33,8 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "FocalLoss",
+    "GANDiscriminatorLoss",
+    "GANGeneratorLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HingeLoss",

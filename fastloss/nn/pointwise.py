@@ -143,7 +143,11 @@ GaussianNLLLoss = _drop_in(
 )
 KLDivLoss = _drop_in(_nn.KLDivLoss, _f.kl_div, ("reduction", "log_target"), "input, target")
 
-SigmoidFocalLoss = _own("SigmoidFocalLoss", _f.sigmoid_focal_loss, {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"})
+SigmoidFocalLoss = _own(
+    "SigmoidFocalLoss",
+    _f.sigmoid_focal_loss,
+    {"alpha": 0.25, "gamma": 2.0, "reduction": "mean", "ignore_index": None, "label_smoothing": 0.0},
+)
 HingeLoss = _own("HingeLoss", _f.hinge_loss, {"margin": 1.0, "p": 1, "reduction": "mean"})
 LogCoshLoss = _own("LogCoshLoss", _f.log_cosh_loss, {"reduction": "mean"})
 QuantileLoss = _own("QuantileLoss", _f.quantile_loss, {"q": 0.5, "reduction": "mean"})

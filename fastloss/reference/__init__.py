@@ -5,6 +5,7 @@ compositions of torch operators: any device and dtype, differentiable to any ord
 home under ``torch.func`` and ``torch.compile``.
 """
 
+from .adversarial import gan_discriminator_loss, gan_generator_loss
 from .pairs import cosine_embedding_loss, triplet_margin_loss
 from .pointwise import (
     asymmetric_loss,
@@ -36,6 +37,8 @@ __all__ = [
     "charbonnier_loss",
     "cosine_embedding_loss",
     "cross_entropy",
+    "gan_discriminator_loss",
+    "gan_generator_loss",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
     "hinge_loss",
