@@ -156,8 +156,8 @@ def test_tails(gamma, dtype, isa):
         wanted = fastloss.reference.sigmoid_focal_loss(wide, y.double(), 0.25, gamma)
         (slope,) = torch.autograd.grad(wanted.sum(), wide)
         compute = torch.float64 if dtype == torch.float64 else torch.float32
-        # 16 roundings; in a power by way of its logarithm (in the reference, our measure in float64, each) that of gamma
-        # times it, at most 100 gamma here. Below the normal numbers their spacing counts; AVX512_BF16 stores zeros there.
+        # 16 roundings; in a power by way of its logarithm (in the reference, our measure in float64, each) that of
+        # gamma times it, at most 100 gamma. Below the normal numbers their spacing counts; AVX512_BF16 stores 0 there.
         by_logarithm = dtype == torch.float64 or gamma not in (0, 1, 2)
         relative = UNIT[compute] * (16 + 100 * gamma * by_logarithm) + UNIT[dtype]
         least = UNDERFLOW[dtype] + (2.0**-126 if compute == torch.float32 else 0)
