@@ -8,12 +8,15 @@ from fastloss._ops import debug
 from fastloss._stats import PointStats, RowStats
 from fastloss._version import __version__
 from fastloss.nn import (
+    AsymmetricLoss,
     BCELoss,
     BCEWithLogitsLoss,
     CharbonnierLoss,
     CosineEmbeddingLoss,
     CrossEntropyLoss,
     FocalLoss,
+    GANDiscriminatorLoss,
+    GANGeneratorLoss,
     GaussianNLLLoss,
     HingeEmbeddingLoss,
     HingeLoss,
@@ -25,6 +28,7 @@ from fastloss.nn import (
     MSELoss,
     PoissonNLLLoss,
     QuantileLoss,
+    RobustLoss,
     SigmoidFocalLoss,
     SmoothL1Loss,
     SoftMarginLoss,
@@ -33,6 +37,7 @@ from fastloss.nn import (
 )
 
 __all__ = [
+    "AsymmetricLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CharbonnierLoss",
@@ -40,6 +45,8 @@ __all__ = [
     "CrossEntropyLoss",
     "Explanation",
     "FocalLoss",
+    "GANDiscriminatorLoss",
+    "GANGeneratorLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HingeLoss",
@@ -52,6 +59,7 @@ __all__ = [
     "PointStats",
     "PoissonNLLLoss",
     "QuantileLoss",
+    "RobustLoss",
     "RowStats",
     "SigmoidFocalLoss",
     "SmoothL1Loss",

@@ -30,17 +30,20 @@ Dual operator-(Dual a) { return chain(a, -a.v, -1.0); }
 Dual operator-(Dual a, Dual b) { return a + -b; }
 Dual operator*(Dual a, Dual b) {
   Dual r(a.v * b.v);
-  for (int k = 0; k < 3; ++k) r.d[k] = a.d[k] * b.v + a.v * b.d[k];
+  for (int k = 0; k < 3; ++k) r.d[k] = (a.d[k] == 0 ? 0 : a.d[k] * b.v) + (b.d[k] == 0 ? 0 : a.v * b.d[k]);
   return r;
 }
 Dual operator/(Dual a, Dual b) { return a * chain(b, 1 / b.v, -1 / (b.v * b.v)); }
 bool operator<(Dual a, Dual b) { return a.v < b.v; }
 bool operator==(Dual a, Dual b) { return a.v == b.v; }
 Dual exp(Dual a) { return chain(a, ::exp(a.v), ::exp(a.v)); }
+Dual exp_negative(Dual a) { return exp(a); }
 Dual expm1_negative(Dual a) { return chain(a, ::expm1(a.v), ::exp(a.v)); }
 Dual log(Dual a) { return chain(a, ::log(a.v), 1 / a.v); }
 Dual log1p(Dual a) { return chain(a, ::log1p(a.v), 1 / (1 + a.v)); }
+Dual log1p_unit(Dual a) { return log1p(a); }
 Dual log1p(Dual a, Dual) { return log1p(a); }
+Dual over_one_plus(Dual a) { return a / (Dual(1) + a); }
 Dual sqrt(Dual a) { return chain(a, ::sqrt(a.v), 0.5 / ::sqrt(a.v)); }
 Dual abs(Dual a) { return a.v < 0 ? -a : a; }
 Dual max(Dual a, Dual b) { return b < a ? a : b; }
@@ -120,6 +123,16 @@ int main() {
   }
   const double gaussian[4] = {1, 1e-6};
   check<GaussianNll<double>>("gaussian_nll_loss", gaussian, -4, 4, -4, 4, false, -1);
+  for (double clip : {0.0, 0.05}) {
+    for (double gamma : {0.0, 0.5, 1.0, 4.0}) {
+      const double p[4] = {gamma, 4.5 - gamma, clip};
+      check<Asymmetric<double>>("asymmetric_loss", p, -9, 9, 0, 1, false, -1);
+    }
+  }
+  for (double alpha : {2.0, 1.0, 0.0, -2.0, -HUGE_VAL, 1.5, 3.0, 0.5, -1.0, -30.0}) {
+    const double p[4] = {alpha, 0.7};
+    check<Robust<double>>("robust_loss", p, -4, 4, -4, 4, false, -1);
+  }
   const double hinges[][4] = {{1, 1}, {0.5, 2}};
   for (auto& p : hinges) check<Hinge<double>>("hinge_loss", p, -4, 4, -1, 1, false, -1);
   const double quantiles[][4] = {{0.5}, {0.9}};

@@ -115,7 +115,7 @@ def test_mean_error_not_above_native(case, dtype, isa):
     wanted = exact_points(case, tensors, reduction="none")
     for a, b, w in zip(ours, native, wanted, strict=True):
         luck = 1e-3 * UNIT[dtype] * w.abs().mean()
-        assert (a.double() - w).abs().mean() <= case.mean_error * (b.double() - w).abs().mean() + luck
+        assert (a.double() - w).abs().mean() <= 1.05 * (b.double() - w).abs().mean() + luck
 
 
 @pytest.mark.parametrize("case", POINTWISE, ids=str)

@@ -17,6 +17,9 @@ namespace fastloss {
 
 FASTLOSS_FN float exp(float x) { return ::expf(x); }
 FASTLOSS_FN double exp(double x) { return ::exp(x); }
+// e^x for x <= 0.
+FASTLOSS_FN float exp_negative(float x) { return ::expf(x); }
+FASTLOSS_FN double exp_negative(double x) { return ::exp(x); }
 // e^x - 1 for x <= 0.
 FASTLOSS_FN float expm1_negative(float x) { return ::expm1f(x); }
 FASTLOSS_FN double expm1_negative(double x) { return ::expm1(x); }
@@ -24,6 +27,12 @@ FASTLOSS_FN float log(float x) { return ::logf(x); }
 FASTLOSS_FN double log(double x) { return ::log(x); }
 FASTLOSS_FN float log1p(float x) { return ::log1pf(x); }
 FASTLOSS_FN double log1p(double x) { return ::log1p(x); }
+// log1p for x in [0, 1].
+FASTLOSS_FN float log1p_unit(float x) { return ::log1pf(x); }
+FASTLOSS_FN double log1p_unit(double x) { return ::log1p(x); }
+// x / (1 + x) for x in [0, 1].
+FASTLOSS_FN float over_one_plus(float x) { return x / (1.0f + x); }
+FASTLOSS_FN double over_one_plus(double x) { return x / (1.0 + x); }
 // log1p for a caller that has 1 / (1 + x) already: spares vectors a division.
 FASTLOSS_FN float log1p(float x, float) { return ::log1pf(x); }
 FASTLOSS_FN double log1p(double x, double) { return ::log1p(x); }

@@ -26,18 +26,19 @@ struct PointEval {
   V grad[N];
 };
 
-// log(1 + e^-|x|) and the two sigmoids, from one exponential: 1 / (1 + e) is that of |x|, e / (1 + e) that of -|x|.
-// Both keep their relative accuracy in either tail.
+// log(1 + e^-|x|) and the two sigmoids, from one exponential: e / (1 + e) is that of -|x|, its complement that of |x|.
+// Both keep their relative accuracy in either tail, and the large one, at least 1/2, has less of 1 + e's rounding than
+// 1 / (1 + e) would have.
 template <class V>
 struct Logistic {
-  V e, large, small, log1p_e;
+  V large, small, log1p_e;
 };
 template <class T, class V>
 FASTLOSS_FN Logistic<V> logistic(V x) {
   const V one(T(1));
-  const V e = exp(-abs(x));
-  const V large = one / (one + e);
-  return {e, large, e * large, log1p(e, large)};
+  const V e = exp_negative(-abs(x));
+  const V small = over_one_plus(e);
+  return {one - small, small, log1p_unit(e)};
 }
 
 // x > 0 ? a : b

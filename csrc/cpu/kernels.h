@@ -61,7 +61,7 @@ struct Kernels {
   RowsFormulas rows[kRowsLosses];
   PointwiseFormula pointwise[kPointwiseLosses];
   PairsKernel pairs[kPairsLosses][(int)DType::count];
-  MathKernel math[5][2];      // exp, log, log1p, tanh, exp_negative of float and double
+  MathKernel math[7][2];      // of float and double; kernels.inl lists them
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16
 
   void run_rows(int loss, DType dtype, const RowsArgs& args, int64_t begin, int64_t end, void* scratch) const {

@@ -46,6 +46,14 @@ Vec<T> map_log1p(Vec<T> x) {
   return log1p(x);
 }
 template <class T>
+Vec<T> map_log1p_unit(Vec<T> x) {
+  return log1p_unit(x);
+}
+template <class T>
+Vec<T> map_over_one_plus(Vec<T> x) {
+  return over_one_plus(x);
+}
+template <class T>
 Vec<T> map_tanh(Vec<T> x) {
   Vec<T> value, slope;
   tanh_and_slope(x, value, slope);
@@ -73,7 +81,9 @@ void list_engines(Kernels& table) {
                                 {&map<float, map_log<float>>, &map<double, map_log<double>>},
                                 {&map<float, map_log1p<float>>, &map<double, map_log1p<double>>},
                                 {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>},
-                                {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>}};
+                                {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>},
+                                {&map<float, map_log1p_unit<float>>, &map<double, map_log1p_unit<double>>},
+                                {&map<float, map_over_one_plus<float>>, &map<double, map_over_one_plus<double>>}};
   memcpy(table.math, math, sizeof(math));
   table.conversions[0] = &map_from_half;
   table.conversions[1] = &map_to_half;

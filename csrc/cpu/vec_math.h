@@ -1,8 +1,10 @@
 #pragma once
 
 // exp, log, log1p and tanh of Vec. Bounds, in ULP of the result, over every input (tests/test_vec_math.py walks bit
-// patterns and holds them):   float: exp 1, exp_negative 1.1, log 1, log1p 2, tanh 3.   double: exp 2, log 2, log1p 2,
-// tanh 3.
+// patterns and holds them):
+//     float:  exp 0.8, exp_negative 1.1, log 0.9, log1p 1, log1p_unit 1.6, over_one_plus 1.5, tanh 3.
+//     double: exp 1, exp_negative 1, log 1, log1p 1, log1p_unit 1, over_one_plus 1.5, tanh 3.
+// float's exp and log are off by 0.255 on average where a correctly rounded result is off by 0.25.
 
 #include "cpu/vec.h"
 
@@ -24,8 +26,9 @@ struct Format<float> {
   // ln 2 split so that n * ln2_high is exact for |n| < 2^9.
   static constexpr float ln2_high = 0.693359375f;
   static constexpr float ln2_low = -2.12194440e-4f;
-  static constexpr float exp_low = -104.0f;  // below: 0
-  static constexpr float exp_high = 89.0f;   // above: inf
+  static constexpr float unshift = 0x1p-63f;  // 2^-(bias / 2)
+  static constexpr float exp_low = -104.0f;   // below: 0
+  static constexpr float exp_high = 89.0f;    // above: inf
 };
 template <>
 struct Format<double> {
@@ -39,6 +42,7 @@ struct Format<double> {
   static constexpr double min_normal = 0x1p-1022;
   static constexpr double ln2_high = 6.93147180369123816490e-01;
   static constexpr double ln2_low = 1.90821492927058770002e-10;
+  static constexpr double unshift = 0x1p-511;
   static constexpr double exp_low = -746.0;
   static constexpr double exp_high = 710.0;
 };
@@ -53,9 +57,9 @@ FASTLOSS_FN Vec<T> polynomial(Vec<T> x, const T (&c)[N]) {  // c[0] x^(N-1) + ..
 
 // (e^r - 1 - r) / r^2 on |r| <= ln(2) / 2.
 FASTLOSS_FN Vec<float> exp_tail(Vec<float> r) {
-  // Minimax fit of degree 4, relative error of the resulting e^r 2^-28.
-  static constexpr float c[] = {1.3814539416e-3f, 8.3687454462e-3f, 4.1668388993e-2f, 1.6666521132e-1f,
-                                4.9999994040e-1f};
+  // Minimax fit of degree 5, relative error of the resulting e^r 2^-33.
+  static constexpr float c[] = {1.9739486743e-4f, 1.3935087482e-3f, 8.3335712552e-3f,
+                                4.1666463017e-2f, 1.6666665673e-1f, 5.0000000000e-1f};
   return polynomial(r, c);
 }
 FASTLOSS_FN Vec<double> exp_tail(Vec<double> r) {
@@ -75,77 +79,104 @@ FASTLOSS_FN Vec<T> scale_by_power(Vec<T> p, Vec<T> n) {
   const auto half = i >> 1;
   const Vec<T> first = Vec<T>::from_bits((half + F::bias) << F::mantissa);
   const Vec<T> second = Vec<T>::from_bits((i - half + F::bias) << F::mantissa);
-  return p * first * second;
+  return unfused(p * first * second);
 }
 #if defined(__AVX512F__)
 FASTLOSS_FN Vec<float> scale_by_power(Vec<float> p, Vec<float> n) { return _mm512_scalef_ps(p.v, n.v); }
 FASTLOSS_FN Vec<double> scale_by_power(Vec<double> p, Vec<double> n) { return _mm512_scalef_pd(p.v, n.v); }
 #endif
 
-// Writes e^x = (1 + r + r^2 tail) 2^n with n = round(x / ln 2), r = x - n ln 2.
+// Writes e^x = (1 + r + r^2 tail) 2^n with n = round(x / ln 2), r = x - n ln 2. Returns n in the low bits of a T.
 template <class T>
-FASTLOSS_FN void reduce_exp(Vec<T> x, Vec<T>& n, Vec<T>& r) {
+FASTLOSS_FN Vec<T> reduce_exp(Vec<T> x, Vec<T>& n, Vec<T>& r) {
   using F = Format<T>;
   const Vec<T> magic(F::round_magic);
-  n = fma(x, Vec<T>((T)1.44269504088896340736), magic) - magic;
+  const Vec<T> t = fma(x, Vec<T>((T)1.44269504088896340736), magic);
+  n = t - magic;
   r = fma(n, Vec<T>(-F::ln2_high), x);
   r = fma(n, Vec<T>(-F::ln2_low), r);
+  return t;
 }
 
-template <class T>
-FASTLOSS_FN Vec<T> exp_below_high(Vec<T> x) {
-  x = max(Vec<T>(Format<T>::exp_low), x);  // x second: NaN survives
-  Vec<T> n, r;
-  reduce_exp(x, n, r);
-  return scale_by_power(fma(r * r, exp_tail(r), r) + Vec<T>((T)1), n);
-}
-
+// What rounding 1 + r drops is added to the smaller terms: the result is off by little more than its own rounding.
 template <class T>
 FASTLOSS_FN Vec<T> exp(Vec<T> x) {
-  return exp_below_high(min(Vec<T>(Format<T>::exp_high), x));
+  using F = Format<T>;
+  x = max(Vec<T>(F::exp_low), min(Vec<T>(F::exp_high), x));  // x second: NaN survives
+  Vec<T> n, r;
+  reduce_exp(x, n, r);
+  const Vec<T> one((T)1), high = one + r;
+  return scale_by_power(high + fma(r * r, exp_tail(r), r - (high - one)), n);
 }
 
-// x <= 0 or NaN, as logits minus their maximum are.
+// x <= 0 or NaN, as logits minus their maximum are: faster than exp, and less exact.
+#if defined(__AVX512F__)
+// n = round(16 x / ln 2) / 16, r = x - n ln 2, e^x = 2^(n - floor n) e^r 2^floor(n) with a cubic for e^r - 1 (error
+// 2^-27). Sixteen values of 2^(j / 16) fit one register, the low bits of t are their index, and scalef rounds n down
+// itself: three multiplications less than exp (7.5 cycles a vector for 12 on Zen 4; this is the inner loop of cross
+// entropy and half of a sigmoid).
+FASTLOSS_FN Vec<float> exp_negative(Vec<float> x) {
+  using F = Format<float>;
+  alignas(64) static constexpr float powers[16] = {1.0f,          1.0442737341f, 1.0905077457f, 1.1387885809f,
+                                                   1.1892070770f, 1.2418577671f, 1.2968395948f, 1.3542555571f,
+                                                   1.4142135382f, 1.4768261909f, 1.5422108173f, 1.6104903221f,
+                                                   1.6817928553f, 1.7562521696f, 1.8340080976f, 1.9152065516f};
+  x = max(Vec<float>(F::exp_low), x);  // x second: NaN survives
+  const Vec<float> magic(F::round_magic / 16);
+  const Vec<float> t = fma(x, Vec<float>(1.44269504088896340736f), magic);
+  const Vec<float> n = t - magic;
+  Vec<float> r = fma(n, Vec<float>(-F::ln2_high), x);
+  r = fma(n, Vec<float>(-F::ln2_low), r);
+  const Vec<float> power = _mm512_permutexvar_ps((__m512i)t.bits(), _mm512_load_ps(powers));
+  const Vec<float> m1 = fma(r * r, fma(Vec<float>(1.0f / 6), r, Vec<float>(0.5f)), r);
+  return scale_by_power(fma(power, m1, power), n);
+}
+FASTLOSS_FN Vec<double> exp_negative(Vec<double> x) { return exp(x); }
+#else
+// n >= -150 (-1077) for a result that is not 0: 2^(n + shift) is normal, so one exponent field will do.
 template <class T>
 FASTLOSS_FN Vec<T> exp_negative(Vec<T> x) {
-  return exp_below_high(x);
+  using F = Format<T>;
+  constexpr int shift = F::bias / 2;
+  x = max(Vec<T>(F::exp_low), x);  // x second: NaN survives
+  Vec<T> n, r;
+  const Vec<T> t = reduce_exp(x, n, r);
+  const auto power = (t.bits() << F::mantissa) + ((typename Vec<T>::Int)(F::bias + shift) << F::mantissa);
+  const Vec<T> p = fma(r * r, exp_tail(r), r) + Vec<T>((T)1);
+  return p * Vec<T>::from_bits(power) * Vec<T>(F::unshift);
 }
+#endif
+
+// x / (1 + x) for x in [0, 1] or NaN.
 #if defined(__AVX512F__)
-// n = round(16 x / ln 2), r = x - n ln(2) / 16, e^x = 2^(n / 16) e^r with a cubic for e^r - 1 (error 2^-27). Sixteen
-// values of 2^(j / 16) fit one register, and n << 19 adds both the rest of their index and the exponent to them: two
-// multiplications and the scaling less than above (8.0 cycles a vector for 9.4 on Zen 4; this is the inner loop of cross
-// entropy). Below 2^-126 it gives 0.
-FASTLOSS_FN Vec<float> exp_negative(Vec<float> x) {
-  alignas(64) static constexpr uint32_t powers[16] = {
-      // bits of 2^(j / 16), less j << 19
-      0x3f800000, 0x3f7daac3, 0x3f7b95c2, 0x3f79c3d3, 0x3f7837f0, 0x3f76f532, 0x3f75fed7, 0x3f75583f,
-      0x3f7504f3, 0x3f7508a4, 0x3f75672a, 0x3f76248c, 0x3f7744fd, 0x3f78ccdf, 0x3f7ac0c7, 0x3f7d257d};
-  const __mmask16 normal = _mm512_cmp_ps_mask(x.v, Vec<float>(-87.33654f).v, _CMP_NLT_UQ);  // NaN too
-  const Vec<float> magic(Format<float>::round_magic);
-  const Vec<float> t = fma(x, Vec<float>(23.083120654223414f), magic);
-  const Vec<float> n = t - magic;
-  Vec<float> r = fma(n, Vec<float>(-0.043321698904037476f), x);
-  r = fma(n, Vec<float>(1.1904088825787085e-10f), r);
-  const __m512i bits = _mm512_castps_si512(t.v);
-  const __m512i power =
-      _mm512_add_epi32(_mm512_permutexvar_epi32(bits, _mm512_load_si512(powers)), _mm512_slli_epi32(bits, 19));
-  const Vec<float> m1 = fma(r * r, fma(Vec<float>(1.0f / 6), r, Vec<float>(0.5f)), r);
-  const __m512 scale = _mm512_castsi512_ps(power);
-  return _mm512_maskz_fmadd_ps(normal, scale, m1.v, scale);
+// q = x / (1 + x) to 14 bits, and what it lacks, x - q - q x, whose difference is exact: rounded little more than once,
+// 1 + x not at all, in two thirds of a division's time on Zen 4.
+FASTLOSS_FN Vec<float> over_one_plus(Vec<float> x) {
+  const Vec<float> inverse = _mm512_rcp14_ps((x + Vec<float>(1.0f)).v);
+  const Vec<float> q = x * inverse;
+  return fma(fma(-q, x, x - q), inverse, q);
+}
+FASTLOSS_FN Vec<double> over_one_plus(Vec<double> x) { return x / (Vec<double>(1.0) + x); }
+#else
+template <class T>
+FASTLOSS_FN Vec<T> over_one_plus(Vec<T> x) {
+  return x / (Vec<T>((T)1) + x);
 }
 #endif
 
 // log(m 2^e) = e ln 2 + log(m) with m in [sqrt(1/2), sqrt(2)); `extra` is added before rounding (log1p's rest).
 FASTLOSS_FN Vec<float> log_mantissa(Vec<float> f, Vec<float> e, Vec<float> extra) {
-  // Cephes logf: log(1 + f) = f - f^2/2 + f^3 P(f).
+  // Cephes logf: log(1 + f) = f - f^2/2 + f^3 P(f). What rounding e ln 2 + f drops is added to the smaller terms.
   static constexpr float c[] = {7.0376836292e-2f,  -1.1514610310e-1f, 1.1676998740e-1f,
                                 -1.2420140846e-1f, 1.4249322787e-1f,  -1.6668057665e-1f,
                                 2.0000714765e-1f,  -2.4999993993e-1f, 3.3333331174e-1f};
   const Vec<float> square = f * f;
   Vec<float> y = polynomial(f, c) * f * square;
   y = fma(e, Vec<float>(Format<float>::ln2_low), y) + extra;
-  y = fma(Vec<float>(-0.5f), square, y);
-  return fma(e, Vec<float>(Format<float>::ln2_high), f + y);
+  y = fma(Vec<float>(-0.5f) * f, f, y);
+  const Vec<float> whole = e * Vec<float>(Format<float>::ln2_high);
+  const Vec<float> high = whole + f;
+  return high + (y + (f - (high - whole)));
 }
 FASTLOSS_FN Vec<double> log_mantissa(Vec<double> f, Vec<double> e, Vec<double> extra) {
   // fdlibm: s = f / (2 + f), log(1 + f) = f - f^2/2 + s (f^2/2 + R(s^2)), R from log((1 + s) / (1 - s)).
@@ -197,6 +228,20 @@ template <class T>
 FASTLOSS_FN Vec<T> log1p(Vec<T> x) {
   const Vec<T> one((T)1);
   return log1p(x, one / (one + x));
+}
+
+// x in [0, 1] or NaN: no exponent to take out and nothing special to see to. log(1 + x) = x + x^2 Q(x), minimax fit of
+// degree 9, relative error 2^-30.
+FASTLOSS_FN Vec<float> log1p_unit(Vec<float> x) {
+  static constexpr float c[] = {2.0844400860e-3f, -1.3691186905e-2f, 4.2113907635e-2f, -8.3238050342e-2f,
+                                1.2479481101e-1f, -1.6135157645e-1f, 1.9899621606e-1f, -2.4988864362e-1f,
+                                3.3332714438e-1f, -4.9999988079e-1f};
+  return fma(x * x, polynomial(x, c), x);
+}
+FASTLOSS_FN Vec<double> log1p_unit(Vec<double> x) {
+  const Vec<double> zero(0.0), one(1.0);
+  const Mask<double> upper = Vec<double>(0.41421356237309505) < x;  // there (1 + x) / 2 - 1 = (x - 1) / 2, exactly
+  return log_mantissa(select(upper, Vec<double>(0.5) * (x - one), x), select(upper, one, zero), zero);
 }
 
 // e^x - 1 for x <= 0: (r + r^2 tail) 2^n + (2^n - 1), both terms exact or of one sign.

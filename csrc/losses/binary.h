@@ -48,7 +48,7 @@ struct BceWithLogitsPosWeight {
 
 // Binary cross entropy of a probability, logarithms clamped at -100 and the derivative's divisor at float's 1e-12 as PyTorch's:
 //     f = -y max(log x, -100) - (1 - y) max(log(1 - x), -100),   df/dx = (x - y) / max(x (1 - x), 1e-12),
-//     df/dy = log(1 - x) - log x.
+//     df/dy = log(1 - x) - log x, from one logarithm of the quotient: it rounds at the size of the difference.
 template <class T>
 struct Bce {
   static constexpr int arity = 2;
@@ -68,7 +68,7 @@ struct Bce {
     const V one(T(1)), floor(T(-100));
     const V log_x = log(x), log_rest = log1p(-x);
     const V f = (y - one) * max(floor, log_rest) - y * max(floor, log_x);
-    return {f, {(x - y) / max(V(T(1e-12f)), (one - x) * x), log_rest - log_x}};
+    return {f, {(x - y) / max(V(T(1e-12f)), (one - x) * x), -log(x / (one - x))}};
   }
 };
 
@@ -83,8 +83,7 @@ struct SoftMargin {
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
     const V m = y * x;
     const Logistic<V> l = logistic<T>(m);
-    const V one(T(1));
-    const V other = if_positive<T>(m, l.e, one) / (one + l.e);  // sigmoid(-m), rounded once
+    const V other = if_positive<T>(m, l.small, l.large);  // sigmoid(-m)
     return {max(V(T(0)), -m) + l.log1p_e, {-y * other, V(T(0))}};
   }
 };

@@ -5,39 +5,60 @@
 
 namespace fastloss {
 
-// u^gamma for u in [0, 1], whole exponents up to 3 by multiplication. log_u is asked for only if it is needed.
+// u^gamma for u in [0, 1], whole exponents up to 4 by multiplication.
 template <class T>
 struct FocalPower {
   T gamma;
-  int whole;  // gamma if it is 0, 1, 2 or 3, else -1
+  int whole;  // gamma if it is 0, 1, 2, 3 or 4, else -1
   FASTLOSS_FN explicit FocalPower(double g)
       : gamma((T)g),
         whole(g == 0   ? 0
               : g == 1 ? 1
               : g == 2 ? 2
               : g == 3 ? 3
+              : g == 4 ? 4
                        : -1) {}
 
-  template <class V, class F>
-  FASTLOSS_FN V operator()(V u, F log_u) const {
+  template <class V>
+  FASTLOSS_FN V operator()(V u) const {
     if (whole == 2) return u * u;
     if (whole == 1) return u;
     if (whole == 3) return u * u * u;
+    if (whole == 4) return (u * u) * (u * u);
     if (whole == 0) return V(T(1));
-    return exp(V(gamma) * log_u());
+    return exp(V(gamma) * log(u));
+  }
+
+  // u^(gamma - 1) and u^gamma. The first stays finite, so that times something no larger than u it is 0 where u is.
+  template <class V>
+  FASTLOSS_FN void operator()(V u, V& below, V& factor) const {
+    const V one(T(1));
+    factor = (*this)(u);
+    if (whole == 2) {
+      below = u;
+    } else if (whole == 1) {
+      below = one;
+    } else if (whole == 3) {
+      below = u * u;
+    } else if (whole == 4) {
+      below = u * u * u;
+    } else if (whole == 0) {
+      below = V(T(0));
+    } else {
+      below = factor / max(V(T(sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022)), u);
+    }
   }
 };
 
 // Sigmoid focal loss (Lin et al. 2017) as torchvision defines it, soft targets included. With p = sigmoid(x), n = 1 - p,
 // the binary cross entropy c, alpha_y = (1 - alpha) + (2 alpha - 1) y and u = 1 - p_t = p (1 - y) + n y:
 //     f = alpha_y u^gamma c,
-//     df/dx = alpha_y u^gamma (gamma c p n (1 - 2 y) / u + p - y).
-// u^(gamma - 1), infinite at u = 0 for gamma < 1, never appears: p n / u is at most 1. Written for the side of x with
-// e = exp(-|x|), wrong = (x > 0 ? 1 - y : y), right = 1 - wrong and s = sign(x):
-//     u = (wrong + e right) / (1 + e),   p n / u = e / ((1 + e) (wrong + e right)),
-//     1 - 2 y = s (wrong - right),       p - y = s (wrong - e / (1 + e)),
-// where nothing cancels for hard targets. e is kept above the smallest normal number, so that e / e is 1 also
-// where exp underflows. df/dy = (2 alpha - 1) u^gamma c + alpha_y u^gamma (gamma c (n - p) / u - x).
+//     df/dx = alpha_y (gamma u^(gamma - 1) c p n (1 - 2 y) + u^gamma (p - y)).
+//     df/dy = (2 alpha - 1) u^gamma c + alpha_y (gamma u^(gamma - 1) c (n - p) - u^gamma x).
+// Written for the side of x, with large and small the sigmoids of |x| and -|x|, wrong = (x > 0 ? 1 - y : y),
+// right = 1 - wrong and s = sign(x):
+//     u = wrong large + right small,   p n = large small,   1 - 2 y = s (wrong - right),   p - y = s (wrong - small),
+// where nothing cancels for hard targets. p n <= u, so df/dx is finite for every gamma >= 0.
 template <class T>
 struct SigmoidFocal {
   static constexpr int arity = 2;
@@ -50,19 +71,55 @@ struct SigmoidFocal {
   template <class V>
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
     const V one(T(1)), gamma(power.gamma);
-    const V e = max(V(sizeof(T) == 4 ? T(2e-38) : T(1e-300)), exp(-abs(x)));
+    const Logistic<V> l = logistic<T>(x);
     const V wrong = if_positive<T>(x, one - y, y), right = one - wrong;
-    const V large = one / (one + e), small = e * large, log1p_e = log1p(e, large);
-    const V v = wrong + e * right, u = v * large;
-    const V c = abs(x) * wrong + log1p_e;
-    const V factor = power(u, [&] { return log(v) - log1p_e; });
+    const V u = wrong * l.large + right * l.small;
+    const V c = abs(x) * wrong + l.log1p_e;
+    V below, factor;
+    power(u, below, factor);
     const V alpha = V(negative) + V(difference) * y;
-    const V slope = gamma * c * (wrong - right) * (small / v) + (wrong - small);
-    const V scaled = alpha * factor;
-    const V n_minus_p = if_positive<T>(x, small - large, large - small);
-    return {scaled * c,
-            {scaled * if_positive<T>(x, slope, -slope),
-             V(difference) * factor * c + scaled * (gamma * c * n_minus_p / u - x)}};
+    const V share = gamma * below * c;
+    const V slope = alpha * (share * (l.large * l.small) * (wrong - right) + factor * (wrong - l.small));
+    const V n_minus_p = if_positive<T>(x, l.small - l.large, l.large - l.small);
+    return {alpha * factor * c,
+            {if_positive<T>(x, slope, -slope), V(difference) * factor * c + alpha * (share * n_minus_p - factor * x)}};
+  }
+};
+
+// Asymmetric loss (Ridnik et al. 2021) of a logit x, p = sigmoid(x), n = 1 - p, m = max(0, p - clip):
+//     f = y n^a (-log p) + (1 - y) m^b (-log(1 - m)),
+//     df/dx = -y n^a (a p c + n) + (1 - y) [p > clip] p n (b m^(b - 1) e + m^b / (1 - m)),   c = -log p, e = -log(1 - m).
+// 1 - m is n + clip, which does not cancel as p -> 1; near m = 0 its logarithm is taken from m. Without a clip p n / (1 - m)
+// is p, and e = log(1 + e^x).
+template <class T>
+struct Asymmetric {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  FocalPower<T> positive, negative;
+  T clip;
+  FASTLOSS_FN explicit Asymmetric(const double* p) : positive(p[1]), negative(p[0]), clip((T)p[2]) {}
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1)), zero(T(0)), shift(clip);
+    const Logistic<V> l = logistic<T>(x);
+    const V p = if_positive<T>(x, l.large, l.small), n = if_positive<T>(x, l.small, l.large);
+    const V c = max(zero, -x) + l.log1p_e;
+    const V near = positive(n);
+    V m = p, e = max(zero, x) + l.log1p_e, share = p;  // share = p n / (1 - m)
+    if (clip != 0) {
+      const V rest = n + shift;
+      m = max(zero, p - shift);
+      e = -select(m < V(T(0.5)), log1p(-m), log(rest));
+      share = select(shift < p, p * n / rest, select(p == p, zero, p));  // NaN stays
+    }
+    V below, far;
+    negative(m, below, far);
+    const V inner = select(shift < p, p * n, zero);
+    const V near_loss = near * c, far_loss = far * e;
+    const V near_slope = -near * (V(positive.gamma) * p * c + n);
+    const V far_slope = V(negative.gamma) * below * e * inner + far * share;
+    return {y * near_loss + (one - y) * far_loss, {y * near_slope + (one - y) * far_slope, near_loss - far_loss}};
   }
 };
 
@@ -79,7 +136,7 @@ struct SoftmaxFocal {
   FASTLOSS_FN Eval<V> operator()(V nll, V p, V q) const {
     const V one(T(1)), zero(T(0));
     const V ratio = select(q == zero, one, nll / q);
-    const V factor = V(alpha) * power(q, [&] { return log(q); });
+    const V factor = V(alpha) * power(q);
     return {factor * nll, factor * (one + V(power.gamma) * p * ratio)};
   }
 };

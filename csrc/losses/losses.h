@@ -27,7 +27,9 @@
   X(hinge_loss, Hinge, "margin,p")                                           \
   X(log_cosh_loss, LogCosh, "")                                              \
   X(quantile_loss, Quantile, "q")                                            \
-  X(charbonnier_loss, Charbonnier, "eps")
+  X(charbonnier_loss, Charbonnier, "eps")                                    \
+  X(robust_loss, Robust, "alpha,scale")                                      \
+  X(asymmetric_loss, Asymmetric, "gamma_neg,gamma_pos,clip")
 
 // Every loss of the pairs family, likewise.
 #define FASTLOSS_PAIRS_LOSSES(X)                      \

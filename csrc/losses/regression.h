@@ -54,6 +54,64 @@ struct LogCosh {
   }
 };
 
+// Barron's general robust loss (2019), r = (x - y) / c, z = r^2, b = |a - 2|, w = 1 + z / b:
+//     f = (b / a) (w^(a/2) - 1),   df/dx = (r / c) w^(a/2 - 1),
+// and its limits z / 2 (a = 2), log(1 + z / 2) (a = 0), 1 - e^(-z/2) (a = -inf). With L = log w, w^(a/2) - 1 is
+// e^(a L / 2) - 1, for a > 0 from that of -a L / 2, so that nothing cancels for small r. a = 1 and a = -2 need neither.
+template <class T>
+struct Robust {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  enum Kind { general, quadratic, charbonnier, cauchy, geman_mcclure, welsch } kind;
+  bool rising;  // a > 0
+  T inverse_scale, inverse_b, half, power, factor;
+  FASTLOSS_FN explicit Robust(const double* p)
+      : kind(p[0] == 2                       ? quadratic
+             : p[0] == 1                     ? charbonnier
+             : p[0] < 1e-20 && p[0] > -1e-20 ? cauchy  // what a adds is below any rounding
+             : p[0] == -2                    ? geman_mcclure
+             : p[0] < -1e300                 ? welsch
+                                             : general),
+        rising(p[0] > 0),
+        inverse_scale((T)(1 / p[1])),
+        inverse_b(kind == general ? (T)(1 / (p[0] < 2 ? 2 - p[0] : p[0] - 2)) : T(0.5)),
+        half(kind == general ? (T)(p[0] / 2) : T(0)),
+        power(kind == general ? (T)(p[0] / 2 - 1) : T(0)),
+        factor(kind == general ? (T)((p[0] < 2 ? 2 - p[0] : p[0] - 2) / p[0]) : T(1)) {}
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1)), half_of(T(0.5));
+    const V r = (x - y) * V(inverse_scale), z = r * r;
+    V f, decay;
+    if (kind == quadratic) {
+      f = half_of * z;
+      decay = one;
+    } else if (kind == charbonnier) {
+      const V root = sqrt(one + z);
+      f = z / (one + root);
+      decay = one / root;
+    } else if (kind == cauchy) {
+      f = log1p(half_of * z);
+      decay = one / (one + half_of * z);
+    } else if (kind == geman_mcclure) {
+      decay = one / (one + V(T(0.25)) * z);
+      f = half_of * z * decay;
+      decay = decay * decay;
+    } else if (kind == welsch) {
+      f = -expm1_negative(-half_of * z);
+      decay = exp_negative(-half_of * z);
+    } else {
+      const V s = z * V(inverse_b), w = log1p(s);
+      decay = exp(V(power) * w);
+      const V m = expm1_negative(rising ? V(-half) * w : V(half) * w);
+      f = V(factor) * (rising ? -m * decay * (one + s) : m);
+    }
+    const V slope = r * decay * V(inverse_scale);
+    return {f, {slope, -slope}};
+  }
+};
+
 // Quantile (pinball) loss, r = y - x:  f = max(q r, (q - 1) r). At r = 0 the derivative is 0.
 template <class T>
 struct Quantile {

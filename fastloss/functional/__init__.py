@@ -1,10 +1,13 @@
 """Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`."""
 
+from fastloss.functional.adversarial import gan_discriminator_loss, gan_generator_loss
 from fastloss.functional.pairs import cosine_embedding_loss, triplet_margin_loss
 from fastloss.functional.pointwise import (
+    asymmetric_loss,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     charbonnier_loss,
+    count_positives,
     gaussian_nll_loss,
     hinge_embedding_loss,
     hinge_loss,
@@ -16,6 +19,7 @@ from fastloss.functional.pointwise import (
     mse_loss,
     poisson_nll_loss,
     quantile_loss,
+    robust_loss,
     sigmoid_focal_loss,
     smooth_l1_loss,
     soft_margin_loss,
@@ -23,11 +27,15 @@ from fastloss.functional.pointwise import (
 from fastloss.functional.rows import cross_entropy, softmax_focal_loss
 
 __all__ = [
+    "asymmetric_loss",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
     "cosine_embedding_loss",
+    "count_positives",
     "cross_entropy",
+    "gan_discriminator_loss",
+    "gan_generator_loss",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
     "hinge_loss",
@@ -39,6 +47,7 @@ __all__ = [
     "mse_loss",
     "poisson_nll_loss",
     "quantile_loss",
+    "robust_loss",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_margin_loss",

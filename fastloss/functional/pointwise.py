@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +29,7 @@ from fastloss.functional.rows import (
     _scalar,
     _transforms_active,
 )
+from fastloss.reference.pointwise import focal_call
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -100,6 +102,7 @@ class Spec:
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
+        adapt: Turns arguments and options into those of a call without the loss's own further options.
     """
 
     name: str
@@ -114,6 +117,7 @@ class Spec:
     label: str = ""
     tiny: int = 0
     accepts: Callable[..., bool] = lambda *params: True
+    adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", self.operator or self.name)
@@ -131,6 +135,8 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
             bound.apply_defaults()
             arguments = dict(bound.arguments)
             options = arguments.pop("options", {})
+            if spec.adapt:
+                arguments, options = spec.adapt(arguments, options)
             if not options and arguments.get("weight") is None and _is_tiny(spec, arguments[spec.tensors[0]]):
                 return "native", _WHY_NATIVE
             reason, *_ = _prepare(spec, arguments, options)
@@ -450,8 +456,28 @@ _BCE_POS_WEIGHT = Spec(
     fixed=("pos_weight",),
     same_size=True,
 )
+
+
+def _adapt_focal(arguments: dict[str, Any], options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    arguments = dict(arguments)
+    ignore_index, label_smoothing = arguments.pop("ignore_index"), arguments.pop("label_smoothing")
+    inputs, targets, alpha = arguments["inputs"], arguments["targets"], arguments["alpha"]
+    if (
+        ignore_index is None
+        and not label_smoothing
+        and targets.dtype == inputs.dtype
+        and not (isinstance(alpha, Tensor) and alpha.dim())
+    ):
+        return arguments, options
+    arguments["targets"], arguments["alpha"], options = focal_call(
+        inputs, targets, alpha, ignore_index, label_smoothing, options
+    )
+    return arguments, options
+
+
 _FOCAL = Spec(
     "sigmoid_focal_loss",
+    adapt=_adapt_focal,
     tensors=("inputs", "targets"),
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
@@ -472,6 +498,12 @@ _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p 
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
 _CHARBONNIER = Spec("charbonnier_loss", params=("eps",), accepts=lambda eps: eps > 0)
+_ROBUST = Spec("robust_loss", params=("alpha", "scale"), accepts=lambda alpha, scale: alpha < math.inf and scale > 0)
+_ASYMMETRIC = Spec(
+    "asymmetric_loss",
+    params=("gamma_neg", "gamma_pos", "clip"),
+    accepts=lambda gamma_neg, gamma_pos, clip: gamma_neg >= 0 and gamma_pos >= 0 and 0 <= clip < 1,
+)
 
 
 @_shared_options(_HUBER)
@@ -631,6 +663,9 @@ def sigmoid_focal_loss(
     alpha: float | Tensor = 0.25,
     gamma: float | Tensor = 2.0,
     reduction: str = "none",
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
     **options: Unpack[WeightOptions],
 ) -> Any:
     r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:
@@ -645,10 +680,19 @@ def sigmoid_focal_loss(
     ``gamma`` (there NaN below 1).
 
     Args:
-        inputs, targets: Logits and labels in [0, 1].
-        alpha: Weight of the positives, 1 - alpha that of the negatives; negative: no weighting. Float or 0-d tensor.
-        gamma: Exponent, at least 0; 0, 1, 2 and 3 need no power function. Float or 0-d tensor.
-        reduction: ``"none"`` (the default, as torchvision's), ``"mean"`` or ``"sum"``.
+        inputs, targets: Logits and labels in [0, 1]; or logits (..., C) and integers (...) that name a class each,
+            where any number that names none (C, as in mmcv, or -1, as in apex) is background, a row of negatives.
+        alpha: Weight of the positives, 1 - alpha that of the negatives; negative: no weighting. Float or 0-d tensor, or
+            a tensor of one per class, for the last dimension of ``inputs``.
+        gamma: Exponent, at least 0; 0 to 4 in whole numbers need no power function. Float or 0-d tensor.
+        reduction: ``"none"`` (the default, as torchvision's), ``"mean"`` (over all elements that are kept, N C of
+            them for N classes; others divide by N or by `count_positives`, as ``normalizer``) or ``"sum"``.
+        ignore_index: Elements with this target count as if they were not there; rows, if targets are classes.
+        label_smoothing: Moves targets towards 1/2: :math:`(1 - \epsilon) y + \epsilon / 2`. alpha per class weighs by
+            the targets before smoothing, alpha as a number by those after.
+
+    Memory of the options: integer targets are expanded to (..., C) in the dtype of ``inputs``, smoothed ones copied, an
+    alpha per class becomes a weight of that shape; all three last until backward.
 
     Note: same name, different numbers. What others compute, and the call that reproduces it
         (N samples, C classes, P positives, ``x`` and one-hot ``y`` of shape (N, C)):
@@ -666,7 +710,29 @@ def sigmoid_focal_loss(
         ==========================================  ============================================================
     """
     arguments: dict[str, Any] = {"inputs": inputs, "targets": targets, "alpha": alpha, "gamma": gamma}
-    return _loss(_FOCAL, arguments, reduction, options)
+    adapted = _adapt_focal({**arguments, "ignore_index": ignore_index, "label_smoothing": label_smoothing}, options)
+    return _loss(_FOCAL, adapted[0], reduction, adapted[1])
+
+
+def count_positives(
+    targets: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None, mask: Tensor | None = None
+) -> Tensor:
+    """The number of positives, at least 1: what detectors divide a sum of focal losses by (``normalizer``).
+
+    Args:
+        targets: Labels in [0, 1], which are summed, or with ``num_classes`` one class per row, of which those from 0 to
+            ``num_classes`` - 1 count.
+        num_classes: C.
+        ignore_index, mask: As given to the loss; what they leave out does not count.
+
+    Returns:
+        A 0-d float64 tensor. Under data parallelism average it over the processes before it is used.
+    """
+    kept = torch.ones((), dtype=torch.bool, device=targets.device) if mask is None else mask
+    if ignore_index is not None:
+        kept = kept & (targets != ignore_index)
+    found = targets if num_classes is None else (targets >= 0) & (targets < num_classes)
+    return torch.where(kept, found, 0).sum(dtype=torch.float64).clamp_min(1)
 
 
 @_shared_options(_PROBABILITY)
@@ -879,6 +945,69 @@ def kl_div(
         if input.dim():
             options["normalizer"] = input.shape[0]
     return _loss(_KL, {"input": input, "target": target, "log_target": log_target}, reduction, options)
+
+
+@_shared_options(_ROBUST)
+def robust_loss(
+    input: Tensor,
+    target: Tensor,
+    alpha: float | Tensor = 1.0,
+    scale: float | Tensor = 1.0,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,
+    :math:`\ell = \tfrac{b}{\alpha} \left(\left(1 + r^2 / b\right)^{\alpha / 2} - 1\right)`, :math:`b = |\alpha - 2|`.
+
+    alpha 2 is the squared error :math:`r^2 / 2`, 1 the Charbonnier loss :math:`\sqrt{1 + r^2} - 1`, 0 the Cauchy loss
+    :math:`\log(1 + r^2 / 2)`, -2 the Geman-McClure loss, ``-inf`` the Welsch loss :math:`1 - e^{-r^2 / 2}`. The smaller
+    alpha, the less an outlier pulls.
+
+    Equivalent to ``(b / alpha * ((1 + ((input - target) / scale) ** 2 / b) ** (alpha / 2) - 1)).mean()`` where that
+    neither divides by zero nor cancels. r beyond 1e19 in single precision overflows in its square.
+
+    Args:
+        input, target: Predictions and values.
+        alpha: Shape, float or 0-d tensor. Learned together with ``scale`` (a 0-d or broadcastable tensor that requires
+            a gradient) the loss runs in plain PyTorch: the kernel takes one number for all elements and gives no
+            gradient to it. Its derivative in alpha is that of the formula, but 0 at alpha = 2, where it has none.
+        scale: c, positive; float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    arguments: dict[str, Any] = {"input": input, "target": target, "alpha": alpha, "scale": scale}
+    return _loss(_ROBUST, arguments, reduction, options)
+
+
+@_shared_options(_ASYMMETRIC)
+def asymmetric_loss(
+    input: Tensor,
+    target: Tensor,
+    gamma_neg: float | Tensor = 4.0,
+    gamma_pos: float | Tensor = 1.0,
+    clip: float | Tensor = 0.05,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):
+    :math:`\ell = -y\, (1 - p)^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, :math:`p = \sigma(x)`,
+    :math:`m = \max(0, p - \mathrm{clip})`.
+
+    Soft targets mix the two terms. Where p is at most ``clip`` a negative has neither value nor gradient. Value and
+    gradient are finite for every exponent, and keep their relative accuracy as p tends to 0 and 1.
+
+    Equivalent to ``-(y * (1 - p) ** gamma_pos * p.log() + (1 - y) * m ** gamma_neg * (1 - m).log()).mean()`` where no
+    logarithm is taken of a rounded zero. timm's ``AsymmetricLossMultiLabel`` is its sum.
+
+    Args:
+        input, target: Logits, and targets in [0, 1].
+        gamma_neg, gamma_pos: Exponents, not negative; floats or 0-d tensors.
+        clip: Margin by which a negative's probability is lowered, in [0, 1); float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    arguments: dict[str, Any] = {
+        "input": input, "target": target, "gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip
+    }  # fmt: skip
+    return _loss(_ASYMMETRIC, arguments, reduction, options)
 
 
 @_shared_options(_HINGE)

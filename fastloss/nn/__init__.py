@@ -1,7 +1,9 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
+from fastloss.nn.adversarial import GANDiscriminatorLoss, GANGeneratorLoss
 from fastloss.nn.pairs import CosineEmbeddingLoss, TripletMarginLoss
 from fastloss.nn.pointwise import (
+    AsymmetricLoss,
     BCELoss,
     BCEWithLogitsLoss,
     CharbonnierLoss,
@@ -16,6 +18,7 @@ from fastloss.nn.pointwise import (
     MSELoss,
     PoissonNLLLoss,
     QuantileLoss,
+    RobustLoss,
     SigmoidFocalLoss,
     SmoothL1Loss,
     SoftMarginLoss,
@@ -23,12 +26,15 @@ from fastloss.nn.pointwise import (
 from fastloss.nn.rows import CrossEntropyLoss, FocalLoss, SoftmaxFocalLoss
 
 __all__ = [
+    "AsymmetricLoss",
     "BCELoss",
     "BCEWithLogitsLoss",
     "CharbonnierLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "FocalLoss",
+    "GANDiscriminatorLoss",
+    "GANGeneratorLoss",
     "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HingeLoss",
@@ -40,6 +46,7 @@ __all__ = [
     "MarginRankingLoss",
     "PoissonNLLLoss",
     "QuantileLoss",
+    "RobustLoss",
     "SigmoidFocalLoss",
     "SmoothL1Loss",
     "SoftMarginLoss",

@@ -143,8 +143,16 @@ GaussianNLLLoss = _drop_in(
 )
 KLDivLoss = _drop_in(_nn.KLDivLoss, _f.kl_div, ("reduction", "log_target"), "input, target")
 
-SigmoidFocalLoss = _own("SigmoidFocalLoss", _f.sigmoid_focal_loss, {"alpha": 0.25, "gamma": 2.0, "reduction": "mean"})
+SigmoidFocalLoss = _own(
+    "SigmoidFocalLoss",
+    _f.sigmoid_focal_loss,
+    {"alpha": 0.25, "gamma": 2.0, "reduction": "mean", "ignore_index": None, "label_smoothing": 0.0},
+)
 HingeLoss = _own("HingeLoss", _f.hinge_loss, {"margin": 1.0, "p": 1, "reduction": "mean"})
 LogCoshLoss = _own("LogCoshLoss", _f.log_cosh_loss, {"reduction": "mean"})
 QuantileLoss = _own("QuantileLoss", _f.quantile_loss, {"q": 0.5, "reduction": "mean"})
 CharbonnierLoss = _own("CharbonnierLoss", _f.charbonnier_loss, {"eps": 1e-3, "reduction": "mean"})
+RobustLoss = _own("RobustLoss", _f.robust_loss, {"alpha": 1.0, "scale": 1.0, "reduction": "mean"})
+AsymmetricLoss = _own(
+    "AsymmetricLoss", _f.asymmetric_loss, {"gamma_neg": 4.0, "gamma_pos": 1.0, "clip": 0.05, "reduction": "mean"}
+)

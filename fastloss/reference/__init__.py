@@ -5,8 +5,10 @@ compositions of torch operators: any device and dtype, differentiable to any ord
 home under ``torch.func`` and ``torch.compile``.
 """
 
+from .adversarial import gan_discriminator_loss, gan_generator_loss
 from .pairs import cosine_embedding_loss, triplet_margin_loss
 from .pointwise import (
+    asymmetric_loss,
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
     charbonnier_loss,
@@ -21,6 +23,7 @@ from .pointwise import (
     mse_loss,
     poisson_nll_loss,
     quantile_loss,
+    robust_loss,
     sigmoid_focal_loss,
     smooth_l1_loss,
     soft_margin_loss,
@@ -28,11 +31,14 @@ from .pointwise import (
 from .rows import cross_entropy, softmax_focal_loss
 
 __all__ = [
+    "asymmetric_loss",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
     "cosine_embedding_loss",
     "cross_entropy",
+    "gan_discriminator_loss",
+    "gan_generator_loss",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
     "hinge_loss",
@@ -44,6 +50,7 @@ __all__ = [
     "mse_loss",
     "poisson_nll_loss",
     "quantile_loss",
+    "robust_loss",
     "sigmoid_focal_loss",
     "smooth_l1_loss",
     "soft_margin_loss",

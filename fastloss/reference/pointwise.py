@@ -220,19 +220,66 @@ def binary_cross_entropy_with_logits(
     return _reduce("binary_cross_entropy_with_logits", f, tensors, reduction, weight=weight, **options)
 
 
+def focal_call(
+    inputs: Tensor,
+    targets: Tensor,
+    alpha: _Number,
+    ignore_index: int | None,
+    label_smoothing: float,
+    options: dict[str, Any],
+) -> tuple[Tensor, _Number, dict[str, Any]]:
+    """Targets, alpha and options of the plain call that sigmoid focal's further arguments stand for.
+
+    Classes (integers, one dimension less) become one row of 0 and 1 each, all 0 for the background; what is ignored is
+    masked; an alpha per class becomes a weight.
+    """
+    options = dict(options)
+    mask = options.get("mask")
+    if not 0 <= label_smoothing <= 1:
+        raise ValueError(
+            f"fastloss.sigmoid_focal_loss: label_smoothing must be between 0 and 1, got {label_smoothing!r}"
+        )
+    classes = targets.dim() == inputs.dim() - 1 and not targets.dtype.is_floating_point
+    if classes and mask is not None and mask.shape == targets.shape:
+        mask = mask.unsqueeze(-1)
+    if ignore_index is not None:
+        kept = targets != ignore_index
+        kept = kept.unsqueeze(-1) if classes else kept
+        mask = kept if mask is None else kept & mask
+        targets = targets.masked_fill(targets == ignore_index, 0)
+    if mask is not None:
+        options["mask"] = mask
+    if classes:
+        numbers = torch.arange(inputs.shape[-1], device=targets.device)
+        targets = (targets.unsqueeze(-1) == numbers).to(inputs.dtype)
+    if isinstance(alpha, Tensor) and alpha.dim():
+        weight = options.get("weight")
+        factor = alpha * targets + (1 - alpha) * (1 - targets)
+        options["weight"] = factor.to(inputs.dtype) if weight is None else factor.to(inputs.dtype) * weight
+        alpha = -1.0
+    if label_smoothing:
+        targets = targets * (1 - label_smoothing) + 0.5 * label_smoothing
+    return targets, alpha, options
+
+
 def sigmoid_focal_loss(
     inputs: Tensor,
     targets: Tensor,
     alpha: _Number = 0.25,
     gamma: _Number = 2.0,
     reduction: str = "none",
+    *,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
     **options: Any,
 ) -> Any:
     r""":math:`\alpha_t (1 - p_t)^\gamma\, \mathrm{BCE}`, :math:`p_t = p y + (1 - p)(1 - y)`, as torchvision defines it.
 
     1 - p_t is formed as :math:`\sigma(x)(1 - y) + \sigma(-x) y`, which does not cancel, and its power from its
-    logarithm, whose derivative stays finite; both in float64, which holds them for every x up to 700.
+    logarithm, whose derivative stays finite; both in float64, which holds them for every x up to 700. What the further
+    arguments mean stands in `focal_call`.
     """
+    targets, alpha, options = focal_call(inputs, targets, alpha, ignore_index, label_smoothing, options)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         dtype, x, y = x.dtype, x.double(), y.double()
@@ -440,3 +487,60 @@ def charbonnier_loss(
         return ((x - y) ** 2 + eps**2).sqrt()
 
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
+
+
+def robust_loss(
+    input: Tensor,
+    target: Tensor,
+    alpha: _Number = 1.0,
+    scale: _Number = 1.0,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`\tfrac{b}{\alpha} (w^{\alpha/2} - 1)`, :math:`b = |\alpha - 2|`, :math:`w = 1 + r^2 / b`, r = (x-y)/c.
+
+    Written as :math:`\tfrac b2 L\, \varphi(\alpha L / 2)` with L = log w and :math:`\varphi(t) = (e^t - 1) / t`, which
+    is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there.
+    """
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        z = ((x - y) / scale) ** 2
+        a = torch.as_tensor(alpha, dtype=z.dtype, device=z.device)
+        limit = (a == 2) | (a == -math.inf)
+        inner = torch.where(limit, 1.0, a)
+        b = (inner - 2).abs()
+        log_w = torch.log1p(z / b)
+        t = 0.5 * inner * log_w
+        tiny = t.abs() < 1e-5
+        shape = torch.where(tiny, 1 + t / 2 + t * t / 6, torch.expm1(t) / torch.where(tiny, 1.0, t))
+        return torch.where(limit, torch.where(a == 2, 0.5 * z, -torch.expm1(-0.5 * z)), 0.5 * b * log_w * shape)
+
+    return _reduce("robust_loss", f, (input, target), reduction, **options)
+
+
+def asymmetric_loss(
+    input: Tensor,
+    target: Tensor,
+    gamma_neg: _Number = 4.0,
+    gamma_pos: _Number = 1.0,
+    clip: _Number = 0.05,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`-y\, n^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, p = 1 - n = sigmoid(x).
+
+    m = max(0, p - clip). In float64, which holds p and n for every x up to 700; 1 - m = min(1, n + clip).
+    """
+
+    def f(x: Tensor, y: Tensor) -> Tensor:
+        dtype, x, y = x.dtype, x.double(), y.double()
+        p, n = torch.sigmoid(x), torch.sigmoid(-x)
+        m = (p - clip).clamp_min(0)
+        near = -torch.exp(gamma_pos * n.clamp_min(1e-300).log()) * F.logsigmoid(x)
+        log_rest = torch.where(m < 0.5, torch.log1p(-m.clamp_max(0.5)), (n + clip).clamp_min(1e-300).log())
+        if not isinstance(clip, Tensor) and clip == 0:
+            log_rest = F.logsigmoid(-x)
+        far = -torch.exp(gamma_neg * m.clamp_min(1e-300).log()) * log_rest
+        return (y * near + (1 - y) * far).to(dtype)
+
+    return _reduce("asymmetric_loss", f, (input, target), reduction, **options)

@@ -1,0 +1,91 @@
+"""Losses of adversarial training: sums of pointwise losses of the discriminator's scores."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastloss._explain import Path, planned_by
+from fastloss.functional import pointwise
+from fastloss.reference.adversarial import check_mode
+
+
+def _score(scores: Tensor, sign: int, mode: str, reduction: str) -> Any:
+    """What the discriminator pays for scores that should be high (``sign`` 1) or low (-1)."""
+    if mode == "wasserstein":
+        return -sign * (scores.sum() if reduction == "sum" else scores.mean())
+    # One number for all elements; nothing of the size of the scores is made.
+    label = sign if mode == "hinge" else max(sign, 0)
+    target = torch.full((), label, dtype=scores.dtype, device=scores.device).expand(scores.shape)
+    if mode == "non_saturating":
+        return pointwise.binary_cross_entropy_with_logits(scores, target, reduction=reduction)
+    if mode == "hinge":
+        return pointwise.hinge_loss(scores, target, reduction=reduction)
+    return 0.5 * pointwise.mse_loss(scores, target, reduction=reduction)
+
+
+def _check(name: str, mode: str, reduction: str) -> None:
+    check_mode(name, mode)
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"fastloss.{name}: reduction must be 'mean' or 'sum', got {reduction!r}")
+
+
+def _plan(*args: Any, mode: str = "non_saturating", **kwargs: Any) -> tuple[Path, str]:
+    return "kernel", "a sum of pointwise losses, each of which goes its own way"
+
+
+@planned_by(_plan)
+def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
+    r"""What a generator pays for the scores d that the discriminator gives its samples.
+
+    ===================  ==========================  =====================================================
+    ``mode``             loss                        paper
+    ===================  ==========================  =====================================================
+    ``non_saturating``   :math:`\log(1 + e^{-d})`    Goodfellow et al. 2014, https://arxiv.org/abs/1406.2661
+    ``hinge``            :math:`-d`                  Lim and Ye 2017, https://arxiv.org/abs/1705.02894
+    ``least_squares``    :math:`\tfrac12 (d - 1)^2`  Mao et al. 2017, https://arxiv.org/abs/1611.04076
+    ``wasserstein``      :math:`-d`                  Arjovsky et al. 2017, https://arxiv.org/abs/1701.07875
+    ===================  ==========================  =====================================================
+
+    Equivalent to ``F.softplus(-fake).mean()``, ``-fake.mean()`` or ``0.5 * (fake - 1).square().mean()``.
+
+    Args:
+        fake: Scores (logits), any shape.
+        mode: As above.
+        reduction: ``"mean"`` or ``"sum"``.
+
+    Dtypes, gradient, memory, accuracy: those of `binary_cross_entropy_with_logits` and `mse_loss`;
+        ``-fake.mean()`` is PyTorch's.
+    Raises: ValueError for another mode or reduction.
+    """
+    _check("gan_generator_loss", mode, reduction)
+    return _score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
+
+
+@planned_by(_plan)
+def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
+    r"""What a discriminator pays for its scores r of real samples and d of generated ones.
+
+    ===================  ============================================================
+    ``mode``             loss, each term reduced by itself
+    ===================  ============================================================
+    ``non_saturating``   :math:`\log(1 + e^{-r}) + \log(1 + e^d)`
+    ``hinge``            :math:`\max(0, 1 - r) + \max(0, 1 + d)`
+    ``least_squares``    :math:`\tfrac12 (r - 1)^2 + \tfrac12 d^2`
+    ``wasserstein``      :math:`d - r`
+    ===================  ============================================================
+
+    Equivalent to ``F.softplus(-real).mean() + F.softplus(fake).mean()`` and so on; papers as in `gan_generator_loss`.
+
+    Args:
+        real, fake: Scores (logits); each of any shape, they need not match.
+        mode: As above.
+        reduction: ``"mean"`` or ``"sum"``.
+
+    Dtypes, gradient, memory, accuracy: those of `binary_cross_entropy_with_logits`, `hinge_loss` and `mse_loss`.
+    Raises: ValueError for another mode or reduction.
+    """
+    _check("gan_discriminator_loss", mode, reduction)
+    return _score(real, 1, mode, reduction) + _score(fake, -1, mode, reduction)

@@ -1,0 +1,49 @@
+"""Losses of adversarial training as modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastloss.functional import adversarial
+from fastloss.reference.adversarial import check_mode
+
+
+class _GANLoss(torch.nn.Module):
+    def __init__(self, mode: str = "non_saturating", reduction: str = "mean") -> None:
+        super().__init__()
+        check_mode(type(self).__name__, mode)
+        self.mode, self.reduction = mode, reduction
+
+    def extra_repr(self) -> str:
+        return f"mode={self.mode}, reduction={self.reduction}"
+
+
+class GANGeneratorLoss(_GANLoss):
+    """`fastloss.functional.gan_generator_loss` as a module.
+
+    Args:
+        mode, reduction: As in `fastloss.functional.gan_generator_loss`.
+
+    Shape:
+        ``forward(fake)``.
+    """
+
+    def forward(self, fake: Tensor) -> Any:
+        return adversarial.gan_generator_loss(fake, self.mode, self.reduction)
+
+
+class GANDiscriminatorLoss(_GANLoss):
+    """`fastloss.functional.gan_discriminator_loss` as a module.
+
+    Args:
+        mode, reduction: As in `fastloss.functional.gan_discriminator_loss`.
+
+    Shape:
+        ``forward(real, fake)``.
+    """
+
+    def forward(self, real: Tensor, fake: Tensor) -> Any:
+        return adversarial.gan_discriminator_loss(real, fake, self.mode, self.reduction)
