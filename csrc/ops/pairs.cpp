@@ -120,8 +120,7 @@ struct CpuPairs {
     if (in.reduction == kNone) {
       args.upstream = problem.per_row(grad_output, "grad_output", problem.compute);
     } else {
-      STD_TORCH_CHECK(grad_output.numel() == 1, "fastloss: expected one upstream gradient, got ", grad_output.numel());
-      args.scale *= *(const double*)as_compute(grad_output, ScalarType::Double).const_data_ptr();
+      args.scale *= upstream_of(grad_output);
     }
     problem.run(id);
   }

@@ -28,6 +28,12 @@ inline double divisor_of(const PointInputs& in, int64_t count) {
   return in.divisor ? *(const double*)in.divisor->const_data_ptr() : (double)count;
 }
 
+// The upstream gradient of a reduced loss.
+inline double upstream_of(const Tensor& grad_output) {
+  STD_TORCH_CHECK(grad_output.numel() == 1, "fastloss: expected one upstream gradient, got ", grad_output.numel());
+  return *(const double*)as_compute(grad_output, ScalarType::Double).const_data_ptr();
+}
+
 inline Tensor stats_vector(const PointSums& sums, bool wanted) {
   Tensor stats = empty({wanted ? 2 : 0}, ScalarType::Double);
   if (wanted) {

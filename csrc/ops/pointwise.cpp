@@ -65,15 +65,13 @@ struct Cpu {
     PointViews views(id, in, gradients);
     PointArgs& args = views.args;
     args.scale = 1 / divisor_of(in, in.input.numel());
-    Tensor upstream = grad_output;
+    Tensor upstream;  // a view refers to it
     if (in.reduction == kNone) {
-      const ScalarType type = loss_type(in.input, upstream.scalar_type());
-      if (upstream.scalar_type() != type) upstream = torch::stable::to(upstream, type);
+      const ScalarType type = loss_type(in.input, grad_output.scalar_type());
+      upstream = grad_output.scalar_type() == type ? grad_output : torch::stable::to(grad_output, type);
       views.add_wide(args.upstream, upstream, "grad_output");
     } else {
-      STD_TORCH_CHECK(upstream.numel() == 1, "fastloss: expected one upstream gradient, got ", upstream.numel());
-      upstream = as_compute(upstream, ScalarType::Double);
-      args.scale *= *(const double*)upstream.const_data_ptr();
+      args.scale *= upstream_of(grad_output);
     }
     run(id, views);
   }
