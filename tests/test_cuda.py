@@ -4,21 +4,16 @@ The same kernels run without one in test_cuda_emulation.py, and part of this fil
 """
 
 import itertools
-import os
 
 import cases
 import pytest
 import torch
 from cases import CASES, DTYPES, REDUCTIONS
+from device import DEVICE, check_waits_for_nothing, needs_device, on_device
 
 import fastloss
-from fastloss import _ops
 
-# "cpu" where the operators for CUDA stand behind the CPU's dispatch key (emulation/plugin.py).
-DEVICE = os.environ.get("FASTLOSS_CUDA_TEST_DEVICE", "cuda")
-AVAILABLE = DEVICE == "cpu" or (torch.cuda.is_available() and _ops.CUDA)
-WHY = _ops.missing_cuda_reason() or "there is no CUDA device"
-pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not AVAILABLE, reason=WHY)]
+pytestmark = [pytest.mark.cuda, needs_device]
 
 # One of each path, and the widths around it: (N, C) by classes, then pixels, then odd strides.
 SHAPES = {
@@ -46,14 +41,10 @@ STRIDES = {
 }
 
 
-def to_device(options):
-    return {k: v.to(DEVICE) if isinstance(v, torch.Tensor) else v for k, v in options.items()}
-
-
 def run(case, x, target, upstream=None, **options):
     """Loss and gradient on the device, brought back."""
     leaf = x.detach().to(DEVICE).requires_grad_()
-    loss = case.functional(leaf, target.to(DEVICE), **to_device(options))
+    loss = case.functional(leaf, target.to(DEVICE), **on_device(options))
     upstream = torch.ones_like(loss) if upstream is None else torch.as_tensor(upstream, dtype=loss.dtype).to(DEVICE)
     (grad,) = torch.autograd.grad(loss, leaf, upstream.expand_as(loss))
     return loss.detach().cpu(), grad.cpu()
@@ -170,28 +161,9 @@ def test_waits_for_nothing(case):
 
         def step(leaf=leaf, target=target, options=options):
             loss = case.functional(leaf, target, **options)
-            return loss, torch.autograd.grad(loss, leaf)[0]
+            return loss, *torch.autograd.grad(loss, leaf)
 
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            step()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            loss, grad = step()
-        with torch.no_grad():
-            leaf.copy_(other)
-        graph.replay()
-        replayed = loss.clone(), grad.clone()
-        wanted = step()
-        assert torch.equal(replayed[0], wanted[0])
-        assert torch.equal(replayed[1], wanted[1])
+        check_waits_for_nothing(step, leaf, other)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
