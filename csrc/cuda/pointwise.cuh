@@ -81,9 +81,7 @@ FASTLOSS_DEVICE int length(const PointLaunch& l, int64_t begin) {
 // -------------------------------------------------------------------------------------------------------- plain
 
 template <class S, template <class> class Loss>
-FASTLOSS_KERNEL(kPointThreads, sizeof(S) == 8            ? 2
-                               : Loss<float>::arity == 3 ? 3
-                                                         : 4)
+FASTLOSS_KERNEL(kPointThreads, sizeof(S) == 8 || Loss<float>::arity == 3 ? 3 : 4)
 points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   constexpr int V = 16 / sizeof(S), U = kPlainVectors, A = Loss<T>::arity, kTile = kPointThreads * U * V;
