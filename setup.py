@@ -160,6 +160,7 @@ class BuildExt(build_ext):
             "module.cpp": system,
             "cpu/isa.cpp": "",
             "ops/memory.cpp": system,
+            "ops/pairs.cpp": system,
             "ops/pointwise.cpp": system,
             "ops/rows.cpp": system,
             **{f"cpu/{part}_{isa}.cpp": flags for isa, flags in isas.items() for part in ("kernels", "losses")},

@@ -21,6 +21,7 @@ std::vector<std::pair<std::string, std::string>> rows_losses() { return {FASTLOS
 std::vector<std::pair<std::string, std::string>> pointwise_losses() {
   return {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_NAME)};
 }
+std::vector<std::pair<std::string, std::string>> pairs_losses() { return {FASTLOSS_PAIRS_LOSSES(FASTLOSS_NAME)}; }
 #undef FASTLOSS_NAME
 
 std::map<std::string, std::string> build() {
@@ -119,6 +120,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("isa_force", &fastloss::isa::force, py::arg("name"));
   m.def("rows_losses", &rows_losses);
   m.def("pointwise_losses", &pointwise_losses);
+  m.def("pairs_losses", &pairs_losses);
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),
         py::arg("is_bfloat16"));

@@ -22,6 +22,9 @@ def rows_losses() -> list[tuple[str, str]]:
 def pointwise_losses() -> list[tuple[str, str]]:
     """Losses of the pointwise family, likewise."""
 
+def pairs_losses() -> list[tuple[str, str]]:
+    """Losses of the pairs family, likewise."""
+
 def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
     """Runs a vector function (exp, log, ..., half conversions) of an ISA on packed values, for tests."""
 

@@ -11,6 +11,7 @@ from fastloss.nn import (
     BCELoss,
     BCEWithLogitsLoss,
     CharbonnierLoss,
+    CosineEmbeddingLoss,
     CrossEntropyLoss,
     FocalLoss,
     GaussianNLLLoss,
@@ -28,12 +29,14 @@ from fastloss.nn import (
     SmoothL1Loss,
     SoftMarginLoss,
     SoftmaxFocalLoss,
+    TripletMarginLoss,
 )
 
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CharbonnierLoss",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "Explanation",
     "FocalLoss",
@@ -54,6 +57,7 @@ __all__ = [
     "SmoothL1Loss",
     "SoftMarginLoss",
     "SoftmaxFocalLoss",
+    "TripletMarginLoss",
     "__version__",
     "build_info",
     "debug",

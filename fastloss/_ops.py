@@ -171,21 +171,24 @@ def _rows_ops(name: str) -> RowsOps:
 
 
 class PointwiseOps(NamedTuple):
-    """The operators of one pointwise loss."""
+    """The operators of one loss of the pointwise family, or of the pairs family, which has the same ones."""
 
     forward: Callable[..., Any]
     forward_out: Callable[..., Any]
     backward: Callable[..., Any]
     backward_out: Callable[..., Any]
-    rescale_: Callable[..., Any] | None  # CUDA only
+    rescale_: Callable[..., Any] | None  # CUDA only, which has no pairs
 
 
-def _register_pointwise_fakes(name: str) -> None:
+def _register_pointwise_fakes(name: str, pairs: bool) -> None:
     def forward(  # type: ignore[no-untyped-def]
         input, target, third, weight, mask, divisor, params, reduction, empty_zero, loss_dtype, want_stats, *gradients
     ):
         dtype = DTYPE_OF_CODE[loss_dtype]
-        loss = torch.empty_like(input, dtype=dtype) if reduction == 0 else input.new_empty([], dtype=dtype)
+        if reduction != 0:
+            loss = input.new_empty([], dtype=dtype)
+        else:
+            loss = input.new_empty(input.shape[:-1], dtype=dtype) if pairs else torch.empty_like(input, dtype=dtype)
         return loss, input.new_empty([POINT_STATS if want_stats else 0], dtype=torch.float64)
 
     def backward(  # type: ignore[no-untyped-def]
@@ -198,19 +201,19 @@ def _register_pointwise_fakes(name: str) -> None:
     torch.library.register_fake(f"fastloss::{name}_out", forward)
     torch.library.register_fake(f"fastloss::{name}_backward", backward)
     torch.library.register_fake(f"fastloss::{name}_backward_out", lambda *args: None)
-    if CUDA:
+    if CUDA and not pairs:
         torch.library.register_fake(f"fastloss::{name}_rescale_", lambda *args: None)
 
 
-def _pointwise_ops(name: str) -> PointwiseOps:
+def _pointwise_ops(name: str, pairs: bool) -> PointwiseOps:
     def find(suffix: str) -> Callable[..., Any]:
         return getattr(torch.ops.fastloss, name + suffix).default
 
-    rescale_ = find("_rescale_") if CUDA else None
+    rescale_ = find("_rescale_") if CUDA and not pairs else None
     return PointwiseOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
 
 
-# Pointwise losses of this build, by operator name.
+# Losses of the pointwise and of the pairs family in this build, by operator name.
 POINTWISE: dict[str, PointwiseOps] = {}
 
 # Rows-family losses of this build: their operators, and the names of their parameters.
@@ -221,8 +224,11 @@ if _C is not None:
         _register_rows_fakes(_name)
         ROWS[_name] = _rows_ops(_name)
         ROWS_PARAMS[_name] = tuple(filter(None, _params.split(",")))
-    for _name, _params in _C.pointwise_losses():
-        _register_pointwise_fakes(_name)
-        POINTWISE[_name] = _pointwise_ops(_name)
+    for _name, _ in _C.pointwise_losses():
+        _register_pointwise_fakes(_name, pairs=False)
+        POINTWISE[_name] = _pointwise_ops(_name, pairs=False)
+    for _name, _ in _C.pairs_losses():
+        _register_pointwise_fakes(_name, pairs=True)
+        POINTWISE[_name] = _pointwise_ops(_name, pairs=True)
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default

@@ -1,4 +1,4 @@
-"""Builds the CPU kernels with the address and undefined-behaviour sanitizers and runs asan/rows_driver.cpp on them.
+"""Builds the CPU kernels with the address and undefined-behaviour sanitizers and runs the drivers of asan/ on them.
 
 No torch: the ISA files are plain C++ behind plain structs. Their flags are those of setup.py but for -O1: the
 sanitizers' checks make -O3 slow to compile. Each ISA of this CPU and each dtype runs in a process of its own.
@@ -7,6 +7,7 @@ sanitizers' checks make -O3 slow to compile. Each ISA of this CPU and each dtype
 from __future__ import annotations
 
 import ast
+import itertools
 import os
 import platform
 import shutil
@@ -18,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
-DRIVER = ROOT / "tests" / "asan" / "rows_driver.cpp"
+DRIVERS = [ROOT / "tests" / "asan" / f"{family}_driver.cpp" for family in ("rows", "points")]
 OUT = ROOT / "build" / "asan"
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
@@ -70,36 +71,36 @@ def main() -> int:
         for isa, extra in isas.items()
         for part in ("kernels", "losses")
     }
-    # The driver's own arithmetic is most of the run: it goes without checks, its allocations are guarded all the same.
-    sources |= {DRIVER: ["-O2"], CSRC / "cpu" / "isa.cpp": sanitize}
+    # The drivers' own arithmetic is most of the run: it goes without checks, its allocations are guarded all the same.
+    sources |= {**{driver: ["-O2"] for driver in DRIVERS}, CSRC / "cpu" / "isa.cpp": sanitize}
     OUT.mkdir(parents=True, exist_ok=True)
     objects = [OUT / f"{source.stem}.o" for source in sources]
     commands = [
         [*compiler, *flags.split(), f"-I{CSRC}", *extra, "-c", str(source), "-o", str(object_)]
         for (source, extra), object_ in zip(sources.items(), objects, strict=True)
     ]
-    driver = OUT / "rows_driver"
-    link = [*compiler, *SANITIZE, *map(str, objects), "-o", str(driver)]
+    mains = {driver: OUT / driver.stem for driver in DRIVERS}
+    shared = [str(o) for o, source in zip(objects, sources, strict=True) if source not in mains]
+    links = [[*compiler, *SANITIZE, str(main.with_suffix(".o")), *shared, "-o", str(main)] for main in mains.values()]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done in [*pool.map(run, commands), None]:
-            result = run(link) if done is None else done
+        for result in itertools.chain(pool.map(run, commands), map(run, links)):
             if result.returncode != 0:
                 print(result.stderr, file=sys.stderr)
                 print("asan: the build failed; the compiler's message is above", file=sys.stderr)
                 return 1
         built = time.monotonic()
-        jobs = [(isa, dtype) for isa in isas for dtype in DTYPES]
-        results = dict(zip(jobs, pool.map(lambda job: run([str(driver), *job]), jobs), strict=True))
+        jobs = [(main, isa, dtype) for main in mains.values() for isa in isas for dtype in DTYPES]
+        results = dict(zip(jobs, pool.map(lambda job: run([str(part) for part in job]), jobs), strict=True))
     failed, total = 0, 0
     for isa in isas:
-        runs = [results[isa, dtype] for dtype in DTYPES]
+        runs = [results[main, isa, dtype] for main in mains.values() for dtype in DTYPES]
         failures = [run.stderr for run in runs if run.returncode != 0]
         counts = [[int(number) for number in run.stdout.split()] for run in runs if run.stdout]
         for text in failures:
             print(text, end="", file=sys.stderr, flush=True)
         if failures:
-            print(f"{isa}: FAILED for {len(failures)} of {len(DTYPES)} dtypes")
+            print(f"{isa}: {len(failures)} of {len(runs)} runs FAILED")
         elif not counts:
             print(f"{isa}: not run, this CPU does not support it")
         else:

@@ -6,6 +6,7 @@ A loss of the rows family joins every property test by a line in `CASES`.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -464,3 +465,101 @@ def check_points(actual: Tensor, wanted: Tensor, scale: Tensor | float) -> None:
     """Within `ROUNDINGS` units of ``scale``, plus one rounding. In float64 the reference rounds as often."""
     u = 2 * UNIT[torch.float64] if actual.dtype == torch.float64 else UNIT[torch.float32]
     _check(actual, wanted, ROUNDINGS * u * scale, "pointwise")
+
+
+# ---------------------------------------------------------------------------------------------------- pairs
+
+
+@dataclass(frozen=True)
+class PairCase:
+    """One loss of the pairs family; attributes as a `PointCase`'s.
+
+    ``labelled``: the third tensor has one label per row.
+    """
+
+    name: str
+    module: type[torch.nn.Module]
+    native: Callable[..., Tensor]
+    native_module: type[torch.nn.Module]
+    params: tuple[dict[str, Any], ...]
+    points: tuple[tuple[tuple[Any, ...], dict[str, Any], float], ...]
+    labelled: bool = False
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def fixed(self) -> tuple[int, ...]:
+        return (2,) if self.labelled else ()
+
+    @property
+    def functional(self) -> Callable[..., Any]:
+        return getattr(fastloss.functional, self.name)
+
+    @property
+    def reference(self) -> Callable[..., Any]:
+        return getattr(fastloss.reference, self.name)
+
+
+PAIRS = (
+    PairCase(
+        "cosine_embedding_loss", fastloss.CosineEmbeddingLoss, F.cosine_embedding_loss, torch.nn.CosineEmbeddingLoss,
+        ({}, {"margin": 0.2}),
+        points=(
+            (([[3.0, 4.0]], [[4.0, 3.0]], [1.0]), {}, 0.04),
+            (([[3.0, 4.0]], [[4.0, 3.0]], [-1.0]), {"margin": 0.5}, 0.46),
+            (([[3.0, 4.0]], [[4.0, 3.0]], [0.0]), {}, 0.0),
+        ),
+        labelled=True,
+    ),
+    PairCase(
+        "triplet_margin_loss", fastloss.TripletMarginLoss, F.triplet_margin_loss, torch.nn.TripletMarginLoss,
+        ({}, {"margin": 0.3}, {"swap": True}, {"eps": 0.1, "swap": True}),
+        points=(
+            (([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 3.0]]), {}, 3.0),
+            (([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 30.0]]), {}, 0.0),
+            (([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 4.0]]), {"swap": True}, 3.0),
+        ),
+    ),
+)  # fmt: skip
+
+
+def make_pairs(
+    case: PairCase, shape: tuple[int, ...], width: int, dtype: torch.dtype = torch.float32, seed: int = 0
+) -> tuple[Tensor, ...]:
+    """Vectors of a pairs loss, exactly representable in ``dtype``, and its labels; vectors require a gradient."""
+    generator = torch.Generator().manual_seed(seed)
+    vectors = [torch.randn(*shape, width, generator=generator).to(dtype) for _ in range(3)]
+    if not case.labelled:
+        return tuple(v.requires_grad_() for v in vectors)
+    label = torch.randint(0, 2, shape, generator=generator).to(dtype) * 2 - 1
+    return vectors[0].requires_grad_(), vectors[1].requires_grad_(), label
+
+
+# ------------------------------------------------------------------------------------- comparing with PyTorch
+
+
+def outcome(fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> list[Tensor] | type[Exception]:
+    """Loss and gradients of a call, or the type of its error."""
+    leaves = [t for t in (*args, *kwargs.values()) if isinstance(t, torch.Tensor) and t.requires_grad]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            loss = fn(*args, **kwargs)
+            return [loss, *torch.autograd.grad(loss.sum(), leaves, allow_unused=True)] if leaves else [loss]
+    except Exception as error:  # whatever it is, ours must be the same
+        return type(error)
+
+
+def same_outcome(ours: Any, native: Any, what: Any) -> None:
+    if isinstance(native, type) or isinstance(ours, type):
+        assert ours is native, what
+        return
+    for a, b in zip(ours, native, strict=True):
+        if b is None:
+            assert a is None or not a.count_nonzero(), what  # ours may know that it is zero
+        else:
+            tight = b.dtype == torch.float64
+            torch.testing.assert_close(
+                a, b, rtol=1e-9 if tight else 2e-5, atol=1e-9 if tight else 1e-6, equal_nan=True, msg=str
+            )

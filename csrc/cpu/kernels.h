@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/pairs_args.h"
 #include "core/pointwise_args.h"
 #include "core/rows_args.h"
 #include "losses/losses.h"
@@ -11,6 +12,7 @@ namespace fastloss {
 #define FASTLOSS_COUNT(name, Functor, params) +1
 constexpr int kRowsLosses = 0 FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT);
 constexpr int kPointwiseLosses = 0 FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT);
+constexpr int kPairsLosses = 0 FASTLOSS_PAIRS_LOSSES(FASTLOSS_COUNT);
 #undef FASTLOSS_COUNT
 
 // Turns the first n rows of a RowBatch<T> (cpu/row_batch.h) into losses and gradient factors; one each for T = float and
@@ -43,6 +45,7 @@ struct PointwiseFormula {
 // All run tasks [begin, end).
 using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch, RowsFormula);
 using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end, const PointwiseFormula&);
+using PairsKernel = void (*)(const PairArgs&, int64_t begin, int64_t end);
 using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
 using MathKernel = void (*)(const void* in, void* out, int64_t n);
 
@@ -57,6 +60,7 @@ struct Kernels {
   Engine engine[(int)DType::count];
   RowsFormulas rows[kRowsLosses];
   PointwiseFormula pointwise[kPointwiseLosses];
+  PairsKernel pairs[kPairsLosses][(int)DType::count];
   MathKernel math[5][2];      // exp, log, log1p, tanh, exp_negative of float and double
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16
 

@@ -2,25 +2,35 @@
 // in losses.h. Apart from the engines, so that touching a loss compiles only this.
 
 #include "cpu/kernels.h"
+#include "cpu/pairs.h"
 #include "cpu/point_block.h"
 #include "cpu/row_batch.h"
 #include "losses/functors.h"
 
 namespace fastloss::FASTLOSS_ISA {
 
-void list_losses(Kernels& table) {
+#define FASTLOSS_ROWS(name, Functor, params) *rows++ = {&finish_rows<float, Functor>, &finish_rows<double, Functor>};
 #if defined(FASTLOSS_ONLY_BFLOAT16)
-#define FASTLOSS_POINTWISE_FORMULA(name, Functor, params) \
-  (formula++)->whole_blocks_bf16 = &whole_blocks<BFloat16, Functor>;
+#define FASTLOSS_POINTWISE(name, Functor, params) (pointwise++)->whole_blocks_bf16 = &whole_blocks<BFloat16, Functor>;
+#define FASTLOSS_PAIRS(name, Functor, params) (*pairs++)[(int)DType::bf16] = &Pairs<BFloat16, Functor>::run;
 #else
-#define FASTLOSS_ROWS_FORMULA(name, Functor, params) \
-  *rows++ = {&finish_rows<float, Functor>, &finish_rows<double, Functor>};
-#define FASTLOSS_POINTWISE_FORMULA(name, Functor, params) *formula++ = pointwise_formula<Functor>();
-  RowsFormulas* rows = table.rows;
-  FASTLOSS_ROWS_LOSSES(FASTLOSS_ROWS_FORMULA)
+#define FASTLOSS_POINTWISE(name, Functor, params) *pointwise++ = pointwise_formula<Functor>();
+#define FASTLOSS_PAIRS(name, Functor, params)                  \
+  (*pairs)[(int)DType::f32] = &Pairs<float, Functor>::run;     \
+  (*pairs)[(int)DType::f64] = &Pairs<double, Functor>::run;    \
+  (*pairs)[(int)DType::bf16] = &Pairs<BFloat16, Functor>::run; \
+  (*pairs++)[(int)DType::f16] = &Pairs<Half, Functor>::run;
 #endif
-  PointwiseFormula* formula = table.pointwise;
-  FASTLOSS_POINTWISE_LOSSES(FASTLOSS_POINTWISE_FORMULA)
+
+void list_losses(Kernels& table) {
+#if !defined(FASTLOSS_ONLY_BFLOAT16)
+  RowsFormulas* rows = table.rows;
+  FASTLOSS_ROWS_LOSSES(FASTLOSS_ROWS)
+#endif
+  PointwiseFormula* pointwise = table.pointwise;
+  FASTLOSS_POINTWISE_LOSSES(FASTLOSS_POINTWISE)
+  PairsKernel(*pairs)[(int)DType::count] = table.pairs;
+  FASTLOSS_PAIRS_LOSSES(FASTLOSS_PAIRS)
 }
 
 }  // namespace fastloss::FASTLOSS_ISA

@@ -34,12 +34,6 @@ FASTLOSS_FN Mask<T> load_mask(const bool* p) {
 }
 #endif
 
-FASTLOSS_FN Wide squares(Vec<float> x) {
-  const Wide w = widen(x);
-  return {w.low * w.low, w.high * w.high};
-}
-FASTLOSS_FN Vec<double> squares(Vec<double> x) { return x * x; }
-
 // Calls f(position in the block, length, offset) for each run of the elements [first, first + n) that are adjacent in
 // the innermost dimension.
 template <class Run>
@@ -177,7 +171,7 @@ void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFor
         if (!block.gradient[k]) continue;
         const V slope = keep_where(kept, load(gradients[k] + i) * factor);
         store(gradients[k] + i, slope);
-        if (a.want_stats && k == 0) sums.square = sums.square + squares(slope);
+        if (a.want_stats && k == 0) sums.square = sums.square + widen(slope) * widen(slope);
       }
     }
     sums.end_block();

@@ -352,6 +352,7 @@ typedef float HalfFloats __attribute__((vector_size(FASTLOSS_VEC_BYTES / 2)));
 struct Wide {
   Vec<double> low, high;
   FASTLOSS_FN friend Wide operator+(Wide a, Wide b) { return {a.low + b.low, a.high + b.high}; }
+  FASTLOSS_FN friend Wide operator*(Wide a, Wide b) { return {a.low * b.low, a.high * b.high}; }
 };
 FASTLOSS_FN Wide widen(Vec<float> a) {
 #if defined(__AVX512F__)

@@ -8,4 +8,5 @@
 #include "losses/huber.h"
 #include "losses/likelihood.h"
 #include "losses/margin.h"
+#include "losses/pairs.h"
 #include "losses/regression.h"

@@ -29,6 +29,11 @@
   X(quantile_loss, Quantile, "q")                                            \
   X(charbonnier_loss, Charbonnier, "eps")
 
+// Every loss of the pairs family, likewise.
+#define FASTLOSS_PAIRS_LOSSES(X)                      \
+  X(cosine_embedding_loss, CosineEmbedding, "margin") \
+  X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")
+
 namespace fastloss {
 
 #define FASTLOSS_INDEX(name, Functor, params) k_##name,

@@ -1,8 +1,7 @@
 // Operators of the pointwise family: allocation, threads. Formulas and loops are in losses/ and cpu/.
 
-#include "ops/pointwise_call.h"
-
 #include "cpu/isa.h"
+#include "ops/point_tasks.h"
 
 namespace fastloss::ops {
 namespace {
@@ -31,11 +30,6 @@ PointSums run(int id, PointViews& views) {
   return total;
 }
 
-double divisor_of(const PointInputs& in) {
-  if (in.reduction != kMean) return 1;
-  return in.divisor ? *(const double*)in.divisor->const_data_ptr() : (double)in.input.numel();
-}
-
 // Backend of PointwiseOperators.
 struct Cpu {
   static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
@@ -53,7 +47,7 @@ struct Cpu {
       if (type != in.input.scalar_type()) loss = torch::stable::to(loss, type);
       views.add_wide(args.loss, loss, "loss");
     }
-    const double divisor = divisor_of(in);
+    const double divisor = divisor_of(in, in.input.numel());
     args.scale = 1 / divisor;
     args.want_stats = want_stats;
     const PointSums sums = run(id, views);
@@ -63,20 +57,14 @@ struct Cpu {
     } else if (type != wanted) {
       loss = torch::stable::to(loss, wanted);
     }
-    Tensor stats = empty({want_stats ? 2 : 0}, ScalarType::Double);
-    if (want_stats) {
-      double* const out = (double*)stats.mutable_data_ptr();
-      out[0] = sums.loss;
-      out[1] = sums.gradient_square;
-    }
-    return {loss, stats};
+    return {loss, stats_vector(sums, want_stats)};
   }
 
   static void backward(int id, const Tensor& grad_output, const PointInputs& in, PointGradients const& gradients) {
     STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
     PointViews views(id, in, gradients);
     PointArgs& args = views.args;
-    args.scale = 1 / divisor_of(in);
+    args.scale = 1 / divisor_of(in, in.input.numel());
     Tensor upstream = grad_output;
     if (in.reduction == kNone) {
       const ScalarType type = loss_type(in.input, upstream.scalar_type());
@@ -91,22 +79,11 @@ struct Cpu {
   }
 };
 
-#define TENSORS                                                                                                     \
-  "Tensor input, Tensor target, Tensor? third, Tensor? weight, Tensor? mask, Tensor? divisor, float[] params, int " \
-  "reduction"
-#define GRADIENTS "Tensor(a!)? grad_input, Tensor(b!)? grad_target, Tensor(c!)? grad_third"
-#define OPTIONS "bool empty_zero, int loss_dtype, bool want_stats"
-
 }  // namespace
 
-STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
-#define FASTLOSS_SCHEMA(name, Functor, params)                                                      \
-  m.def(#name "(" TENSORS ", " OPTIONS ") -> (Tensor loss, Tensor stats)");                         \
-  m.def(#name "_out(" TENSORS ", " OPTIONS ", " GRADIENTS ") -> (Tensor loss, Tensor stats)");      \
-  m.def(#name "_backward(Tensor grad_output, " TENSORS                                              \
-              ", bool want_input, bool want_target, bool want_third) -> (Tensor, Tensor, Tensor)"); \
-  m.def(#name "_backward_out(Tensor grad_output, " TENSORS ", " GRADIENTS ") -> ()");
-  FASTLOSS_POINTWISE_LOSSES(FASTLOSS_SCHEMA)
+STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
+#define FASTLOSS_SCHEMA(name, Functor, params) FASTLOSS_POINTWISE_SCHEMA(m, name)
+    FASTLOSS_POINTWISE_LOSSES(FASTLOSS_SCHEMA)
 #undef FASTLOSS_SCHEMA
 }
 

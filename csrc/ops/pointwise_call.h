@@ -184,4 +184,20 @@ struct PointwiseOperators {
   m.impl(#name "_backward", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward))); \
   m.impl(#name "_backward_out", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward_out)));
 
+#define FASTLOSS_POINTWISE_SCHEMA_TENSORS                                                                           \
+  "Tensor input, Tensor target, Tensor? third, Tensor? weight, Tensor? mask, Tensor? divisor, float[] params, int " \
+  "reduction"
+#define FASTLOSS_POINTWISE_SCHEMA_OUT "Tensor(a!)? grad_input, Tensor(b!)? grad_target, Tensor(c!)? grad_third"
+
+#define FASTLOSS_POINTWISE_SCHEMA(m, name)                                                           \
+  m.def(#name "(" FASTLOSS_POINTWISE_SCHEMA_TENSORS                                                  \
+              ", bool empty_zero, int loss_dtype, bool want_stats) -> (Tensor loss, Tensor stats)"); \
+  m.def(#name "_out(" FASTLOSS_POINTWISE_SCHEMA_TENSORS                                              \
+              ", bool empty_zero, int loss_dtype, bool want_stats, " FASTLOSS_POINTWISE_SCHEMA_OUT   \
+              ") -> (Tensor loss, Tensor stats)");                                                   \
+  m.def(#name "_backward(Tensor grad_output, " FASTLOSS_POINTWISE_SCHEMA_TENSORS                     \
+              ", bool want_input, bool want_target, bool want_third) -> (Tensor, Tensor, Tensor)");  \
+  m.def(#name "_backward_out(Tensor grad_output, " FASTLOSS_POINTWISE_SCHEMA_TENSORS                 \
+              ", " FASTLOSS_POINTWISE_SCHEMA_OUT ") -> ()");
+
 }  // namespace fastloss::ops

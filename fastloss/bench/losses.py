@@ -72,18 +72,22 @@ def _elements(target: Tensor) -> float:
     return float(target.numel())
 
 
-def _eager_sigmoid_focal(input: Tensor, target: Tensor) -> Tensor:
+def _reduced(values: Tensor, reduction: str) -> Tensor:
+    return values.mean() if reduction == "mean" else values.sum()
+
+
+def _eager_sigmoid_focal(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """torchvision's composition with its default alpha and gamma."""
     p = torch.sigmoid(input)
     ce = F.binary_cross_entropy_with_logits(input, target, reduction="none")
     loss = ce * (1 - (p * target + (1 - p) * (1 - target))) ** 2.0
-    return ((0.25 * target + 0.75 * (1 - target)) * loss).mean()
+    return _reduced((0.25 * target + 0.75 * (1 - target)) * loss, reduction)
 
 
-def _eager_softmax_focal(input: Tensor, target: Tensor) -> Tensor:
+def _eager_softmax_focal(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     """The usual composition: cross entropy per row, its probability from it."""
     nll = F.cross_entropy(input, target, reduction="none")
-    return ((1 - torch.exp(-nll)) ** 2.0 * nll).mean()
+    return _reduced((1 - torch.exp(-nll)) ** 2.0 * nll, reduction)
 
 
 def _pointwise(

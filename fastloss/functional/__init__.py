@@ -1,5 +1,6 @@
 """Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`."""
 
+from fastloss.functional.pairs import cosine_embedding_loss, triplet_margin_loss
 from fastloss.functional.pointwise import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -25,6 +26,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
+    "cosine_embedding_loss",
     "cross_entropy",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
@@ -41,4 +43,5 @@ __all__ = [
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax_focal_loss",
+    "triplet_margin_loss",
 ]

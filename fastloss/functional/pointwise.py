@@ -98,6 +98,9 @@ class Spec:
         weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
         same_size: Whether the tensors must have one shape, as opposed to being broadcast.
         warns: Whether a broadcast target is worth a warning, as in PyTorch.
+        pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
+        label: Name of the tensor with one label per row, the last one, if there is one.
+        native: Whether PyTorch has it in C++, so that tiny inputs go there.
         composed: Whether native runs several operators, so that the kernel wins sooner.
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
     """
@@ -110,6 +113,9 @@ class Spec:
     weight_mean: bool = False
     same_size: bool = False
     warns: bool = False
+    pairs: bool = False
+    label: str = ""
+    native: bool = False
     composed: bool = False
     accepts: Callable[..., bool] = lambda *params: True
 
@@ -142,7 +148,7 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
 def _is_tiny(spec: Spec, input: Tensor) -> bool:
     if input.is_cuda:  # a bad probability kills the context there, and where the kernels overtake is not yet measured
         return False
-    return spec.name in _NATIVE and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
+    return spec.native and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
 
 
 def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
@@ -190,11 +196,14 @@ def _prepare(
     device, dtype, shape = input.device, input.dtype, input.shape
     if device.type == "cuda" and not _ops.CUDA:
         return no(f"there are no CUDA kernels: {_ops.missing_cuda_reason()}")
+    if device.type == "cuda" and spec.pairs:
+        return no("there is no CUDA kernel for pairs of vectors")
     if device.type not in ("cpu", "cuda", "meta"):
         return no(f"there is no {device.type} kernel")
     if any(t.device != device for t in given):
         return no("the arguments are on different devices")
-    if dtype not in _KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask):
+    label = arguments[spec.label] if spec.label else None
+    if dtype not in _KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask and t is not label):
         return no("the arguments' dtypes differ or have no kernel")
     if any(t.layout != torch.strided for t in given):
         return no("the layout is not strided")
@@ -211,7 +220,14 @@ def _prepare(
         normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != device
     ):
         return no("the normalizer is not a plain scalar on the same device")
-    if any(t.shape != shape for t in tensors):
+    if spec.pairs:
+        if not shape or any(t.shape != shape for t in tensors if t is not label):
+            return no("PyTorch decides about different sizes")
+        tensors = tuple(t if t is label or t.is_contiguous() or _lies_in_rows(t) else t.contiguous() for t in tensors)
+        empty, shape = shape.numel() == 0, shape[:-1]
+        if empty or (label is not None and (label.shape != shape or label.is_complex())):
+            return no("PyTorch decides about empty arguments and other labels")
+    elif any(t.shape != shape for t in tensors):
         if spec.same_size and tensors[1].shape != shape:
             return no("PyTorch decides about different sizes")
         try:
@@ -235,9 +251,13 @@ def _prepare(
             except RuntimeError:
                 return no("weight or mask does not broadcast")
         expanded.append(extra)
-    if options.get("return_stats") and not all(t.is_floating_point() for t in tensors):
-        return no("statistics need floating point")
+    if options.get("return_stats") and options.get("reduce_dims") is not None:
+        return no("a gradient that is divided group by group has no norm in the kernel")
     return "", tensors, params, expanded[0], expanded[1]  # type: ignore[return-value]
+
+
+def _lies_in_rows(t: Tensor) -> bool:
+    return t.dim() == 2 and t.stride(1) == 1
 
 
 def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
@@ -248,7 +268,7 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
     if not options.keys() <= _OPTIONS:
         unknown = ", ".join(sorted(options.keys() - _OPTIONS))
         raise TypeError(f"fastloss.{spec.name}: unexpected argument {unknown}, expected {', '.join(sorted(_OPTIONS))}")
-    if not options and reduction in _REDUCTIONS and arguments.get("weight") is None:
+    if not options and reduction in _REDUCTIONS and arguments.get("weight") is None and not spec.pairs:
         quick = _quick(spec, arguments)
         if quick is not None and not _ops.LOG:
             try:
@@ -362,7 +382,8 @@ def _kernel(
         loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
     if measured is None:
         return loss
-    count = mask.sum() if mask is not None else torch.full((), input.numel(), device=input.device)
+    number = input.numel() // (input.shape[-1] if spec.pairs else 1)
+    count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
     finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)
 
@@ -444,11 +465,11 @@ def _explain_error(
 
 
 _nn: Any = torch._C._nn
-_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0)
-_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0)
-_MSE = Spec("mse_loss", weight_mean=True, warns=True)
-_L1 = Spec("l1_loss", weight_mean=True, warns=True)
-_BCE = Spec("binary_cross_entropy_with_logits", same_size=True)
+_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, native=True)
+_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, native=True)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True, native=True)
+_L1 = Spec("l1_loss", weight_mean=True, warns=True, native=True)
+_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, native=True)
 _BCE_POS_WEIGHT = Spec(
     _BCE.name,
     operator="binary_cross_entropy_with_logits_pos_weight",
@@ -462,30 +483,24 @@ _FOCAL = Spec(
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
 )
-_PROBABILITY = Spec("binary_cross_entropy", same_size=True)
-_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), composed=True)
-_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), composed=True)
-_RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), composed=True)
-_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"), composed=True)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True, native=True)
+_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), composed=True, native=True)
+_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), composed=True, native=True)
+_RANKING = Spec(
+    "margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), composed=True, native=True
+)
+_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"), composed=True, native=True)
 _GAUSSIAN = Spec(
     "gaussian_nll_loss",
     tensors=("input", "target", "var"),
     params=("full", "eps"),
     accepts=lambda full, eps: eps > 0,
 )
-_KL = Spec("kl_div", params=("log_target",), composed=True)
+_KL = Spec("kl_div", params=("log_target",), composed=True, native=True)
 _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
 _CHARBONNIER = Spec("charbonnier_loss", params=("eps",), accepts=lambda eps: eps > 0)
-
-# Losses that PyTorch has in C++, for which tiny inputs go there.
-_NATIVE = {
-    s.name
-    for s in (
-        _HUBER, _SMOOTH_L1, _MSE, _L1, _BCE, _PROBABILITY, _SOFT_MARGIN, _HINGE_EMBEDDING, _RANKING, _POISSON, _KL,
-    )
-}  # fmt: skip
 
 
 @_shared_options(_HUBER)

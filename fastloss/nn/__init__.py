@@ -1,5 +1,6 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
+from fastloss.nn.pairs import CosineEmbeddingLoss, TripletMarginLoss
 from fastloss.nn.pointwise import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -25,6 +26,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CharbonnierLoss",
+    "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "FocalLoss",
     "GaussianNLLLoss",
@@ -42,4 +44,5 @@ __all__ = [
     "SmoothL1Loss",
     "SoftMarginLoss",
     "SoftmaxFocalLoss",
+    "TripletMarginLoss",
 ]

@@ -5,6 +5,7 @@ compositions of torch operators: any device and dtype, differentiable to any ord
 home under ``torch.func`` and ``torch.compile``.
 """
 
+from .pairs import cosine_embedding_loss, triplet_margin_loss
 from .pointwise import (
     binary_cross_entropy,
     binary_cross_entropy_with_logits,
@@ -30,6 +31,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
+    "cosine_embedding_loss",
     "cross_entropy",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
@@ -46,4 +48,5 @@ __all__ = [
     "smooth_l1_loss",
     "soft_margin_loss",
     "softmax_focal_loss",
+    "triplet_margin_loss",
 ]

@@ -44,9 +44,11 @@ def _reduce(
     loss_dtype: torch.dtype | None = None,
     return_stats: bool = False,
     weight_mean: bool = False,
+    pairs: bool = False,
 ) -> Any:
     r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
 
+    With ``pairs`` tensors of the first one's shape hold vectors in their last dimension, which give one value a row.
     A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
     of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements.
     """
@@ -57,10 +59,14 @@ def _reduce(
         raise ValueError(f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean'")
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
-    tensors = torch.broadcast_tensors(*tensors)
-    shape = tensors[0].shape
+    vectors = tensors[0].shape if pairs else None
+    if not pairs:
+        tensors = torch.broadcast_tensors(*tensors)
+    shape = tensors[0].shape[:-1] if pairs else tensors[0].shape
     dtype = tensors[0].dtype
     for t in (*tensors[1:], *(() if weight is None else (weight,))):
+        if pairs and t.shape != vectors:
+            continue  # a label or a weight per row
         dtype = torch.promote_types(dtype, t.dtype)
     device = tensors[0].device.type
     if dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
@@ -76,7 +82,8 @@ def _reduce(
     def values(*tensors: Tensor) -> Tensor:
         made = [t.to(compute) for t in tensors]
         if kept is not None:
-            made = [torch.where(kept, t, 0.5) for t in made]  # a value in every loss's domain; its result is dropped
+            # A value in every loss's domain; its result is dropped.
+            made = [torch.where(kept.unsqueeze(-1) if t.shape == vectors else kept, t, 0.5) for t in made]
         loss = elementwise(*made)
         if weight is not None:
             loss = loss * weight.to(compute)

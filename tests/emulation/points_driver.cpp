@@ -1,17 +1,9 @@
 // Runs the pointwise CUDA kernels on the host (cuda/device.h here) over every functor: layouts, options, lengths around
 // every width, places; each number against a plain loop. Built and run by test_cuda_emulation.py.
-//
-// Note [Expected]
-// The functors are checked elsewhere (dual numbers, PyTorch), so the loop evaluates the same functor in the computing
-// type. What remains is the engine's: a few roundings of factors (kRoundings units), one to the stored type, and in a sum
-// at most 16 additions in the computing type before double takes over.
 
-#include "../asan/case.h"
-#include "core/compute.h"
-#include "core/pointwise.h"
+#include "../asan/points_case.h"
 #include "cuda/device.h"
 #include "cuda/pointwise.h"
-#include "losses/functors.h"
 
 namespace {
 
@@ -19,316 +11,61 @@ using cuda::PointFinish;
 using cuda::PointLaunch;
 namespace emulation = cuda::emulation;
 
-constexpr double kRoundings = 10, kTileSum = 16;  // of the five products in a factor, in the kernel and here
-constexpr double kDoubleSum = 64 * 0x1p-53;       // a thread's tiles and the tree over the block
-constexpr double kParams[4] = {0.3, 1, 1e-3, 0};  // of any loss: its thresholds lie among the values
 int64_t plain_runs = 0, general_runs = 0;
 
-struct Expected {
-  double loss, grad[kMaxOperands];
-};
-
-template <class T, template <class> class Loss>
-Expected evaluate(const double (&x)[kMaxOperands]) {
-  using F = Loss<T>;
-  const F f(kParams);
-  const T a = (T)x[0], b = (T)x[1], c = (T)x[2];
-  Expected e{};
-  bool outside = false;
-  const auto take = [&](const auto& r) {
-    e.loss = (double)r.loss;
-    for (int k = 0; k < F::arity; ++k) e.grad[k] = (double)r.grad[k];
-  };
-  if constexpr (F::arity == 2) {
-    take(f(a, b));
-    if constexpr (F::checked) outside = f.outside(a, b) != 0;
-  } else {
-    take(f(a, b, c));
-    if constexpr (F::checked) outside = f.outside(a, b, c) != 0;
-  }
-  return outside ? Expected{NAN, {}} : e;
-}
-
-struct LossEntry {
-  const char* name;
-  int arity;
-  bool checked;
-  Expected (*in_float)(const double (&)[kMaxOperands]);
-  Expected (*in_double)(const double (&)[kMaxOperands]);
-};
-#define FASTLOSS_ENTRY(name, Functor, params) \
-  {#name, Functor<double>::arity, Functor<double>::checked, &evaluate<float, Functor>, &evaluate<double, Functor>},
-const LossEntry kLosses[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ENTRY)};
-#undef FASTLOSS_ENTRY
-
-// --------------------------------------------------------------------------------------------------------- tensors
-
-// How a tensor lies: dense; its dimensions in reverse; every second element; one value along a dimension.
-enum class Lay { dense, reversed, spread, expanded, count };
-
-struct Shape {
-  int dims;
-  int64_t size[3];
-  int64_t elements() const { return size[0] * size[1] * size[2]; }
-};
-
-struct Tensor {
-  PointView view{};
-  int64_t extent = 0;  // elements of memory
-
-  Tensor() = default;
-  Tensor(const Shape& s, Lay lay) {
-    int64_t step = lay == Lay::spread ? 2 : 1;
-    for (int i = 0; i < s.dims; ++i) {
-      const int d = lay == Lay::reversed ? i : s.dims - 1 - i;
-      view.stride[d] = step;
-      step *= s.size[d];
-    }
-    if (lay == Lay::expanded) view.stride[s.dims - 1] = 0;
-    extent = 1;
-    int64_t dense = 1;
-    view.flat = true;
-    for (int d = s.dims - 1; d >= 0; --d) {
-      extent += (s.size[d] - 1) * view.stride[d];
-      view.flat = view.flat && view.stride[d] == dense;
-      dense *= s.size[d];
-    }
-  }
-
-  int64_t at(const Shape& s, int64_t e) const {
-    int64_t offset = 0;
-    for (int d = s.dims - 1; d >= 0; --d) {
-      offset += e % s.size[d] * view.stride[d];
-      e /= s.size[d];
-    }
-    return offset;
-  }
-};
-
-template <class S>
-void fill(Random& random, Memory& memory, Tensor& t, double low, double high) {
-  S* const p = memory.take<S>(t.extent);
-  for (int64_t i = 0; i < t.extent; ++i) assign(p[i], low + (high - low) * random.uniform());
-  t.view.data = p;
-}
-
-// ----------------------------------------------------------------------------------------------------------- a case
-
-struct Options {
-  bool gradients[kMaxOperands];
-  bool weight, mask, upstream, wide, unreduced, stats, scalars, strided, outside;
-};
-
-template <class S>
-class Case {
+class EmulatedBackend : public PointBackend {
  public:
-  using T = typename Stored<S>::Compute;
+  explicit EmulatedBackend(DType dtype) : dtype_(dtype) {}
 
-  Case(DType dtype, int loss, const Shape& shape, const Options& o, Place place, uint64_t seed)
-      : dtype_(dtype), loss_(kLosses[loss]), id_(loss), shape_(shape), o_(o), random_{seed}, memory_(place) {}
-
-  void run() {
+  PointTotals run(Memory& memory, Random& random, int id, PointArgs& args, const std::vector<Output>& outputs,
+                  bool scalars, double* scale) override {
     PointLaunch l{};
-    describe(l.args);
-    evaluate_all();
-    set_scalars(l);
+    l.args = args;
+    if (scalars) {
+      double* const divisor = memory.take<double>(1);
+      float* const upstream = memory.take<float>(1);
+      *divisor = 3, *upstream = -2.5f;
+      l.divisor = divisor, l.upstream = upstream, l.upstream_dtype = DType::f32;
+      l.unless_one = random.chance(50);
+      *scale *= -2.5 / 3;
+    }
     cuda::plan_points(dtype_, l);
-    if (random_.chance(50)) {  // runs of several tiles, which real plans have from millions of elements on
-      l.block_elements *= 1 + (int)random_.below(3);
+    if (random.chance(50)) {  // runs of several tiles, which real plans have from millions of elements on
+      l.block_elements *= 1 + (int)random.below(3);
       l.blocks = (l.args.elements + l.block_elements - 1) / l.block_elements;
     }
     ++(l.vectors ? plain_runs : general_runs);
-    const int64_t planes = o_.stats ? 2 : 1;
-    l.sums = memory_.take<double>(planes * l.blocks);
-    emulation::schedule = random_.below(5);
+    const int64_t planes = args.want_stats ? 2 : 1;
+    l.sums = memory.take<double>(planes * l.blocks);
+    emulation::schedule = random.below(5);
     emulation::watch(l.sums, planes * l.blocks * 8, 8);
-    for (int k = 0; k < kMaxOperands; ++k) {
-      if (o_.gradients[k]) emulation::watch(l.args.gradient[k].data, gradient_[k].extent * sizeof(S), sizeof(S));
+    for (const Output& o : outputs) emulation::watch(o.data, o.bytes, o.element);
+    if (cuda::run_points(id, dtype_, l, nullptr) != 0) ::fail("launch", -1, -1, 1, 0, 0);
+    if (emulation::unwatch(l.sums) != 0) ::fail("sums not written", -1, -1, 0, 0, 0);
+    for (const Output& o : outputs) {
+      const int64_t missing = emulation::unwatch(o.data);
+      if (missing != o.gaps) ::fail(o.what, -1, -1, (double)missing, (double)o.gaps, 0);
     }
-    if (o_.unreduced) emulation::watch(loss_values_.view.data, loss_values_.extent * loss_size(), loss_size());
-    if (cuda::run_points(id_, dtype_, l, nullptr) != 0) fail("launch", -1, -1, 1, 0, 0);
-    check_written(l);
-    check_values(l);
+    PointTotals total{};
+    for (int64_t b = 0; b < l.blocks; ++b) {
+      total.loss += l.sums[b];
+      if (args.want_stats) total.gradient_square += l.sums[l.blocks + b];
+    }
+    return total;
   }
+
+  // Five products in a factor, in the kernel and in the loop; at most 16 additions in the computing type before double
+  // takes over, whose own errors over a thread's tiles and the tree are small against them.
+  double roundings() const override { return 10; }
+  double sum_roundings() const override { return dtype_ == DType::f64 ? 26 + 64 : 26; }
 
  private:
   const DType dtype_;
-  const LossEntry& loss_;
-  const int id_;
-  const Shape shape_;
-  const Options o_;
-  Random random_;
-  Memory memory_;
-  Tensor operand_[kMaxOperands], gradient_[kMaxOperands], weight_, mask_, upstream_, loss_values_;
-  std::vector<Expected> expected_;
-  double scale_ = 1;
-
-  int64_t loss_size() const { return o_.wide ? sizeof(T) : sizeof(S); }
-  Lay lay(bool writes) { return !o_.strided ? Lay::dense : (Lay)random_.below((int)Lay::count - (writes ? 1 : 0)); }
-
-  void describe(PointArgs& a) {
-    a.elements = shape_.elements();
-    a.dims = shape_.dims;
-    for (int d = 0; d < a.dims; ++d) a.size[d] = shape_.size[d];
-    std::copy(kParams, kParams + 4, a.params);
-    a.plain = !o_.weight && !o_.mask && !o_.upstream && !o_.unreduced && !o_.stats;
-    const auto add = [&](PointView& view, const Tensor& t) {
-      view = t.view;
-      a.plain = a.plain && view.flat;
-    };
-    for (int k = 0; k < loss_.arity; ++k) {
-      operand_[k] = Tensor(shape_, lay(false));
-      fill<S>(random_, memory_, operand_[k], 0.05, 0.95);
-      add(a.operand[k], operand_[k]);
-    }
-    for (int k = 0; k < kMaxOperands; ++k) {
-      if (!o_.gradients[k]) continue;
-      gradient_[k] = Tensor(shape_, lay(true));
-      gradient_[k].view.data = memory_.take<S>(gradient_[k].extent);
-      a.plain = a.plain && k == 0;
-      add(a.gradient[k], gradient_[k]);
-    }
-    if (o_.weight) {
-      weight_ = Tensor(shape_, lay(false));
-      fill<S>(random_, memory_, weight_, 0.5, 2);
-      add(a.weight, weight_);
-    }
-    if (o_.mask) {
-      mask_ = Tensor(shape_, lay(false));
-      bool* const p = memory_.take<bool>(mask_.extent);
-      for (int64_t i = 0; i < mask_.extent; ++i) p[i] = random_.chance(70);
-      mask_.view.data = p;
-      add(a.mask, mask_);
-    }
-    if (o_.upstream) {
-      upstream_ = Tensor(shape_, lay(false));
-      o_.wide ? fill<T>(random_, memory_, upstream_, -2, 2) : fill<S>(random_, memory_, upstream_, -2, 2);
-      upstream_.view.wide = o_.wide;
-      add(a.upstream, upstream_);
-    }
-    if (o_.unreduced) {
-      loss_values_ = Tensor(shape_, lay(true));
-      loss_values_.view.data = memory_.take(loss_values_.extent * loss_size(), loss_size());
-      loss_values_.view.wide = o_.wide;
-      add(a.loss, loss_values_);
-    }
-    a.want_stats = o_.stats;
-    a.scale = scale_ = random_.chance(50) ? 1 : 0.25;
-  }
-
-  void set_scalars(PointLaunch& l) {
-    if (!o_.scalars) return;
-    double* const divisor = memory_.take<double>(1);
-    float* const upstream = memory_.take<float>(1);
-    *divisor = 3, *upstream = -2.5f;
-    l.divisor = divisor, l.upstream = upstream, l.upstream_dtype = DType::f32;
-    l.unless_one = random_.chance(50);
-    scale_ *= -2.5 / 3;
-  }
-
-  bool kept(int64_t e) const { return !o_.mask || ((const bool*)mask_.view.data)[mask_.at(shape_, e)]; }
-  double weight(int64_t e) const {
-    return o_.weight ? value_of(((const S*)weight_.view.data)[weight_.at(shape_, e)]) : 1.0;
-  }
-  double upstream(int64_t e) const {
-    if (!o_.upstream) return 1;
-    const int64_t at = upstream_.at(shape_, e);
-    return o_.wide ? (double)((const T*)upstream_.view.data)[at] : value_of(((const S*)upstream_.view.data)[at]);
-  }
-
-  void evaluate_all() {
-    if (o_.outside) {
-      const int64_t e = random_.below(shape_.elements());
-      for (int k = 0; k < loss_.arity; ++k) assign(((S*)operand_[k].view.data)[operand_[k].at(shape_, e)], -1);
-    }
-    expected_.resize(shape_.elements());
-    for (int64_t e = 0; e < shape_.elements(); ++e) {
-      double x[kMaxOperands] = {};
-      for (int k = 0; k < loss_.arity; ++k)
-        x[k] = value_of(((const S*)operand_[k].view.data)[operand_[k].at(shape_, e)]);
-      expected_[e] = sizeof(T) == 4 ? loss_.in_float(x) : loss_.in_double(x);
-    }
-  }
-
-  void check_written(const PointLaunch& l) {
-    const int64_t n = shape_.elements();
-    if (emulation::unwatch(l.sums) != 0) fail("sums not written", -1, -1, 0, 0, 0);
-    const auto all = [&](const void* p, int64_t extent, const char* what) {
-      const int64_t missing = emulation::unwatch(p);
-      if (missing != extent - n) fail(what, -1, -1, (double)missing, (double)(extent - n), 0);
-    };
-    for (int k = 0; k < kMaxOperands; ++k) {
-      if (o_.gradients[k]) all(gradient_[k].view.data, gradient_[k].extent, "gradients not written");
-    }
-    if (o_.unreduced) all(loss_values_.view.data, loss_values_.extent, "losses not written");
-  }
-
-  void same(const char* what, int64_t e, double got, double wanted, double tolerance) {
-    if (std::isnan(got) && std::isnan(wanted)) return;
-    if (std::isnan(got)) fail(what, -1, e, got, wanted, tolerance);
-    check(what, -1, e, got, wanted, tolerance);
-  }
-
-  void check_values(const PointLaunch& l) {
-    const double u = storage_unit<T>();
-    long double sum = 0, size = 0, square = 0;
-    for (int64_t e = 0; e < shape_.elements(); ++e) {
-      const double w = weight(e), c = scale_ * w * upstream(e);
-      const double loss = kept(e) ? expected_[e].loss * w : 0.0;
-      sum += loss, size += std::fabs(loss);
-      if (o_.unreduced) {
-        const int64_t at = loss_values_.at(shape_, e);
-        const double got =
-            o_.wide ? (double)((const T*)loss_values_.view.data)[at] : value_of(((const S*)loss_values_.view.data)[at]);
-        const double unit = kRoundings * u + (o_.wide ? u : storage_unit<S>());
-        same("loss", e, got, loss, unit * std::fabs(loss) + storage_underflow<S>());
-      }
-      for (int k = 0; k < loss_.arity; ++k) {
-        const double slope = kept(e) ? expected_[e].grad[k] * c : 0.0;
-        if (k == 0) square += slope * slope;
-        if (!o_.gradients[k]) continue;
-        ++gradients;
-        same("gradient", e, value_of(((const S*)gradient_[k].view.data)[gradient_[k].at(shape_, e)]), slope,
-             (kRoundings * u + storage_unit<S>()) * std::fabs(slope) + storage_underflow<S>());
-      }
-    }
-    long double got = 0, got_square = 0;
-    for (int64_t b = 0; b < l.blocks; ++b) {
-      got += l.sums[b];
-      if (o_.stats) got_square += l.sums[l.blocks + b];
-    }
-    same("sum", -1, (double)got, (double)sum, ((kTileSum + kRoundings) * u + kDoubleSum) * (double)size);
-    if (o_.stats) {
-      same("square", -1, (double)got_square, (double)square, (2 * kRoundings * u + kDoubleSum) * (double)square);
-    }
-  }
 };
-
-// --------------------------------------------------------------------------------------------------------- the sweep
-
-Options options_of(Random& random, int arity, int turn) {
-  Options o{};
-  o.gradients[0] = turn % 4 != 0;
-  if (turn % 3 == 0) {  // what the plain kernel takes
-    o.scalars = random.chance(30);
-    return o;
-  }
-  for (int k = 0; k < arity; ++k) o.gradients[k] = random.chance(60);
-  o.weight = random.chance(40), o.mask = random.chance(40), o.upstream = random.chance(40);
-  o.unreduced = random.chance(40), o.stats = random.chance(40), o.scalars = random.chance(40);
-  o.wide = random.chance(50), o.strided = random.chance(50);
-  return o;
-}
-
-Shape shape_of(Random& random, int64_t n, bool strided) {
-  if (!strided) return {1, {n, 1, 1}};
-  if (random.chance(30)) return {1, {n, 1, 1}};
-  if (random.chance(50)) return {2, {3, (n + 2) / 3, 1}};
-  return {3, {2, (n + 9) / 10, 5}};
-}
 
 template <class S>
 void sweep(DType dtype, const char* dtype_name, bool quick) {
+  EmulatedBackend backend(dtype);
   Random random{(uint64_t)dtype + 5};
   const int64_t lane = 16 / sizeof(S), tile = cuda::kPointThreads * cuda::kPlainVectors * lane;
   std::vector<int64_t> lengths = {1, 2, 3, lane - 1, lane, lane + 1, 31, 33, 255, 256, 257, 1023, 1024, 1025, 4097};
@@ -346,7 +83,7 @@ void sweep(DType dtype, const char* dtype_name, bool quick) {
         current = std::string("emulated, ") + dtype_name + ", " + kLosses[id].name + ", " + std::to_string(n) +
                   " elements, " + kPlaceNames[(int)place] + (o.strided ? ", strided" : "") + ", seed " +
                   std::to_string(seed);
-        Case<S>(dtype, id, shape, o, place, seed).run();
+        Case<S>(backend, id, shape, o, place, seed).run();
       }
     }
   }

@@ -1,0 +1,83 @@
+#pragma once
+
+#include "core/pairs.h"
+
+namespace fastloss {
+
+// Cosine embedding, c = x1.x2 / sqrt((|x1|^2 + 1e-12) (|x2|^2 + 1e-12)), for a label y:
+//     f = 1 - c where y = 1,   max(0, c - margin) where y = -1,   0 for any other, as PyTorch has it,
+//     dc/d(x1.x2) = 1 / sqrt(...),   dc/d|x1|^2 = -c / (2 (|x1|^2 + 1e-12)).
+template <class T>
+struct CosineEmbedding {
+  static constexpr int arity = 2, atoms = 2, products = 3;
+  static constexpr bool labelled = true;
+  static constexpr int left[products] = {0, 1, 0}, right[products] = {0, 1, 1};
+  double margin;
+  FASTLOSS_FN explicit CosineEmbedding(const double* p) : margin(p[0]) {}
+
+  template <class V>
+  FASTLOSS_FN void combine(const V (&x)[arity], V (&z)[atoms]) const {
+    z[0] = x[0];
+    z[1] = x[1];
+  }
+  template <class V>
+  FASTLOSS_FN void transpose(const V (&h)[atoms], V (&g)[arity]) const {
+    g[0] = h[0];
+    g[1] = h[1];
+  }
+  FASTLOSS_FN PairEval<products> operator()(const double (&s)[products], double y) const {
+    const double first = s[0] + 1e-12, second = s[1] + 1e-12;
+    const double inverse = 1 / sqrt(first * second), c = s[2] * inverse;
+    // NaN takes part in neither comparison of a label, in both of a margin, as in PyTorch.
+    const double near = y == 1, far = y == -1;
+    const double above = c - margin;
+    const double loss = (near != 0 ? 1 - c : 0) + (far != 0 ? (above < 0 ? 0 : above) : 0);
+    const double slope = (far != 0 && above >= 0 ? 1 : 0) - near;
+    return {loss, {-slope * c / (2 * first), -slope * c / (2 * second), slope * inverse}};
+  }
+};
+
+// Triplet margin with Euclidean distances of anchor a, positive p and negative n, eps added to every difference as PyTorch
+// does: u = a - p + eps, v = a - n + eps, w = p - n + eps,
+//     f = max(0, margin + |u| - |v|);   with `swap`, |v| is the smaller of |v| and |w|, half of each where they tie.
+// d|u|/d(u.u) = 1 / (2 |u|), 0 at u = 0. The fourth parameter, p, is always 2 here.
+template <class T>
+struct TripletMargin {
+  static constexpr int arity = 3, atoms = 3, products = 3;
+  static constexpr bool labelled = false;
+  static constexpr int left[products] = {0, 1, 2}, right[products] = {0, 1, 2};
+  double margin;
+  T eps;
+  bool swap;
+  FASTLOSS_FN explicit TripletMargin(const double* p) : margin(p[0]), eps((T)p[1]), swap(p[2] != 0) {}
+
+  template <class V>
+  FASTLOSS_FN void combine(const V (&x)[arity], V (&z)[atoms]) const {
+    z[0] = x[0] - x[1] + V(eps);
+    z[1] = x[0] - x[2] + V(eps);
+    z[2] = swap ? x[1] - x[2] + V(eps) : V(T(0));  // without, its NaN must not count
+  }
+  template <class V>
+  FASTLOSS_FN void transpose(const V (&h)[atoms], V (&g)[arity]) const {
+    g[0] = h[0] + h[1];
+    g[1] = h[2] - h[0];
+    g[2] = -h[1] - h[2];
+  }
+  FASTLOSS_FN PairEval<products> operator()(const double (&s)[products], double /*y*/) const {
+    const double u = sqrt(s[0]), v = sqrt(s[1]), w = sqrt(s[2]);
+    double direct = 1, other = 0, smaller = v;
+    if (swap) {
+      direct = w < v ? 0 : w == v ? 0.5 : 1;
+      other = 1 - direct;
+      smaller = w < v || w != w ? w : v;
+    }
+    const double z = margin + u - smaller, slope = z >= 0 ? 1 : 0;
+    return {z < 0 ? 0 : z,
+            {slope * half_inverse(u), -slope * direct * half_inverse(v), -slope * other * half_inverse(w)}};
+  }
+
+ private:
+  FASTLOSS_FN static double half_inverse(double x) { return x == 0 ? 0 : 0.5 / x; }
+};
+
+}  // namespace fastloss

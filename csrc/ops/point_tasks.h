@@ -1,0 +1,41 @@
+#pragma once
+
+// What the CPU backends of the pointwise and the pairs family share: both have its operators and sums.
+
+#include "ops/pointwise_call.h"
+
+namespace fastloss::ops {
+
+// Runs a kernel over the tasks and adds up what they sum to, in their order.
+template <class Args, class Kernel>
+PointSums run_tasks(Args& args, int64_t elements, int64_t tasks, const Kernel& kernel) {
+  PointSums total{};
+  std::vector<PointSums> sums;
+  if (tasks > 1) sums.resize(tasks);
+  args.sums = tasks > 1 ? sums.data() : &total;
+  parallel(elements, tasks, kernel);
+  for (const PointSums& part : sums) {
+    total.loss += part.loss;
+    total.gradient_square += part.gradient_square;
+    total.outside = total.outside || part.outside;
+  }
+  return total;
+}
+
+// The divisor of a mean over `count` values, 1 for other reductions.
+inline double divisor_of(const PointInputs& in, int64_t count) {
+  if (in.reduction != kMean) return 1;
+  return in.divisor ? *(const double*)in.divisor->const_data_ptr() : (double)count;
+}
+
+inline Tensor stats_vector(const PointSums& sums, bool wanted) {
+  Tensor stats = empty({wanted ? 2 : 0}, ScalarType::Double);
+  if (wanted) {
+    double* const out = (double*)stats.mutable_data_ptr();
+    out[0] = sums.loss;
+    out[1] = sums.gradient_square;
+  }
+  return stats;
+}
+
+}  // namespace fastloss::ops

@@ -1,0 +1,107 @@
+"""Losses of vectors compared row by row: each row gives a value, values are weighed, masked and reduced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from fastloss import reference
+from fastloss.functional.pointwise import (
+    Spec,
+    WeightOptions,
+    _legacy,
+    _loss,
+    _shared_options,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+_COSINE = Spec(
+    "cosine_embedding_loss",
+    tensors=("input1", "input2", "target"),
+    params=("margin",),
+    fixed=("target",),
+    pairs=True,
+    label="target",
+)
+_TRIPLET = Spec(
+    "triplet_margin_loss",
+    tensors=("anchor", "positive", "negative"),
+    params=("margin", "eps", "swap", "p"),
+    pairs=True,
+    accepts=lambda margin, eps, swap, p: margin > 0 and p == 2,
+)
+
+
+@_shared_options(_COSINE)
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Vectors pulled together (y = 1) or apart (y = -1) by the cosine c of their angle:
+
+    .. math::
+        \ell = 1 - c \ \text{where}\ y = 1, \qquad \max(0, c - m) \ \text{where}\ y = -1.
+
+    Equivalent to ``torch.nn.functional.cosine_embedding_loss(input1, input2, target, margin, reduction=reduction)``.
+    ``weight`` and ``mask`` have one entry per row.
+
+    Args:
+        input1, input2: Vectors, shape :math:`(N, D)` or :math:`(D)`.
+        target: Labels 1 or -1, shape :math:`(N)` or ``()``, any dtype.
+        margin: m, float or 0-d tensor.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"`` (one value per row), ``"mean"`` or ``"sum"``.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
+    if isinstance(input1, Tensor) and input1.dim() > 2:
+        return reference.cosine_embedding_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
+    return _loss(_COSINE, arguments, reduction, options)
+
+
+@_shared_options(_TRIPLET)
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float | Tensor = 1.0,
+    p: float = 2,
+    eps: float | Tensor = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""An anchor closer to its positive than to its negative by a margin (Balntas et al. 2016):
+
+    .. math::
+        \ell = \max(0,\ m + \lVert a - p + \epsilon \rVert - \lVert a - n + \epsilon \rVert).
+
+    Equivalent to ``torch.nn.functional.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap,
+    reduction=reduction)``. ``weight`` and ``mask`` have one entry per row.
+
+    Args:
+        anchor, positive, negative: Vectors, shape :math:`(N, D)` or :math:`(D)`, or with more dimensions in front.
+        margin: m, positive; float or 0-d tensor.
+        p: Of the norm. Other than 2 runs in plain PyTorch.
+        eps: Added to every difference.
+        swap: Use the distance of positive and negative where it is smaller than that of anchor and negative.
+        size_average, reduce: Deprecated as in PyTorch.
+        reduction: ``"none"`` (one value per row), ``"mean"`` or ``"sum"``.
+    """
+    reduction = _legacy(size_average, reduce, reduction)
+    arguments: dict[str, Any] = {
+        "anchor": anchor, "positive": positive, "negative": negative,
+        "margin": margin, "p": p, "eps": eps, "swap": swap,
+    }  # fmt: skip
+    return _loss(_TRIPLET, arguments, reduction, options)

@@ -1,0 +1,21 @@
+"""Modules of vectors compared row by row: PyTorch's own, with our function underneath."""
+
+from __future__ import annotations
+
+import torch
+
+from fastloss.functional import pairs as functional
+from fastloss.nn.pointwise import _drop_in
+
+CosineEmbeddingLoss = _drop_in(
+    torch.nn.CosineEmbeddingLoss,
+    functional.cosine_embedding_loss,
+    ("margin", "reduction"),
+    "input1, input2, target",
+)
+TripletMarginLoss = _drop_in(
+    torch.nn.TripletMarginLoss,
+    functional.triplet_margin_loss,
+    ("margin", "p", "eps", "swap", "reduction"),
+    "anchor, positive, negative",
+)

@@ -1,0 +1,61 @@
+"""Losses of vectors compared row by row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from .pointwise import _is_plain, _legacy, _Number, _reduce
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _Number = 0.0,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`1 - c` where y = 1, :math:`\max(0, c - m)` where y = -1, c the cosine of the vectors' angle."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options, margin):
+        return F.cosine_embedding_loss(input1, input2, target, margin, reduction=reduction)  # type: ignore[arg-type]
+
+    def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
+        first, second = a.square().sum(-1) + 1e-12, b.square().sum(-1) + 1e-12
+        c = (a * b).sum(-1) / (first * second).sqrt()
+        return (1 - c).where(y == 1, 0.0) + (c - margin).clamp_min(0).where(y == -1, 0.0)
+
+    return _reduce("cosine_embedding_loss", f, (input1, input2, target), reduction, pairs=True, **options)
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: _Number = 1.0,
+    p: float = 2,
+    eps: _Number = 1e-6,
+    swap: bool = False,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`\max(0, m + \lVert a - p + \epsilon \rVert_p - \lVert a - n + \epsilon \rVert_p)`."""
+    reduction = _legacy(size_average, reduce, reduction)
+    if _is_plain(options, margin, eps):
+        return F.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=reduction)  # type: ignore[arg-type]
+
+    def f(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        def distance(x: Tensor, y: Tensor) -> Tensor:
+            return (x - y + eps).norm(p, -1)
+
+        far = distance(a, c)
+        return (margin + distance(a, b) - (far.minimum(distance(b, c)) if swap else far)).clamp_min(0)
+
+    return _reduce("triplet_margin_loss", f, (anchor, positive, negative), reduction, pairs=True, **options)

@@ -1,0 +1,313 @@
+#pragma once
+
+// A case of the pointwise family for the sanitizer drivers: tensors of some layout, options, and every number of a backend
+// against a plain loop.
+//
+// Note [Expected]
+// The functors are checked elsewhere (dual numbers, PyTorch), so the loop evaluates the same functor in the computing
+// type. What remains is the engine's, which the backend states.
+
+#include "case.h"
+#include "core/compute.h"
+#include "core/pointwise.h"
+#include "core/pointwise_args.h"
+#include "losses/functors.h"
+#include "losses/losses.h"
+
+namespace {
+
+constexpr double kParams[4] = {0.3, 1, 1e-3, 0};  // of any loss: its thresholds lie among the values
+
+struct Expected {
+  double loss, grad[kMaxOperands];
+};
+
+template <class T, template <class> class Loss>
+Expected evaluate(const double (&x)[kMaxOperands]) {
+  using F = Loss<T>;
+  const F f(kParams);
+  const T a = (T)x[0], b = (T)x[1], c = (T)x[2];
+  Expected e{};
+  bool outside = false;
+  const auto take = [&](const auto& r) {
+    e.loss = (double)r.loss;
+    for (int k = 0; k < F::arity; ++k) e.grad[k] = (double)r.grad[k];
+  };
+  if constexpr (F::arity == 2) {
+    take(f(a, b));
+    if constexpr (F::checked) outside = f.outside(a, b) != 0;
+  } else {
+    take(f(a, b, c));
+    if constexpr (F::checked) outside = f.outside(a, b, c) != 0;
+  }
+  return outside ? Expected{NAN, {}} : e;
+}
+
+struct LossEntry {
+  const char* name;
+  int arity;
+  bool checked;
+  Expected (*in_float)(const double (&)[kMaxOperands]);
+  Expected (*in_double)(const double (&)[kMaxOperands]);
+};
+#define FASTLOSS_ENTRY(name, Functor, params) \
+  {#name, Functor<double>::arity, Functor<double>::checked, &evaluate<float, Functor>, &evaluate<double, Functor>},
+const LossEntry kLosses[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ENTRY)};
+#undef FASTLOSS_ENTRY
+
+// --------------------------------------------------------------------------------------------------------- tensors
+
+// How a tensor lies: dense; its dimensions in reverse; every second element; one value along a dimension.
+enum class Lay { dense, reversed, spread, expanded, count };
+
+struct Shape {
+  int dims;
+  int64_t size[3];
+  int64_t elements() const { return size[0] * size[1] * size[2]; }
+};
+
+struct Tensor {
+  PointView view{};
+  int64_t extent = 0;  // elements of memory
+
+  Tensor() = default;
+  Tensor(const Shape& s, Lay lay) {
+    int64_t step = lay == Lay::spread ? 2 : 1;
+    for (int i = 0; i < s.dims; ++i) {
+      const int d = lay == Lay::reversed ? i : s.dims - 1 - i;
+      view.stride[d] = step;
+      step *= s.size[d];
+    }
+    if (lay == Lay::expanded) view.stride[s.dims - 1] = 0;
+    extent = 1;
+    int64_t dense = 1;
+    view.flat = true;
+    for (int d = s.dims - 1; d >= 0; --d) {
+      extent += (s.size[d] - 1) * view.stride[d];
+      view.flat = view.flat && view.stride[d] == dense;
+      dense *= s.size[d];
+    }
+  }
+
+  int64_t at(const Shape& s, int64_t e) const {
+    int64_t offset = 0;
+    for (int d = s.dims - 1; d >= 0; --d) {
+      offset += e % s.size[d] * view.stride[d];
+      e /= s.size[d];
+    }
+    return offset;
+  }
+};
+
+template <class S>
+void fill(Random& random, Memory& memory, Tensor& t, double low, double high) {
+  S* const p = memory.take<S>(t.extent);
+  for (int64_t i = 0; i < t.extent; ++i) assign(p[i], low + (high - low) * random.uniform());
+  t.view.data = p;
+}
+
+// ----------------------------------------------------------------------------------------------------------- a case
+
+struct Options {
+  bool gradients[kMaxOperands];
+  bool weight, mask, upstream, wide, unreduced, stats, scalars, strided, outside;
+};
+
+// Memory that a kernel must write, but for `gaps` elements of it.
+struct Output {
+  const char* what;
+  void* data;
+  int64_t bytes, element, gaps;
+};
+
+struct PointTotals {
+  double loss, gradient_square;
+};
+
+class PointBackend {
+ public:
+  virtual ~PointBackend() = default;
+  // Runs loss `id`, checks that the outputs are written, adds up its sums. With `scalars` divisor and upstream gradient
+  // are the kernel's own business: it multiplies *scale by what they come to.
+  virtual PointTotals run(Memory&, Random&, int id, PointArgs&, const std::vector<Output>&, bool scalars,
+                          double* scale) = 0;
+  virtual double roundings() const = 0;      // of an element, in units of the computing type
+  virtual double sum_roundings() const = 0;  // of a sum, likewise
+};
+
+template <class S>
+class Case {
+ public:
+  using T = typename Stored<S>::Compute;
+
+  Case(PointBackend& backend, int loss, const Shape& shape, const Options& o, Place place, uint64_t seed)
+      : backend_(backend), loss_(kLosses[loss]), id_(loss), shape_(shape), o_(o), random_{seed}, memory_(place) {}
+
+  void run() {
+    PointArgs args{};
+    describe(args);
+    evaluate_all();
+    std::vector<Output> outputs;
+    const int64_t n = shape_.elements();
+    for (int k = 0; k < kMaxOperands; ++k) {
+      const Tensor& g = gradient_[k];
+      if (o_.gradients[k]) {
+        outputs.push_back(
+            {"gradients not written", g.view.data, g.extent * (int64_t)sizeof(S), sizeof(S), g.extent - n});
+      }
+    }
+    if (o_.unreduced) {
+      const Tensor& t = loss_values_;
+      outputs.push_back({"losses not written", t.view.data, t.extent * loss_size(), loss_size(), t.extent - n});
+    }
+    check_values(backend_.run(memory_, random_, id_, args, outputs, o_.scalars, &scale_));
+  }
+
+ private:
+  PointBackend& backend_;
+  const LossEntry& loss_;
+  const int id_;
+  const Shape shape_;
+  const Options o_;
+  Random random_;
+  Memory memory_;
+  Tensor operand_[kMaxOperands], gradient_[kMaxOperands], weight_, mask_, upstream_, loss_values_;
+  std::vector<Expected> expected_;
+  double scale_ = 1;
+
+  int64_t loss_size() const { return o_.wide ? sizeof(T) : sizeof(S); }
+  Lay lay(bool writes) { return !o_.strided ? Lay::dense : (Lay)random_.below((int)Lay::count - (writes ? 1 : 0)); }
+
+  void describe(PointArgs& a) {
+    a.elements = shape_.elements();
+    a.dims = shape_.dims;
+    for (int d = 0; d < a.dims; ++d) a.size[d] = shape_.size[d];
+    std::copy(kParams, kParams + 4, a.params);
+    a.plain = !o_.weight && !o_.mask && !o_.upstream && !o_.unreduced && !o_.stats;
+    const auto add = [&](PointView& view, const Tensor& t) {
+      view = t.view;
+      a.plain = a.plain && view.flat;
+    };
+    for (int k = 0; k < loss_.arity; ++k) {
+      operand_[k] = Tensor(shape_, lay(false));
+      fill<S>(random_, memory_, operand_[k], 0.05, 0.95);
+      add(a.operand[k], operand_[k]);
+    }
+    for (int k = 0; k < kMaxOperands; ++k) {
+      if (!o_.gradients[k]) continue;
+      gradient_[k] = Tensor(shape_, lay(true));
+      gradient_[k].view.data = memory_.take<S>(gradient_[k].extent);
+      a.plain = a.plain && k == 0;
+      add(a.gradient[k], gradient_[k]);
+    }
+    if (o_.weight) {
+      weight_ = Tensor(shape_, lay(false));
+      fill<S>(random_, memory_, weight_, 0.5, 2);
+      add(a.weight, weight_);
+    }
+    if (o_.mask) {
+      mask_ = Tensor(shape_, lay(false));
+      bool* const p = memory_.take<bool>(mask_.extent);
+      for (int64_t i = 0; i < mask_.extent; ++i) p[i] = random_.chance(70);
+      mask_.view.data = p;
+      add(a.mask, mask_);
+    }
+    if (o_.upstream) {
+      upstream_ = Tensor(shape_, lay(false));
+      o_.wide ? fill<T>(random_, memory_, upstream_, -2, 2) : fill<S>(random_, memory_, upstream_, -2, 2);
+      upstream_.view.wide = o_.wide;
+      add(a.upstream, upstream_);
+    }
+    if (o_.unreduced) {
+      loss_values_ = Tensor(shape_, lay(true));
+      loss_values_.view.data = memory_.take(loss_values_.extent * loss_size(), loss_size());
+      loss_values_.view.wide = o_.wide;
+      add(a.loss, loss_values_);
+    }
+    a.want_stats = o_.stats;
+    a.scale = scale_ = random_.chance(50) ? 1 : 0.25;
+  }
+
+  bool kept(int64_t e) const { return !o_.mask || ((const bool*)mask_.view.data)[mask_.at(shape_, e)]; }
+  double weight(int64_t e) const {
+    return o_.weight ? value_of(((const S*)weight_.view.data)[weight_.at(shape_, e)]) : 1.0;
+  }
+  double upstream(int64_t e) const {
+    if (!o_.upstream) return 1;
+    const int64_t at = upstream_.at(shape_, e);
+    return o_.wide ? (double)((const T*)upstream_.view.data)[at] : value_of(((const S*)upstream_.view.data)[at]);
+  }
+
+  void evaluate_all() {
+    if (o_.outside) {
+      const int64_t e = random_.below(shape_.elements());
+      for (int k = 0; k < loss_.arity; ++k) assign(((S*)operand_[k].view.data)[operand_[k].at(shape_, e)], -1);
+    }
+    expected_.resize(shape_.elements());
+    for (int64_t e = 0; e < shape_.elements(); ++e) {
+      double x[kMaxOperands] = {};
+      for (int k = 0; k < loss_.arity; ++k)
+        x[k] = value_of(((const S*)operand_[k].view.data)[operand_[k].at(shape_, e)]);
+      expected_[e] = sizeof(T) == 4 ? loss_.in_float(x) : loss_.in_double(x);
+    }
+  }
+
+  void same(const char* what, int64_t e, double got, double wanted, double tolerance) {
+    if (std::isnan(got) && std::isnan(wanted)) return;
+    if (std::isnan(got)) fail(what, -1, e, got, wanted, tolerance);
+    check(what, -1, e, got, wanted, tolerance);
+  }
+
+  void check_values(const PointTotals& total) {
+    const double u = storage_unit<T>();
+    long double sum = 0, size = 0, square = 0;
+    for (int64_t e = 0; e < shape_.elements(); ++e) {
+      const double w = weight(e), c = scale_ * w * upstream(e);
+      const double loss = kept(e) ? expected_[e].loss * w : 0.0;
+      sum += loss, size += std::fabs(loss);
+      if (o_.unreduced) {
+        const int64_t at = loss_values_.at(shape_, e);
+        const double got =
+            o_.wide ? (double)((const T*)loss_values_.view.data)[at] : value_of(((const S*)loss_values_.view.data)[at]);
+        const double unit = backend_.roundings() * u + (o_.wide ? u : storage_unit<S>());
+        same("loss", e, got, loss, unit * std::fabs(loss) + storage_underflow<S>());
+      }
+      for (int k = 0; k < loss_.arity; ++k) {
+        const double slope = kept(e) ? expected_[e].grad[k] * c : 0.0;
+        if (k == 0) square += slope * slope;
+        if (!o_.gradients[k]) continue;
+        ++gradients;
+        same("gradient", e, value_of(((const S*)gradient_[k].view.data)[gradient_[k].at(shape_, e)]), slope,
+             (backend_.roundings() * u + storage_unit<S>()) * std::fabs(slope) + storage_underflow<S>());
+      }
+    }
+    same("sum", -1, total.loss, (double)sum, backend_.sum_roundings() * u * (double)size);
+    if (o_.stats) {
+      const double unit = 2 * backend_.sum_roundings() * u;
+      same("square", -1, total.gradient_square, (double)square, unit * (double)square);
+    }
+  }
+};
+
+Options options_of(Random& random, int arity, int turn) {
+  Options o{};
+  o.gradients[0] = turn % 4 != 0;
+  if (turn % 3 == 0) {  // what the plain kernel takes
+    o.scalars = random.chance(30);
+    return o;
+  }
+  for (int k = 0; k < arity; ++k) o.gradients[k] = random.chance(60);
+  o.weight = random.chance(40), o.mask = random.chance(40), o.upstream = random.chance(40);
+  o.unreduced = random.chance(40), o.stats = random.chance(40), o.scalars = random.chance(40);
+  o.wide = random.chance(50), o.strided = random.chance(50);
+  return o;
+}
+
+Shape shape_of(Random& random, int64_t n, bool strided) {
+  if (!strided) return {1, {n, 1, 1}};
+  if (random.chance(30)) return {1, {n, 1, 1}};
+  if (random.chance(50)) return {2, {3, (n + 2) / 3, 1}};
+  return {3, {2, (n + 9) / 10, 5}};
+}
+
+}  // namespace
