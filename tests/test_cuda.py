@@ -3,6 +3,7 @@
 The same kernels run without one in test_cuda_emulation.py, and part of this file in test_cuda_operators.py.
 """
 
+import dataclasses
 import itertools
 
 import cases
@@ -105,6 +106,28 @@ def test_upstream(case, dtype, upstream):
         wide = torch.promote_types(dtype, torch.float32)  # which holds the upstream gradients
         for reduction in ("mean", "none"):
             check(case, x, target, upstream=upstream, reduction=reduction, loss_dtype=wide)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 3.3])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_softmax_focal(dtype, gamma):
+    """The second functor of the family, on every path that an option or a width picks."""
+    loss = dict(functional=fastloss.functional.softmax_focal_loss, reference=fastloss.reference.softmax_focal_loss)
+    case = dataclasses.replace(CASES[0], name="softmax_focal_loss", **loss)
+    for shape in ((300, 19), (37, 80), (9, 1009), (3, 4096), (2, 20000), (2, 21, 15, 17)):
+        x, target = cases.make(shape, dtype)
+        weight = torch.linspace(0.25, 2, cases.classes_of(shape)).to(dtype)
+        assert fastloss.explain(case.functional, x.to(DEVICE), target.to(DEVICE), gamma=gamma).path == "kernel"
+        for reduction, options in itertools.product(REDUCTIONS, ({"alpha": 0.25}, {"weight": weight})):
+            options |= {"reduction": reduction, "gamma": gamma}
+            if dtype != torch.float64:
+                check(case, x, target, **options)
+                continue
+            # There the reference, our measure, rounds as often.
+            for ours, wanted in zip(
+                run(case, x, target, **options), cases.exact(case, x, target, **options), strict=True
+            ):
+                torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-14)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
