@@ -19,8 +19,7 @@ WIDTHS = (1, 3, 16, 31, 64, 130, 1000)
 
 @pytest.fixture(autouse=True)
 def _kernel(monkeypatch):
-    monkeypatch.setattr(module, "TINY", -1)
-    monkeypatch.setattr(module, "TINY_COMPOSED", -1)
+    monkeypatch.setattr(module, "NATIVE_WHEN_TINY", False)
 
 
 def exact(case, tensors, upstream=None, **options):

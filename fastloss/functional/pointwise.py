@@ -32,11 +32,8 @@ from fastloss.functional.rows import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# Up to this many elements PyTorch's own fused operators win: their C++ autograd costs about 30 us less than a Python
-# autograd.Function. Losses that PyTorch composes from several operators (`Spec.composed`) go to the kernel sooner.
-# Measured on 2 cores (`python -m fastloss.bench --suite pointwise`).
-TINY = 16384
-TINY_COMPOSED = 1024
+# Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
+NATIVE_WHEN_TINY = True
 
 _REDUCTIONS = _ops.REDUCTIONS
 _STRIDED = torch.strided
@@ -100,8 +97,8 @@ class Spec:
         warns: Whether a broadcast target is worth a warning, as in PyTorch.
         pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
         label: Name of the tensor with one label per row, the last one, if there is one.
-        native: Whether PyTorch has it in C++, so that tiny inputs go there.
-        composed: Whether native runs several operators, so that the kernel wins sooner.
+        tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
+            Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
     """
 
@@ -115,8 +112,7 @@ class Spec:
     warns: bool = False
     pairs: bool = False
     label: str = ""
-    native: bool = False
-    composed: bool = False
+    tiny: int = 0
     accepts: Callable[..., bool] = lambda *params: True
 
     def __post_init__(self) -> None:
@@ -148,7 +144,7 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
 def _is_tiny(spec: Spec, input: Tensor) -> bool:
     if input.is_cuda:  # a bad probability kills the context there, and where the kernels overtake is not yet measured
         return False
-    return spec.native and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
+    return NATIVE_WHEN_TINY and input.numel() <= spec.tiny
 
 
 def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
@@ -156,7 +152,8 @@ def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
     return (
         type(input) in _TENSORS
         and type(target) in _TENSORS
-        and input.numel() <= (TINY_COMPOSED if spec.composed else TINY)
+        and input.numel() <= spec.tiny
+        and NATIVE_WHEN_TINY
         and input.shape == target.shape
         and reduction in _REDUCTIONS
         and not input.is_cuda
@@ -465,11 +462,11 @@ def _explain_error(
 
 
 _nn: Any = torch._C._nn
-_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, native=True)
-_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, native=True)
-_MSE = Spec("mse_loss", weight_mean=True, warns=True, native=True)
-_L1 = Spec("l1_loss", weight_mean=True, warns=True, native=True)
-_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, native=True)
+_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=49152)
+_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=49152)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=49152)
+_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024)
+_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, tiny=8192)
 _BCE_POS_WEIGHT = Spec(
     _BCE.name,
     operator="binary_cross_entropy_with_logits_pos_weight",
@@ -483,20 +480,18 @@ _FOCAL = Spec(
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
 )
-_PROBABILITY = Spec("binary_cross_entropy", same_size=True, native=True)
-_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), composed=True, native=True)
-_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), composed=True, native=True)
-_RANKING = Spec(
-    "margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), composed=True, native=True
-)
-_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"), composed=True, native=True)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=1024)
+_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), tiny=512)
+_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",))
+_RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",))
+_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"))
 _GAUSSIAN = Spec(
     "gaussian_nll_loss",
     tensors=("input", "target", "var"),
     params=("full", "eps"),
     accepts=lambda full, eps: eps > 0,
 )
-_KL = Spec("kl_div", params=("log_target",), composed=True, native=True)
+_KL = Spec("kl_div", params=("log_target",), tiny=2048)
 _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
@@ -771,8 +766,6 @@ def hinge_embedding_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
     reduction = _legacy(size_average, reduce, reduction)
-    if not options and _goes_native(_HINGE_EMBEDDING, input, target, reduction):
-        return torch.hinge_embedding_loss(input, target, margin, _REDUCTIONS[reduction])  # type: ignore[arg-type]
     return _loss(_HINGE_EMBEDDING, {"input": input, "target": target, "margin": margin}, reduction, options)
 
 
@@ -799,12 +792,6 @@ def margin_ranking_loss(
     """
     reduction = _legacy(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
-    if (
-        not options
-        and input1.dim() == input2.dim() == target.dim()
-        and _goes_native(_RANKING, input1, input2, reduction)
-    ):
-        return torch.margin_ranking_loss(input1, input2, target, margin, _REDUCTIONS[reduction])  # type: ignore[arg-type]
     if not input1.dim() == input2.dim() == target.dim():
         return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
     return _loss(_RANKING, arguments, reduction, options)
@@ -836,8 +823,6 @@ def poisson_nll_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
     reduction = _legacy(size_average, reduce, reduction)
-    if not options and _goes_native(_POISSON, input, target, reduction):
-        return torch.poisson_nll_loss(input, target, log_input, full, eps, _REDUCTIONS[reduction])  # type: ignore[arg-type]
     arguments: dict[str, Any] = {"input": input, "target": target, "log_input": log_input, "full": full, "eps": eps}
     return _loss(_POISSON, arguments, reduction, options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from fastloss._explain import Path
 from fastloss.functional import rows as functional
+from fastloss.nn.pointwise import SigmoidFocalLoss
 
 
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
@@ -139,20 +141,31 @@ class SoftmaxFocalLoss(torch.nn.Module):
         return functional.softmax_focal_loss(input, target, **self._arguments(), mask=mask, normalizer=normalizer)
 
 
-def FocalLoss(*args: Any, mode: Literal["softmax", "sigmoid"] = "softmax", **kwargs: Any) -> torch.nn.Module:  # noqa: N802
-    """The focal loss over exclusive classes (`SoftmaxFocalLoss`) or independent labels (`SigmoidFocalLoss`).
+class FocalLoss(torch.nn.Module):
+    """The focal loss over exclusive classes or independent labels.
 
     Args:
-        mode: Which of the two; the other arguments are that module's.
+        mode: ``"softmax"`` (`SoftmaxFocalLoss`) or ``"sigmoid"`` (`SigmoidFocalLoss`); the other arguments are
+            that module's, which is the attribute ``criterion``.
+
+    Shape:
+        ``forward(input, target, *, mask=None, normalizer=None)``, see the functions of the two.
 
     Raises:
         ValueError: ``mode`` is neither.
     """
-    from fastloss.nn.pointwise import SigmoidFocalLoss
 
-    if mode == "softmax":
-        return SoftmaxFocalLoss(*args, **kwargs)
-    if mode == "sigmoid":
-        module: torch.nn.Module = SigmoidFocalLoss(*args, **kwargs)
-        return module
-    raise ValueError(f'fastloss.FocalLoss: mode must be "softmax" or "sigmoid", got {mode!r}')
+    def __init__(self, *args: Any, mode: Literal["softmax", "sigmoid"] = "softmax", **kwargs: Any) -> None:
+        super().__init__()
+        modules: dict[str, Callable[..., torch.nn.Module]] = {"softmax": SoftmaxFocalLoss, "sigmoid": SigmoidFocalLoss}
+        if mode not in modules:
+            raise ValueError(f'fastloss.FocalLoss: mode must be "softmax" or "sigmoid", got {mode!r}')
+        self.mode = mode
+        self.criterion = modules[mode](*args, **kwargs)
+
+    def _plan(self, input: Tensor, target: Tensor, **options: Any) -> tuple[Path, str]:
+        plan: tuple[Path, str] = self.criterion._plan(input, target, **options)  # type: ignore[operator]
+        return plan
+
+    def forward(self, input: Tensor, target: Tensor, **options: Any) -> Any:
+        return self.criterion(input, target, **options)

@@ -9,4 +9,4 @@ import fastloss.functional.rows as rows_module
 
 torch.ops.load_library(os.environ["FASTLOSS_EMULATED_CUDA"])
 rows_module.TINY = -1
-pointwise_module.TINY = pointwise_module.TINY_COMPOSED = -1
+pointwise_module.NATIVE_WHEN_TINY = False
