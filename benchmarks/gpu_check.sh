@@ -3,8 +3,8 @@
 #
 #     benchmarks/gpu_check.sh OUT_DIR
 #
-# Builds for the card, runs the CUDA tests, compute-sanitizer on a short run, the benchmark suite gpu against eager,
-# torch.compile and every peer that imports, and ncu for the bytes that DRAM really moved. Writes logs, JSON and tables to
+# Builds for the card, runs the CUDA tests, compute-sanitizer on a short run, the benchmark suites gpu and gpu_pointwise
+# against eager, torch.compile and every peer that imports, and ncu for the bytes that DRAM really moved. Writes logs, JSON and tables to
 # OUT_DIR and a summary to standard output. A tool that is missing or refuses the device is reported and skipped; a
 # failed test makes the exit status 1. Nothing of the card's settings is changed.
 #
@@ -58,7 +58,8 @@ fi
 "$PYTHON" -m fastloss > "$OUT/build_info.txt" 2>&1
 cat "$OUT/build_info.txt"
 
-step tests 150 "$PYTHON" -m pytest -q -m "cuda and not slow" -p no:cacheprovider tests/test_cuda.py || STATUS=1
+step tests 150 "$PYTHON" -m pytest -q -m "cuda and not slow" -p no:cacheprovider \
+  tests/test_cuda.py tests/test_cuda_pointwise.py || STATUS=1
 tail -15 "$OUT/tests.log"
 
 # Every path once, forward and backward, small enough for tools that slow a program a hundredfold.
@@ -72,6 +73,13 @@ for shape in ((300, 19), (40, 80), (9, 1000), (5, 4096), (3, 16384), (2, 40000),
         y = torch.randint(shape[1], shape[:1] + shape[2:], device="cuda")
         fastloss.functional.cross_entropy(x, y).backward()
         fastloss.functional.cross_entropy(x, y, label_smoothing=0.1, return_stats=True)[0].backward()
+for n in (5, 70001):
+    for dtype in (torch.float32, torch.bfloat16):
+        x, y = (torch.rand(n, device="cuda", dtype=dtype) for _ in range(2))
+        x.requires_grad_()
+        fastloss.functional.huber_loss(x, y).backward()
+        fastloss.functional.huber_loss(x[1:], y[1:], reduction="none").sum().backward()
+        fastloss.functional.mse_loss(x, y, mask=y < 0.5, return_stats=True)[0].backward()
 torch.cuda.synchronize()
 PYTHON_END
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
@@ -85,11 +93,17 @@ else
   echo "compute-sanitizer: not installed" | tee -a "$OUT/summary.txt"
 fi
 
-step bench 270 "$PYTHON" -m fastloss.bench --suite gpu --device cuda --seconds 4 --compile-seconds 90 \
-  --json "$OUT/gpu.json" --markdown "$OUT/gpu.md" || STATUS=1
-cat "$OUT/gpu.md" 2> /dev/null || tail -20 "$OUT/bench.log"
+bench() {
+  local suite=$1 seconds=$2
+  shift 2
+  step "bench_$suite" "$seconds" "$PYTHON" -m fastloss.bench --suite "$suite" --device cuda "$@" \
+    --json "$OUT/$suite.json" --markdown "$OUT/$suite.md" || STATUS=1
+  cat "$OUT/$suite.md" 2> /dev/null || tail -20 "$OUT/bench_$suite.log"
+}
+bench gpu 210 --seconds 3 --compile-seconds 60
+bench gpu_pointwise 80 --seconds 2 --compile-seconds 30
 
-# Bytes that DRAM moved in our kernels, next to the 2 * numel * itemsize that they must.
+# Bytes that DRAM moved in our kernels, next to those that they must.
 cat > "$OUT/one.py" << 'PYTHON_END'
 import torch
 import fastloss
@@ -99,13 +113,17 @@ for shape, dtype in (((8192, 128256), torch.bfloat16), ((32768, 1000), torch.bfl
     y = torch.randint(shape[1], shape[:1], device="cuda")
     fastloss.functional.cross_entropy(x, y).backward()
     print(shape, dtype, "must move", 2 * x.numel() * x.element_size(), "bytes")
+for dtype in (torch.float32, torch.bfloat16):
+    x, y = (torch.randn(100_000_000, device="cuda", dtype=dtype) for _ in range(2))
+    fastloss.functional.huber_loss(x.requires_grad_(), y).backward()
+    print(len(x), dtype, "must move", 3 * x.numel() * x.element_size(), "bytes")
 torch.cuda.synchronize()
 PYTHON_END
 if have ncu; then
-  step ncu 60 ncu --clock-control none --kernel-name regex:rows_by --metrics \
+  step ncu 60 ncu --clock-control none --kernel-name regex:'rows_by|points_' --metrics \
     dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum,sm__warps_active.avg.pct_of_peak_sustained_active \
     "$PYTHON" "$OUT/one.py"
-  grep -E "must move|rows_by|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -40
+  grep -E "must move|rows_by|points_|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -40
 else
   echo "ncu: not installed" | tee -a "$OUT/summary.txt"
 fi

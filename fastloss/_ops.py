@@ -71,21 +71,23 @@ def missing_cuda_reason() -> str:
     return _cuda_reason
 
 
-# Whether class indices of CUDA tensors are checked, which waits for the device.
+# Whether the values of CUDA tensors are checked, which waits for the device.
 _debug = False
 
 
 def debug(enabled: bool = True) -> None:
-    """Checks the class indices of CUDA tensors before each call, which waits for the device.
+    """Checks the class indices of CUDA tensors, and elements outside a loss's domain, which waits for the device.
 
     On the CPU they are always checked. On CUDA a kernel cannot raise without a synchronisation, so a class index out
-    of range makes its row's loss NaN and its gradient zero. With ``debug(True)`` such a call raises instead.
+    of range makes its row's loss NaN and its gradient zero, and so does an element outside the domain of a pointwise
+    loss (a probability above 1, a negative variance). With ``debug(True)`` such a call raises instead.
 
     Args:
         enabled: Whether to check from now on, in the whole process.
 
     Raises:
-        IndexError: Not here but from a later call, naming row and value.
+        IndexError: Not here but from a later call, naming row and value; for an element outside a domain what PyTorch
+            raises on the CPU.
     """
     global _debug
     _debug = enabled
@@ -175,6 +177,7 @@ class PointwiseOps(NamedTuple):
     forward_out: Callable[..., Any]
     backward: Callable[..., Any]
     backward_out: Callable[..., Any]
+    rescale_: Callable[..., Any] | None  # CUDA only, which has no pairs
 
 
 def _register_pointwise_fakes(name: str, pairs: bool) -> None:
@@ -198,11 +201,16 @@ def _register_pointwise_fakes(name: str, pairs: bool) -> None:
     torch.library.register_fake(f"fastloss::{name}_out", forward)
     torch.library.register_fake(f"fastloss::{name}_backward", backward)
     torch.library.register_fake(f"fastloss::{name}_backward_out", lambda *args: None)
+    if CUDA and not pairs:
+        torch.library.register_fake(f"fastloss::{name}_rescale_", lambda *args: None)
 
 
-def _pointwise_ops(name: str) -> PointwiseOps:
-    suffixes = ("", "_out", "_backward", "_backward_out")
-    return PointwiseOps(*(getattr(torch.ops.fastloss, name + suffix).default for suffix in suffixes))
+def _pointwise_ops(name: str, pairs: bool) -> PointwiseOps:
+    def find(suffix: str) -> Callable[..., Any]:
+        return getattr(torch.ops.fastloss, name + suffix).default
+
+    rescale_ = find("_rescale_") if CUDA and not pairs else None
+    return PointwiseOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
 
 
 # Losses of the pointwise and of the pairs family in this build, by operator name.
@@ -218,9 +226,9 @@ if _C is not None:
         ROWS_PARAMS[_name] = tuple(filter(None, _params.split(",")))
     for _name, _ in _C.pointwise_losses():
         _register_pointwise_fakes(_name, pairs=False)
-        POINTWISE[_name] = _pointwise_ops(_name)
+        POINTWISE[_name] = _pointwise_ops(_name, pairs=False)
     for _name, _ in _C.pairs_losses():
         _register_pointwise_fakes(_name, pairs=True)
-        POINTWISE[_name] = _pointwise_ops(_name)
+        POINTWISE[_name] = _pointwise_ops(_name, pairs=True)
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default

@@ -3,22 +3,18 @@
 The same kernels run without one in test_cuda_emulation.py, and part of this file in test_cuda_operators.py.
 """
 
+import dataclasses
 import itertools
-import os
 
 import cases
 import pytest
 import torch
 from cases import CASES, DTYPES, REDUCTIONS
+from device import DEVICE, check_waits_for_nothing, needs_device, on_device
 
 import fastloss
-from fastloss import _ops
 
-# "cpu" where the operators for CUDA stand behind the CPU's dispatch key (emulation/plugin.py).
-DEVICE = os.environ.get("FASTLOSS_CUDA_TEST_DEVICE", "cuda")
-AVAILABLE = DEVICE == "cpu" or (torch.cuda.is_available() and _ops.CUDA)
-WHY = _ops.missing_cuda_reason() or "there is no CUDA device"
-pytestmark = [pytest.mark.cuda, pytest.mark.skipif(not AVAILABLE, reason=WHY)]
+pytestmark = [pytest.mark.cuda, needs_device]
 
 # One of each path, and the widths around it: (N, C) by classes, then pixels, then odd strides.
 SHAPES = {
@@ -46,14 +42,10 @@ STRIDES = {
 }
 
 
-def to_device(options):
-    return {k: v.to(DEVICE) if isinstance(v, torch.Tensor) else v for k, v in options.items()}
-
-
 def run(case, x, target, upstream=None, **options):
     """Loss and gradient on the device, brought back."""
     leaf = x.detach().to(DEVICE).requires_grad_()
-    loss = case.functional(leaf, target.to(DEVICE), **to_device(options))
+    loss = case.functional(leaf, target.to(DEVICE), **on_device(options))
     upstream = torch.ones_like(loss) if upstream is None else torch.as_tensor(upstream, dtype=loss.dtype).to(DEVICE)
     (grad,) = torch.autograd.grad(loss, leaf, upstream.expand_as(loss))
     return loss.detach().cpu(), grad.cpu()
@@ -116,6 +108,28 @@ def test_upstream(case, dtype, upstream):
             check(case, x, target, upstream=upstream, reduction=reduction, loss_dtype=wide)
 
 
+@pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 3.3])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_softmax_focal(dtype, gamma):
+    """The second functor of the family, on every path that an option or a width picks."""
+    loss = dict(functional=fastloss.functional.softmax_focal_loss, reference=fastloss.reference.softmax_focal_loss)
+    case = dataclasses.replace(CASES[0], name="softmax_focal_loss", **loss)
+    for shape in ((300, 19), (37, 80), (9, 1009), (3, 4096), (2, 20000), (2, 21, 15, 17)):
+        x, target = cases.make(shape, dtype)
+        weight = torch.linspace(0.25, 2, cases.classes_of(shape)).to(dtype)
+        assert fastloss.explain(case.functional, x.to(DEVICE), target.to(DEVICE), gamma=gamma).path == "kernel"
+        for reduction, options in itertools.product(REDUCTIONS, ({"alpha": 0.25}, {"weight": weight})):
+            options |= {"reduction": reduction, "gamma": gamma}
+            if dtype != torch.float64:
+                check(case, x, target, **options)
+                continue
+            # There the reference, our measure, rounds as often.
+            for ours, wanted in zip(
+                run(case, x, target, **options), cases.exact(case, x, target, **options), strict=True
+            ):
+                torch.testing.assert_close(ours, wanted, rtol=1e-12, atol=1e-14)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_retained_graph(case):
     for dtype in DTYPES:
@@ -170,28 +184,9 @@ def test_waits_for_nothing(case):
 
         def step(leaf=leaf, target=target, options=options):
             loss = case.functional(leaf, target, **options)
-            return loss, torch.autograd.grad(loss, leaf)[0]
+            return loss, *torch.autograd.grad(loss, leaf)
 
-        torch.cuda.set_sync_debug_mode("error")
-        try:
-            step()
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            step()
-        torch.cuda.current_stream().wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            loss, grad = step()
-        with torch.no_grad():
-            leaf.copy_(other)
-        graph.replay()
-        replayed = loss.clone(), grad.clone()
-        wanted = step()
-        assert torch.equal(replayed[0], wanted[0])
-        assert torch.equal(replayed[1], wanted[1])
+        check_waits_for_nothing(step, leaf, other)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

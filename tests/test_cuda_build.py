@@ -19,16 +19,17 @@ ARCH = "sm_90"
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 
-# Registers a thread may have, by kernel and whether it has extras; so many fill the multiprocessors' registers with the
-# blocks that csrc/README.md counts on.
-REGISTERS = {
+# Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/README.md counts
+# on; of a rows kernel by bytes of an element and whether it has extras, of a pointwise one by tensors and whether it
+# takes upstream gradients per element (float64: one block fewer).
+ROWS_REGISTERS = {
     ("rows_by_group", 2, False): 64,
     ("rows_by_group", 4, False): 96,
     ("rows_by_group", 8, True): 128,
     ("rows_by_group", 2, True): 128,
     ("rows_by_group", 4, True): 128,
-    ("rows_by_column", 2, False): 80,
-    ("rows_by_column", 4, False): 80,
+    ("rows_by_column", 2, False): 88,
+    ("rows_by_column", 4, False): 88,
     ("rows_by_column", 2, True): 96,
     ("rows_by_column", 4, True): 96,
     ("rows_by_column", 8, True): 128,
@@ -38,19 +39,32 @@ REGISTERS = {
     ("rows_by_stream", 4, True): 128,
     ("rows_by_stream", 8, True): 128,
 }
+POINTS_REGISTERS = {(2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
+GENERAL_REGISTERS = 128
 SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
-NAME = re.compile(r"(rows_by_[a-z]+?)I(f|d|13__nv_bfloat16|6__half)N\w+?12CrossEntropyELb([01])EL([ib])(\d+)EEE")
+SIZE = f"({'|'.join(SIZES)})"
+ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
+POINTS = re.compile(rf"points_plainI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
+GENERAL = re.compile(rf"points_generalI{SIZE}E")
+LOSSES = (CSRC / "losses" / "losses.h").read_text()
+ROWS_FUNCTORS, POINTS_FUNCTORS = (
+    set(re.findall(r"X\(\w+, (\w+), ", re.search(rf"FASTLOSS_{family}_LOSSES\(X\)(.*?)\n\n", LOSSES, re.DOTALL)[1]))
+    for family in ("ROWS", "POINTWISE")
+)
+
+
+def tensors_of(functor):
+    """How many tensors a pointwise functor reads."""
+    for path in (CSRC / "losses").glob("*.h"):
+        found = re.search(rf"struct {functor} {{\s+static constexpr int arity = (\d);", path.read_text())
+        if found:
+            return int(found[1])
+    raise AssertionError(functor)
 
 
 def run(*command, **options):
     command = [str(part) for part in command]
     return subprocess.run(command, **{"check": True, "text": True, "capture_output": True, **options})
-
-
-def kernel_of(symbol):
-    """Name, bytes of an element, extras and last template argument of a rows kernel; None for others."""
-    found = NAME.search(symbol)
-    return found and (found[1], SIZES[found[2]], found[3] == "1", int(found[5]))
 
 
 @pytest.fixture(scope="module")
@@ -82,15 +96,26 @@ def test_resources(compiled):
         for symbol, *numbers in found:
             stack, stores, loads, registers = map(int, numbers)
             assert stack == stores == loads == 0, f"{symbol}: spills or uses a stack"
-            kernel = kernel_of(symbol)
-            if kernel is None:
-                assert registers <= 96, symbol
-                continue
-            name, size, extras, last = kernel
-            limit = 64 if (name, last, extras) == ("rows_by_group", 512, False) else REGISTERS[name, size, extras]
+            limit = 96
+            if rows := ROWS.search(symbol):
+                name, size, functor, extras, _, last = rows.groups()
+                limit = ROWS_REGISTERS[name, SIZES[size], extras == "1"]
+                if (name, last, extras) == ("rows_by_group", "512", "0"):
+                    limit = 64
+                seen.add((name, SIZES[size], extras == "1", functor))
+            elif points := POINTS.search(symbol):
+                size, functor, each = points.groups()
+                limit = 80 if size == "d" and each == "0" else POINTS_REGISTERS[tensors_of(functor), each]
+                seen.add((size, functor, each))
+            elif general := GENERAL.search(symbol):
+                limit = GENERAL_REGISTERS
+                seen.add(general[1])
             assert registers <= limit, f"{symbol}: {registers} registers"
-            seen.add(kernel[:3])
-    assert seen == set(REGISTERS)
+    assert seen == {
+        *((*kernel, functor) for kernel in ROWS_REGISTERS for functor in ROWS_FUNCTORS),
+        *((size, functor, each) for size in SIZES for functor in POINTS_FUNCTORS for each in "01"),
+        *SIZES,
+    }
 
 
 def disassembler():
@@ -105,7 +130,7 @@ def disassembler():
 
 @needs_nvcc
 def test_machine_code(compiled):
-    """Logits and gradients go 16 bytes at a time, nothing lives in local memory."""
+    """Tensors go 16 bytes at a time, all loads of a tile before its first result; nothing lives in local memory."""
     tool = disassembler()
     environment = {**os.environ, "PATH": f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}"}  # it calls nvdisasm
     wide = 0
@@ -114,20 +139,29 @@ def test_machine_code(compiled):
         for function in code.split("Function : ")[1:]:
             symbol = function.split(maxsplit=1)[0]
             assert not re.search(r"\b(LDL|STL)\b", function), f"{symbol}: local memory"
-            kernel = kernel_of(symbol)
-            if kernel is None or kernel[0] == "rows_by_column":
+            if points := POINTS.search(symbol):
+                loads = [found.start() for found in re.finditer(r"LDG\.E\.EF\.128", function)]
+                _, functor, each = points.groups()
+                assert len(loads) >= 2 * tensors_of(functor), symbol
+                store = re.search(r"STG\.E\.128", function)
+                assert store, symbol
+                assert each == "1" or loads[-1] < store.start(), symbol
+                wide += 1
                 continue
-            name, size, extras, last = kernel
+            rows = ROWS.search(symbol)
+            if not rows or rows[1] == "rows_by_column":
+                continue
+            name, size, _, extras, _, last = rows.groups()
             if name == "rows_by_group":
-                vectors = 4 if size == 2 else 8
+                vectors = 4 if SIZES[size] == 2 else 8
                 assert len(re.findall(r"LDG\.E\.128", function)) >= vectors, symbol
                 assert re.search(r"STG\.E\.128", function), symbol
                 wide += 1
-            elif last and not extras:
+            elif last == "1" and extras == "0":
                 assert re.search(r"LDG\.E\.128", function), symbol
                 assert re.search(r"STG\.E\.128", function), symbol
                 wide += 1
-    assert wide > 8
+    assert wide > 80
 
 
 LIBRARY = Path(fastloss.__file__).with_name("_C_cuda.so")
@@ -141,8 +175,10 @@ def test_library_registers(tmp_path):
     code = (
         "import torch, fastloss\n"
         f"torch.ops.load_library({str(LIBRARY)!r})\n"
-        "for name in ('', '_', '_backward', '_backward_', '_rescale_'):\n"
-        "    assert torch._C._dispatch_has_kernel_for_dispatch_key('fastloss::cross_entropy' + name, 'CUDA'), name\n"
+        "has = torch._C._dispatch_has_kernel_for_dispatch_key\n"
+        "for name, _ in fastloss._C.rows_losses() + fastloss._C.pointwise_losses():\n"
+        "    for form in ('', '_out', '_backward', '_backward_out', '_rescale_'):\n"
+        "        assert has(f'fastloss::{name}{form}', 'CUDA'), name + form\n"
         "assert torch._C._dispatch_has_kernel_for_dispatch_key('fastloss::scale_', 'CUDA')\n"
     )
     bare = run(sys.executable, "-c", code, check=False)

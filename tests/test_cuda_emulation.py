@@ -105,8 +105,8 @@ POINTS_PLANTS = {
     ),
     "last lane left out": (
         "not written",
-        "if (v < there) store_one",
-        "if (v < there - 1) store_one",
+        "if (v + i < there) store_one",
+        "if (v + i < there - 1) store_one",
     ),
     "lanes behind the end counted": (
         "sum",
@@ -114,7 +114,7 @@ POINTS_PLANTS = {
         "part += r.loss;",
     ),
     "wrong stride": (
-        "written twice",
+        "got",
         "at[k] += index * views[k]->stride[d];",
         "at[k] += index * views[0]->stride[d];",
     ),
@@ -126,13 +126,18 @@ POINTS_PLANTS = {
     ),
     "vectors off their alignment": (
         "off its alignment",
-        "if (l.vectors) return launch(&points_plain",
-        "if (l.args.plain) return launch(&points_plain",
+        "if (l.vectors) {",
+        "if (l.args.plain) {",
     ),
     "vectors overlap": (
         "written twice",
         "const int start = first + u * kPointThreads * V;",
         "const int start = first + u * kPointThreads;",
+    ),
+    "upstream gradients of the vector before": (
+        "gradient",
+        "scale * factors[u][v]",
+        "scale * factors[0][v]",
     ),
     "mask forgotten in the gradient": (
         "gradient",
@@ -269,7 +274,7 @@ def test_points(builder):
     for counts in builder.run_each_dtype(POINTS).values():
         assert counts["plain"] > 300
         assert counts["general"] > 500
-        assert counts["gradients"] > 1_000_000
+        assert counts["gradients"] > 500_000
 
 
 def test_bugs_planted_in_rows(builder):

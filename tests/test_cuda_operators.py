@@ -1,7 +1,7 @@
 """The CUDA operators from Python down to the kernels, without a GPU.
 
-ops/rows_cuda.cpp is compiled with the emulated kernels and three changes: tensors are to be on the CPU, there is no
-device to select, and it registers for the CPU. Then part of test_cuda.py runs on CPU tensors.
+The files of ops/ that are about CUDA are compiled with the emulated kernels and three changes: tensors are to be on the
+CPU, there is no device to select, and they register for the CPU. Then the tests of the kernels run on CPU tensors.
 """
 
 import os
@@ -14,21 +14,34 @@ import pytest
 import torch
 from asan import CSRC, find_compiler, setup_constants
 
+import fastloss
 from fastloss import _ops
 
 HERE = Path(__file__).resolve().parent
-CHANGES = (
-    ("t.is_cuda()", "t.is_cpu()"),
-    ("t->is_cuda()", "t->is_cpu()"),
-    ("grad.is_cuda()", "grad.is_cpu()"),
-    ("scale.is_cuda()", "scale.is_cpu()"),
-    ("  torch::stable::accelerator::DeviceGuard guard;\n", "  int guard;\n"),
-    ("guard((check_cuda(t), t.get_device_index()))", "guard((check_cuda(t), 0))"),
-    ("TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &stream));", ""),
-    ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
-)
-# What no CPU tensor can show is left out, and the large shapes, which take the emulation long.
-SELECTED = "upstream or retained or inplace or stats or (options and (float32 or bfloat16))"
+CHANGES = {
+    "cuda_call.h": (
+        ("t.is_cuda()", "t.is_cpu()"),
+        ("  torch::stable::accelerator::DeviceGuard guard;\n", "  int guard;\n"),
+        ("guard((check_cuda(t), t.get_device_index()))", "guard((check_cuda(t), 0))"),
+        ("TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &stream));", ""),
+    ),
+    "rows_cuda.cpp": (
+        ("t->is_cuda()", "t->is_cpu()"),
+        ("grad.is_cuda()", "grad.is_cpu()"),
+        ("scale.is_cuda()", "scale.is_cpu()"),
+        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
+    ),
+    "pointwise_cuda.cpp": (
+        ("upstream.is_cuda()", "upstream.is_cpu()"),
+        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
+    ),
+}
+# What no CPU tensor can show is left out, large shapes that take the emulation long, and all but one ISA.
+SELECTED = {
+    "test_cuda.py": "upstream or retained or inplace or stats or softmax_focal or (options and (float32 or bfloat16))",
+    "test_cuda_pointwise.py": "not bits and not waits and not 2_31",
+    "test_pointwise.py": "((kinks or nan_and_infinity or broadcast or masked) and {isa}) or samples",
+}
 
 
 @pytest.fixture(scope="module")
@@ -36,15 +49,16 @@ def library(tmp_path_factory):
     if not _ops.AVAILABLE:
         pytest.skip("the extension is not built")
     out = tmp_path_factory.mktemp("operators")
-    text = (CSRC / "ops" / "rows_cuda.cpp").read_text()
-    for old, new in CHANGES:
-        assert old in text, f"rows_cuda.cpp has changed: {old}"
-        text = text.replace(old, new)
-    operators = out / "rows_cuda.cpp"
-    operators.write_text(text)
+    (out / "ops").mkdir()
+    for name, changes in CHANGES.items():
+        text = (CSRC / "ops" / name).read_text()
+        for old, new in changes:
+            assert old in text, f"{name} has changed: {old}"
+            text = text.replace(old, new)
+        (out / "ops" / name).write_text(text)
     (flags,) = setup_constants("FLAGS")
     torch_root = Path(torch.__file__).parent
-    compiler = [*find_compiler(), *flags.split(), "-O1", f"-I{HERE / 'emulation'}", f"-I{CSRC}"]
+    compiler = [*find_compiler(), *flags.split(), "-O1", f"-I{out}", f"-I{HERE / 'emulation'}", f"-I{CSRC}"]
 
     def build(source):
         target = out / f"{source.parent.name}_{source.stem}.o"
@@ -63,7 +77,7 @@ def library(tmp_path_factory):
         return str(target)
 
     sources = [
-        operators,
+        *(out / "ops").glob("*.cpp"),
         *(CSRC / "cuda").glob("*.cu"),
         *(HERE / "emulation" / f"{n}.cpp" for n in ("emulation", "library")),
     ]
@@ -76,14 +90,16 @@ def library(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_operators(library):
+@pytest.mark.parametrize("file", SELECTED)
+def test_operators(library, file):
     environment = {
         **os.environ,
         "FASTLOSS_CUDA_TEST_DEVICE": "cpu",
         "FASTLOSS_EMULATED_CUDA": str(library),
         "PYTHONPATH": os.pathsep.join([str(HERE / "emulation"), str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
     }
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-k", SELECTED, str(HERE / "test_cuda.py")]
+    selected = SELECTED[file].format(isa=fastloss.isa.available()[0])
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-k", selected, str(HERE / file)]
     done = subprocess.run(command, check=False, text=True, capture_output=True, env=environment, cwd=HERE.parent)
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     assert " passed" in done.stdout

@@ -5,7 +5,8 @@
 //
 // Note [Points]
 // A block takes a run of adjacent elements whose length follows from their number alone (`plan_points`), tile by tile.
-//   plain: dense tensors that start at 16 bytes, at most the first gradient. All vectors of a tile are on their way
+//   plain: dense tensors that start at 16 bytes, at most the first gradient; a sum, or in an instance of its own losses and
+//       upstream gradients per element. All vectors of a tile are on their way
 //       before the first is used. By Little's law a multiprocessor of an H200 (4.8 TB/s over 132 of them, at 800 ns)
 //       needs 29 KB of traffic under way, 19 KB of it reads; 4 blocks of 256 threads with 2 vectors of 2 operands
 //       each have 64 KiB.
@@ -80,10 +81,50 @@ FASTLOSS_DEVICE int length(const PointLaunch& l, int64_t begin) {
 
 // -------------------------------------------------------------------------------------------------------- plain
 
-template <class S, template <class> class Loss>
-FASTLOSS_KERNEL(kPointThreads, sizeof(S) == 8            ? 2
-                               : Loss<float>::arity == 3 ? 3
-                                                         : 4)
+// V values at 16 bytes, stored as E, of which `there` exist.
+template <class E, class T, int V>
+FASTLOSS_DEVICE void read_values(const E* p, int there, T (&to)[V]) {
+  constexpr int N = 16 / sizeof(E) < V ? 16 / sizeof(E) : V;
+  FASTLOSS_UNROLL
+  for (int v = 0; v < V; v += N) {
+    if (there >= V) {
+      const Pack<E, N> pack = load_pack_once<N>(p + v);
+      FASTLOSS_UNROLL
+      for (int i = 0; i < N; ++i) to[v + i] = widen(pack.v[i]);
+    } else {
+      FASTLOSS_UNROLL
+      for (int i = 0; i < N; ++i) to[v + i] = v + i < there ? (T)widen(p[v + i]) : (T)0;
+    }
+  }
+}
+
+template <class E, class T, int V>
+FASTLOSS_DEVICE void write_values(E* p, int there, const T (&from)[V]) {
+  constexpr int N = 16 / sizeof(E) < V ? 16 / sizeof(E) : V;
+  FASTLOSS_UNROLL
+  for (int v = 0; v < V; v += N) {
+    Pack<E, N> pack;
+    FASTLOSS_UNROLL
+    for (int i = 0; i < N; ++i) pack.v[i] = narrow<E>(from[v + i]);
+    if (there >= V) {
+      store_pack<N>(p + v, pack);
+    } else {
+      FASTLOSS_UNROLL
+      for (int i = 0; i < N; ++i) {
+        if (v + i < there) store_one(p + v + i, pack.v[i]);
+      }
+    }
+  }
+}
+
+// Blocks that a multiprocessor is to hold: as many as do without spills.
+constexpr int point_blocks(int size, int arity, bool each) {
+  return arity == 3 && each ? 2 : arity == 3 || each || size == 8 ? 3 : 4;
+}
+
+// With `each`, losses are written and upstream gradients read per element, where they are given.
+template <class S, template <class> class Loss, bool each>
+FASTLOSS_KERNEL(kPointThreads, point_blocks(sizeof(S), Loss<float>::arity, each))
 points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   constexpr int V = 16 / sizeof(S), U = kPlainVectors, A = Loss<T>::arity, kTile = kPointThreads * U * V;
@@ -96,6 +137,7 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
   FASTLOSS_UNROLL
   for (int k = 0; k < A; ++k) x[k] = (const S*)l.args.operand[k].data + begin;
   S* const g = l.args.gradient[0].data ? (S*)l.args.gradient[0].data + begin : nullptr;
+  const PointView &loss = l.args.loss, &upstream = l.args.upstream;
   double sum = 0;
   for (int tile = 0; tile < n; tile += kTile) {
     const bool whole = tile + kTile <= n;
@@ -118,12 +160,24 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
         }
       }
     }
+    T factors[U][V];
+    if (each && upstream.data) {
+      FASTLOSS_UNROLL
+      for (int u = 0; u < U; ++u) {
+        const int start = first + u * kPointThreads * V, there = whole ? V : n - start;
+        if (upstream.wide) {
+          read_values((const T*)upstream.data + begin + start, there, factors[u]);
+        } else {
+          read_values((const S*)upstream.data + begin + start, there, factors[u]);
+        }
+      }
+    }
     T part = 0;
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
       const int start = first + u * kPointThreads * V;
       const int there = whole ? V : n - start;
-      Pack<S, V> out;
+      T slopes[V], losses[V];
       FASTLOSS_UNROLL
       for (int v = 0; v < V; ++v) {
         T values[A];
@@ -131,16 +185,15 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
         for (int k = 0; k < A; ++k) values[k] = widen(in[u][k].v[v]);
         const PointEval<T, A> r = evaluate(f, values);
         if (v < there) part += r.loss;
-        out.v[v] = narrow<S>(r.grad[0] * scale);
+        losses[v] = r.loss;
+        slopes[v] = r.grad[0] * (each && upstream.data ? scale * factors[u][v] : scale);
       }
-      if (!g) continue;
-      if (whole) {
-        store_pack<V>(g + start, out);
+      if (g) write_values(g + start, there, slopes);
+      if (!each || !loss.data) continue;
+      if (loss.wide) {
+        write_values((T*)loss.data + begin + start, there, losses);
       } else {
-        FASTLOSS_UNROLL
-        for (int v = 0; v < V; ++v) {
-          if (v < there) store_one(g + start + v, out.v[v]);
-        }
+        write_values((S*)loss.data + begin + start, there, losses);
       }
     }
     sum += (double)part;
@@ -201,7 +254,7 @@ FASTLOSS_DEVICE void evaluate_held(const PointLaunch& l, Held<T>& h) {
 }
 
 // One kernel for all losses of a stored type: with one per loss a dtype took 18 s to compile for one architecture
-// instead of 5.
+// instead of 5, before plain kernels had a second instance.
 template <class S>
 FASTLOSS_KERNEL(kPointThreads, 2)
 points_general(const PointLaunch l, const int loss_index) {
@@ -283,7 +336,10 @@ int run_loss(PointLaunch& l, int loss, const Grid& grid, Stream stream) {
   using F = Loss<typename Compute<S>::type>;
   const F f(l.args.params);  // made once, on the host
   static_assert(sizeof(F) <= sizeof(l.functor), "make room in PointLaunch");
-  if (l.vectors) return launch(&points_plain<S, Loss>, grid, stream, l, f);
+  if (l.vectors) {
+    const bool each = l.args.loss.data || l.args.upstream.data;
+    return launch(each ? &points_plain<S, Loss, true> : &points_plain<S, Loss, false>, grid, stream, l, f);
+  }
   memcpy(l.functor, (const void*)&f, sizeof(F));
   return launch(&points_general<S>, grid, stream, l, loss);
 }

@@ -22,7 +22,7 @@ struct PointLaunch {
   DType upstream_dtype;
   bool unless_one;  // does nothing if that number is 1
 
-  bool vectors;        // args.plain, and every tensor starts at a multiple of 16 bytes
+  bool vectors;        // the plain kernel takes it
   bool flat;           // every tensor is
   int block_elements;  // that a block works on
   int64_t blocks;

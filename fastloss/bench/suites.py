@@ -124,5 +124,12 @@ SUITES: dict[str, tuple[Row, ...]] = {
         Row((8, 21, 512, 512), "bfloat16", layout="channels_last"),
         Row((256, 1000)),
         Row((4, 4)),
+        *(Row((8192, c), dtype, loss="softmax_focal") for c in (1000, 32000) for dtype in ("bfloat16", "float32")),
+    ),
+    # Tensors far larger than any L2, and one that is all launches.
+    "gpu_pointwise": tuple(
+        Row((n,), dtype, loss=loss)
+        for n, dtype in ((100_000_000, "float32"), (100_000_000, "bfloat16"), (1000, "float32"))
+        for loss in ("huber", "smooth_l1", "mse", "l1", "bce_with_logits", "sigmoid_focal")
     ),
 }

@@ -148,6 +148,8 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
 
 
 def _is_tiny(spec: Spec, input: Tensor) -> bool:
+    if input.is_cuda:  # a bad probability kills the context there, and where the kernels overtake is not yet measured
+        return False
     return NATIVE_WHEN_TINY and input.numel() <= spec.tiny
 
 
@@ -160,6 +162,7 @@ def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
         and NATIVE_WHEN_TINY
         and input.shape == target.shape
         and reduction in _REDUCTIONS
+        and not input.is_cuda
         and not _is_compiling()
     )
 
@@ -194,8 +197,12 @@ def _prepare(
         return no("an argument is a Tensor subclass")
     input = tensors[0]
     device, dtype, shape = input.device, input.dtype, input.shape
-    if device.type not in ("cpu", "meta"):
-        return no(f"there is no {device.type} kernel in this build")
+    if device.type == "cuda" and not _ops.CUDA:
+        return no(f"there are no CUDA kernels: {_ops.missing_cuda_reason()}")
+    if device.type == "cuda" and spec.pairs:
+        return no("there is no CUDA kernel for pairs of vectors")
+    if device.type not in ("cpu", "cuda", "meta"):
+        return no(f"there is no {device.type} kernel")
     if any(t.device != device for t in given):
         return no("the arguments are on different devices")
     label = arguments[spec.label] if spec.label else None
@@ -281,7 +288,10 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
         if spec.warns and not _is_compiling() and arguments["target"].shape != arguments["input"].shape:
             _warn_sizes(arguments["input"], arguments["target"])
-        return _kernel(spec, tensors, params, weight, mask, reduction, options)
+        result = _kernel(spec, tensors, params, weight, mask, reduction, options)
+        if tensors[0].is_cuda and _ops.debugging():
+            _check_domain(spec, result, arguments, reduction, options)
+        return result
     except Exception as error:
         return _explain_error(spec, error, arguments, reduction, options)
 
@@ -300,9 +310,12 @@ def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], t
     shape, dtype = input.shape, input.dtype
     if dtype not in _KERNEL_DTYPES or len(shape) > _MAX_DIMS or not input.numel():
         return None
+    on_cpu = input.is_cpu
+    if not on_cpu and (not input.is_cuda or not _ops.CUDA or _ops.debugging()):
+        return None
     for t in tensors:
         if (t is not input and (type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape)) or not (
-            t.is_cpu and t.layout is _STRIDED and not t.is_neg()
+            (t.is_cpu if on_cpu else t.device == input.device) and t.layout is _STRIDED and not t.is_neg()
         ):
             return None
     for name in spec.fixed:
@@ -356,7 +369,10 @@ def _kernel(
     divisor = None
     if kernel_code == 1:
         if normalizer is not None:
-            divisor = torch.as_tensor(normalizer, dtype=torch.float64)
+            if isinstance(normalizer, Tensor):
+                divisor = normalizer.to(torch.float64)
+            else:  # made on the device: copying it there could not be captured in a graph
+                divisor = torch.full((), normalizer, dtype=torch.float64, device=input.device)
         elif weight is not None and spec.weight_mean:
             divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
         elif mask is not None:
@@ -370,7 +386,7 @@ def _kernel(
     if measured is None:
         return loss
     number = input.numel() // (input.shape[-1] if spec.pairs else 1)
-    count = mask.sum() if mask is not None else torch.tensor(number, device=input.device)
+    count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
     finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)
 
@@ -392,7 +408,7 @@ def _reduce_dims(
         return total
     if normalizer is not None:
         return (total / normalizer).to(loss.dtype)
-    counted = weight if weight is not None and spec.weight_mean else torch.ones((), dtype=loss.dtype).expand(loss.shape)
+    counted = weight if weight is not None and spec.weight_mean else loss.new_ones(()).expand(loss.shape)
     kept = counted if mask is None else torch.where(mask, counted, 0)
     divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
     mean = (total / divisor).to(loss.dtype)
@@ -418,6 +434,14 @@ def _warn_sizes(input: Tensor, target: Tensor) -> None:
         "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
         stacklevel=4,
     )
+
+
+def _check_domain(spec: Spec, result: Any, arguments: dict[str, Any], reduction: str, options: Any) -> None:
+    """Raises what the CPU raises for an element outside the loss's domain, of which the device has made NaN."""
+    loss = result[0] if options.get("return_stats") else result
+    if loss.isnan().any():
+        here, kept = ({k: v.cpu() if isinstance(v, Tensor) else v for k, v in d.items()} for d in (arguments, options))
+        getattr(reference, spec.name)(**here, reduction=reduction, **kept)
 
 
 def _explain_error(

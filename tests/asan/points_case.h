@@ -296,6 +296,10 @@ Options options_of(Random& random, int arity, int turn) {
     o.scalars = random.chance(30);
     return o;
   }
+  if (turn % 6 == 1) {  // what it takes too on CUDA: losses or upstream gradients per element
+    o.unreduced = random.chance(60), o.upstream = !o.unreduced || random.chance(20), o.wide = random.chance(50);
+    return o;
+  }
   for (int k = 0; k < arity; ++k) o.gradients[k] = random.chance(60);
   o.weight = random.chance(40), o.mask = random.chance(40), o.upstream = random.chance(40);
   o.unreduced = random.chance(40), o.stats = random.chance(40), o.scalars = random.chance(40);

@@ -4,7 +4,9 @@ import os
 
 import torch
 
+import fastloss.functional.pointwise as pointwise_module
 import fastloss.functional.rows as rows_module
 
 torch.ops.load_library(os.environ["FASTLOSS_EMULATED_CUDA"])
 rows_module.TINY = -1
+pointwise_module.NATIVE_WHEN_TINY = False

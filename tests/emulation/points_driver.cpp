@@ -99,9 +99,10 @@ void check_far(DType dtype) {
     PointLaunch l{};
     l.args.elements = (1LL << 33) + 5;
     l.args.dims = 1, l.args.size[0] = l.args.elements, l.args.plain = plain, l.args.scale = 1;
-    // Aligned as far as plan_points can see.
-    for (int k = 0; k < 2; ++k) l.args.operand[k] = {(void*)4096, {1}, true, false};
-    l.args.gradient[0] = {(void*)4096, {1}, true, false};
+    // Aligned as far as plan_points can see, or not.
+    void* const seen = (void*)(plain ? 4096 : 4096 + sizeof(S));
+    for (int k = 0; k < 2; ++k) l.args.operand[k] = {seen, {1}, true, false};
+    l.args.gradient[0] = {seen, {1}, true, false};
     cuda::plan_points(dtype, l);
     const int64_t begin = (l.blocks - 1) * l.block_elements, n = l.args.elements - begin;
     S* const data[3] = {memory.take<S>(n), memory.take<S>(n), memory.take<S>(n)};
@@ -146,7 +147,7 @@ void check_unless_one(DType dtype) {
   const float one = 1;
   l.upstream = &one, l.upstream_dtype = DType::f32, l.unless_one = true;
   for (const bool plain : {true, false}) {
-    l.args.plain = plain;
+    l.args.gradient[0].data = (void*)(plain ? 4096 : 4096 + sizeof(S));
     cuda::plan_points(dtype, l);
     cuda::run_points(k_mse_loss, dtype, l, nullptr);
   }

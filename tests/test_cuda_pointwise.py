@@ -1,0 +1,250 @@
+"""The pointwise CUDA kernels on a device: numbers against float64, and what only a device can show.
+
+The same kernels run without one in test_cuda_emulation.py; this file and part of test_pointwise.py in
+test_cuda_operators.py.
+"""
+
+import itertools
+
+import cases
+import pytest
+import torch
+from cases import DTYPES, HALF, POINTWISE, REDUCTIONS, UPSTREAM, check_points, exact_points, make_points
+from device import DEVICE, check_waits_for_nothing, needs_device, on_device
+
+import fastloss
+from fastloss import _ops
+
+pytestmark = [
+    pytest.mark.cuda,
+    needs_device,
+    pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:Using a target size"),
+]
+close = torch.testing.assert_close
+SETTINGS = [pytest.param(case, params, id=f"{case}-{i}") for case in POINTWISE for i, params in enumerate(case.params)]
+# Less than a vector, a few, and several blocks of the plain kernel.
+SHAPES = ((), (7,), (3, 5, 7), (40, 1000), (70001,))
+STRIDES = {
+    "transposed": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
+    "padded": lambda x: torch.nn.functional.pad(x, (0, 3))[:, : x.shape[1]],
+    "every second": lambda x: x.repeat_interleave(2, 1)[:, ::2],
+    "shifted": lambda x: torch.cat([x.new_zeros(1), x.flatten()])[1:].view_as(x),
+}
+
+
+def make(case, shape, dtype, seed=0):
+    """Arguments in whose neighbourhood half precision resolves a probability."""
+    tensors = make_points(case, shape, dtype, seed)
+    if case.name == "binary_cross_entropy" and dtype in HALF:
+        tensors = (tensors[0].detach().clamp(0.1, 0.9).requires_grad_(), tensors[1])
+    return tensors
+
+
+def run(case, tensors, upstream=None, **options):
+    """Loss and gradients on the device, brought back."""
+    moved = tuple(t.detach().to(DEVICE).requires_grad_(t.requires_grad) for t in tensors)
+    if upstream is not None:
+        upstream = torch.as_tensor(upstream, dtype=torch.float64).to(DEVICE)
+    return [t.cpu() for t in cases.gradients(case.functional, moved, upstream, **on_device(options))]
+
+
+def check(case, tensors, params, upstream=None, **options):
+    ours = run(case, tensors, upstream, **params, **options)
+    wanted = exact_points(case, tensors, upstream, **params, **options)
+    scales = cases.point_scales(case, tensors, **params)
+    divisor = tensors[0].numel() if options["reduction"] == "mean" else 1
+    check_points(ours[0], wanted[0], scales[0] if options["reduction"] == "none" else scales[0].sum() / divisor)
+    factor = 1.0 if upstream is None else abs(float(upstream))
+    for actual, exact, scale in zip(ours[1:], wanted[1:], scales[1:], strict=True):
+        check_points(actual, exact, factor * scale / divisor)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize(("case", "params"), SETTINGS)
+def test_against_reference(case, params, dtype):
+    for shape, reduction in itertools.product(SHAPES, REDUCTIONS):
+        tensors = make(case, shape, dtype)
+        here = tuple(t.detach().to(DEVICE) for t in tensors)
+        if params.get("beta") != 0.0:
+            assert fastloss.explain(case.functional, *here, **params).path == "kernel"
+        check(case, tensors, params, reduction=reduction)
+
+
+@pytest.mark.parametrize("change", STRIDES.values(), ids=STRIDES)
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_strides(case, change):
+    """Every tensor lying differently, then the first alone."""
+    for dtype, reduction in itertools.product(DTYPES, REDUCTIONS):
+        tensors = make(case, (33, 70), dtype)
+        wanted = run(case, tensors, reduction=reduction)
+        for moved in (tuple(map(change, tensors)), (change(tensors[0]), *tensors[1:])):
+            here = tuple(m.detach().requires_grad_(t.requires_grad) for m, t in zip(moved, tensors, strict=True))
+            got = run(case, here, reduction=reduction)
+            close(got[0], wanted[0], rtol=64 * cases.UNIT[dtype], atol=1e-6)  # another order of the sum
+            for a, b in zip(got[1:], wanted[1:], strict=True):
+                assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_options(case):
+    tensors = make_points(case, (6, 5, 40), torch.float64)
+    weight = torch.rand(6, 5, 40, dtype=torch.float64) + 0.1
+    mask = torch.rand(6, 5, 40) < 0.6
+    mask[2] = False
+    every = [
+        dict(weight=weight), dict(mask=mask), dict(mask=mask[:1]), dict(weight=weight, mask=mask), dict(normalizer=7.0),
+        dict(normalizer=torch.tensor(7), mask=mask), dict(reduce_dims=(1, 2)),
+        dict(reduce_dims=1, mask=mask, weight=weight),
+        dict(reduce_dims=(1, 2), mask=mask, empty="zero"), dict(reduce_dims=(1, 2), normalizer=5.0),
+        dict(loss_dtype=torch.float32), dict(mask=torch.zeros_like(mask), empty="zero"),
+    ]  # fmt: skip
+    for options, reduction in itertools.product(every, REDUCTIONS):
+        if (reduction == "none" and "reduce_dims" in options) or (reduction != "mean" and "normalizer" in options):
+            continue
+        ours = run(case, tensors, reduction=reduction, **options)
+        wanted = cases.gradients(case.reference, tensors, reduction=reduction, **options)
+        for a, b in zip(ours, wanted, strict=True):
+            close(a, b, rtol=1e-6 if a.dtype == torch.float32 else 1e-11, atol=1e-13, equal_nan=True)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_statistics(case):
+    for dtype in (torch.float32, torch.bfloat16):
+        tensors = make(case, (3000,), dtype)
+        here = tuple(t.detach().to(DEVICE) for t in tensors)
+        mask = torch.rand(3000, device=DEVICE) < 0.5
+        loss, stats = case.functional(*here, reduction="mean", mask=mask, return_stats=True)
+        (wanted,) = torch.autograd.grad(
+            case.reference(*(t.double() for t in tensors), reduction="mean", mask=mask.cpu()), tensors[0]
+        )
+        close(stats.grad_norm.cpu().double(), wanted.double().norm(), rtol=1e-2 if dtype in HALF else 1e-5, atol=0)
+        assert loss.isfinite()
+        assert bool(stats.finite)
+        assert stats.count == mask.sum()
+
+
+@pytest.mark.parametrize("upstream", UPSTREAM)
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_upstream(case, dtype, upstream):
+    """Also that bfloat16 is rounded once: the slack of one rounding would not hold two."""
+    tensors = make(case, (30, 500), dtype)
+    wide = torch.promote_types(dtype, torch.float32)  # which holds the upstream gradients
+    for reduction in ("mean", "none"):
+        check(case, tensors, {}, upstream, reduction=reduction, loss_dtype=wide)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_retained_graph(case):
+    for dtype in DTYPES:
+        leaves = tuple(t.detach().to(DEVICE).requires_grad_(t.requires_grad) for t in make(case, (64, 100), dtype))
+        wanted = [t for t in leaves if t.requires_grad]
+        loss = case.functional(*leaves, reduction="mean")
+        first, second = (torch.autograd.grad(loss, wanted, retain_graph=True) for _ in range(2))
+        for a, b in zip(first, second, strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_rescale(case):
+    """What a bfloat16 backward calls: nothing if the upstream gradient is 1, else the gradient, rounded once."""
+    input, target, *third = (t.detach().to(DEVICE) for t in make(case, (3000,), torch.bfloat16))
+    third = third[0] if third else None
+    rescale = getattr(torch.ops.fastloss, f"{case.name}_rescale_")
+    params = [float(p) for p in DEFAULTS.get(case.name, ())]
+    arguments = (input, target, third, None, None, None, params, _ops.REDUCTIONS["mean"])
+    grad = torch.full_like(input, 7)
+    rescale(torch.ones((), device=DEVICE), *arguments, grad, None, None)
+    assert torch.equal(grad, torch.full_like(input, 7))
+    upstream = torch.tensor(3.3, device=DEVICE)
+    rescale(upstream, *arguments, grad, None, None)
+    (wanted,) = getattr(torch.ops.fastloss, f"{case.name}_backward")(upstream, *arguments, True, False, False)[:1]
+    assert torch.equal(grad, wanted)
+
+
+DEFAULTS = {
+    "huber_loss": (1,), "smooth_l1_loss": (1,), "sigmoid_focal_loss": (0.25, 2), "hinge_embedding_loss": (1,),
+    "margin_ranking_loss": (0,), "poisson_nll_loss": (1, 0, 1e-8), "gaussian_nll_loss": (0, 1e-6), "kl_div": (0,),
+    "hinge_loss": (1, 1), "quantile_loss": (0.5,), "charbonnier_loss": (1e-3,),
+}  # fmt: skip
+
+
+# Arguments outside the domain, and what PyTorch raises for them on the CPU.
+OUTSIDE = {
+    "binary_cross_entropy": ((1.5, 0.5), RuntimeError, "between 0 and 1"),
+    "gaussian_nll_loss": ((0.0, 0.0, -1.0), ValueError, "negative"),
+}
+
+
+@pytest.mark.parametrize("case", [c for c in POINTWISE if c.name in OUTSIDE], ids=str)
+def test_outside_the_domain(case):
+    """NaN and a zero gradient in its place, an error when debugging; the context lives on."""
+    values, error, text = OUTSIDE[case.name]
+    for n, dtype in itertools.product((5, 70001), DTYPES):
+        tensors = make(case, (n,), dtype)
+        for t, value in zip(tensors, values, strict=True):
+            with torch.no_grad():
+                t[2] = value
+        loss, grad, *_ = run(case, tensors, reduction="none")
+        assert loss.isnan().nonzero().flatten().tolist() == [2]
+        assert grad[2] == 0
+        assert grad.isfinite().all()
+        assert run(case, tensors, reduction="mean")[0].isnan()
+        mask = torch.arange(n) != 2
+        assert run(case, tensors, reduction="mean", mask=mask)[0].isfinite()
+        if DEVICE == "cpu":  # there the check of the CPU's operators would have raised
+            continue
+        fastloss.debug(True)
+        try:
+            with pytest.raises(error, match=text):
+                run(case, tensors, reduction="mean")
+            assert run(case, tensors, reduction="mean", mask=mask)[0].isfinite()
+        finally:
+            fastloss.debug(False)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_same_bits(case):
+    for shape, reduction in itertools.product(((70001,), (300, 1001)), REDUCTIONS):
+        tensors = make(case, shape, torch.bfloat16)
+        for a, b in zip(run(case, tensors, reduction=reduction), run(case, tensors, reduction=reduction), strict=True):
+            assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_waits_for_nothing(case):
+    mask = (torch.arange(3000) % 3 != 0).to(DEVICE)
+    for dtype, options in itertools.product(
+        (torch.float32, torch.bfloat16, torch.float16),
+        ({}, {"normalizer": 8.0}, {"mask": mask}, {"mask": mask, "reduction": "none"}),
+    ):
+        leaf, *rest = (t.detach().to(DEVICE) for t in make(case, (3000,), dtype))
+        other = make(case, (3000,), dtype, seed=1)[0].detach().to(DEVICE)
+        leaf.requires_grad_()
+
+        def step(leaf=leaf, rest=rest, options=options):
+            loss = case.functional(leaf, *rest, **{"reduction": "mean", **options})
+            return loss, *torch.autograd.grad(loss, leaf, torch.ones_like(loss))
+
+        check_waits_for_nothing(step, leaf, other)
+
+
+@pytest.mark.slow
+def test_more_than_2_31_elements():
+    n = 2**31 + 12345
+    if torch.cuda.mem_get_info()[0] < 8 * n:
+        pytest.skip("not enough memory on the device")
+    x = torch.randn(n, device=DEVICE, dtype=torch.bfloat16).requires_grad_()
+    y = torch.randn(n, device=DEVICE, dtype=torch.bfloat16)
+    fastloss.functional.mse_loss(x, y, reduction="sum").backward()
+    tail = slice(n - 5000, n)
+    wanted = 2 * (x.detach()[tail].double() - y[tail].double())
+    close(x.grad[tail].double(), wanted, rtol=2**-8, atol=0)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device at most")
+def test_other_device():
+    """The tensors' device, not the current one."""
+    x, y = (torch.randn(3000, device="cuda:1") for _ in range(2))
+    fastloss.functional.mse_loss(x.requires_grad_(), y).backward()
+    close(x.grad, 2 * (x.detach() - y) / 3000)
