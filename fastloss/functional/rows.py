@@ -159,7 +159,14 @@ def cross_entropy(
             if not inplace and _is_plain_call(input, target, weight, ignore_index, reduction, label_smoothing):
                 code = _ops.DTYPE_CODES[input.dtype]
                 options = RowsOptions(
-                    (), ignore_index, _ops.REDUCTIONS[reduction], label_smoothing, 0.0, 0.0, False, code
+                    (),
+                    ignore_index,
+                    _ops.REDUCTIONS[reduction],
+                    label_smoothing,
+                    0.0,
+                    0.0,
+                    False,
+                    code,  # type: ignore[arg-type]
                 )
                 return rows("cross_entropy", input, target, weight, None, None, options, False, False)[0]
         except Exception as error:
