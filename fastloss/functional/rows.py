@@ -158,16 +158,8 @@ def cross_entropy(
                 return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
             if not inplace and _is_plain_call(input, target, weight, ignore_index, reduction, label_smoothing):
                 code = _ops.DTYPE_CODES[input.dtype]
-                options = RowsOptions(
-                    (),
-                    ignore_index,
-                    _ops.REDUCTIONS[reduction],
-                    label_smoothing,
-                    0.0,
-                    0.0,
-                    False,
-                    code,  # type: ignore[arg-type]
-                )
+                smoothing: Any = label_smoothing  # a float, as was checked
+                options = RowsOptions((), ignore_index, _ops.REDUCTIONS[reduction], smoothing, 0.0, 0.0, False, code)
                 return rows("cross_entropy", input, target, weight, None, None, options, False, False)[0]
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
