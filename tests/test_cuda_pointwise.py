@@ -4,6 +4,7 @@ The same kernels run without one in test_cuda_emulation.py; this file and part o
 test_cuda_operators.py.
 """
 
+import inspect
 import itertools
 
 import cases
@@ -151,7 +152,9 @@ def test_rescale(case):
     input, target, *third = (t.detach().to(DEVICE) for t in make(case, (3000,), torch.bfloat16))
     third = third[0] if third else None
     rescale = getattr(torch.ops.fastloss, f"{case.name}_rescale_")
-    params = [float(p) for p in DEFAULTS.get(case.name, ())]
+    names = dict(_ops.extension().pointwise_losses())[case.name].split(",")
+    defaults = inspect.signature(case.functional).parameters
+    params = [float(defaults[name].default) for name in filter(None, names)]
     arguments = (input, target, third, None, None, None, params, _ops.REDUCTIONS["mean"])
     grad = torch.full_like(input, 7)
     rescale(torch.ones((), device=DEVICE), *arguments, grad, None, None)
@@ -160,13 +163,6 @@ def test_rescale(case):
     rescale(upstream, *arguments, grad, None, None)
     (wanted,) = getattr(torch.ops.fastloss, f"{case.name}_backward")(upstream, *arguments, True, False, False)[:1]
     assert torch.equal(grad, wanted)
-
-
-DEFAULTS = {
-    "huber_loss": (1,), "smooth_l1_loss": (1,), "sigmoid_focal_loss": (0.25, 2), "hinge_embedding_loss": (1,),
-    "margin_ranking_loss": (0,), "poisson_nll_loss": (1, 0, 1e-8), "gaussian_nll_loss": (0, 1e-6), "kl_div": (0,),
-    "hinge_loss": (1, 1), "quantile_loss": (0.5,), "charbonnier_loss": (1e-3,),
-}  # fmt: skip
 
 
 # Arguments outside the domain, and what PyTorch raises for them on the CPU.
