@@ -219,4 +219,15 @@ class Memory {
   size_t used_ = 0;
 };
 
+// Runs what a driver's argument names: run(an object of the stored type, its DType, its name).
+template <class Run>
+int with_stored(const char* name, const Run& run) {
+  const std::string dtype = name;
+  if (dtype == "float32") return run(float{}, DType::f32), 0;
+  if (dtype == "float64") return run(double{}, DType::f64), 0;
+  if (dtype == "bfloat16") return run(BFloat16{}, DType::bf16), 0;
+  if (dtype == "float16") return run(Half{}, DType::f16), 0;
+  return fprintf(stderr, "unknown dtype %s\n", name), 2;
+}
+
 }  // namespace

@@ -86,20 +86,12 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
 int main(int argc, char** argv) {
   if (argc != 3) return fprintf(stderr, "usage: rows_driver ISA DTYPE\n"), 2;
   __sanitizer_set_death_callback(print_case);
-  const std::string isa = argv[1], dtype = argv[2];
+  const std::string isa = argv[1];
   const std::vector<std::string> available = isa::available();
   if (std::find(available.begin(), available.end(), isa) == available.end()) return 0;
-  if (dtype == "float32") {
-    run_all<float>(isa, DType::f32, argv[2]);
-  } else if (dtype == "float64") {
-    run_all<double>(isa, DType::f64, argv[2]);
-  } else if (dtype == "bfloat16") {
-    run_all<BFloat16>(isa, DType::bf16, argv[2]);
-  } else if (dtype == "float16") {
-    run_all<Half>(isa, DType::f16, argv[2]);
-  } else {
-    return fprintf(stderr, "rows_driver: unknown dtype %s\n", argv[2]), 2;
-  }
+  const int unknown =
+      with_stored(argv[2], [&](auto stored, DType dtype) { run_all<decltype(stored)>(isa, dtype, argv[2]); });
+  if (unknown) return unknown;
   printf("%lld %lld\n", (long long)calls, (long long)gradients);
   return 0;
 }

@@ -197,19 +197,10 @@ void run_all(DType dtype, const char* name, bool quick) {
 int main(int argc, char** argv) {
   if (argc < 2) return fprintf(stderr, "usage: points_driver DTYPE [quick]\n"), 2;
   __sanitizer_set_death_callback(print_case);
-  const std::string dtype = argv[1];
   const bool quick = argc > 2;
-  if (dtype == "float32") {
-    run_all<float>(DType::f32, argv[1], quick);
-  } else if (dtype == "float64") {
-    run_all<double>(DType::f64, argv[1], quick);
-  } else if (dtype == "bfloat16") {
-    run_all<BFloat16>(DType::bf16, argv[1], quick);
-  } else if (dtype == "float16") {
-    run_all<Half>(DType::f16, argv[1], quick);
-  } else {
-    return fprintf(stderr, "points_driver: unknown dtype %s\n", argv[1]), 2;
-  }
+  const int unknown =
+      with_stored(argv[1], [&](auto stored, DType dtype) { run_all<decltype(stored)>(dtype, argv[1], quick); });
+  if (unknown) return unknown;
   printf("plain %lld\ngeneral %lld\ngradients %lld\n", (long long)plain_runs, (long long)general_runs,
          (long long)gradients);
   return 0;
