@@ -110,8 +110,8 @@ def test_upstream(case, dtype, upstream):
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0, 3.3])
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-def test_softmax_focal(dtype, gamma):
-    """The second functor of the family, on every path that an option or a width picks."""
+def test_exponents(dtype, gamma):
+    """Softmax focal loss with and without a power function, on every path that a width picks."""
     loss = dict(functional=fastloss.functional.softmax_focal_loss, reference=fastloss.reference.softmax_focal_loss)
     case = dataclasses.replace(CASES[0], name="softmax_focal_loss", **loss)
     for shape in ((300, 19), (37, 80), (9, 1009), (3, 4096), (2, 20000), (2, 21, 15, 17)):

@@ -38,7 +38,7 @@ CHANGES = {
 }
 # What no CPU tensor can show is left out, large shapes that take the emulation long, and all but one ISA.
 SELECTED = {
-    "test_cuda.py": "upstream or retained or inplace or stats or softmax_focal or (options and (float32 or bfloat16))",
+    "test_cuda.py": "upstream or retained or inplace or stats or exponents or (options and (float32 or bfloat16))",
     "test_cuda_pointwise.py": "not bits and not waits and not 2_31",
     "test_pointwise.py": "((kinks or nan_and_infinity or broadcast or masked) and {isa}) or samples",
 }
