@@ -468,9 +468,9 @@ def _explain_error(
 
 
 _nn: Any = torch._C._nn
-_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=49152)
-_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=49152)
-_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=49152)
+_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=131072)
+_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=131072)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=131072)
 _L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024)
 _BCE = Spec("binary_cross_entropy_with_logits", same_size=True, tiny=8192)
 _BCE_POS_WEIGHT = Spec(
