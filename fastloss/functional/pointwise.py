@@ -798,7 +798,8 @@ def soft_margin_loss(
     r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`.
 
     Equivalent to ``torch.nn.functional.soft_margin_loss(input, target, reduction=reduction)``, except that a large
-    :math:`-y x` gives it back instead of infinity, and a finite gradient.
+    :math:`-y x` gives it back instead of infinity, and a finite gradient (above 512 elements: up to there PyTorch's own
+    operator runs).
 
     Args:
         input, target: Scores and labels.
