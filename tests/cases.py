@@ -299,8 +299,25 @@ def info_of(entries: Any, matches: Callable[[Any], bool]) -> Any:
 # ------------------------------------------------------------------------------------------------ pointwise
 
 
+class Named:
+    """What a case finds by the name of its loss."""
+
+    name: str
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def functional(self) -> Callable[..., Any]:
+        return getattr(fastloss.functional, self.name)
+
+    @property
+    def reference(self) -> Callable[..., Any]:
+        return getattr(fastloss.reference, self.name)
+
+
 @dataclass(frozen=True)
-class PointCase:
+class PointCase(Named):
     """One pointwise loss.
 
     Attributes:
@@ -329,17 +346,6 @@ class PointCase:
     cancelling: tuple[float, ...] = (0.0, 0.0, 0.0)
     exponent: Callable[..., float] = lambda **params: 0.0
     better: Callable[..., Tensor] = lambda *tensors: torch.zeros_like(tensors[0], dtype=torch.bool)
-
-    def __str__(self) -> str:
-        return self.name
-
-    @property
-    def functional(self) -> Callable[..., Any]:
-        return getattr(fastloss.functional, self.name)
-
-    @property
-    def reference(self) -> Callable[..., Any]:
-        return getattr(fastloss.reference, self.name)
 
     @property
     def arity(self) -> int:
@@ -550,7 +556,7 @@ def check_points(actual: Tensor, wanted: Tensor, scale: Tensor | float) -> None:
 
 
 @dataclass(frozen=True)
-class PairCase:
+class PairCase(Named):
     """One loss of the pairs family; attributes as a `PointCase`'s.
 
     ``labelled``: the third tensor has one label per row.
@@ -564,20 +570,9 @@ class PairCase:
     points: tuple[tuple[tuple[Any, ...], dict[str, Any], float], ...]
     labelled: bool = False
 
-    def __str__(self) -> str:
-        return self.name
-
     @property
     def fixed(self) -> tuple[int, ...]:
         return (2,) if self.labelled else ()
-
-    @property
-    def functional(self) -> Callable[..., Any]:
-        return getattr(fastloss.functional, self.name)
-
-    @property
-    def reference(self) -> Callable[..., Any]:
-        return getattr(fastloss.reference, self.name)
 
 
 PAIRS = (

@@ -210,18 +210,6 @@ FASTLOSS_FN Vec<T> fma(Vec<T> a, Vec<T> b, Vec<T> c) {
 }
 #endif
 
-// a, rounded: the compiler must not fuse its last product with a sum that follows. fma does not round the product, so
-// one that overflows would not be infinite in it: exp(inf) - inf would be -inf instead of NaN.
-template <class T>
-FASTLOSS_FN Vec<T> unfused(Vec<T> a) {
-#if defined(__SSE2__)
-  asm("" : "+x"(a.v));
-#elif defined(__aarch64__)
-  asm("" : "+w"(a.v));
-#endif
-  return a;
-}
-
 template <class T>
 FASTLOSS_FN Vec<T> abs(Vec<T> a) {
   return Vec<T>::from_bits(a.bits() & ~Vec<T>((T)-0.0).bits());
@@ -247,7 +235,8 @@ FASTLOSS_FN Vec<double> sqrt(Vec<double> a) {
 #endif
 
 // The value itself, as a number of its own: the compiler may not contract the product it comes from into a following
-// addition, which would round differently from place to place.
+// addition. That would round differently from place to place, and a product that overflows would not be infinite in it:
+// exp(inf) - inf would be -inf instead of NaN.
 template <class T>
 FASTLOSS_FN Vec<T> rounded(Vec<T> a) {
 #if defined(__x86_64__)

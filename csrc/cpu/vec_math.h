@@ -79,7 +79,7 @@ FASTLOSS_FN Vec<T> scale_by_power(Vec<T> p, Vec<T> n) {
   const auto half = i >> 1;
   const Vec<T> first = Vec<T>::from_bits((half + F::bias) << F::mantissa);
   const Vec<T> second = Vec<T>::from_bits((i - half + F::bias) << F::mantissa);
-  return unfused(p * first * second);
+  return rounded(p * first * second);
 }
 #if defined(__AVX512F__)
 FASTLOSS_FN Vec<float> scale_by_power(Vec<float> p, Vec<float> n) { return _mm512_scalef_ps(p.v, n.v); }

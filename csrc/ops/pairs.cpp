@@ -17,9 +17,6 @@ constexpr bool kLabelled[] = {FASTLOSS_PAIRS_LOSSES(FASTLOSS_LABELLED)};
 constexpr int kOperands[] = {FASTLOSS_PAIRS_LOSSES(FASTLOSS_OPERANDS)};
 #undef FASTLOSS_OPERANDS
 
-// Elements per task, about: the unit of summation, so the numbers depend on the shape alone.
-constexpr int64_t kTaskElements = 4 * 1024;
-
 std::vector<int64_t> row_shape(const Tensor& input) {
   std::vector<int64_t> shape;
   for (int64_t d = 0; d + 1 < input.dim(); ++d) shape.push_back(input.size(d));
@@ -37,12 +34,8 @@ struct PairProblem {
       : input(in.input), compute(compute_type(in.input)) {
     STD_TORCH_CHECK(input.is_cpu(), "fastloss: expected CPU tensors");
     STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected non-empty rows of vectors");
-    STD_TORCH_CHECK(in.reduction >= kNone && in.reduction <= kSum, "fastloss: unknown reduction ", in.reduction);
     STD_TORCH_CHECK(in.third.has_value(), "fastloss: expected 3 tensors");
-    STD_TORCH_CHECK(in.params.size() <= 4, "fastloss: at most 4 parameters, got ", in.params.size());
-    STD_TORCH_CHECK(!in.divisor || (in.divisor->is_cpu() && in.divisor->scalar_type() == ScalarType::Double &&
-                                    in.divisor->numel() == 1),
-                    "fastloss: expected a float64 CPU scalar as divisor");
+    check_point_inputs(in);
     args.width = input.size(input.dim() - 1);
     args.rows = input.numel() / args.width;
     std::copy(in.params.begin(), in.params.end(), args.params);
@@ -89,10 +82,7 @@ struct PairProblem {
 };
 
 // Backend of PointwiseOperators.
-struct CpuPairs {
-  static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
-  static Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
-
+struct CpuPairs : CpuMemory {
   static std::tuple<Tensor, Tensor> forward(int id, const PointInputs& in, bool empty_zero, int64_t loss_dtype,
                                             bool want_stats, PointGradients const& gradients) {
     PairProblem problem(id, in, gradients);

@@ -6,6 +6,10 @@
 
 namespace fastloss::ops {
 
+// Elements per task (of pairs: whole rows, about): the unit of summation, so the numbers depend on the shape alone. A
+// multiple of the pointwise kernel's block.
+constexpr int64_t kTaskElements = 4 * 1024;
+
 // Runs a kernel over the tasks and adds up what they sum to, in their order.
 template <class Args, class Kernel>
 PointSums run_tasks(Args& args, int64_t elements, int64_t tasks, const Kernel& kernel) {

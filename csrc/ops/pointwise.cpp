@@ -6,35 +6,19 @@
 namespace fastloss::ops {
 namespace {
 
-// A multiple of the kernel's block; the unit of summation, so the numbers depend on the shape alone.
-constexpr int64_t kTaskElements = 4 * 1024;
-
 PointSums run(int id, PointViews& views) {
   PointArgs& args = views.args;
   views.finish();
   args.stream = args.elements * (int64_t)views.input.element_size() >= kStreamBytes;
   args.task_elements = kTaskElements;
-  const int64_t tasks = (args.elements + kTaskElements - 1) / kTaskElements;
-  PointSums total{};
-  std::vector<PointSums> sums;
-  if (tasks > 1) sums.resize(tasks);
-  args.sums = tasks > 1 ? sums.data() : &total;
   const Kernels& kernels = isa::kernels();
   const PointwiseKernel kernel = kernels.engine[(int)dtype_of(views.input)].pointwise;
-  parallel(args.elements, tasks, [&](int64_t begin, int64_t end) { kernel(args, begin, end, kernels.pointwise[id]); });
-  for (const PointSums& part : sums) {
-    total.loss += part.loss;
-    total.gradient_square += part.gradient_square;
-    total.outside = total.outside || part.outside;
-  }
-  return total;
+  return run_tasks(args, args.elements, (args.elements + kTaskElements - 1) / kTaskElements,
+                   [&](int64_t begin, int64_t end) { kernel(args, begin, end, kernels.pointwise[id]); });
 }
 
 // Backend of PointwiseOperators.
-struct Cpu {
-  static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
-  static Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
-
+struct Cpu : CpuMemory {
   static std::tuple<Tensor, Tensor> forward(int id, const PointInputs& in, bool empty_zero, int64_t loss_dtype,
                                             bool want_stats, PointGradients const& gradients) {
     STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");

@@ -32,6 +32,17 @@ using PointGradients = const Tensor* [kMaxOperands];
 
 inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
+// What must hold besides the tensors' shapes.
+inline void check_point_inputs(const PointInputs& in) {
+  STD_TORCH_CHECK(in.reduction >= kNone && in.reduction <= kSum, "fastloss: unknown reduction ", in.reduction);
+  STD_TORCH_CHECK(in.params.size() <= 4, "fastloss: at most 4 parameters, got ", in.params.size());
+  if (in.divisor) {
+    STD_TORCH_CHECK(same_device(*in.divisor, in.input) && in.divisor->scalar_type() == ScalarType::Double &&
+                        in.divisor->numel() == 1,
+                    "fastloss: expected a float64 scalar as divisor, on the device of input");
+  }
+}
+
 // Collects the tensors of a call, checks them and describes them as a kernel reads them.
 struct PointViews {
   PointArgs args{};
@@ -39,14 +50,8 @@ struct PointViews {
 
   PointViews(int id, const PointInputs& in, PointGradients const& gradients) : input(in.input) {
     STD_TORCH_CHECK(input.numel() > 0, "fastloss: expected a non-empty input");
-    STD_TORCH_CHECK(in.reduction >= kNone && in.reduction <= kSum, "fastloss: unknown reduction ", in.reduction);
     STD_TORCH_CHECK(in.third.has_value() == (kArity[id] == 3), "fastloss: expected ", kArity[id], " tensors");
-    STD_TORCH_CHECK(in.params.size() <= 4, "fastloss: at most 4 parameters, got ", in.params.size());
-    if (in.divisor) {
-      STD_TORCH_CHECK(
-          on_device(*in.divisor) && in.divisor->scalar_type() == ScalarType::Double && in.divisor->numel() == 1,
-          "fastloss: expected a float64 scalar as divisor, on the device of input");
-    }
+    check_point_inputs(in);
     std::copy(in.params.begin(), in.params.end(), args.params);
     const ScalarType type = input.scalar_type();
     add(args.operand[0], input, "input", type);
@@ -113,12 +118,8 @@ struct PointViews {
  private:
   std::vector<std::pair<PointView*, const Tensor*>> views_;
 
-  bool on_device(const Tensor& t) const {
-    return t.is_cpu() == input.is_cpu() && t.get_device_index() == input.get_device_index();
-  }
-
   void add(PointView& v, const Tensor& t, const char* what, ScalarType type) {
-    STD_TORCH_CHECK(on_device(t), "fastloss: expected ", what, " on the device of input");
+    STD_TORCH_CHECK(same_device(t, input), "fastloss: expected ", what, " on the device of input");
     STD_TORCH_CHECK(t.scalar_type() == type, "fastloss: expected ", what, " of ScalarType ", (int)type, ", got ",
                     (int)t.scalar_type());
     bool same = t.dim() == input.dim();

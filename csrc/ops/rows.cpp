@@ -77,11 +77,7 @@ struct Problem {
       args.mask = (const bool*)mask->const_data_ptr();
     }
     prepare_weight(input, weight_, o, classes);
-    args.ignore_index = o.ignore_index;
-    std::copy(o.params.begin(), o.params.end(), args.params);
-    args.smoothing = o.smoothing;
-    args.z_loss = o.z_loss;
-    args.softcap = o.softcap;
+    set_options(args, o);
     if (!soft) args.target = (const int64_t*)target->const_data_ptr();
     targets =
         survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes, o.ignore_index);
@@ -158,10 +154,7 @@ Tensor stats_vector(const RowsSums& s, double loss) {
 }
 
 // Backend of RowsOperators.
-struct Cpu {
-  static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
-  static Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
-
+struct Cpu : CpuMemory {
   static Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
                          const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
                          bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state,

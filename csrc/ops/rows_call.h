@@ -20,6 +20,14 @@ struct Options {
   double softcap;
 };
 
+inline void set_options(RowsArgs& args, const Options& o) {
+  args.ignore_index = o.ignore_index;
+  std::copy(o.params.begin(), o.params.end(), args.params);
+  args.smoothing = o.smoothing;
+  args.z_loss = o.z_loss;
+  args.softcap = o.softcap;
+}
+
 // Class dimension of logits (C), (N, C) or (N, C, d1, ...).
 inline int64_t class_dim(const Tensor& input) { return input.dim() == 1 ? 0 : 1; }
 

@@ -40,11 +40,7 @@ struct Problem {
       args.weight = weight->const_data_ptr();
     }
     args.weight_sum = (double)args.classes;
-    args.ignore_index = o.ignore_index;
-    std::copy(o.params.begin(), o.params.end(), args.params);
-    args.smoothing = o.smoothing;
-    args.z_loss = o.z_loss;
-    args.softcap = o.softcap;
+    set_options(args, o);
     normalizer = normalizer_;
     if (normalizer) launch.divisor = (const double*)normalizer->const_data_ptr();
     if ((o.reduction == kMean && !normalizer) || (weight && o.smoothing != 0 && !soft)) run_survey(input, o);

@@ -68,9 +68,12 @@ inline Tensor as_compute(const Tensor& t, ScalarType type) {
   return as_dense(t.scalar_type() == type ? t : torch::stable::to(t, type));
 }
 
+inline bool same_device(const Tensor& a, const Tensor& b) {
+  return a.is_cpu() == b.is_cpu() && a.get_device_index() == b.get_device_index();
+}
+
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
-  bool same = output.is_cpu() == like.is_cpu() && output.get_device_index() == like.get_device_index() &&
-              output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
+  bool same = same_device(output, like) && output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
   for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);
   STD_TORCH_CHECK(same, "fastloss: expected memory of input's shape, dtype and device for ", name);
 }
@@ -80,6 +83,12 @@ inline Tensor fresh_like(const Tensor& t) {
   memory::advise_huge_pages(fresh.mutable_data_ptr(), t.numel() * (int64_t)t.element_size());
   return fresh;
 }
+
+// Memory for results of the CPU backends.
+struct CpuMemory {
+  static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
+  static Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
+};
 
 template <class F>
 void parallel(int64_t elements, int64_t tasks, const F& f) {

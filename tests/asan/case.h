@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/compute.h"
 #include "core/rows_args.h"
 
 using namespace fastloss;
@@ -107,14 +108,6 @@ void assign(Half& to, double x) {
   to.bits = (uint16_t)(sign | magnitude);
 }
 
-template <class S>
-struct Stored {
-  using Compute = float;
-};
-template <>
-struct Stored<double> {
-  using Compute = double;
-};
 template <class S>
 double storage_unit();  // unit roundoff
 template <>

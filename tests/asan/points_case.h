@@ -8,7 +8,6 @@
 // type. What remains is the engine's, which the backend states.
 
 #include "case.h"
-#include "core/compute.h"
 #include "core/pointwise.h"
 #include "core/pointwise_args.h"
 #include "losses/functors.h"
@@ -138,7 +137,7 @@ class PointBackend {
 template <class S>
 class Case {
  public:
-  using T = typename Stored<S>::Compute;
+  using T = typename Compute<S>::type;
 
   Case(PointBackend& backend, int loss, const Shape& shape, const Options& o, Place place, uint64_t seed)
       : backend_(backend), loss_(kLosses[loss]), id_(loss), shape_(shape), o_(o), random_{seed}, memory_(place) {}

@@ -133,7 +133,7 @@ struct PairRow {
 
 template <class S, template <class> class Loss>
 void pair_case(const Kernels& kernels, DType dtype, int id, int64_t rows, int64_t width, Place place, uint64_t seed) {
-  using T = typename Stored<S>::Compute;
+  using T = typename Compute<S>::type;
   using F = Loss<double>;
   Random random{seed};
   Memory memory(place);

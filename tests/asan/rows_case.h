@@ -173,7 +173,7 @@ struct RowReference {
 template <class S>
 class Case {
  public:
-  using T = typename Stored<S>::Compute;
+  using T = typename Compute<S>::type;
 
   Case(Backend& backend, Layout layout, int64_t rows, int64_t classes, const Options& o, Place place, uint64_t seed)
       : backend_(backend),

@@ -23,7 +23,7 @@ int64_t clusters = 0;
 template <class S>
 class CudaBackend : public Backend {
  public:
-  using T = typename Stored<S>::Compute;
+  using T = typename Compute<S>::type;
   explicit CudaBackend(DType dtype) : dtype_(dtype) {}
 
   bool takes_bad_targets() const override { return true; }
@@ -226,7 +226,7 @@ void check_scale(Random& random, DType dtype) {
 // A target out of range: loss NaN, gradient zero, every other row untouched by it.
 template <class S>
 void check_bad_target(DType dtype, Random& random) {
-  using T = typename Stored<S>::Compute;
+  using T = typename Compute<S>::type;
   for (int64_t classes : {3, 40, 700, 1500, 9000}) {
     for (int64_t bad : {classes, (int64_t)-1, kFarOut}) {
       current = "bad target " + std::to_string(bad) + " of " + std::to_string(classes) + " classes";
