@@ -141,7 +141,7 @@ FASTLOSS_FN Vec<T> exp_negative(Vec<T> x) {
   x = max(Vec<T>(F::exp_low), x);  // x second: NaN survives
   Vec<T> n, r;
   const Vec<T> t = reduce_exp(x, n, r);
-  const auto power = (t.bits() << F::mantissa) + ((typename Vec<T>::Int)(F::bias + shift) << F::mantissa);
+  const auto power = (t.bits() + (F::bias + shift)) << F::mantissa;  // of t's bits only n's stay
   const Vec<T> p = fma(r * r, exp_tail(r), r) + Vec<T>((T)1);
   return p * Vec<T>::from_bits(power) * Vec<T>(F::unshift);
 }

@@ -130,7 +130,10 @@ class PointBackend {
   // are the kernel's own business: it multiplies *scale by what they come to.
   virtual PointTotals run(Memory&, Random&, int id, PointArgs&, const std::vector<Output>&, bool scalars,
                           double* scale) = 0;
-  virtual double roundings() const = 0;      // of an element, in units of the computing type
+  virtual double roundings() const = 0;  // of an element, in units of the computing type
+  // Size of the terms that may cancel in a value or derivative, before its factor; 0 if the backend's functions are the
+  // loop's own, so that both cancel alike.
+  virtual double terms() const { return 0; }
   virtual double sum_roundings() const = 0;  // of a sum, likewise
 };
 
@@ -263,21 +266,23 @@ class Case {
     for (int64_t e = 0; e < shape_.elements(); ++e) {
       const double w = weight(e), c = scale_ * w * upstream(e);
       const double loss = kept(e) ? expected_[e].loss * w : 0.0;
+      const double term = kept(e) ? backend_.terms() : 0.0;  // what is masked is exactly zero
       sum += loss, size += std::fabs(loss);
       if (o_.unreduced) {
         const int64_t at = loss_values_.at(shape_, e);
         const double got =
             o_.wide ? (double)((const T*)loss_values_.view.data)[at] : value_of(((const S*)loss_values_.view.data)[at]);
-        const double unit = backend_.roundings() * u + (o_.wide ? u : storage_unit<S>());
-        same("loss", e, got, loss, unit * std::fabs(loss) + storage_underflow<S>());
+        const double stored = (o_.wide ? u : storage_unit<S>()) * std::fabs(loss) + storage_underflow<S>();
+        same("loss", e, got, loss, backend_.roundings() * u * std::max(std::fabs(loss), term * w) + stored);
       }
       for (int k = 0; k < loss_.arity; ++k) {
         const double slope = kept(e) ? expected_[e].grad[k] * c : 0.0;
         if (k == 0) square += slope * slope;
         if (!o_.gradients[k]) continue;
         ++gradients;
+        const double terms = std::max(std::fabs(slope), term * std::fabs(c));
         same("gradient", e, value_of(((const S*)gradient_[k].view.data)[gradient_[k].at(shape_, e)]), slope,
-             (backend_.roundings() * u + storage_unit<S>()) * std::fabs(slope) + storage_underflow<S>());
+             backend_.roundings() * u * terms + storage_unit<S>() * std::fabs(slope) + storage_underflow<S>());
       }
     }
     same("sum", -1, total.loss, (double)sum, backend_.sum_roundings() * u * (double)size);
