@@ -6,6 +6,34 @@ the values by the number of anchors that count, or by ``normalizer``.
 
 Similarities :math:`s_{ij}` are a product of matrices in the arguments' dtype, everything after it is at least float32.
 Distances are taken in at least float32 from the start, since :math:`|x|^2 + |y|^2 - 2 x \cdot y` cancels.
+
+How to get what other libraries give (tested in ``tests/test_similarity_reference.py``, but for those with a star):
+
+=============================================  =====================================================================
+there                                          here
+=============================================  =====================================================================
+open_clip ``ClipLoss()(x, y, scale, bias)``    ``clip_loss(x, y, scale, bias)``
+open_clip ``SigLipLoss()(x, y, scale, bias)``  ``siglip_loss(x, y, scale, bias)``
+lightly ``NTXentLoss(t)(x, y)``                ``nt_xent_loss(x, y, t)``
+lightly ``DCLLoss(t)(x, y)``                   ``nt_xent_loss(x, y, t, decoupled=True)``
+SBERT* ``MultipleNegativesRankingLoss(s)``     ``info_nce_loss(anchors, candidates, temperature=1 / s)``, where
+                                               candidates are the positives, then the negatives
+SupContrast* ``SupConLoss(t, "all", b)``       ``t / b * supcon_loss(features, temperature=t)``; NaN there if an
+                                               anchor has no positive
+TF Addons* ``triplet_semihard_loss``           ``mined_triplet_margin_loss(mining="semi_hard")``; there pairs
+                                               without a negative count too
+PML ``SupConLoss(t)``                          ``supcon_loss(temperature=t)``; there 0 if no anchor has a negative
+PML ``NTXentLoss(t)``                          ``nt_xent_loss(view, other, t)`` if each has one positive, else a
+                                               term per positive, without the other positives in its sum
+PML ``ContrastiveLoss(p, n)``                  ``pairwise_contrastive_loss(pos_margin=p, neg_margin=n)``
+PML ``MultiSimilarityLoss(a, b, base)``        ``multi_similarity_loss(alpha=a, beta=b, base=base)``
+PML ``CircleLoss(m, g)``                       ``circle_loss(m=m, gamma=g)``; a value that is 0 does not count there
+PML ``TripletMarginLoss(m)``                   ``mined_triplet_margin_loss(margin=m, mining="all", normalize=True)``
+the same, ``BatchHardMiner``, ``MeanReducer``  ``mined_triplet_margin_loss(margin=m, normalize=True)``
+the same, ``smooth_loss=True``, ``margin=0``   the same with ``soft=True``
+=============================================  =====================================================================
+
+PML is pytorch-metric-learning at (embeddings, labels), SBERT sentence-transformers.
 """
 
 from __future__ import annotations
@@ -349,10 +377,11 @@ def _softmax_part(z: Tensor, positives: Tensor, kept: Tensor, multi_positive: st
     positives, negatives = positives & kept, ~positives & kept
     count = positives.sum(-1).clamp_min(1)
     counted = positives.any(-1)
-    near = torch.where(counted, _lse(z, positives), 0.0)
-    loss = _softplus(_lse(z, negatives) - near)
-    if multi_positive == "out":  # exactly 0 more if there is one positive
-        loss = loss + (near - torch.where(positives, z, 0.0).sum(-1) / count)
+    loss = _softplus(_lse(z, negatives) - torch.where(counted, _lse(z, positives), 0.0))
+    if multi_positive == "out":
+        # Exactly 0 if there is one positive, and so is its gradient, which meets in `chosen` before it meets the other.
+        chosen = torch.where(positives, z, 0.0)
+        loss = loss + (torch.where(counted, _lse(chosen, positives), 0.0) - chosen.sum(-1) / count)
     else:
         loss = loss + count.to(z.dtype).log()
     return _counted_part(loss, counted)
