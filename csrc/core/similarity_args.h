@@ -37,6 +37,8 @@ struct TileArgs {
   int64_t tile_stride;
   int64_t rows, columns;
   double scale, bias;
+  const void *row_terms,
+      *column_terms;  // further summands of z, one per row and column, of the computing type; or null
   double params[4];
   PairRelation relation;
 

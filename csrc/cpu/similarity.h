@@ -105,7 +105,11 @@ struct Similarity {
       }
     }
     p.positive = r.positives ? load_flags(r.positives + i * r.positives_stride + j, n) : equal_labels(i, j, n);
-    const V z = fma(scale, p.similarity, bias);
+    V z = fma(scale, p.similarity, bias);
+    if (a.row_terms) {
+      const T* const terms = (const T*)a.column_terms + j;
+      z = z + (V(((const T*)a.row_terms)[i]) + (n == W ? load(terms) : load_partial(terms, n, (T)0)));
+    }
     const PairScore<V> near = f.positive(z), far = f.negative(z);
     p.score = select(p.positive, near.value, far.value);
     p.slope = select(p.positive, near.slope, far.slope);

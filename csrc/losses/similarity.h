@@ -9,7 +9,8 @@ namespace fastloss {
 //     one positive, or `inside`:  f = -log(P / (P + N)) + log |P| = log(1 + N / P) + log |P|,   df/dlog P = -q, df/dlog N = q;
 //     several:                    f = log(P + N) - mean of z over the positives,
 //                                 df/dlog P = 1 - q, df/dlog N = q, and -1 / |P| for each positive.
-// `decoupled` leaves the positives out of the denominator: q = 1, log(N / P) for log(1 + N / P), log N for log(P + N).
+// `decoupled` leaves the positives out of the denominator: q = 1, log(N / P) for log(1 + N / P), log N for log(P + N); then an anchor
+// needs a negative.
 template <class T>
 struct InfoNce {
   static constexpr bool exponential = true;
@@ -26,7 +27,7 @@ struct InfoNce {
   }
   FASTLOSS_FN AnchorEval anchor(const AnchorSums& s) const {
     const double n = s.count[kPositive];
-    if (n == 0) return {0, {0, 0}, 0, false};
+    if (n == 0 || (decoupled && s.count[kNegative] == 0)) return {0, {0, 0}, 0, false};
     const double far = log_sum(s, kNegative), near = log_sum(s, kPositive), gap = far - near;
     const double q = decoupled ? 1 : sigmoid(gap);
     AnchorEval r{};

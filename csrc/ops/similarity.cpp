@@ -99,23 +99,16 @@ void statistics_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums,
   });
 }
 
+// Per row, the sums of df/dz <x, y> and of df/dz.
 Tensor gradient_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors, MaybeTensor column_anchors) {
   Tile work(FASTLOSS_TILE_INPUTS);
   TileArgs& args = work.args;
   args.row_anchors = anchor_view("row_anchors", row_anchors, tile, args.rows);
   args.column_anchors = anchor_view("column_anchors", column_anchors, tile, args.columns);
-  Tensor sums = empty({2}, ScalarType::Double);
-  double* const total = (double*)sums.mutable_data_ptr();
-  total[0] = total[1] = 0;
-  if (tile.numel() == 0) return sums;
-  std::vector<double> parts(2 * args.rows);
-  args.derivative_sums = parts.data();
+  Tensor sums = empty({args.rows, 2}, ScalarType::Double);
+  args.derivative_sums = (double*)sums.mutable_data_ptr();
   const SimilarityKernels& kernels = kernels_of(loss, tile);
   parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) { kernels.gradient(args, begin, end); });
-  for (int64_t i = 0; i < args.rows; ++i) {
-    total[0] += parts[2 * i];
-    total[1] += parts[2 * i + 1];
-  }
   return sums;
 }
 
@@ -130,8 +123,8 @@ constexpr AnchorFormula kAnchors[] = {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_ANCHOR
 #undef FASTLOSS_ANCHOR
 
 template <class T>
-void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* sums, const double* factor, double scale,
-                        const double (&parts)[kPairKinds], T* to) {
+void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* sums, const double* factor,
+                        double scale, const double (&parts)[kPairKinds], T* to) {
   const size_t n = evals.size();
   for (size_t i = 0; i < n; ++i) {
     const double by = scale * (factor ? factor[i] : 1);
@@ -143,11 +136,12 @@ void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* 
   }
 }
 
-// The losses of anchors, times factor and share; (their sum, the number of anchors that count, the sum over the divisor);
+// The losses of anchors, times factor and share; (their sum, the number of anchors that count); the sum over the divisor;
 // what the derivative of a pair needs to know. The divisor, of mean reductions, is the normalizer or that number.
-std::tuple<Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& sums, MaybeTensor factor, MaybeTensor parts,
-                                           MaybeTensor normalizer, std::vector<double> params, double share, bool mean,
-                                           int64_t dtype) {
+std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& sums, MaybeTensor factor,
+                                                   MaybeTensor parts, MaybeTensor normalizer,
+                                                   std::vector<double> params, double share, bool mean, bool empty_zero,
+                                                   int64_t dtype) {
   check_loss(loss, params);
   params.resize(4);
   const int64_t n = sums.size(0);
@@ -155,7 +149,7 @@ std::tuple<Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& sums, May
   const double* const factors = per_anchor("factor", factor, sums, n);
   double part[kPairKinds] = {1, 1};
   if (parts) memcpy(part, per_anchor("parts", parts, sums, kPairKinds), sizeof(part));
-  Tensor losses = empty({n}, ScalarType::Double), totals = empty({3}, ScalarType::Double);
+  Tensor losses = empty({n}, ScalarType::Double), totals = empty({2}, ScalarType::Double);
   double* const value = (double*)losses.mutable_data_ptr();
   std::vector<AnchorEval> evals(n);
   constexpr int64_t kCost = 64;  // an anchor's logarithms and exponentials, in elements of other work
@@ -174,14 +168,15 @@ std::tuple<Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& sums, May
     total[1] += evals[i].counts;
   }
   const double divisor = !mean ? 1 : normalizer ? *per_anchor("normalizer", normalizer, sums, 1) : total[1];
-  total[2] = total[0] / divisor;
+  Tensor reduced = empty({}, ScalarType::Double);
+  *(double*)reduced.mutable_data_ptr() = empty_zero && divisor == 0 ? 0 : total[0] / divisor;
   const double scale = divisor == 0 ? 0 : share / divisor;  // nothing counts: no gradient
   const bool is_double = dtype == (int64_t)ScalarType::Double;
   Tensor coefficients = empty({kCoefficients, n}, is_double ? ScalarType::Double : ScalarType::Float);
   void* const to = coefficients.mutable_data_ptr();
   is_double ? write_coefficients(evals, all, factors, scale, part, (double*)to)
             : write_coefficients(evals, all, factors, scale, part, (float*)to);
-  return {losses, totals, coefficients};
+  return {losses, totals, reduced, coefficients};
 }
 
 // x / |x| in the matrix products' dtype, |x|.
@@ -230,17 +225,21 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
 
 }  // namespace
 
-#define FASTLOSS_TILE_SCHEMA(tile)                                                                          \
-  "int loss, Tensor" tile                                                                                   \
-  " tile, Tensor? mask, Tensor? positives, Tensor? row_labels, Tensor? column_labels, int row_offset, int " \
-  "column_offset, bool skip_self, Tensor? scale, Tensor? bias, float[] affine, float[] params"
+#define FASTLOSS_TILE_SCHEMA(tile)                                                                                \
+  "int loss, Tensor" tile                                                                                         \
+  " tile, Tensor? mask, Tensor? positives, Tensor? row_labels, Tensor? column_labels, int row_offset, int "       \
+  "column_offset, bool skip_self, Tensor? scale, Tensor? bias, Tensor? row_terms, Tensor? column_terms, float[] " \
+  "affine, float[] params"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
   m.def("similarity_statistics_(" FASTLOSS_TILE_SCHEMA("") ", Tensor(a!) row_sums, Tensor(b!)? column_sums) -> ()");
   m.def(
       "similarity_gradient_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? row_anchors, Tensor? column_anchors) -> Tensor");
-  m.def("similarity_anchors(int loss, Tensor sums, Tensor? factor, Tensor? parts, Tensor? normalizer, float[] params, float "
-        "share, bool mean, int dtype) -> (Tensor losses, Tensor totals, Tensor coefficients)");
+  m.def(
+      "similarity_anchors(int loss, Tensor sums, Tensor? factor, Tensor? parts, Tensor? normalizer, float[] params, "
+      "float "
+      "share, bool mean, bool empty_zero, int dtype) -> (Tensor losses, Tensor totals, Tensor reduced, Tensor "
+      "coefficients)");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
 }
