@@ -217,6 +217,7 @@ class SimilarityOps(NamedTuple):
     """The operators of the similarity family, which all its losses share, and the numbers they know the losses by."""
 
     losses: dict[str, int]
+    whole: Callable[..., Any]
     normalize: Callable[..., Any]
     statistics_: Callable[..., Any]
     anchors: Callable[..., Any]
@@ -225,7 +226,7 @@ class SimilarityOps(NamedTuple):
 
 
 def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
-    names = ("normalize", "statistics_", "anchors", "gradient_", "finish")
+    names = ("whole", "normalize", "statistics_", "anchors", "gradient_", "finish")
     found = (getattr(torch.ops.fastloss, f"similarity_{name}").default for name in names)
     return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)
 

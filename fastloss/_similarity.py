@@ -115,6 +115,16 @@ class Outcome(NamedTuple):
     factor: Tensor | None
     units: tuple[Unit | None, Unit | None, Unit | None]
 
+    def kept(self) -> tuple[Tensor | None, ...]:
+        """What backward needs, in its order."""
+        kept: list[Tensor | None] = []
+        for gradient, unit in zip(self.gradients, self.units, strict=True):
+            if gradient is None or unit is None or unit.length is None:
+                kept += [gradient, None, None]
+            else:
+                kept += [gradient, *unit]
+        return *kept, self.sums, self.factor
+
 
 def _unit(vectors: Tensor | None, normalize: bool) -> Unit | None:
     if vectors is None:
@@ -125,10 +135,6 @@ def _unit(vectors: Tensor | None, normalize: bool) -> Unit | None:
         return Unit(unit.view(vectors.shape), length)
     # A CPU multiplies float16 a hundred times slower than float32.
     return Unit(vectors.float() if vectors.is_cpu and vectors.dtype == torch.float16 else vectors, None)
-
-
-def _cut(t: Tensor | None, begin: int, end: int) -> Tensor | None:
-    return t if t is None or (begin == 0 and end == t.shape[0]) else t[begin:end]
 
 
 class Plan:
@@ -157,7 +163,10 @@ class Plan:
         budget = call.memory_budget if self.waits else min(call.memory_budget, _STRIP_BYTES)
         self.whole = self.n * row_bytes <= budget
         strip_rows = max(_MIN_STRIP_ROWS, min(_STRIP_BYTES, call.memory_budget) // max(1, row_bytes))
-        self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)] or [(0, 0)]
+        self.single = self.n <= strip_rows
+        self.strips = [(0, self.n)]
+        if not self.single:
+            self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)]
         keeps = self.n if self.whole and self.want else min(strip_rows, self.n)
         self.matrix = _memory.empty((keeps, self.m), rows)
         self.terms = None
@@ -168,11 +177,14 @@ class Plan:
         self.gradients: list[Tensor | None] = [None, None, None]
         self.sums: Tensor | None = None
 
+    def cut(self, t: Any, begin: int, end: int) -> Any:
+        """A strip's part of a tensor with an entry per row. (Every view costs a microsecond of a small problem.)"""
+        return t if t is None or self.single else t[begin:end]
+
     def similarities(self, begin: int, end: int) -> Tensor:
-        tile = _cut(self.matrix, begin, end) if self.whole and self.want else self.matrix[: end - begin]
-        assert tile is not None
-        rows = _cut(self.rows, begin, end)
-        assert rows is not None
+        rows, tile = self.cut(self.rows, begin, end), self.matrix
+        if not self.single:
+            tile = tile[begin:end] if self.whole and self.want else tile[: end - begin]
         if self.further is None:
             return torch.mm(rows, self.columns.t(), out=tile)
         torch.mm(rows, self.columns.t(), out=tile[:, : self.shared])
@@ -183,9 +195,9 @@ class Plan:
         """What the operators are told about the pairs of a strip."""
         relation, call = self.relation, self.call
         return (
-            self.index, tile, _cut(relation.mask, begin, end), _cut(relation.positives, begin, end),
-            _cut(relation.row_labels, begin, end), relation.column_labels, begin, 0, call.itself, self.scale, self.bias,
-            _cut(self.terms, begin, end), self.terms, call.affine, call.params,
+            self.index, tile, self.cut(relation.mask, begin, end), self.cut(relation.positives, begin, end),
+            self.cut(relation.row_labels, begin, end), relation.column_labels, begin, 0, call.itself, self.scale,
+            self.bias, self.cut(self.terms, begin, end), self.terms, call.affine, call.params,
         )  # fmt: skip
 
     def evaluate(self, upstream: Tensor | None = None) -> Outcome:
@@ -200,7 +212,7 @@ class Plan:
         if self.waits or self.whole:
             for begin, end in self.strips:
                 tile = self.similarities(begin, end)
-                ops.statistics_(*self.about(begin, end, tile), _cut(state, begin, end), column_state)
+                ops.statistics_(*self.about(begin, end, tile), self.cut(state, begin, end), column_state)
             parts = None
             if call.by_kind and mean and relation.normalizer is None:
                 parts = state[:, _COUNTS].sum(0).clamp_min(1).reciprocal()
@@ -217,8 +229,8 @@ class Plan:
                 if self.symmetric:
                     column_anchors = anchors
                 for begin, end in self.strips:
-                    tile = self.matrix[begin:end] if self.whole else self.similarities(begin, end)
-                    self.derive(begin, end, tile, anchors[:, begin:end], column_anchors)
+                    tile = self.cut(self.matrix, begin, end) if self.whole else self.similarities(begin, end)
+                    self.derive(begin, end, tile, anchors if self.single else anchors[:, begin:end], column_anchors)
             if parts is not None and not call.empty_zero:
                 loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
             return self.outcome(losses if call.reduction == 0 else loss, None)
@@ -229,7 +241,7 @@ class Plan:
             tile = self.similarities(begin, end)
             part = state[begin:end]
             ops.statistics_(*self.about(begin, end, tile), part, None)
-            losses, more, _, anchors = ops.anchors(self.index, part, _cut(weight, begin, end), *finish)
+            losses, more, _, anchors = ops.anchors(self.index, part, self.cut(weight, begin, end), *finish)
             kept.append(losses)
             totals += more
             if self.want:
@@ -250,7 +262,7 @@ class Plan:
         if self.want_sums:
             part = sums.sum(0)
             self.sums = part if self.sums is None else self.sums + part
-        rows = _cut(self.rows, begin, end)
+        rows = self.cut(self.rows, begin, end)
         shared = tile if self.further is None else tile[:, : self.shared]
         if self.want_rows:
             gradient = self.accumulate(0, begin, end, shared, self.columns)
@@ -260,11 +272,9 @@ class Plan:
                 own = tile[:, self.shared :].unsqueeze(1)
                 gradient += torch.bmm(own, self.further[begin:end]).squeeze(1)
         if self.want_columns or (self.want_rows and self.call.itself and not self.symmetric):
-            assert rows is not None
             self.accumulate(1, 0, self.shared, shared.t(), rows)
         if self.want_negatives:
             assert self.further is not None
-            assert rows is not None
             if self.gradients[2] is None:
                 self.gradients[2] = torch.empty(
                     self.further.shape, dtype=_ops.compute_dtype(rows.dtype), device=rows.device
@@ -278,8 +288,9 @@ class Plan:
             height = self.n if which == 0 else self.shared
             compute = _ops.compute_dtype(vectors.dtype)
             self.gradients[which] = _memory.empty((height, vectors.shape[1]), vectors, compute)
-        to = _cut(self.gradients[which], begin, end)
-        assert to is not None
+        to: Any = self.gradients[which]
+        if which == 0:
+            to = self.cut(to, begin, end)
         if to.dtype != vectors.dtype:
             product = torch.mm(derivatives, vectors)
             return to.copy_(product) if first else to.add_(product)
@@ -295,75 +306,118 @@ class Plan:
         return Outcome(loss, (rows, columns, negatives), self.sums, factor, self.units)
 
 
+def _is_small(call: Call, vectors: Vectors) -> bool:
+    """Whether one operator does it all: Note [Small problems] in csrc/ops/similarity.cpp."""
+    rows, columns, negatives, _, _ = vectors
+    return (
+        call.reduction != 0
+        and negatives is None
+        and not call.by_kind
+        and (call.normalize or not call.distances)
+        and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
+        <= min(_STRIP_BYTES, call.memory_budget)
+    )
+
+
+def _at_once(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, ...]) -> tuple[Tensor, ...]:
+    """Loss; gradients of rows and columns (in the computing type), scale and bias for an upstream gradient of one."""
+    rows, columns, _, scale, bias = vectors
+    row_labels, column_labels, mask, positives, weight, normalizer = relation
+    return _ops.SIMILARITY.whole(  # type: ignore[no-any-return]
+        _ops.SIMILARITY.losses[call.loss], rows, columns, mask, positives, row_labels, column_labels, weight, normalizer,
+        scale, bias, call.affine, call.params, call.normalize, call.both, call.reduction == 1, call.empty_zero,
+        _ops.DTYPE_CODES[call.loss_dtype], *want,
+    )  # fmt: skip
+
+
 class Similarity(torch.autograd.Function):
-    """``(call, relation, rows, columns, negatives, scale, bias) -> loss``; Note [Shape of the autograd functions]."""
+    """``(call, relation, rows, columns, negatives, scale, bias) -> loss``; Note [Shape of the autograd functions].
+
+    Of a small problem (`_is_small`) backward hands out the gradients once, and then makes them again. Else it keeps, with
+    the five tensors: of rows, columns and negatives the gradient, the vectors of length one and what they were divided by;
+    the sums; a factor that is still missing. See `Outcome`.
+    """
 
     @staticmethod
     def forward(ctx: Any, call: Call, relation: Relation, *tensors: Tensor | None) -> Tensor:
         ctx.call, ctx.relation = call, relation
-        need = ctx.needs_input_grad[2:]
-        want = (need[0], need[1], need[2], need[3] or need[4])
-        vectors = Vectors(*tensors)  # type: ignore[arg-type]
-        now = call.reduction != 0
-        plan = Plan(call, vectors, relation, want if now else (False,) * 4)
-        outcome = plan.evaluate()
         ctx.set_materialize_grads(False)
-        kept: list[Tensor | None] = []
-        if now:
-            for gradient, unit in zip(outcome.gradients, outcome.units, strict=True):
-                made = gradient is not None and unit is not None and unit.length is not None
-                kept += [gradient, unit.vectors, unit.length] if made else [gradient, None, None]  # type: ignore[union-attr]
-            kept += [outcome.sums, outcome.factor]
-        ctx.save_for_backward(*tensors, *kept)
+        _, _, rows, columns, negatives, scale, bias = ctx.needs_input_grad
+        vectors = Vectors(*tensors)  # type: ignore[arg-type]
+        ctx.small = _is_small(call, vectors)
+        if ctx.small:
+            loss, *ctx.made = _at_once(call, vectors, relation, (rows, columns, scale or bias))
+            ctx.save_for_backward(*tensors)
+            return loss
+        now = call.reduction != 0
+        want = (rows, columns, negatives, scale or bias)
+        outcome = Plan(call, vectors, relation, want if now else (False,) * 4).evaluate()
+        ctx.save_for_backward(*tensors, *(outcome.kept() if now else ()))
         return outcome.loss.to(call.loss_dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None) -> tuple[Tensor | None, ...]:
         if grad_output is None:
             return (None,) * 7
-        call: Call = ctx.call
-        tensors, kept = ctx.saved_tensors[:5], ctx.saved_tensors[5:]
+        saved = ctx.saved_tensors
+        tensors, kept = saved[:5], saved[5:]
         need = ctx.needs_input_grad[2:]
         if torch.is_grad_enabled():
             wanted = [t for t, needed in zip(tensors, need, strict=True) if needed]
-            grads = iter(torch.autograd.grad(call.again(*tensors), wanted, grad_output, create_graph=True))
+            grads = iter(torch.autograd.grad(ctx.call.again(*tensors), wanted, grad_output, create_graph=True))
             return None, None, *(next(grads) if needed else None for needed in need)
-        factor = grad_output
-        if call.reduction == 0:
+        if ctx.small:
+            return None, None, *_small_backward(ctx, tensors, need, grad_output)
+        if not kept:
             want = (need[0], need[1], need[2], need[3] or need[4])
-            outcome = Plan(call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double())
-            kept = [
-                part
-                for gradient, unit in zip(outcome.gradients, outcome.units, strict=True)
-                for part in (gradient, *(unit if unit and unit.length is not None else (None, None)))
-            ]
-            kept += [outcome.sums, None]
-            factor = grad_output.new_ones((), dtype=torch.float64)
-        sums, missing = kept[9:]
-        if missing is not None:
-            factor = factor.double() * missing
-        result: list[Tensor | None] = []
-        for k, tensor in enumerate(tensors[:3]):
-            gradient, unit, length = kept[3 * k : 3 * k + 3]
-            if gradient is None or tensor is None:
-                result.append(None)
-                continue
-            shape = (-1, tensor.shape[-1])
-            grad = _ops.SIMILARITY.finish(
-                gradient.view(shape), None if unit is None else unit.view(shape), length, factor,
-                _ops.DTYPE_CODES[tensor.dtype],
-            )  # fmt: skip
-            result.append(grad.view(tensor.shape))
-        for k, by in ((3, call.affine[0]), (4, 1.0)):
-            if not need[k]:
-                result.append(None)
-                continue
-            result.append((factor.double() * sums[k - 3] * by).to(tensors[k].dtype).view(tensors[k].shape))
-        return None, None, *result
+            kept = Plan(ctx.call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double()).kept()
+            grad_output = grad_output.new_ones((), dtype=torch.float64)
+        return None, None, *_large_backward(ctx.call, tensors, need, kept, grad_output)
+
+
+def _small_backward(ctx: Any, tensors: tuple[Any, ...], need: tuple[bool, ...], factor: Tensor) -> list[Tensor | None]:
+    rows, columns, _, scale, bias = need
+    made, ctx.made = ctx.made, None
+    if made is None:
+        made = _at_once(ctx.call, Vectors(*tensors), ctx.relation, (rows, columns, scale or bias))[1:]
+    result: list[Tensor | None] = [made[0], made[1], None, made[2], made[3]]
+    exact = float(factor) == 1.0
+    for k, needed in enumerate(need):
+        if not needed:
+            result[k] = None
+        elif k < 2 and not (exact and made[k].dtype == tensors[k].dtype):
+            result[k] = _ops.SIMILARITY.finish(made[k], None, None, factor, _ops.DTYPE_CODES[tensors[k].dtype])
+        elif k >= 3 and not exact:
+            result[k] = (made[k - 1] * factor).to(tensors[k].dtype)
+    return result
+
+
+def _large_backward(
+    call: Call, tensors: tuple[Any, ...], need: tuple[bool, ...], kept: tuple[Any, ...], factor: Tensor
+) -> list[Tensor | None]:
+    sums, missing = kept[9:]
+    if missing is not None:
+        factor = factor.double() * missing
+    result: list[Tensor | None] = [None] * 5
+    for k, tensor in enumerate(tensors[:3]):
+        gradient, unit, length = kept[3 * k : 3 * k + 3]
+        if gradient is None:
+            continue
+        if k == 2:
+            flat = (-1, tensor.shape[-1])
+            gradient, unit = gradient.view(flat), None if unit is None else unit.view(flat)
+        grad = _ops.SIMILARITY.finish(gradient, unit, length, factor, _ops.DTYPE_CODES[tensor.dtype])
+        result[k] = grad.view(tensor.shape) if k == 2 else grad
+    for k, by in ((3, call.affine[0]), (4, 1.0)):
+        if need[k]:
+            result[k] = (factor * sums[k - 3] * by).to(tensors[k].dtype).view(tensors[k].shape)
+    return result
 
 
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
-    if torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in vectors):
+    if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
         return Similarity.apply(call, relation, *vectors)  # type: ignore[no-any-return]
+    if _is_small(call, vectors):
+        return _at_once(call, vectors, relation, (False,) * 3)[0]
     return Plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)
