@@ -8,7 +8,7 @@ make gradients. Flops count N M D:
 - The matrix fits ``memory_budget``: strips are views of it, made once. 2 for the similarities, 2 for each gradient: 6;
   4 if the columns are the rows, since the pair (i, j) then carries the derivative of both its anchors and one product
   serves.
-- It does not, and only rows are anchors: a strip has all that its rows need, so it goes through both steps at once: 6.
+- Only rows are anchors, and the matrix is more than a strip: a strip has all that its rows need, so it goes through both steps at once: 6.
 - It does not, and an anchor needs what other strips know (columns are anchors, or the columns are the rows): strips are
   made a second time when all sums are there. 8; 6 if the columns are the rows.
 
@@ -36,6 +36,7 @@ MEMORY_BUDGET = 256 << 20
 _STRIP_BYTES = 16 << 20
 _MIN_STRIP_ROWS = 128
 
+MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
 _STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
 _COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
 
@@ -44,7 +45,7 @@ class Call(NamedTuple):
     """What a loss is about besides its tensors.
 
     Attributes:
-        loss: Name of the functor in ``csrc/losses/losses.h``.
+        loss: Name of the functor in ``csrc/losses/losses.h``, or a way of finding triplets (`MINING`).
         params: Its parameters.
         affine: Factor and summand of the similarities, besides the tensors ``scale`` and ``bias``.
         itself: The columns are the rows; no vector pairs with itself.
@@ -156,8 +157,9 @@ class Plan:
         self.m = self.shared + (0 if self.further is None else self.further.shape[1])
         self.want_rows, self.want_columns, self.want_negatives, self.want_sums = want
         self.want = any(want)
-        # One product serves both anchors of a pair if what is positive to i is so to j.
-        self.symmetric = call.itself and relation.mask is None and relation.positives is None
+        # One product serves both anchors of a pair if what is positive to i is so to j. A triplet is no pair.
+        mines = call.loss in MINING
+        self.symmetric = call.itself and relation.mask is None and relation.positives is None and not mines
         self.waits = call.both or self.symmetric or call.by_kind
         row_bytes = self.m * rows.element_size()
         budget = call.memory_budget if self.waits else min(call.memory_budget, _STRIP_BYTES)
@@ -172,7 +174,8 @@ class Plan:
         self.terms = None
         if call.distances and not call.normalize:
             self.terms = rows.square().sum(-1)
-        self.index = _ops.SIMILARITY.losses[call.loss]
+        self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]
+        self.mines = mines
         self.dtype = _ops.DTYPE_CODES[_ops.compute_dtype(rows.dtype)]
         self.gradients: list[Tensor | None] = [None, None, None]
         self.sums: Tensor | None = None
@@ -202,53 +205,67 @@ class Plan:
 
     def evaluate(self, upstream: Tensor | None = None) -> Outcome:
         """``upstream``: float64 per anchor, with ``reduction="none"``."""
-        call, relation, ops = self.call, self.relation, _ops.SIMILARITY
-        state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=self.rows.device)
-        column_state = torch.zeros(self.m, _STATE, dtype=torch.float64, device=self.rows.device) if call.both else None
-        weight = relation.weight
+        weight = self.relation.weight
         if upstream is not None:
             weight = upstream if weight is None else weight * upstream
-        mean = call.reduction == 1
-        if self.waits or self.whole:
+        return self.in_two_looks(weight) if (self.waits or self.whole) and not self.mines else self.in_one_look(weight)
+
+    def in_two_looks(self, weight: Tensor | None) -> Outcome:
+        """Sums of all strips first, then derivatives of all strips."""
+        call, relation, ops = self.call, self.relation, _ops.SIMILARITY
+        device, mean = self.rows.device, call.reduction == 1
+        state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=device)
+        column_state = torch.zeros(self.m, _STATE, dtype=torch.float64, device=device) if call.both else None
+        for begin, end in self.strips:
+            tile = self.similarities(begin, end)
+            ops.statistics_(*self.about(begin, end, tile), self.cut(state, begin, end), column_state)
+        parts = None
+        if call.by_kind and mean and relation.normalizer is None:
+            parts = state[:, _COUNTS].sum(0).clamp_min(1).reciprocal()
+        share = 0.5 if call.both else 1.0
+        finish = (
+            parts, relation.normalizer, call.params, share, mean and parts is None, call.empty_zero, self.dtype
+        )  # fmt: skip
+        losses, _, loss, anchors = ops.anchors(self.index, state, weight, *finish)
+        column_anchors = anchors if self.symmetric else None
+        if column_state is not None:
+            more, _, loss_of_columns, column_anchors = ops.anchors(self.index, column_state, weight, *finish)
+            losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
+        if self.want:
             for begin, end in self.strips:
-                tile = self.similarities(begin, end)
-                ops.statistics_(*self.about(begin, end, tile), self.cut(state, begin, end), column_state)
-            parts = None
-            if call.by_kind and mean and relation.normalizer is None:
-                parts = state[:, _COUNTS].sum(0).clamp_min(1).reciprocal()
-            share = 0.5 if call.both else 1.0
-            finish = (
-                parts, relation.normalizer, call.params, share, mean and parts is None, call.empty_zero, self.dtype
-            )  # fmt: skip
-            losses, _, loss, anchors = ops.anchors(self.index, state, weight, *finish)
-            column_anchors = None
-            if column_state is not None:
-                more, _, loss_of_columns, column_anchors = ops.anchors(self.index, column_state, weight, *finish)
-                losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
-            if self.want:
-                if self.symmetric:
-                    column_anchors = anchors
-                for begin, end in self.strips:
-                    tile = self.cut(self.matrix, begin, end) if self.whole else self.similarities(begin, end)
-                    self.derive(begin, end, tile, anchors if self.single else anchors[:, begin:end], column_anchors)
-            if parts is not None and not call.empty_zero:
-                loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
-            return self.outcome(losses if call.reduction == 0 else loss, None)
+                tile = self.cut(self.matrix, begin, end) if self.whole else self.similarities(begin, end)
+                own = anchors if self.single else anchors[:, begin:end]
+                sums = ops.gradient_(*self.about(begin, end, tile), own, column_anchors)
+                self.multiply(begin, end, tile, sums)
+        if parts is not None and not call.empty_zero:
+            loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
+        return self.outcome(losses if call.reduction == 0 else loss, None)
+
+    def in_one_look(self, weight: Tensor | None) -> Outcome:
+        """Both steps of a strip, then the next; the mean's divisor is known at the end."""
+        call, relation, ops = self.call, self.relation, _ops.SIMILARITY
         kept = []
         totals = torch.zeros(2, dtype=torch.float64, device=self.rows.device)
         finish = (None, None, call.params, 1.0, False, False, self.dtype)
         for begin, end in self.strips:
             tile = self.similarities(begin, end)
-            part = state[begin:end]
-            ops.statistics_(*self.about(begin, end, tile), part, None)
-            losses, more, _, anchors = ops.anchors(self.index, part, self.cut(weight, begin, end), *finish)
+            factor = self.cut(weight, begin, end)
+            if self.mines:
+                found, sums = ops.triplets_(*self.about(begin, end, tile), factor, self.want)
+                losses, more = found[:, 0], found.sum(0)
+            else:
+                state = torch.zeros(end - begin, _STATE, dtype=torch.float64, device=self.rows.device)
+                ops.statistics_(*self.about(begin, end, tile), state, None)
+                losses, more, _, anchors = ops.anchors(self.index, state, factor, *finish)
+                if self.want:
+                    sums = ops.gradient_(*self.about(begin, end, tile), anchors, None)
             kept.append(losses)
             totals += more
             if self.want:
-                self.derive(begin, end, tile, anchors, None)
+                self.multiply(begin, end, tile, sums)
         if call.reduction == 0:
             return self.outcome(torch.cat(kept), None)
-        if not mean:
+        if call.reduction == 2:
             return self.outcome(totals[0], None)
         divisor = totals[1] if relation.normalizer is None else relation.normalizer
         loss = totals[0] / divisor
@@ -256,9 +273,12 @@ class Plan:
             loss = torch.where(divisor == 0, 0.0, loss)
         return self.outcome(loss, torch.where(divisor == 0, 0.0, 1 / divisor))
 
-    def derive(self, begin: int, end: int, tile: Tensor, anchors: Tensor, column_anchors: Tensor | None) -> None:
-        """Turns a strip of similarities into derivatives, and these into their part of the gradients."""
-        sums = _ops.SIMILARITY.gradient_(*self.about(begin, end, tile), anchors, column_anchors)
+    def multiply(self, begin: int, end: int, tile: Tensor, sums: Tensor) -> None:
+        """Adds what the derivatives of a strip, and their sums per row, mean for the gradients.
+
+        Where z = |x_i|^2 + |x_j|^2 - 2 <x_i, x_j>, a derivative g_ij also gives 2 g_ij x_i to row i, and 2 g_ij x_j to
+        column j: the sums see to the one, and the other is the same if the tile is symmetric. The tile holds -2 g_ij.
+        """
         if self.want_sums:
             part = sums.sum(0)
             self.sums = part if self.sums is None else self.sums + part
@@ -266,13 +286,15 @@ class Plan:
         shared = tile if self.further is None else tile[:, : self.shared]
         if self.want_rows:
             gradient = self.accumulate(0, begin, end, shared, self.columns)
-            if self.terms is not None:  # z = |x_i|^2 + |x_j|^2 - 2 <x_i, x_j>, both of whose anchors are in the sums
+            if self.terms is not None:
                 gradient.addcmul_(rows, sums[:, 1:].to(gradient.dtype), value=2)
             if self.further is not None:
                 own = tile[:, self.shared :].unsqueeze(1)
                 gradient += torch.bmm(own, self.further[begin:end]).squeeze(1)
         if self.want_columns or (self.want_rows and self.call.itself and not self.symmetric):
-            self.accumulate(1, 0, self.shared, shared.t(), rows)
+            gradient = self.accumulate(1, 0, self.shared, shared.t(), rows)
+            if self.terms is not None:
+                gradient.addcmul_(self.columns, shared.sum(0).unsqueeze(1), value=-1)
         if self.want_negatives:
             assert self.further is not None
             if self.gradients[2] is None:
@@ -313,6 +335,7 @@ def _is_small(call: Call, vectors: Vectors) -> bool:
         call.reduction != 0
         and negatives is None
         and not call.by_kind
+        and call.loss not in MINING
         and (call.normalize or not call.distances)
         and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
         <= min(_STRIP_BYTES, call.memory_budget)

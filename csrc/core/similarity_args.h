@@ -47,7 +47,14 @@ struct TileArgs {
   // Derivatives.
   AnchorView row_anchors, column_anchors;
   double* derivative_sums;  // [rows][2]: sums of df/dz <x, y> and of df/dz
+
+  // Triplets.
+  const double* factor;  // of each row's value, or null
+  double* triplets;      // [rows][2]: the value, and how many values a mean counts
 };
+
+// Which triplets of an anchor are taken.
+enum Mining : int { kBatchHard, kSemiHard, kAllTriplets, kMinings };
 
 // Below it a vector is divided by this instead of its length, as torch.nn.functional.normalize does.
 constexpr double kSmallestLength = 1e-12;

@@ -217,6 +217,30 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
   return {r.losses, totals, reduced, r.coefficients};
 }
 
+// Per row, value and count of the triplets found in it; the tile's derivatives, and their sums per row as gradient_'s.
+std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
+  STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
+                  "fastloss: expected float32 or float64 distances");
+  const int64_t mining = loss;
+  STD_TORCH_CHECK(mining >= 0 && mining < kMinings, "fastloss: unknown mining ", mining);
+  loss = 0;  // none of the listed ones
+  Tile work(FASTLOSS_TILE_INPUTS);
+  TileArgs& args = work.args;
+  args.factor = per_anchor("factor", factor, tile, args.rows);
+  Tensor found = empty({args.rows, 2}, ScalarType::Double);
+  Tensor sums = empty({want_gradient ? args.rows : 0, 2}, ScalarType::Double);
+  args.triplets = (double*)found.mutable_data_ptr();
+  if (want_gradient) args.derivative_sums = (double*)sums.mutable_data_ptr();
+  const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
+  const size_t scratch = engine.mine_scratch(args.columns) * tile.element_size();
+  parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) {
+    std::vector<char> memory(scratch + 64);
+    char* const aligned = memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64;
+    engine.mine(args, (int)mining, begin, end, aligned);
+  });
+  return {found, sums};
+}
+
 // x / |x| in the matrix products' dtype, |x|.
 std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
   STD_TORCH_CHECK(x.is_cpu() && x.dim() == 2 && (x.stride(1) == 1 || x.size(1) == 1),
@@ -383,6 +407,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
       "want_sums) -> "
       "(Tensor loss, "
       "Tensor grad_rows, Tensor grad_columns, Tensor grad_scale, Tensor grad_bias)");
+  m.def(
+      "similarity_triplets_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? factor, bool want_gradient) -> (Tensor, Tensor)");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
 }
@@ -391,6 +417,7 @@ STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
   m.impl("similarity_statistics_", TORCH_BOX(&statistics_));
   m.impl("similarity_gradient_", TORCH_BOX(&gradient_));
   m.impl("similarity_anchors", TORCH_BOX(&anchors));
+  m.impl("similarity_triplets_", TORCH_BOX(&triplets_));
   m.impl("similarity_whole", TORCH_BOX(&whole));
   m.impl("similarity_normalize", TORCH_BOX(&normalize));
   m.impl("similarity_finish", TORCH_BOX(&finish));

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 
 from fastloss import _ops, reference
 from fastloss._explain import Path, log, planned_by
-from fastloss._similarity import MEMORY_BUDGET, Call, Relation, Vectors, similarity
+from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
 from fastloss.functional.rows import _KERNEL_DTYPES, _autocasts, _is_compiling, _is_plain, _transforms_active
 
 if TYPE_CHECKING:
@@ -189,13 +189,14 @@ def _pose(
         weight = weight.to(torch.float64).contiguous()
     if both and not alike and (weight is not None or code == 0):
         return None
+    loss_dtype = rows.dtype
     if _autocasts(rows.device.type) and rows.dtype != torch.float64:
-        dtype = torch.get_autocast_dtype(rows.device.type)
-        given = rows.dtype
-        rows, columns, negatives = (None if t is None else t.to(dtype) for t in (rows, columns, negatives))  # type: ignore[assignment]
-        loss_dtype = torch.float32 if given.itemsize == 2 else given
-    else:
-        loss_dtype = rows.dtype
+        loss_dtype = torch.float32
+        if not distances:
+            dtype = torch.get_autocast_dtype(rows.device.type)
+            rows, columns, negatives = (None if t is None else t.to(dtype) for t in (rows, columns, negatives))  # type: ignore[assignment]
+    if distances and rows.dtype.itemsize == 2:  # |x|^2 + |y|^2 - 2 <x, y> cancels
+        rows = rows.float()
     affine = (1.0, 0.0)
     if temperature is not None:
         scale = 1 / temperature
@@ -205,8 +206,6 @@ def _pose(
         affine = (affine[0], float(bias))
     if distances:
         affine = (-2.0, 2.0 if normalize else 0.0)
-        if rows.dtype.itemsize == 2 and not normalize:
-            rows = rows.float()
     itself = columns is None
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
@@ -616,3 +615,55 @@ def circle_loss(
         normalize: Bring vectors to length one first.
     """
     return _labelled("circle_loss", "circle", embeddings, labels, {"m": m, "gamma": gamma}, normalize, options)
+
+
+@_similarity_loss("mined_triplet_margin_loss")
+def mined_triplet_margin_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    margin: float | Tensor = 1.0,
+    *,
+    mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard",
+    soft: bool = False,
+    normalize: bool = False,
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Triplets found in the batch: an anchor a closer to a positive p than to a negative n by a margin.
+
+    With d the Euclidean distance, :math:`\max(0,\ m + d_{ap} - d_{an})`, or :math:`\log(1 + e^{d_{ap} - d_{an}})` if
+    ``soft``. Triplets, and what a mean divides by:
+
+    * ``"batch_hard"``: each anchor's farthest positive and nearest negative (Hermans et al. 2017); anchors with both.
+    * ``"semi_hard"``: for each anchor and positive the nearest negative farther than the positive, else the farthest
+      one (FaceNet, Schroff et al. 2015); pairs of anchor and positive that have a negative.
+    * ``"all"``: every triplet; those with a value above 0.
+
+    Of several equally far, the first. An anchor's value is the sum over its triplets. The work is the matrix of distances and,
+    for each pair of anchor and positive, one look at the anchor's row of it; nothing cubic is stored.
+
+    Equivalent to pytorch-metric-learning's ``TripletMarginLoss`` with a miner; see the table in `fastloss.reference.similarity`.
+
+    Args:
+        embeddings: Shape :math:`(N, D)`.
+        labels: Integers, shape :math:`(N)`.
+        margin: m, float or tensor of one element.
+        mining: Which triplets.
+        soft: Without margin, and smooth; not for ``"all"``.
+        normalize: Bring vectors to length one first.
+    """
+    number = _fixed(margin)
+    if mining not in MINING or (soft and mining == "all") or number is None or not _same(embeddings):
+        return None
+    label = _labels(labels, embeddings.shape[0])
+    if label is None:
+        return None
+
+    def again(rows: Tensor, *_: None) -> Tensor:
+        return reference.mined_triplet_margin_loss(
+            rows, labels, margin, mining=mining, soft=soft, normalize=normalize, **_for_reference(options)
+        )
+
+    return _pose(
+        mining, again, embeddings, params=(number, soft), normalize=normalize, distances=True,
+        relation={"row_labels": label, "column_labels": label}, options=options,
+    )  # fmt: skip
