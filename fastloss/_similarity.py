@@ -416,8 +416,15 @@ def _small_backward(ctx: Any, tensors: tuple[Any, ...], need: tuple[bool, ...], 
 
 
 def _large_backward(
-    call: Call, tensors: tuple[Any, ...], need: tuple[bool, ...], kept: tuple[Any, ...], factor: Tensor
+    call: Call,
+    tensors: tuple[Any, ...],
+    need: tuple[bool, ...],
+    kept: tuple[Any, ...],
+    factor: Tensor,
+    dtypes: list[torch.dtype | None] | None = None,
 ) -> list[Tensor | None]:
+    """The gradients, of the tensors' dtypes unless others are given."""
+    dtypes = dtypes or [None if t is None else t.dtype for t in tensors]
     sums, missing = kept[9:]
     if missing is not None:
         factor = factor.double() * missing
@@ -429,16 +436,132 @@ def _large_backward(
         if k == 2:
             flat = (-1, tensor.shape[-1])
             gradient, unit = gradient.view(flat), None if unit is None else unit.view(flat)
-        grad = _ops.SIMILARITY.finish(gradient, unit, length, factor, _ops.DTYPE_CODES[tensor.dtype])
+        grad = _ops.SIMILARITY.finish(gradient, unit, length, factor, _ops.DTYPE_CODES[dtypes[k]])  # type: ignore[index]
         result[k] = grad.view(tensor.shape) if k == 2 else grad
     for k, by in ((3, call.affine[0]), (4, 1.0)):
         if need[k]:
-            result[k] = (factor * sums[k - 3] * by).to(tensors[k].dtype).view(tensors[k].shape)
+            result[k] = (factor * sums[k - 3] * by).to(dtypes[k]).view(tensors[k].shape)
     return result
+
+
+# Note [Traced problems]
+# torch.compile sees one opaque operator, written in Python over the engine above: loss and gradients for an upstream gradient
+# of one (that of float16 in float32: it may be small). With reduction="none" its backward runs the engine with the upstream gradients inside, as the eager one does.
+
+
+def _traced_dtype(t: Any) -> torch.dtype:
+    return torch.float32 if t.dtype == torch.float16 else t.dtype  # type: ignore[no-any-return]
+
+
+def _outputs(
+    call: Call, relation: Relation, vectors: Vectors, want: tuple[bool, ...], upstream: Tensor | None
+) -> list[Tensor]:
+    """Loss and the five gradients; what is not wanted has no elements."""
+    rows = vectors.rows
+    nothing = rows.new_empty(0)
+    if _is_small(call, vectors):
+        loss, *made = _at_once(call, vectors, relation, (want[0], want[1], want[3] or want[4]))
+        found: list[Tensor | None] = [made[0], made[1], None, made[2], made[3]]
+        one = rows.new_ones((), dtype=torch.float64)
+        for k in range(2):
+            if want[k]:
+                found[k] = _ops.SIMILARITY.finish(made[k], None, None, one, _ops.DTYPE_CODES[_traced_dtype(vectors[k])])
+    else:
+        now = call.reduction != 0 or upstream is not None
+        plan = Plan(call, vectors, relation, (*want[:3], want[3] or want[4]) if now else (False,) * 4)
+        outcome = plan.evaluate(upstream)
+        loss, found = outcome.loss.to(call.loss_dtype), [None] * 5
+        if now:
+            dtypes = [None if t is None else _traced_dtype(t) for t in vectors]
+            found = _large_backward(call, vectors, want, outcome.kept(), rows.new_ones((), dtype=torch.float64), dtypes)
+    return [loss, *(t if t is not None and needed else nothing.clone() for t, needed in zip(found, want, strict=True))]
+
+
+@torch.library.custom_op("fastloss::similarity", mutates_args=())
+def _traced(
+    rows: Tensor,
+    columns: Tensor | None,
+    negatives: Tensor | None,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    row_labels: Tensor | None,
+    column_labels: Tensor | None,
+    mask: Tensor | None,
+    positives: Tensor | None,
+    weight: Tensor | None,
+    normalizer: Tensor | None,
+    upstream: Tensor | None,
+    loss: str,
+    numbers: list[float],
+    flags: list[bool],
+    codes: list[int],
+    want: list[bool],
+) -> list[Tensor]:
+    call = Call(
+        loss, tuple(numbers[2:]), (numbers[0], numbers[1]), *flags[:5], codes[0], flags[5],
+        _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused,
+    )  # fmt: skip
+    vectors = Vectors(rows, columns, negatives, scale, bias)
+    relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
+    return _outputs(call, relation, vectors, tuple(want), upstream)
+
+
+def _unused(*_: Any) -> Tensor:
+    raise NotImplementedError("fastloss: there is no second derivative under torch.compile; remedy: run eagerly")
+
+
+@_traced.register_fake
+def _(*inputs: Any) -> list[Tensor]:
+    rows, columns, negatives, scale, bias, *_, upstream, _, _, _, codes, want = inputs
+    dtype = _ops.DTYPE_OF_CODE[codes[1]]
+    anchors = [rows.shape[0]] if codes[0] == 0 else []
+    made = codes[0] != 0 or upstream is not None
+    tensors = (rows, columns, negatives, scale, bias)
+    return [
+        rows.new_empty(anchors, dtype=dtype),
+        *(
+            torch.empty_like(t, dtype=_traced_dtype(t)) if needed and made else rows.new_empty(0)
+            for t, needed in zip(tensors, want, strict=True)
+        ),
+    ]
+
+
+def _traced_setup(ctx: Any, inputs: Any, output: Any) -> None:
+    *tensors, _, ctx.loss, ctx.numbers, ctx.flags, ctx.codes, ctx.want = inputs
+    ctx.reduced = ctx.codes[0] != 0
+    ctx.dtypes = [None if t is None else t.dtype for t in tensors[:5]]
+    ctx.save_for_backward(*(output[1:] if ctx.reduced else tensors))
+
+
+def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
+    grad = grads[0]
+    found: list[Tensor | None] = [None] * 5
+    if grad is not None and ctx.reduced:
+        made = ctx.saved_tensors
+        found = [(t * grad).to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
+    elif grad is not None:
+        about = (ctx.loss, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
+        made = _traced(*ctx.saved_tensors, grad.double(), *about)[1:]
+        found = [t.to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
+    return *found, *([None] * 12)
+
+
+_traced.register_autograd(_traced_backward, setup_context=_traced_setup)
+
+
+def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
+    want = [t is not None and t.requires_grad and torch.is_grad_enabled() for t in vectors]
+    return _traced(  # type: ignore[no-any-return]
+        *vectors, *relation, None, call.loss, [*call.affine, *map(float, call.params)],
+        [call.itself, call.both, call.normalize, call.distances, call.by_kind, call.empty_zero],
+        [call.reduction, _ops.DTYPE_CODES[call.loss_dtype], call.memory_budget], want,
+    )[0]  # fmt: skip
 
 
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
+    if torch.compiler.is_compiling():
+        return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
         return Similarity.apply(call, relation, *vectors)  # type: ignore[no-any-return]
     if _is_small(call, vectors):

@@ -97,8 +97,6 @@ def _why_not_kernel(tensors: list[Tensor]) -> str:
         return "a torch.func transform is active"
     if forward_ad._current_level >= 0:
         return "forward-mode AD is active"
-    if _is_compiling():
-        return "torch.compile traces plain PyTorch"
     if not tensors or not all(_is_plain(t) for t in tensors):
         return "an argument is a Tensor subclass, or there is none"
     device = tensors[0].device
@@ -107,7 +105,7 @@ def _why_not_kernel(tensors: list[Tensor]) -> str:
     for t in tensors:
         if t.device != device:
             return "the arguments are on different devices"
-        if t.layout != torch.strided or t.is_neg():
+        if t.layout != torch.strided or (not _is_compiling() and t.is_neg()):
             return "an argument is sparse or a lazily negated view"
     return ""
 
@@ -148,7 +146,8 @@ def _scalar(value: Any, positive: bool = False) -> bool:
 def _fixed(value: Any) -> float | None:
     """A hyperparameter that kernels take as a number; None if it is none or needs a gradient."""
     if isinstance(value, Tensor):
-        return float(value) if value.numel() == 1 and not value.requires_grad else None
+        known = value.numel() == 1 and not value.requires_grad and not _is_compiling()
+        return float(value) if known else None
     return float(value) if isinstance(value, int | float) else None
 
 
