@@ -58,6 +58,8 @@ class Call(NamedTuple):
         loss_dtype: Of the result.
         memory_budget: Bytes.
         again: The loss in plain PyTorch from the same differentiable tensors, for second derivatives.
+        group: Processes that have the rest of the batch, see `fastloss.distributed`.
+        ddp: Gradients will be averaged over them.
     """
 
     loss: str
@@ -73,6 +75,8 @@ class Call(NamedTuple):
     loss_dtype: torch.dtype
     memory_budget: int
     again: Callable[..., Tensor]
+    group: Any = None
+    ddp: bool = False
 
 
 class Relation(NamedTuple):
@@ -154,7 +158,8 @@ class Plan:
         columns = self.columns = rows if call.itself else units[1].vectors  # type: ignore[union-attr]
         self.further = None if self.negatives is None else self.negatives.vectors
         self.n, self.shared = rows.shape[0], columns.shape[0]
-        self.m = self.shared + (0 if self.further is None else self.further.shape[1])
+        self.row_offset = 0  # of row 0 among the columns
+        self.m = self.width()
         self.want_rows, self.want_columns, self.want_negatives, self.want_sums = want
         self.want = any(want)
         # One product serves both anchors of a pair if what is positive to i is so to j. A triplet is no pair.
@@ -171,14 +176,21 @@ class Plan:
             self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)]
         keeps = self.n if self.whole and self.want else min(strip_rows, self.n)
         self.matrix = _memory.empty((keeps, self.m), rows)
-        self.terms = None
-        if call.distances and not call.normalize:
-            self.terms = rows.square().sum(-1)
+        self.terms = rows.square().sum(-1) if call.distances and not call.normalize else None
+        self.column_terms, self.column_labels = self.terms, relation.column_labels
         self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]
         self.mines = mines
         self.dtype = _ops.DTYPE_CODES[_ops.compute_dtype(rows.dtype)]
         self.gradients: list[Tensor | None] = [None, None, None]
         self.sums: Tensor | None = None
+
+    def width(self) -> int:
+        """How many columns the matrix has."""
+        return self.shared + (0 if self.further is None else self.further.shape[1])
+
+    def total(self, t: Tensor) -> Tensor:
+        """What a sum over anchors comes to."""
+        return t
 
     def cut(self, t: Any, begin: int, end: int) -> Any:
         """A strip's part of a tensor with an entry per row. (Every view costs a microsecond of a small problem.)"""
@@ -199,8 +211,8 @@ class Plan:
         relation, call = self.relation, self.call
         return (
             self.index, tile, self.cut(relation.mask, begin, end), self.cut(relation.positives, begin, end),
-            self.cut(relation.row_labels, begin, end), relation.column_labels, begin, 0, call.itself, self.scale,
-            self.bias, self.cut(self.terms, begin, end), self.terms, call.affine, call.params,
+            self.cut(relation.row_labels, begin, end), self.column_labels, self.row_offset + begin, 0, call.itself,
+            self.scale, self.bias, self.cut(self.terms, begin, end), self.column_terms, call.affine, call.params,
         )  # fmt: skip
 
     def evaluate(self, upstream: Tensor | None = None) -> Outcome:
@@ -208,6 +220,10 @@ class Plan:
         weight = self.relation.weight
         if upstream is not None:
             weight = upstream if weight is None else weight * upstream
+        return self.run(weight)
+
+    def run(self, weight: Tensor | None) -> Outcome:
+        """``weight``: float64, the factor of each anchor's value."""
         return self.in_two_looks(weight) if (self.waits or self.whole) and not self.mines else self.in_one_look(weight)
 
     def in_two_looks(self, weight: Tensor | None) -> Outcome:
@@ -265,6 +281,7 @@ class Plan:
                 self.multiply(begin, end, tile, sums)
         if call.reduction == 0:
             return self.outcome(torch.cat(kept), None)
+        totals = self.total(totals)
         if call.reduction == 2:
             return self.outcome(totals[0], None)
         divisor = totals[1] if relation.normalizer is None else relation.normalizer
@@ -334,12 +351,21 @@ def _is_small(call: Call, vectors: Vectors) -> bool:
     return (
         call.reduction != 0
         and negatives is None
+        and call.group is None
         and not call.by_kind
         and call.loss not in MINING
         and (call.normalize or not call.distances)
         and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
         <= min(_STRIP_BYTES, call.memory_budget)
     )
+
+
+def _plan(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, bool, bool, bool]) -> Plan:
+    if call.group is None:
+        return Plan(call, vectors, relation, want)
+    from fastloss.distributed import Ring, RingPlan  # which builds on this module
+
+    return RingPlan(call, vectors, relation, want, Ring(call.group))
 
 
 def _at_once(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, ...]) -> tuple[Tensor, ...]:
@@ -374,7 +400,7 @@ class Similarity(torch.autograd.Function):
             return loss
         now = call.reduction != 0
         want = (rows, columns, negatives, scale or bias)
-        outcome = Plan(call, vectors, relation, want if now else (False,) * 4).evaluate()
+        outcome = _plan(call, vectors, relation, want if now else (False,) * 4).evaluate()
         ctx.save_for_backward(*tensors, *(outcome.kept() if now else ()))
         return outcome.loss.to(call.loss_dtype)
 
@@ -385,7 +411,14 @@ class Similarity(torch.autograd.Function):
         saved = ctx.saved_tensors
         tensors, kept = saved[:5], saved[5:]
         need = ctx.needs_input_grad[2:]
+        if ctx.call.ddp:
+            grad_output = grad_output * torch.distributed.get_world_size(ctx.call.group)
         if torch.is_grad_enabled():
+            if ctx.call.group is not None:
+                raise RuntimeError(
+                    "fastloss: a second derivative needs the whole batch in one process, expected create_graph=False with "
+                    "group="
+                )
             wanted = [t for t, needed in zip(tensors, need, strict=True) if needed]
             grads = iter(torch.autograd.grad(ctx.call.again(*tensors), wanted, grad_output, create_graph=True))
             return None, None, *(next(grads) if needed else None for needed in need)
@@ -393,7 +426,7 @@ class Similarity(torch.autograd.Function):
             return None, None, *_small_backward(ctx, tensors, need, grad_output)
         if not kept:
             want = (need[0], need[1], need[2], need[3] or need[4])
-            kept = Plan(ctx.call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double()).kept()
+            kept = _plan(ctx.call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double()).kept()
             grad_output = grad_output.new_ones((), dtype=torch.float64)
         return None, None, *_large_backward(ctx.call, tensors, need, kept, grad_output)
 
@@ -560,10 +593,10 @@ def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
 
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() and call.group is None:
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
         return Similarity.apply(call, relation, *vectors)  # type: ignore[no-any-return]
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]
-    return Plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)
+    return _plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)

@@ -28,6 +28,8 @@ class Options(TypedDict, total=False):
     empty: Literal["nan", "zero"]
     loss_dtype: torch.dtype | None
     memory_budget: int | None
+    group: Any
+    ddp: bool
 
 
 _SHARED = """
@@ -39,6 +41,11 @@ _SHARED = """
         loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
         memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
             they are computed twice (a third more arithmetic). Default 256 MiB.
+        group: A `torch.distributed` process group that shares the batch, each process with a part of its own (the parts may
+            differ in size). Value and gradients are those of one process with the parts one after the other:
+            `fastloss.distributed`. Every process must call. Default: this process has the whole batch.
+        ddp: Gradients will be averaged over the group afterwards, as DistributedDataParallel does: multiply them by the
+            number of processes, so that the average is the gradient of the whole batch.
 
     Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch. Similarities are a matrix
         product in the vectors' dtype (float16 on the CPU: in float32), everything after it is float32 or float64.
@@ -77,8 +84,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
             if _ops.LOG:
                 log(name, "reference" if posed is None else "kernel", reason or "covered")
             if posed is None:
-                kwargs.pop("memory_budget", None)
-                return getattr(reference, name)(*args, **kwargs)
+                return _by_reference(name, reason, args, kwargs)
             return similarity(*posed)
 
         loss.__name__ = loss.__qualname__ = name
@@ -88,6 +94,16 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
         return planned_by(plan)(loss)
 
     return complete
+
+
+def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> Tensor:
+    result = getattr(reference, name)(*args, **_for_reference(kwargs))
+    if kwargs.get("group") is not None:
+        raise RuntimeError(
+            f"fastloss.{name}: {reason}, and plain PyTorch has no group=; expected one process with the whole batch, or "
+            "arguments that the kernels take"
+        )
+    return result  # type: ignore[no-any-return]
 
 
 def _why_not_kernel(tensors: list[Tensor]) -> str:
@@ -121,11 +137,13 @@ def _same(*vectors: Tensor | None) -> bool:
     )
 
 
-def _pair_flags(t: Tensor | None, shape: tuple[int, int]) -> Tensor | None | Literal[False]:
+def _pair_flags(t: Tensor | None, shape: tuple[int, int], in_group: bool) -> Tensor | None | Literal[False]:
     """A bool matrix as kernels read it; False if the reference must decide."""
     if t is None:
         return None
-    if not isinstance(t, Tensor) or t.dtype != torch.bool or tuple(t.shape) != shape:
+    if not isinstance(t, Tensor) or t.dtype != torch.bool or t.dim() != 2:
+        return False
+    if t.shape[0] != shape[0] or (t.shape[1] != shape[1] and not in_group):
         return False
     return t if t.stride(1) == 1 else t.contiguous()
 
@@ -209,6 +227,7 @@ def _pose(
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
         options.get("loss_dtype") or loss_dtype, options.get("memory_budget") or MEMORY_BUDGET, again,
+        options.get("group"), options.get("ddp", False),
     )  # fmt: skip
     tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
     return call, Relation(**relation, weight=weight, normalizer=normalizer), Vectors(rows, columns, negatives, *tensors)
@@ -246,7 +265,8 @@ def info_nce_loss(
         labels: Index of each query's positive key, shape :math:`(N)`. Default: its own index; needs :math:`M \ge N`.
         negatives: Further negatives, :math:`(K, D)` for all queries or :math:`(N, K, D)` for each its own.
         positives: Bool :math:`(N, M)`, instead of labels: any number of positives per query.
-        mask: Bool :math:`(N, M)`; pairs where it is False are left out (false negatives, say).
+        mask: Bool :math:`(N, M)`; pairs where it is False are left out (false negatives, say). With ``group``, M is the
+            number of keys of all processes, here and in ``positives``; ``labels`` index this process's own.
         temperature: T, positive; float or tensor of one element, differentiable.
         normalize: Bring all vectors to length one, as `torch.nn.functional.normalize` does.
         symmetric: Half the sum of this and the same with queries and keys exchanged.
@@ -259,7 +279,8 @@ def info_nce_loss(
     if not _same(query, key) or not _scalar(temperature, positive=True) or multi_positive not in ("out", "in"):
         return None
     n, m = query.shape[0], key.shape[0]
-    kept, chosen = _pair_flags(mask, (n, m)), _pair_flags(positives, (n, m))
+    in_group = options.get("group") is not None
+    kept, chosen = _pair_flags(mask, (n, m), in_group), _pair_flags(positives, (n, m), in_group)
     row_labels = None
     if labels is not None:
         row_labels = _labels(labels, n)
@@ -270,6 +291,8 @@ def info_nce_loss(
     if kept is False or chosen is False or (labels is not None and positives is not None):
         return None
     columns, own = key, None
+    if negatives is not None and options.get("group") is not None:
+        return None
     if negatives is not None:
         if not isinstance(negatives, Tensor) or negatives.dtype != key.dtype or symmetric:
             return None
@@ -301,8 +324,8 @@ def info_nce_loss(
     )  # fmt: skip
 
 
-def _for_reference(options: Options) -> dict[str, Any]:
-    return {k: v for k, v in options.items() if k != "memory_budget"}
+def _for_reference(options: Any) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k not in ("memory_budget", "group", "ddp")}
 
 
 @_similarity_loss("clip_loss")
@@ -377,7 +400,7 @@ def _image_text(
     if not _same(image_features, text_features) or image_features.shape != text_features.shape:
         return None
     n = image_features.shape[0]
-    kept = _pair_flags(mask, (n, n))
+    kept = _pair_flags(mask, (n, n), options.get("group") is not None)
     if kept is False or not _scalar(logit_scale) or not (logit_bias is None or _scalar(logit_bias)):
         return None
 
@@ -475,13 +498,15 @@ def supcon_loss(
         return None
     relation: dict[str, Tensor | None] = {}
     if mask is not None:
-        if not isinstance(mask, Tensor) or mask.shape != (n, n):
+        if not isinstance(mask, Tensor) or mask.shape != (n, n) or options.get("group") is not None:
             return None
         relation["positives"] = (mask != 0).repeat(views, views)
     else:
         label = torch.arange(n, device=features.device) if labels is None else _labels(labels, n)
         if label is None:
             return None
+        if labels is None and options.get("group") is not None:  # a label of its own for each sample of the group
+            label = label + (torch.distributed.get_rank(options["group"]) << 40)
         relation["row_labels"] = relation["column_labels"] = label.repeat(views)
 
     def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
