@@ -6,12 +6,13 @@ namespace fastloss {
 
 // Note [Similarity]
 // A loss of this family sees all pairs of two sets of vectors, rows x_i and columns y_j, through
-//     z_ij = scale <x_i, y_j> + bias
+//     z_ij = scale <x_i, y_j> + bias    (squared distances: |x_i|^2 + |y_j|^2 - 2 <x_i, y_j>)
 // and through what the two are to each other: positive, negative, or left out. Its value is a sum over anchors, the rows
 // and in some losses the columns as well; an anchor knows its pairs only through a few sums, its positives and its negatives
 // apart. A functor is a template over the computing type T, built from the loss's parameters:
 //
 //     static constexpr bool exponential;
+//     static constexpr bool columns;                           // whether columns may be anchors too
 //     template <class V> PairScore<V> positive(V z) const;     // a score u of a positive pair, and du/dz
 //     template <class V> PairScore<V> negative(V z) const;
 //     AnchorEval anchor(const AnchorSums&) const;              // in double: what an anchor's sums mean

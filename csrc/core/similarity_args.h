@@ -37,6 +37,8 @@ struct TileArgs {
   int64_t tile_stride;
   int64_t rows, columns;
   double scale, bias;
+  const void *row_terms,
+      *column_terms;  // further summands of z, one per row and column, of the computing type; or null
   double params[4];
   PairRelation relation;
 
@@ -45,7 +47,14 @@ struct TileArgs {
   // Derivatives.
   AnchorView row_anchors, column_anchors;
   double* derivative_sums;  // [rows][2]: sums of df/dz <x, y> and of df/dz
+
+  // Triplets.
+  const double* factor;  // of each row's value, or null
+  double* triplets;      // [rows][2]: the value, and how many values a mean counts
 };
+
+// Which triplets of an anchor are taken.
+enum Mining : int { kBatchHard, kSemiHard, kAllTriplets, kMinings };
 
 // Below it a vector is divided by this instead of its length, as torch.nn.functional.normalize does.
 constexpr double kSmallestLength = 1e-12;

@@ -59,12 +59,17 @@ struct SimilarityKernels {
   void (*gradient)(const TileArgs&, int64_t begin, int64_t end);
 };
 
+// Rows [begin, end) with scratch of a size that mine_scratch says. float and double only.
+using MineKernel = void (*)(const TileArgs&, int mining, int64_t begin, int64_t end, void* scratch);
+
 struct Engine {
   RowsKernel rows;
   int64_t (*rows_scratch)(const RowsArgs&);  // bytes of scratch that `rows` needs
   PointwiseKernel pointwise;
   ScaleKernel scale;
   UnitKernel unit_rows, unit_rows_backward;
+  MineKernel mine;
+  int64_t (*mine_scratch)(int64_t columns);  // elements
 };
 
 struct Kernels {

@@ -2,6 +2,7 @@
 // See csrc/README.md, "ISA files".
 
 #include "cpu/kernels.h"
+#include "cpu/mining.h"
 #include "cpu/pointwise.h"
 #include "cpu/rows.h"
 #include "cpu/scale.h"
@@ -16,10 +17,17 @@ int64_t rows_scratch(const RowsArgs& args) {
 }
 
 template <class S>
-constexpr Engine engine() {
+Engine engine() {
+  using T = typename Compute<S>::type;
   using Unit = typename Products<S>::type;
-  return {&Rows<S>::run, &rows_scratch<S>,    &pointwise<S>,
-          &scale<S>,     &unit_rows<S, Unit>, &unit_rows_backward<typename Compute<S>::type, S, Unit>};
+  Engine e{
+      &Rows<S>::run, &rows_scratch<S>, &pointwise<S>, &scale<S>, &unit_rows<S, Unit>, &unit_rows_backward<T, S, Unit>,
+      nullptr,       nullptr};
+  if constexpr (sizeof(S) == sizeof(T)) {
+    e.mine = &Mine<T>::run;
+    e.mine_scratch = &Mine<T>::scratch;
+  }
+  return e;
 }
 
 #if !defined(FASTLOSS_ONLY_BFLOAT16)

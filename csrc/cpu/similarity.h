@@ -34,28 +34,57 @@ FASTLOSS_FN void join(AnchorSums& to, const AnchorSums& more, bool exponential) 
   to.total += more.total;
 }
 
-template <class S, template <class> class Loss>
-struct Similarity {
+// A tile as vectors of a row see it: z, and what the pairs are to each other.
+template <class S>
+struct TileRows {
   using T = typename Compute<S>::type;
   using V = Vec<T>;
-  using F = Loss<T>;
   using Int = typename V::NativeInt;
   static constexpr int W = V::size;
-  static constexpr int kSets = 4;  // vectors of columns taken at a time: whole lines of memory, and then some
 
   const TileArgs& a;
-  const F f;
   const V scale, bias;
 
-  FASTLOSS_FN explicit Similarity(const TileArgs& args)
-      : a(args), f(args.params), scale((T)args.scale), bias((T)args.bias) {}
+  FASTLOSS_FN explicit TileRows(const TileArgs& args) : a(args), scale((T)args.scale), bias((T)args.bias) {}
+
+  FASTLOSS_FN S* row(int64_t i) const { return (S*)a.tile + i * a.tile_stride; }
 
   // Lanes j .. j + n of row i.
-  struct Pairs {
-    V similarity, score, slope;
+  struct Lanes {
+    V similarity, z;
     Mask<T> kept, positive;
   };
+  FASTLOSS_FN Lanes lanes(int64_t i, int64_t j, int n) const {
+    const PairRelation& r = a.relation;
+    Lanes p;
+    p.similarity = n == W ? load(row(i) + j) : load_partial(row(i) + j, n, (T)0);
+    p.kept = first_lanes<T>(n);
+    if (r.mask) p.kept = p.kept & load_flags(r.mask + i * r.mask_stride + j, n);
+    if (r.skip_self) {
+      const int64_t lane = r.row_offset + i - r.column_offset - j;
+      if (lane >= 0 && lane < W) {
+        p.kept = p.kept & lanes_differ<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)lane));
+      }
+    }
+    p.positive = r.positives ? load_flags(r.positives + i * r.positives_stride + j, n) : equal_labels(i, j, n);
+    p.z = fma(scale, p.similarity, bias);
+    if (a.row_terms) {
+      const T* const terms = (const T*)a.column_terms + j;
+      p.z = p.z + (V(((const T*)a.row_terms)[i]) + (n == W ? load(terms) : load_partial(terms, n, (T)0)));
+    }
+    return p;
+  }
 
+  // Calls body(j, n) for the vectors of a row.
+  template <class Body>
+  FASTLOSS_FN void along(const Body& body) const {
+    for (int64_t j = 0; j < a.columns; j += W) {
+      const int64_t left = a.columns - j;
+      body(j, left < W ? (int)left : W);  // one copy of the body: compilers take their time over each
+    }
+  }
+
+ private:
   static Mask<T> load_flags(const bool* p, int n) {
     if (n == W) return load_mask<T>(p);
     bool padded[W + 16] = {};
@@ -72,7 +101,6 @@ struct Similarity {
     }
     return r;
   }
-
   FASTLOSS_FN Mask<T> equal_labels(int64_t i, int64_t j, int n) const {
     const PairRelation& r = a.relation;
     const LabelView &row = r.row_label, &column = r.column_label;
@@ -82,31 +110,32 @@ struct Similarity {
           column.whole ? load_labels(column.whole + j, n) : lane_indices<T>() + broadcast_int<T>(r.column_offset + j);
       return lanes_equal<T>(labels, broadcast_int<T>(label));
     } else {
-      const int32_t label = row.low ? row.low[i] : (int32_t)(r.row_offset + i);
-      const Int labels = column.low ? load_labels(column.low + j, n)
-                                    : lane_indices<T>() + broadcast_int<T>((int32_t)(r.column_offset + j));
-      const Mask<T> equal = lanes_equal<T>(labels, broadcast_int<T>(label));
+      const Mask<T> equal = lanes_equal<T>(load_labels(column.low + j, n), broadcast_int<T>(row.low[i]));
       if (!row.high) return equal;
       return equal & lanes_equal<T>(load_labels(column.high + j, n), broadcast_int<T>(row.high[i]));
     }
   }
+};
 
+template <class S, template <class> class Loss>
+struct Similarity : TileRows<S> {
+  using Tile = TileRows<S>;
+  using typename Tile::T;
+  using typename Tile::V;
+  using F = Loss<T>;
+  static constexpr int W = V::size;
+  static constexpr int kSets = 4;  // vectors of columns taken at a time: whole lines of memory, and then some
+  using Tile::a;
+  const F f;
+
+  FASTLOSS_FN explicit Similarity(const TileArgs& args) : Tile(args), f(args.params) {}
+
+  struct Pairs : Tile::Lanes {
+    V score, slope;
+  };
   FASTLOSS_FN Pairs pairs(int64_t i, int64_t j, int n) const {
-    const PairRelation& r = a.relation;
-    Pairs p;
-    const S* const at = (const S*)a.tile + i * a.tile_stride + j;
-    p.similarity = n == W ? load(at) : load_partial(at, n, (T)0);
-    p.kept = first_lanes<T>(n);
-    if (r.mask) p.kept = p.kept & load_flags(r.mask + i * r.mask_stride + j, n);
-    if (r.skip_self) {
-      const int64_t lane = r.row_offset + i - r.column_offset - j;
-      if (lane >= 0 && lane < W) {
-        p.kept = p.kept & lanes_differ<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)lane));
-      }
-    }
-    p.positive = r.positives ? load_flags(r.positives + i * r.positives_stride + j, n) : equal_labels(i, j, n);
-    const V z = fma(scale, p.similarity, bias);
-    const PairScore<V> near = f.positive(z), far = f.negative(z);
+    Pairs p{this->lanes(i, j, n), {}, {}};
+    const PairScore<V> near = f.positive(p.z), far = f.negative(p.z);
     p.score = select(p.positive, near.value, far.value);
     p.slope = select(p.positive, near.slope, far.slope);
     return p;
@@ -127,7 +156,7 @@ struct Similarity {
       }
     };
     Sum sum[kPairKinds], total;
-    V count[kPairKinds] = {V((T)0), V((T)0)};
+    V count[kPairKinds] = {V((T)0), V((T)0)};  // exact up to 2^24 in a lane
 
     FASTLOSS_FN void add(const Pairs& p, V value) {
       const Mask<T> kinds[] = {p.kept & p.positive, p.kept & ~p.positive};
@@ -144,28 +173,27 @@ struct Similarity {
     V max[kPairKinds] = {V(lowest<T>()), V(lowest<T>())};
     FASTLOSS_FN void add(const Pairs& p) {
       const V low(lowest<T>());
-      max[kPositive] = fastloss_max(max[kPositive], select(p.kept & p.positive, p.score, low));
-      max[kNegative] = fastloss_max(max[kNegative], select(p.kept & ~p.positive, p.score, low));
+      max[kPositive] = FASTLOSS_ISA::max(max[kPositive], select(p.kept & p.positive, p.score, low));
+      max[kNegative] = FASTLOSS_ISA::max(max[kNegative], select(p.kept & ~p.positive, p.score, low));
     }
-    FASTLOSS_FN static V fastloss_max(V x, V y) { return FASTLOSS_ISA::max(x, y); }
   };
 
   FASTLOSS_FN static V exponential(const Pairs& p, V max_positive, V max_negative) {
     return exp_negative(p.score - select(p.positive, max_positive, max_negative));
   }
 
-  // A count of lanes is exact up to 2^24 times W.
   static void rows(const TileArgs& a, int64_t begin, int64_t end) {
     const Similarity self(a);
     for (int64_t i = begin; i < end; ++i) {
       T max[kPairKinds] = {(T)0, (T)0};
       if (F::exponential) {
         LaneMaxima maxima;
-        self.along(i, [&](int64_t, const Pairs& p) __attribute__((always_inline)) { maxima.add(p); });
+        self.along([&](int64_t j, int n) __attribute__((always_inline)) { maxima.add(self.pairs(i, j, n)); });
         for (int k = 0; k < kPairKinds; ++k) max[k] = reduce_max(maxima.max[k]);
       }
       LaneSums sums;
-      self.along(i, [&](int64_t, const Pairs& p) __attribute__((always_inline)) {
+      self.along([&](int64_t j, int n) __attribute__((always_inline)) {
+        const Pairs p = self.pairs(i, j, n);
         sums.add(p, F::exponential ? exponential(p, V(max[kPositive]), V(max[kNegative])) : p.score);
       });
       AnchorSums more{};
@@ -179,20 +207,12 @@ struct Similarity {
     }
   }
 
-  template <class Body>
-  FASTLOSS_FN void along(int64_t i, const Body& body) const {
-    int64_t j = 0;
-    for (; j + W <= a.columns; j += W) body(j, pairs(i, j, W));
-    if (j < a.columns) body(j, pairs(i, j, (int)(a.columns - j)));
-  }
-
   // begin and end are numbers of columns.
   static void columns(const TileArgs& a, int64_t begin, int64_t end) {
     const Similarity self(a);
     int64_t j = begin;
     for (; j + kSets * W <= end; j += kSets * W) self.template down<kSets>(j, W);
-    for (; j + W <= end; j += W) self.template down<1>(j, W);
-    if (j < end) self.template down<1>(j, (int)(end - j));
+    for (; j < end; j += W) self.template down<1>(j, end - j < W ? (int)(end - j) : W);
   }
 
   template <int sets>
@@ -249,24 +269,24 @@ struct Similarity {
         row[c] = V(((const T*)a.row_anchors.data)[c * a.row_anchors.plane + i]);
       }
       auto with_similarity = widen(V((T)0)), alone = widen(V((T)0));
-      const auto write = [&](int64_t j, const Pairs& p) __attribute__((always_inline)) {
+      self.along([&](int64_t j, int n) __attribute__((always_inline)) {
+        const Pairs p = self.pairs(i, j, n);
         V d((T)0);
         if (a.row_anchors.data) d = derivative(p, row);
         if (a.column_anchors.data) {
           for (int c = 0; c < kCoefficients; ++c) {
             const T* const from = (const T*)a.column_anchors.data + c * a.column_anchors.plane + j;
-            column[c] = j + W <= a.columns ? load(from) : load_partial(from, (int)(a.columns - j), (T)0);
+            column[c] = n == W ? load(from) : load_partial(from, n, (T)0);
           }
           d = d + derivative(p, column);
         }
         d = keep_where(p.kept, d);
         with_similarity = with_similarity + widen(keep_where(p.kept, d * p.similarity));
         alone = alone + widen(d);
-        S* const to = (S*)a.tile + i * a.tile_stride + j;
+        S* const to = self.row(i) + j;
         const V scaled = d * self.scale;
-        j + W <= a.columns ? store(to, scaled) : store_partial(to, (int)(a.columns - j), scaled);
-      };
-      self.along(i, write);
+        n == W ? store(to, scaled) : store_partial(to, n, scaled);
+      });
       a.derivative_sums[2 * i] = reduce_add(with_similarity);
       a.derivative_sums[2 * i + 1] = reduce_add(alone);
     }
@@ -276,7 +296,11 @@ struct Similarity {
 template <class S, template <class> class Loss>
 constexpr SimilarityKernels similarity_kernels() {
   using K = Similarity<S, Loss>;
-  return {&K::rows, &K::columns, &K::gradient};
+  if constexpr (Loss<float>::columns) {
+    return {&K::rows, &K::columns, &K::gradient};
+  } else {
+    return {&K::rows, nullptr, &K::gradient};
+  }
 }
 
 }  // namespace

@@ -9,10 +9,12 @@ namespace fastloss {
 //     one positive, or `inside`:  f = -log(P / (P + N)) + log |P| = log(1 + N / P) + log |P|,   df/dlog P = -q, df/dlog N = q;
 //     several:                    f = log(P + N) - mean of z over the positives,
 //                                 df/dlog P = 1 - q, df/dlog N = q, and -1 / |P| for each positive.
-// `decoupled` leaves the positives out of the denominator: q = 1, log(N / P) for log(1 + N / P), log N for log(P + N).
+// `decoupled` leaves the positives out of the denominator: q = 1, log(N / P) for log(1 + N / P), log N for log(P + N); then an anchor
+// needs a negative.
 template <class T>
 struct InfoNce {
   static constexpr bool exponential = true;
+  static constexpr bool columns = true;
   bool inside, decoupled;
   FASTLOSS_FN explicit InfoNce(const double* p) : inside(p[0] != 0), decoupled(p[1] != 0) {}
 
@@ -26,7 +28,7 @@ struct InfoNce {
   }
   FASTLOSS_FN AnchorEval anchor(const AnchorSums& s) const {
     const double n = s.count[kPositive];
-    if (n == 0) return {0, {0, 0}, 0, false};
+    if (n == 0 || (decoupled && s.count[kNegative] == 0)) return {0, {0, 0}, 0, false};
     const double far = log_sum(s, kNegative), near = log_sum(s, kPositive), gap = far - near;
     const double q = decoupled ? 1 : sigmoid(gap);
     AnchorEval r{};
@@ -48,6 +50,7 @@ struct InfoNce {
 template <class T>
 struct PairwiseSigmoid {
   static constexpr bool exponential = false;
+  static constexpr bool columns = false;
   FASTLOSS_FN explicit PairwiseSigmoid(const double*) {}
 
   template <class V>
@@ -70,6 +73,7 @@ struct PairwiseSigmoid {
 template <class T>
 struct PairwiseContrastive {
   static constexpr bool exponential = false;
+  static constexpr bool columns = false;
   T pos_margin, neg_margin;
   bool squared;
   FASTLOSS_FN explicit PairwiseContrastive(const double* p)
@@ -102,6 +106,7 @@ struct PairwiseContrastive {
 template <class T>
 struct MultiSimilarity {
   static constexpr bool exponential = true;
+  static constexpr bool columns = false;
   double alpha, beta, base;
   FASTLOSS_FN explicit MultiSimilarity(const double* p) : alpha(p[0]), beta(p[1]), base(p[2]) {}
 
@@ -127,6 +132,7 @@ struct MultiSimilarity {
 template <class T>
 struct Circle {
   static constexpr bool exponential = true;
+  static constexpr bool columns = false;
   T m, gamma;
   FASTLOSS_FN explicit Circle(const double* p) : m((T)p[0]), gamma((T)p[1]) {}
 
@@ -145,6 +151,21 @@ struct Circle {
     if (s.count[kPositive] == 0 || s.count[kNegative] == 0) return {0, {0, 0}, 0, false};
     const double both = log_sum(s, kPositive) + log_sum(s, kNegative), slope = sigmoid(both);
     return {softplus(both), {share(slope, s.sum[kPositive]), share(slope, s.sum[kNegative])}, 0, true};
+  }
+};
+
+// A triplet's value from the distances of an anchor to a positive and to a negative, t = d_near - d_far:
+//     max(0, margin + t), with no slope where that is 0, or log(1 + e^t).
+struct Triplet {
+  double margin;
+  bool soft;
+  FASTLOSS_FN explicit Triplet(const double* p) : margin(p[0]), soft(p[1] != 0) {}
+
+  FASTLOSS_FN PairScore<double> operator()(double near, double far) const {
+    const double t = near - far;
+    if (soft) return {softplus(t), sigmoid(t)};
+    const double h = margin + t;
+    return {h < 0 ? 0 : h, h > 0 ? 1.0 : 0.0};
   }
 };
 

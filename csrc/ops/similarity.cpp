@@ -84,38 +84,42 @@ struct Tile {
   }
 };
 
-void statistics_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums, MaybeTensor column_sums) {
-  Tile work(FASTLOSS_TILE_INPUTS);
-  TileArgs& args = work.args;
-  args.row_sums = anchor_sums("row_sums", row_sums, tile, args.rows);
-  if (column_sums) args.column_sums = anchor_sums("column_sums", *column_sums, tile, args.columns);
-  if (tile.numel() == 0) return;
-  const SimilarityKernels& kernels = kernels_of(loss, tile);
-  parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) { kernels.rows(args, begin, end); });
+void add_statistics(const TileInputs& in, TileArgs& args, AnchorSums* row_sums, AnchorSums* column_sums) {
+  args.row_sums = row_sums;
+  args.column_sums = column_sums;
+  const int64_t elements = args.rows * args.columns;
+  if (elements == 0) return;
+  const SimilarityKernels& kernels = kernels_of(in.loss, in.tile);
+  parallel(elements, args.rows, [&](int64_t begin, int64_t end) { kernels.rows(args, begin, end); });
   if (!column_sums) return;
   const int64_t blocks = (args.columns + kColumnBlock - 1) / kColumnBlock;
-  parallel(tile.numel(), blocks, [&](int64_t begin, int64_t end) {
+  parallel(elements, blocks, [&](int64_t begin, int64_t end) {
     kernels.columns(args, begin * kColumnBlock, std::min(args.columns, end * kColumnBlock));
   });
 }
 
+void statistics_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums, MaybeTensor column_sums) {
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  add_statistics(in, work.args, anchor_sums("row_sums", row_sums, tile, work.args.rows),
+                 column_sums ? anchor_sums("column_sums", *column_sums, tile, work.args.columns) : nullptr);
+}
+
+void make_derivatives(const TileInputs& in, TileArgs& args, double* sums) {
+  args.derivative_sums = sums;
+  const SimilarityKernels& kernels = kernels_of(in.loss, in.tile);
+  parallel(args.rows * args.columns, args.rows,
+           [&](int64_t begin, int64_t end) { kernels.gradient(args, begin, end); });
+}
+
+// Per row, the sums of df/dz <x, y> and of df/dz.
 Tensor gradient_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors, MaybeTensor column_anchors) {
-  Tile work(FASTLOSS_TILE_INPUTS);
-  TileArgs& args = work.args;
-  args.row_anchors = anchor_view("row_anchors", row_anchors, tile, args.rows);
-  args.column_anchors = anchor_view("column_anchors", column_anchors, tile, args.columns);
-  Tensor sums = empty({2}, ScalarType::Double);
-  double* const total = (double*)sums.mutable_data_ptr();
-  total[0] = total[1] = 0;
-  if (tile.numel() == 0) return sums;
-  std::vector<double> parts(2 * args.rows);
-  args.derivative_sums = parts.data();
-  const SimilarityKernels& kernels = kernels_of(loss, tile);
-  parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) { kernels.gradient(args, begin, end); });
-  for (int64_t i = 0; i < args.rows; ++i) {
-    total[0] += parts[2 * i];
-    total[1] += parts[2 * i + 1];
-  }
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  work.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, work.args.rows);
+  work.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, work.args.columns);
+  Tensor sums = empty({work.args.rows, 2}, ScalarType::Double);
+  make_derivatives(in, work.args, (double*)sums.mutable_data_ptr());
   return sums;
 }
 
@@ -130,8 +134,8 @@ constexpr AnchorFormula kAnchors[] = {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_ANCHOR
 #undef FASTLOSS_ANCHOR
 
 template <class T>
-void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* sums, const double* factor, double scale,
-                        const double (&parts)[kPairKinds], T* to) {
+void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* sums, const double* factor,
+                        double scale, const double (&parts)[kPairKinds], T* to) {
   const size_t n = evals.size();
   for (size_t i = 0; i < n; ++i) {
     const double by = scale * (factor ? factor[i] : 1);
@@ -143,45 +147,98 @@ void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* 
   }
 }
 
-// The losses of anchors, times factor and share; (their sum, the number of anchors that count, the sum over the divisor);
-// what the derivative of a pair needs to know. The divisor, of mean reductions, is the normalizer or that number.
-std::tuple<Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& sums, MaybeTensor factor, MaybeTensor parts,
-                                           MaybeTensor normalizer, std::vector<double> params, double share, bool mean,
-                                           int64_t dtype) {
-  check_loss(loss, params);
-  params.resize(4);
-  const int64_t n = sums.size(0);
-  const AnchorSums* const all = anchor_sums("sums", sums, sums, n);
-  const double* const factors = per_anchor("factor", factor, sums, n);
-  double part[kPairKinds] = {1, 1};
-  if (parts) memcpy(part, per_anchor("parts", parts, sums, kPairKinds), sizeof(part));
-  Tensor losses = empty({n}, ScalarType::Double), totals = empty({3}, ScalarType::Double);
-  double* const value = (double*)losses.mutable_data_ptr();
+struct AnchorCall {
+  int64_t loss;
+  const double* factors;  // per anchor, or null
+  const double* parts;    // of positives and negatives, or null
+  const double* normalizer;
+  const std::vector<double>& params;
+  double share;
+  bool mean, empty_zero, is_double;
+};
+struct Anchors {
+  Tensor losses, coefficients;
+  double total, count, reduced;
+};
+
+// What the sums of anchors come to. The divisor, of mean reductions, is the normalizer or the number of those that count.
+Anchors evaluate_anchors(const AnchorCall& call, const AnchorSums* sums, int64_t n) {
+  double params[4] = {}, parts[kPairKinds] = {1, 1};
+  std::copy(call.params.begin(), call.params.end(), params);
+  if (call.parts) std::copy(call.parts, call.parts + kPairKinds, parts);
+  Anchors r{empty({n}, ScalarType::Double),
+            empty({kCoefficients, n}, call.is_double ? ScalarType::Double : ScalarType::Float), 0, 0, 0};
+  double* const value = (double*)r.losses.mutable_data_ptr();
   std::vector<AnchorEval> evals(n);
   constexpr int64_t kCost = 64;  // an anchor's logarithms and exponentials, in elements of other work
   parallel(n * kCost, n, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      AnchorSums own = all[i];
-      for (int k = 0; k < kPairKinds; ++k) own.sum[k] *= part[k];
-      evals[i] = kAnchors[loss](params.data(), own);
-      value[i] = evals[i].loss * (factors ? factors[i] : 1) * share;
+      AnchorSums own = sums[i];
+      for (int k = 0; k < kPairKinds; ++k) own.sum[k] *= parts[k];
+      evals[i] = kAnchors[call.loss](params, own);
+      value[i] = evals[i].loss * (call.factors ? call.factors[i] : 1) * call.share;
     }
   });
-  double* const total = (double*)totals.mutable_data_ptr();
-  total[0] = total[1] = 0;
   for (int64_t i = 0; i < n; ++i) {
-    total[0] += value[i];
-    total[1] += evals[i].counts;
+    r.total += value[i];
+    r.count += evals[i].counts;
   }
-  const double divisor = !mean ? 1 : normalizer ? *per_anchor("normalizer", normalizer, sums, 1) : total[1];
-  total[2] = total[0] / divisor;
-  const double scale = divisor == 0 ? 0 : share / divisor;  // nothing counts: no gradient
-  const bool is_double = dtype == (int64_t)ScalarType::Double;
-  Tensor coefficients = empty({kCoefficients, n}, is_double ? ScalarType::Double : ScalarType::Float);
-  void* const to = coefficients.mutable_data_ptr();
-  is_double ? write_coefficients(evals, all, factors, scale, part, (double*)to)
-            : write_coefficients(evals, all, factors, scale, part, (float*)to);
-  return {losses, totals, coefficients};
+  const double divisor = !call.mean ? 1 : call.normalizer ? *call.normalizer : r.count;
+  r.reduced = call.empty_zero && divisor == 0 ? 0 : r.total / divisor;
+  const double scale = divisor == 0 ? 0 : call.share / divisor;  // nothing counts: no gradient
+  void* const to = r.coefficients.mutable_data_ptr();
+  call.is_double ? write_coefficients(evals, sums, call.factors, scale, parts, (double*)to)
+                 : write_coefficients(evals, sums, call.factors, scale, parts, (float*)to);
+  return r;
+}
+
+// The losses of anchors, times factor and share; (their sum, the number of anchors that count); the sum over the divisor;
+// what the derivative of a pair needs to know.
+std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& sums, MaybeTensor factor,
+                                                   MaybeTensor parts, MaybeTensor normalizer,
+                                                   std::vector<double> params, double share, bool mean, bool empty_zero,
+                                                   int64_t dtype) {
+  check_loss(loss, params);
+  const int64_t n = sums.size(0);
+  const AnchorCall call{loss,
+                        per_anchor("factor", factor, sums, n),
+                        per_anchor("parts", parts, sums, kPairKinds),
+                        per_anchor("normalizer", normalizer, sums, 1),
+                        params,
+                        share,
+                        mean,
+                        empty_zero,
+                        dtype == (int64_t)ScalarType::Double};
+  Anchors r = evaluate_anchors(call, anchor_sums("sums", sums, sums, n), n);
+  Tensor totals = empty({2}, ScalarType::Double), reduced = empty({}, ScalarType::Double);
+  ((double*)totals.mutable_data_ptr())[0] = r.total;
+  ((double*)totals.mutable_data_ptr())[1] = r.count;
+  write_scalar(reduced, r.reduced);
+  return {r.losses, totals, reduced, r.coefficients};
+}
+
+// Per row, value and count of the triplets found in it; the tile's derivatives, and their sums per row as gradient_'s.
+std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
+  STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
+                  "fastloss: expected float32 or float64 distances");
+  const int64_t mining = loss;
+  STD_TORCH_CHECK(mining >= 0 && mining < kMinings, "fastloss: unknown mining ", mining);
+  loss = 0;  // none of the listed ones
+  Tile work(FASTLOSS_TILE_INPUTS);
+  TileArgs& args = work.args;
+  args.factor = per_anchor("factor", factor, tile, args.rows);
+  Tensor found = empty({args.rows, 2}, ScalarType::Double);
+  Tensor sums = empty({want_gradient ? args.rows : 0, 2}, ScalarType::Double);
+  args.triplets = (double*)found.mutable_data_ptr();
+  if (want_gradient) args.derivative_sums = (double*)sums.mutable_data_ptr();
+  const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
+  const size_t scratch = engine.mine_scratch(args.columns) * tile.element_size();
+  parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) {
+    std::vector<char> memory(scratch + 64);
+    char* const aligned = memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64;
+    engine.mine(args, (int)mining, begin, end, aligned);
+  });
+  return {found, sums};
 }
 
 // x / |x| in the matrix products' dtype, |x|.
@@ -228,19 +285,130 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
   return result;
 }
 
+// Note [Small problems]
+// A problem of one strip in one call: Python's part of several would take longer than the work. What
+// fastloss/_similarity.py does for larger ones is done here in the same order with the same kernels.
+
+Tensor product(const Tensor& a, const Tensor& b) {
+  std::array<StableIValue, 2> stack{torch::stable::detail::from(a), torch::stable::detail::from(b)};
+  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::mm", "", stack.data(), TORCH_ABI_VERSION));
+  return torch::stable::detail::to<Tensor>(stack[0]);
+}
+Tensor transposed(const Tensor& a) { return torch::stable::transpose(a, 0, 1); }
+
+struct UnitRows {
+  Tensor vectors;
+  MaybeTensor length;
+
+  UnitRows(const Tensor& x, bool normalized) : vectors(x) {
+    if (normalized) {
+      auto [unit, norms] = normalize(x.stride(1) == 1 || x.size(1) == 1 ? x : torch::stable::contiguous(x));
+      vectors = unit;
+      length = norms;
+    } else if (x.scalar_type() == ScalarType::Half) {
+      vectors = torch::stable::to(x, ScalarType::Float);
+    }
+  }
+
+  // The gradient of x for one of `vectors`, in the computing type.
+  Tensor back(const Tensor& gradient) const {
+    const Tensor wide = as_compute(gradient, compute_type(vectors));
+    if (!length) return wide;
+    Tensor one = empty({}, ScalarType::Double);
+    write_scalar(one, 1);
+    const Tensor unit = as_compute(vectors, wide.scalar_type());
+    return finish(wide, unit, length, one, (int64_t)wide.scalar_type());
+  }
+};
+
+// A scalar of the shape and dtype of t; of no elements if there is no t.
+Tensor scalar_like(const MaybeTensor& t, const Tensor& otherwise, double value) {
+  if (!t) return CpuMemory::nothing(otherwise);
+  Tensor r = torch::stable::empty_like(*t);
+  write_scalar(r, value);
+  return r;
+}
+
+// The reduced loss; the gradients of rows and columns, in the computing type, and of scale and bias, for an upstream
+// gradient of one.
+std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
+    int64_t loss, const Tensor& rows, MaybeTensor columns, MaybeTensor mask, MaybeTensor positives,
+    MaybeTensor row_labels, MaybeTensor column_labels, MaybeTensor weight, MaybeTensor normalizer, MaybeTensor scale,
+    MaybeTensor bias, std::vector<double> affine, std::vector<double> params, bool normalized, bool both, bool mean,
+    bool empty_zero, int64_t loss_dtype, bool want_rows, bool want_columns, bool want_sums) {
+  const bool itself = !columns;
+  const UnitRows x(rows, normalized), y(itself ? rows : *columns, normalized && !itself);
+  const Tensor &left = x.vectors, &right = itself ? x.vectors : y.vectors;
+  const Tensor tile = product(left, transposed(right));
+  const MaybeTensor none;
+  const TileInputs in{loss,   tile,  mask, positives, row_labels, column_labels, 0,     0,
+                      itself, scale, bias, none,      none,       affine,        params};
+  Tile work(in);
+  TileArgs& args = work.args;
+  std::vector<AnchorSums> row_sums(args.rows), column_sums(both ? args.columns : 0);
+  add_statistics(in, args, row_sums.data(), both ? column_sums.data() : nullptr);
+  const bool is_double = compute_type(tile) == ScalarType::Double;
+  const AnchorCall call{loss,     per_anchor("weight", weight, tile, args.rows),
+                        nullptr,  per_anchor("normalizer", normalizer, tile, 1),
+                        params,   both ? 0.5 : 1.0,
+                        mean,     empty_zero,
+                        is_double};
+  Anchors row_anchors = evaluate_anchors(call, row_sums.data(), args.rows), column_anchors = row_anchors;
+  if (both) column_anchors = evaluate_anchors(call, column_sums.data(), args.columns);
+  Tensor value = empty({}, (ScalarType)loss_dtype);
+  write_scalar(value, row_anchors.reduced + (both ? column_anchors.reduced : 0));
+  const Tensor nothing = CpuMemory::nothing(rows);
+  if (!want_rows && !want_columns && !want_sums) return {value, nothing, nothing, nothing, nothing};
+
+  const bool symmetric = itself && !mask && !positives;
+  args.row_anchors = {row_anchors.coefficients.const_data_ptr(), args.rows};
+  if (both || symmetric) args.column_anchors = {column_anchors.coefficients.const_data_ptr(), args.columns};
+  std::vector<double> parts(2 * args.rows);
+  make_derivatives(in, args, parts.data());
+  double total[2] = {0, 0};
+  for (int64_t i = 0; i < 2 * args.rows; ++i) total[i % 2] += symmetric ? parts[i] / 2 : parts[i];
+  Tensor grad_rows = nothing, grad_columns = nothing;
+  if (want_rows) {
+    grad_rows = product(tile, right);
+    if (itself && !symmetric) {
+      const Tensor more = product(transposed(tile), left);
+      grad_rows = torch::stable::subtract(grad_rows, more, -1);
+    }
+    grad_rows = x.back(grad_rows);
+  }
+  if (want_columns) grad_columns = y.back(product(transposed(tile), left));
+  return {value, grad_rows, grad_columns, scalar_like(scale, rows, total[0] * affine[0]),
+          scalar_like(bias, rows, total[1])};
+}
+
 }  // namespace
 
-#define FASTLOSS_TILE_SCHEMA(tile)                                                                          \
-  "int loss, Tensor" tile                                                                                   \
-  " tile, Tensor? mask, Tensor? positives, Tensor? row_labels, Tensor? column_labels, int row_offset, int " \
-  "column_offset, bool skip_self, Tensor? scale, Tensor? bias, float[] affine, float[] params"
+#define FASTLOSS_TILE_SCHEMA(tile)                                                                                \
+  "int loss, Tensor" tile                                                                                         \
+  " tile, Tensor? mask, Tensor? positives, Tensor? row_labels, Tensor? column_labels, int row_offset, int "       \
+  "column_offset, bool skip_self, Tensor? scale, Tensor? bias, Tensor? row_terms, Tensor? column_terms, float[] " \
+  "affine, float[] params"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
   m.def("similarity_statistics_(" FASTLOSS_TILE_SCHEMA("") ", Tensor(a!) row_sums, Tensor(b!)? column_sums) -> ()");
   m.def(
       "similarity_gradient_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? row_anchors, Tensor? column_anchors) -> Tensor");
-  m.def("similarity_anchors(int loss, Tensor sums, Tensor? factor, Tensor? parts, Tensor? normalizer, float[] params, float "
-        "share, bool mean, int dtype) -> (Tensor losses, Tensor totals, Tensor coefficients)");
+  m.def(
+      "similarity_anchors(int loss, Tensor sums, Tensor? factor, Tensor? parts, Tensor? normalizer, float[] params, "
+      "float "
+      "share, bool mean, bool empty_zero, int dtype) -> (Tensor losses, Tensor totals, Tensor reduced, Tensor "
+      "coefficients)");
+  m.def(
+      "similarity_whole(int loss, Tensor rows, Tensor? columns, Tensor? mask, Tensor? positives, Tensor? row_labels, "
+      "Tensor? "
+      "column_labels, Tensor? weight, Tensor? normalizer, Tensor? scale, Tensor? bias, float[] affine, float[] params, "
+      "bool "
+      "normalized, bool both, bool mean, bool empty_zero, int loss_dtype, bool want_rows, bool want_columns, bool "
+      "want_sums) -> "
+      "(Tensor loss, "
+      "Tensor grad_rows, Tensor grad_columns, Tensor grad_scale, Tensor grad_bias)");
+  m.def(
+      "similarity_triplets_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? factor, bool want_gradient) -> (Tensor, Tensor)");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
 }
@@ -249,6 +417,8 @@ STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
   m.impl("similarity_statistics_", TORCH_BOX(&statistics_));
   m.impl("similarity_gradient_", TORCH_BOX(&gradient_));
   m.impl("similarity_anchors", TORCH_BOX(&anchors));
+  m.impl("similarity_triplets_", TORCH_BOX(&triplets_));
+  m.impl("similarity_whole", TORCH_BOX(&whole));
   m.impl("similarity_normalize", TORCH_BOX(&normalize));
   m.impl("similarity_finish", TORCH_BOX(&finish));
 }

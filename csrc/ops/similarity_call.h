@@ -27,7 +27,7 @@ struct TileInputs {
   const MaybeTensor &mask, &positives, &row_labels, &column_labels;
   int64_t row_offset, column_offset;
   bool skip_self;
-  const MaybeTensor &scale, &bias;
+  const MaybeTensor &scale, &bias, &row_terms, &column_terms;
   const std::vector<double>&affine, &params;
 };
 
@@ -44,6 +44,15 @@ inline int64_t check_pairs(const char* name, const Tensor& t, const Tensor& tile
   return t.stride(0);
 }
 
+// [count] values of the computing type, or null.
+inline const void* terms(const char* name, const MaybeTensor& t, const Tensor& tile, int64_t count) {
+  if (!t) return nullptr;
+  STD_TORCH_CHECK(
+      same_device(*t, tile) && t->scalar_type() == compute_type(tile) && t->is_contiguous() && t->numel() == count,
+      "fastloss: expected ", name, " to be ", count, " dense values of the computing type");
+  return t->const_data_ptr();
+}
+
 // Fills in what needs no memory of the backend's; labels and factors are the backend's business.
 inline TileArgs tile_args(const TileInputs& in) {
   check_loss(in.loss, in.params);
@@ -58,6 +67,9 @@ inline TileArgs tile_args(const TileInputs& in) {
   args.rows = tile.size(0);
   args.columns = tile.size(1);
   std::copy(in.params.begin(), in.params.end(), args.params);
+  args.row_terms = terms("row_terms", in.row_terms, tile, args.rows);
+  args.column_terms = terms("column_terms", in.column_terms, tile, args.columns);
+  STD_TORCH_CHECK(!args.row_terms == !args.column_terms, "fastloss: expected terms of rows and columns or of neither");
   PairRelation& relation = args.relation;
   relation.row_offset = in.row_offset;
   relation.column_offset = in.column_offset;
@@ -108,11 +120,11 @@ inline const double* per_anchor(const char* name, const MaybeTensor& t, const Te
 #define FASTLOSS_TILE_ARGUMENTS(Tile)                                                                                  \
   int64_t loss, Tile tile, MaybeTensor mask, MaybeTensor positives, MaybeTensor row_labels, MaybeTensor column_labels, \
       int64_t row_offset, int64_t column_offset, bool skip_self, MaybeTensor scale, MaybeTensor bias,                  \
-      std::vector<double> affine, std::vector<double> params
-#define FASTLOSS_TILE_INPUTS                                                                                           \
-  TileInputs {                                                                                                         \
-    loss, tile, mask, positives, row_labels, column_labels, row_offset, column_offset, skip_self, scale, bias, affine, \
-        params                                                                                                         \
+      MaybeTensor row_terms, MaybeTensor column_terms, std::vector<double> affine, std::vector<double> params
+#define FASTLOSS_TILE_INPUTS                                                                                   \
+  TileInputs {                                                                                                 \
+    loss, tile, mask, positives, row_labels, column_labels, row_offset, column_offset, skip_self, scale, bias, \
+        row_terms, column_terms, affine, params                                                                \
   }
 
 }  // namespace fastloss::ops

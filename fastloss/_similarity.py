@@ -1,0 +1,569 @@
+"""The engine of the similarity family: which tiles of the matrix of similarities are made, when, and what from.
+
+Note [Plan]
+Rows x (N, D) against columns y (M, D), or against themselves. The matrix is cut into strips of whole rows. A strip is
+one matrix product; operators turn it into sums of anchors, and, in place, into derivatives, from which two more products
+make gradients. Flops count N M D:
+
+- The matrix fits ``memory_budget``: strips are views of it, made once. 2 for the similarities, 2 for each gradient: 6;
+  4 if the columns are the rows, since the pair (i, j) then carries the derivative of both its anchors and one product
+  serves.
+- Only rows are anchors, and the matrix is more than a strip: a strip has all that its rows need, so it goes through both steps at once: 6.
+- It does not, and an anchor needs what other strips know (columns are anchors, or the columns are the rows): strips are
+  made a second time when all sums are there. 8; 6 if the columns are the rows.
+
+Memory: gradients in the computing type, 8 doubles per anchor, a strip or the matrix.
+
+Note [When gradients are made]
+In forward, for an upstream gradient of one: they are O(N D), what they were made from is O(N M). Backward multiplies them by
+the upstream gradient, takes the normalisation back and rounds once, as often as it is asked. With ``reduction="none"``
+the upstream gradient belongs inside the sums: backward runs the plan again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fastloss import _memory, _ops
+
+# Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
+# saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
+MEMORY_BUDGET = 256 << 20
+_STRIP_BYTES = 16 << 20
+_MIN_STRIP_ROWS = 128
+
+MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
+_STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
+_COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
+
+
+class Call(NamedTuple):
+    """What a loss is about besides its tensors.
+
+    Attributes:
+        loss: Name of the functor in ``csrc/losses/losses.h``, or a way of finding triplets (`MINING`).
+        params: Its parameters.
+        affine: Factor and summand of the similarities, besides the tensors ``scale`` and ``bias``.
+        itself: The columns are the rows; no vector pairs with itself.
+        both: Columns are anchors too, and each side is half the loss.
+        normalize: Vectors are brought to length one first.
+        distances: The functor takes squared distances.
+        by_kind: A mean averages positive and negative pairs apart, each over those with a value.
+        reduction: 0, 1 or 2: none, mean, sum.
+        empty_zero: A mean over nothing is zero, not NaN.
+        loss_dtype: Of the result.
+        memory_budget: Bytes.
+        again: The loss in plain PyTorch from the same differentiable tensors, for second derivatives.
+    """
+
+    loss: str
+    params: tuple[float, ...]
+    affine: tuple[float, float]
+    itself: bool
+    both: bool
+    normalize: bool
+    distances: bool
+    by_kind: bool
+    reduction: int
+    empty_zero: bool
+    loss_dtype: torch.dtype
+    memory_budget: int
+    again: Callable[..., Tensor]
+
+
+class Relation(NamedTuple):
+    """Which pairs are positive or left out, and the weight of anchors: nothing in which to differentiate.
+
+    A pair is positive if its labels are equal (an absent label is the index), or where ``positives`` says so.
+    """
+
+    row_labels: Tensor | None = None
+    column_labels: Tensor | None = None
+    mask: Tensor | None = None
+    positives: Tensor | None = None
+    weight: Tensor | None = None  # float64
+    normalizer: Tensor | None = None  # float64
+
+
+class Vectors(NamedTuple):
+    """The differentiable tensors: ``negatives`` (N, K, D) are further columns of each row."""
+
+    rows: Tensor
+    columns: Tensor | None
+    negatives: Tensor | None
+    scale: Tensor | None
+    bias: Tensor | None
+
+
+class Unit(NamedTuple):
+    """Vectors as the products take them. ``length`` is what they were divided by, None if they were not."""
+
+    vectors: Tensor
+    length: Tensor | None
+
+
+class Outcome(NamedTuple):
+    """``gradients`` of rows, columns and negatives lack ``factor`` and the normalisation's part; so do ``sums``, of the
+    derivatives times the similarities and of the derivatives alone, the factor."""
+
+    loss: Tensor
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None]
+    sums: Tensor | None
+    factor: Tensor | None
+    units: tuple[Unit | None, Unit | None, Unit | None]
+
+    def kept(self) -> tuple[Tensor | None, ...]:
+        """What backward needs, in its order."""
+        kept: list[Tensor | None] = []
+        for gradient, unit in zip(self.gradients, self.units, strict=True):
+            if gradient is None or unit is None or unit.length is None:
+                kept += [gradient, None, None]
+            else:
+                kept += [gradient, *unit]
+        return *kept, self.sums, self.factor
+
+
+def _unit(vectors: Tensor | None, normalize: bool) -> Unit | None:
+    if vectors is None:
+        return None
+    if normalize:
+        flat = vectors.reshape(-1, vectors.shape[-1]) if vectors.dim() > 2 else vectors
+        unit, length = _ops.SIMILARITY.normalize(flat if flat.stride(1) == 1 else flat.contiguous())
+        return Unit(unit.view(vectors.shape), length)
+    # A CPU multiplies float16 a hundred times slower than float32.
+    return Unit(vectors.float() if vectors.is_cpu and vectors.dtype == torch.float16 else vectors, None)
+
+
+class Plan:
+    """One call: Note [Plan]."""
+
+    def __init__(self, call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, bool, bool, bool]) -> None:
+        self.call, self.relation = call, relation
+        self.scale, self.bias = vectors.scale, vectors.bias
+        self.x, self.y, self.negatives = units = (
+            _unit(vectors.rows, call.normalize),
+            _unit(vectors.columns, call.normalize),
+            _unit(vectors.negatives, call.normalize),
+        )
+        self.units = units
+        rows = self.rows = units[0].vectors  # type: ignore[union-attr]
+        columns = self.columns = rows if call.itself else units[1].vectors  # type: ignore[union-attr]
+        self.further = None if self.negatives is None else self.negatives.vectors
+        self.n, self.shared = rows.shape[0], columns.shape[0]
+        self.m = self.shared + (0 if self.further is None else self.further.shape[1])
+        self.want_rows, self.want_columns, self.want_negatives, self.want_sums = want
+        self.want = any(want)
+        # One product serves both anchors of a pair if what is positive to i is so to j. A triplet is no pair.
+        mines = call.loss in MINING
+        self.symmetric = call.itself and relation.mask is None and relation.positives is None and not mines
+        self.waits = call.both or self.symmetric or call.by_kind
+        row_bytes = self.m * rows.element_size()
+        budget = call.memory_budget if self.waits else min(call.memory_budget, _STRIP_BYTES)
+        self.whole = self.n * row_bytes <= budget
+        strip_rows = max(_MIN_STRIP_ROWS, min(_STRIP_BYTES, call.memory_budget) // max(1, row_bytes))
+        self.single = self.n <= strip_rows
+        self.strips = [(0, self.n)]
+        if not self.single:
+            self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)]
+        keeps = self.n if self.whole and self.want else min(strip_rows, self.n)
+        self.matrix = _memory.empty((keeps, self.m), rows)
+        self.terms = None
+        if call.distances and not call.normalize:
+            self.terms = rows.square().sum(-1)
+        self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]
+        self.mines = mines
+        self.dtype = _ops.DTYPE_CODES[_ops.compute_dtype(rows.dtype)]
+        self.gradients: list[Tensor | None] = [None, None, None]
+        self.sums: Tensor | None = None
+
+    def cut(self, t: Any, begin: int, end: int) -> Any:
+        """A strip's part of a tensor with an entry per row. (Every view costs a microsecond of a small problem.)"""
+        return t if t is None or self.single else t[begin:end]
+
+    def similarities(self, begin: int, end: int) -> Tensor:
+        rows, tile = self.cut(self.rows, begin, end), self.matrix
+        if not self.single:
+            tile = tile[begin:end] if self.whole and self.want else tile[: end - begin]
+        if self.further is None:
+            return torch.mm(rows, self.columns.t(), out=tile)
+        torch.mm(rows, self.columns.t(), out=tile[:, : self.shared])
+        tile[:, self.shared :] = torch.bmm(self.further[begin:end], rows.unsqueeze(2)).squeeze(2)
+        return tile
+
+    def about(self, begin: int, end: int, tile: Tensor) -> tuple[Any, ...]:
+        """What the operators are told about the pairs of a strip."""
+        relation, call = self.relation, self.call
+        return (
+            self.index, tile, self.cut(relation.mask, begin, end), self.cut(relation.positives, begin, end),
+            self.cut(relation.row_labels, begin, end), relation.column_labels, begin, 0, call.itself, self.scale,
+            self.bias, self.cut(self.terms, begin, end), self.terms, call.affine, call.params,
+        )  # fmt: skip
+
+    def evaluate(self, upstream: Tensor | None = None) -> Outcome:
+        """``upstream``: float64 per anchor, with ``reduction="none"``."""
+        weight = self.relation.weight
+        if upstream is not None:
+            weight = upstream if weight is None else weight * upstream
+        return self.in_two_looks(weight) if (self.waits or self.whole) and not self.mines else self.in_one_look(weight)
+
+    def in_two_looks(self, weight: Tensor | None) -> Outcome:
+        """Sums of all strips first, then derivatives of all strips."""
+        call, relation, ops = self.call, self.relation, _ops.SIMILARITY
+        device, mean = self.rows.device, call.reduction == 1
+        state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=device)
+        column_state = torch.zeros(self.m, _STATE, dtype=torch.float64, device=device) if call.both else None
+        for begin, end in self.strips:
+            tile = self.similarities(begin, end)
+            ops.statistics_(*self.about(begin, end, tile), self.cut(state, begin, end), column_state)
+        parts = None
+        if call.by_kind and mean and relation.normalizer is None:
+            parts = state[:, _COUNTS].sum(0).clamp_min(1).reciprocal()
+        share = 0.5 if call.both else 1.0
+        finish = (
+            parts, relation.normalizer, call.params, share, mean and parts is None, call.empty_zero, self.dtype
+        )  # fmt: skip
+        losses, _, loss, anchors = ops.anchors(self.index, state, weight, *finish)
+        column_anchors = anchors if self.symmetric else None
+        if column_state is not None:
+            more, _, loss_of_columns, column_anchors = ops.anchors(self.index, column_state, weight, *finish)
+            losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
+        if self.want:
+            for begin, end in self.strips:
+                tile = self.cut(self.matrix, begin, end) if self.whole else self.similarities(begin, end)
+                own = anchors if self.single else anchors[:, begin:end]
+                sums = ops.gradient_(*self.about(begin, end, tile), own, column_anchors)
+                self.multiply(begin, end, tile, sums)
+        if parts is not None and not call.empty_zero:
+            loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
+        return self.outcome(losses if call.reduction == 0 else loss, None)
+
+    def in_one_look(self, weight: Tensor | None) -> Outcome:
+        """Both steps of a strip, then the next; the mean's divisor is known at the end."""
+        call, relation, ops = self.call, self.relation, _ops.SIMILARITY
+        kept = []
+        totals = torch.zeros(2, dtype=torch.float64, device=self.rows.device)
+        finish = (None, None, call.params, 1.0, False, False, self.dtype)
+        for begin, end in self.strips:
+            tile = self.similarities(begin, end)
+            factor = self.cut(weight, begin, end)
+            if self.mines:
+                found, sums = ops.triplets_(*self.about(begin, end, tile), factor, self.want)
+                losses, more = found[:, 0], found.sum(0)
+            else:
+                state = torch.zeros(end - begin, _STATE, dtype=torch.float64, device=self.rows.device)
+                ops.statistics_(*self.about(begin, end, tile), state, None)
+                losses, more, _, anchors = ops.anchors(self.index, state, factor, *finish)
+                if self.want:
+                    sums = ops.gradient_(*self.about(begin, end, tile), anchors, None)
+            kept.append(losses)
+            totals += more
+            if self.want:
+                self.multiply(begin, end, tile, sums)
+        if call.reduction == 0:
+            return self.outcome(torch.cat(kept), None)
+        if call.reduction == 2:
+            return self.outcome(totals[0], None)
+        divisor = totals[1] if relation.normalizer is None else relation.normalizer
+        loss = totals[0] / divisor
+        if call.empty_zero:
+            loss = torch.where(divisor == 0, 0.0, loss)
+        return self.outcome(loss, torch.where(divisor == 0, 0.0, 1 / divisor))
+
+    def multiply(self, begin: int, end: int, tile: Tensor, sums: Tensor) -> None:
+        """Adds what the derivatives of a strip, and their sums per row, mean for the gradients.
+
+        Where z = |x_i|^2 + |x_j|^2 - 2 <x_i, x_j>, a derivative g_ij also gives 2 g_ij x_i to row i, and 2 g_ij x_j to
+        column j: the sums see to the one, and the other is the same if the tile is symmetric. The tile holds -2 g_ij.
+        """
+        if self.want_sums:
+            part = sums.sum(0)
+            self.sums = part if self.sums is None else self.sums + part
+        rows = self.cut(self.rows, begin, end)
+        shared = tile if self.further is None else tile[:, : self.shared]
+        if self.want_rows:
+            gradient = self.accumulate(0, begin, end, shared, self.columns)
+            if self.terms is not None:
+                gradient.addcmul_(rows, sums[:, 1:].to(gradient.dtype), value=2)
+            if self.further is not None:
+                own = tile[:, self.shared :].unsqueeze(1)
+                gradient += torch.bmm(own, self.further[begin:end]).squeeze(1)
+        if self.want_columns or (self.want_rows and self.call.itself and not self.symmetric):
+            gradient = self.accumulate(1, 0, self.shared, shared.t(), rows)
+            if self.terms is not None:
+                gradient.addcmul_(self.columns, shared.sum(0).unsqueeze(1), value=-1)
+        if self.want_negatives:
+            assert self.further is not None
+            if self.gradients[2] is None:
+                self.gradients[2] = torch.empty(
+                    self.further.shape, dtype=_ops.compute_dtype(rows.dtype), device=rows.device
+                )
+            torch.mul(tile[:, self.shared :].unsqueeze(2), rows.unsqueeze(1), out=self.gradients[2][begin:end])
+
+    def accumulate(self, which: int, begin: int, end: int, derivatives: Tensor, vectors: Tensor) -> Tensor:
+        """Adds a product to rows of a gradient; the first to reach them writes them. Returns those rows."""
+        first = self.gradients[which] is None or which == 0
+        if self.gradients[which] is None:
+            height = self.n if which == 0 else self.shared
+            compute = _ops.compute_dtype(vectors.dtype)
+            self.gradients[which] = _memory.empty((height, vectors.shape[1]), vectors, compute)
+        to: Any = self.gradients[which]
+        if which == 0:
+            to = self.cut(to, begin, end)
+        if to.dtype != vectors.dtype:
+            product = torch.mm(derivatives, vectors)
+            return to.copy_(product) if first else to.add_(product)
+        return torch.mm(derivatives, vectors, out=to) if first else to.addmm_(derivatives, vectors)
+
+    def outcome(self, loss: Tensor, factor: Tensor | None) -> Outcome:
+        rows, columns, negatives = self.gradients
+        if self.call.itself and columns is not None:
+            assert rows is not None
+            rows, columns = rows.add_(columns), None
+        if self.symmetric and self.sums is not None:  # every pair was there twice, once with each of its anchors
+            self.sums = self.sums / 2
+        return Outcome(loss, (rows, columns, negatives), self.sums, factor, self.units)
+
+
+def _is_small(call: Call, vectors: Vectors) -> bool:
+    """Whether one operator does it all: Note [Small problems] in csrc/ops/similarity.cpp."""
+    rows, columns, negatives, _, _ = vectors
+    return (
+        call.reduction != 0
+        and negatives is None
+        and not call.by_kind
+        and call.loss not in MINING
+        and (call.normalize or not call.distances)
+        and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
+        <= min(_STRIP_BYTES, call.memory_budget)
+    )
+
+
+def _at_once(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, ...]) -> tuple[Tensor, ...]:
+    """Loss; gradients of rows and columns (in the computing type), scale and bias for an upstream gradient of one."""
+    rows, columns, _, scale, bias = vectors
+    row_labels, column_labels, mask, positives, weight, normalizer = relation
+    return _ops.SIMILARITY.whole(  # type: ignore[no-any-return]
+        _ops.SIMILARITY.losses[call.loss], rows, columns, mask, positives, row_labels, column_labels, weight, normalizer,
+        scale, bias, call.affine, call.params, call.normalize, call.both, call.reduction == 1, call.empty_zero,
+        _ops.DTYPE_CODES[call.loss_dtype], *want,
+    )  # fmt: skip
+
+
+class Similarity(torch.autograd.Function):
+    """``(call, relation, rows, columns, negatives, scale, bias) -> loss``; Note [Shape of the autograd functions].
+
+    Of a small problem (`_is_small`) backward hands out the gradients once, and then makes them again. Else it keeps, with
+    the five tensors: of rows, columns and negatives the gradient, the vectors of length one and what they were divided by;
+    the sums; a factor that is still missing. See `Outcome`.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, relation: Relation, *tensors: Tensor | None) -> Tensor:
+        ctx.call, ctx.relation = call, relation
+        ctx.set_materialize_grads(False)
+        _, _, rows, columns, negatives, scale, bias = ctx.needs_input_grad
+        vectors = Vectors(*tensors)  # type: ignore[arg-type]
+        ctx.small = _is_small(call, vectors)
+        if ctx.small:
+            loss, *ctx.made = _at_once(call, vectors, relation, (rows, columns, scale or bias))
+            ctx.save_for_backward(*tensors)
+            return loss
+        now = call.reduction != 0
+        want = (rows, columns, negatives, scale or bias)
+        outcome = Plan(call, vectors, relation, want if now else (False,) * 4).evaluate()
+        ctx.save_for_backward(*tensors, *(outcome.kept() if now else ()))
+        return outcome.loss.to(call.loss_dtype)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None) -> tuple[Tensor | None, ...]:
+        if grad_output is None:
+            return (None,) * 7
+        saved = ctx.saved_tensors
+        tensors, kept = saved[:5], saved[5:]
+        need = ctx.needs_input_grad[2:]
+        if torch.is_grad_enabled():
+            wanted = [t for t, needed in zip(tensors, need, strict=True) if needed]
+            grads = iter(torch.autograd.grad(ctx.call.again(*tensors), wanted, grad_output, create_graph=True))
+            return None, None, *(next(grads) if needed else None for needed in need)
+        if ctx.small:
+            return None, None, *_small_backward(ctx, tensors, need, grad_output)
+        if not kept:
+            want = (need[0], need[1], need[2], need[3] or need[4])
+            kept = Plan(ctx.call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double()).kept()
+            grad_output = grad_output.new_ones((), dtype=torch.float64)
+        return None, None, *_large_backward(ctx.call, tensors, need, kept, grad_output)
+
+
+def _small_backward(ctx: Any, tensors: tuple[Any, ...], need: tuple[bool, ...], factor: Tensor) -> list[Tensor | None]:
+    rows, columns, _, scale, bias = need
+    made, ctx.made = ctx.made, None
+    if made is None:
+        made = _at_once(ctx.call, Vectors(*tensors), ctx.relation, (rows, columns, scale or bias))[1:]
+    result: list[Tensor | None] = [made[0], made[1], None, made[2], made[3]]
+    exact = float(factor) == 1.0
+    for k, needed in enumerate(need):
+        if not needed:
+            result[k] = None
+        elif k < 2 and not (exact and made[k].dtype == tensors[k].dtype):
+            result[k] = _ops.SIMILARITY.finish(made[k], None, None, factor, _ops.DTYPE_CODES[tensors[k].dtype])
+        elif k >= 3 and not exact:
+            result[k] = (made[k - 1] * factor).to(tensors[k].dtype)
+    return result
+
+
+def _large_backward(
+    call: Call,
+    tensors: tuple[Any, ...],
+    need: tuple[bool, ...],
+    kept: tuple[Any, ...],
+    factor: Tensor,
+    dtypes: list[torch.dtype | None] | None = None,
+) -> list[Tensor | None]:
+    """The gradients, of the tensors' dtypes unless others are given."""
+    dtypes = dtypes or [None if t is None else t.dtype for t in tensors]
+    sums, missing = kept[9:]
+    if missing is not None:
+        factor = factor.double() * missing
+    result: list[Tensor | None] = [None] * 5
+    for k, tensor in enumerate(tensors[:3]):
+        gradient, unit, length = kept[3 * k : 3 * k + 3]
+        if gradient is None:
+            continue
+        if k == 2:
+            flat = (-1, tensor.shape[-1])
+            gradient, unit = gradient.view(flat), None if unit is None else unit.view(flat)
+        grad = _ops.SIMILARITY.finish(gradient, unit, length, factor, _ops.DTYPE_CODES[dtypes[k]])  # type: ignore[index]
+        result[k] = grad.view(tensor.shape) if k == 2 else grad
+    for k, by in ((3, call.affine[0]), (4, 1.0)):
+        if need[k]:
+            result[k] = (factor * sums[k - 3] * by).to(dtypes[k]).view(tensors[k].shape)
+    return result
+
+
+# Note [Traced problems]
+# torch.compile sees one opaque operator, written in Python over the engine above: loss and gradients for an upstream gradient
+# of one (that of float16 in float32: it may be small). With reduction="none" its backward runs the engine with the upstream gradients inside, as the eager one does.
+
+
+def _traced_dtype(t: Any) -> torch.dtype:
+    return torch.float32 if t.dtype == torch.float16 else t.dtype  # type: ignore[no-any-return]
+
+
+def _outputs(
+    call: Call, relation: Relation, vectors: Vectors, want: tuple[bool, ...], upstream: Tensor | None
+) -> list[Tensor]:
+    """Loss and the five gradients; what is not wanted has no elements."""
+    rows = vectors.rows
+    nothing = rows.new_empty(0)
+    if _is_small(call, vectors):
+        loss, *made = _at_once(call, vectors, relation, (want[0], want[1], want[3] or want[4]))
+        found: list[Tensor | None] = [made[0], made[1], None, made[2], made[3]]
+        one = rows.new_ones((), dtype=torch.float64)
+        for k in range(2):
+            if want[k]:
+                found[k] = _ops.SIMILARITY.finish(made[k], None, None, one, _ops.DTYPE_CODES[_traced_dtype(vectors[k])])
+    else:
+        now = call.reduction != 0 or upstream is not None
+        plan = Plan(call, vectors, relation, (*want[:3], want[3] or want[4]) if now else (False,) * 4)
+        outcome = plan.evaluate(upstream)
+        loss, found = outcome.loss.to(call.loss_dtype), [None] * 5
+        if now:
+            dtypes = [None if t is None else _traced_dtype(t) for t in vectors]
+            found = _large_backward(call, vectors, want, outcome.kept(), rows.new_ones((), dtype=torch.float64), dtypes)
+    return [loss, *(t if t is not None and needed else nothing.clone() for t, needed in zip(found, want, strict=True))]
+
+
+@torch.library.custom_op("fastloss::similarity", mutates_args=())
+def _traced(
+    rows: Tensor,
+    columns: Tensor | None,
+    negatives: Tensor | None,
+    scale: Tensor | None,
+    bias: Tensor | None,
+    row_labels: Tensor | None,
+    column_labels: Tensor | None,
+    mask: Tensor | None,
+    positives: Tensor | None,
+    weight: Tensor | None,
+    normalizer: Tensor | None,
+    upstream: Tensor | None,
+    loss: str,
+    numbers: list[float],
+    flags: list[bool],
+    codes: list[int],
+    want: list[bool],
+) -> list[Tensor]:
+    call = Call(
+        loss, tuple(numbers[2:]), (numbers[0], numbers[1]), *flags[:5], codes[0], flags[5],
+        _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused,
+    )  # fmt: skip
+    vectors = Vectors(rows, columns, negatives, scale, bias)
+    relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
+    return _outputs(call, relation, vectors, tuple(want), upstream)
+
+
+def _unused(*_: Any) -> Tensor:
+    raise NotImplementedError("fastloss: there is no second derivative under torch.compile; remedy: run eagerly")
+
+
+@_traced.register_fake
+def _(*inputs: Any) -> list[Tensor]:
+    rows, columns, negatives, scale, bias, *_, upstream, _, _, _, codes, want = inputs
+    dtype = _ops.DTYPE_OF_CODE[codes[1]]
+    anchors = [rows.shape[0]] if codes[0] == 0 else []
+    made = codes[0] != 0 or upstream is not None
+    tensors = (rows, columns, negatives, scale, bias)
+    return [
+        rows.new_empty(anchors, dtype=dtype),
+        *(
+            torch.empty_like(t, dtype=_traced_dtype(t)) if needed and made else rows.new_empty(0)
+            for t, needed in zip(tensors, want, strict=True)
+        ),
+    ]
+
+
+def _traced_setup(ctx: Any, inputs: Any, output: Any) -> None:
+    *tensors, _, ctx.loss, ctx.numbers, ctx.flags, ctx.codes, ctx.want = inputs
+    ctx.reduced = ctx.codes[0] != 0
+    ctx.dtypes = [None if t is None else t.dtype for t in tensors[:5]]
+    ctx.save_for_backward(*(output[1:] if ctx.reduced else tensors))
+
+
+def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
+    grad = grads[0]
+    found: list[Tensor | None] = [None] * 5
+    if grad is not None and ctx.reduced:
+        made = ctx.saved_tensors
+        found = [(t * grad).to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
+    elif grad is not None:
+        about = (ctx.loss, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
+        made = _traced(*ctx.saved_tensors, grad.double(), *about)[1:]
+        found = [t.to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
+    return *found, *([None] * 12)
+
+
+_traced.register_autograd(_traced_backward, setup_context=_traced_setup)
+
+
+def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
+    want = [t is not None and t.requires_grad and torch.is_grad_enabled() for t in vectors]
+    return _traced(  # type: ignore[no-any-return]
+        *vectors, *relation, None, call.loss, [*call.affine, *map(float, call.params)],
+        [call.itself, call.both, call.normalize, call.distances, call.by_kind, call.empty_zero],
+        [call.reduction, _ops.DTYPE_CODES[call.loss_dtype], call.memory_budget], want,
+    )[0]  # fmt: skip
+
+
+def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
+    """Runs a similarity loss's kernels with the autograd they need."""
+    if torch.compiler.is_compiling():
+        return _trace(call, relation, vectors)
+    if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
+        return Similarity.apply(call, relation, *vectors)  # type: ignore[no-any-return]
+    if _is_small(call, vectors):
+        return _at_once(call, vectors, relation, (False,) * 3)[0]
+    return Plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)
