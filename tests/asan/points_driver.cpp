@@ -102,8 +102,8 @@ struct PairRow {
   double loss, square = 0;
   std::vector<double> grad[kMaxOperands];
 
-  PairRow(const std::vector<double> (&x)[kMaxOperands], double label, double factor) {
-    const F f(kParams);
+  PairRow(const std::vector<double> (&x)[kMaxOperands], const double* params, double label, double factor) {
+    const F f(params);
     const int64_t width = (int64_t)x[0].size();
     double s[F::products] = {};
     const auto atoms = [&](int64_t i, double (&z)[F::atoms]) {
@@ -141,6 +141,7 @@ void pair_case(const Kernels& kernels, DType dtype, int id, int64_t rows, int64_
   PairArgs a{};
   a.rows = rows, a.width = width, a.task_rows = 1 + random.below(4), a.scale = 0.25;
   std::copy(kParams, kParams + 4, a.params);
+  if (random.chance(50)) a.params[2] = 0;  // a switch: triplet margin's swap, contrastive's distance
   for (int k = 0; k < F::arity; ++k) {
     const int64_t stride = random.chance(80) ? width + random.below(3) : 0;  // 0: one row for all
     const int64_t extent = (rows - 1) * stride + width;
@@ -178,11 +179,13 @@ void pair_case(const Kernels& kernels, DType dtype, int id, int64_t rows, int64_
       const S* const p = (const S*)a.operand[k].data + row * a.operand[k].row_stride;
       for (int64_t i = 0; i < width; ++i) x[k].push_back(value_of(p[i]));
     }
-    const PairRow<Loss> r(x, label ? (double)label[row] : 1,
+    const PairRow<Loss> r(x, a.params, label ? (double)label[row] : 1,
                           kept ? w * a.scale * (upstream ? (double)upstream[row] : 1) : 0);
     const double expected = kept ? r.loss * w : 0;
     sum += expected, size += std::fabs(expected) + 1, square += r.square;
-    if (loss) check("loss", row, -1, (double)loss[row], expected, unit * (std::fabs(expected) + 8));
+    // Distances, about sqrt(2 width) long, cancel in a loss.
+    const double terms = std::fabs(expected) + 8 + 2 * std::sqrt(2.0 * width);
+    if (loss) check("loss", row, -1, (double)loss[row], expected, unit * terms);
     for (int k = 0; k < F::arity; ++k) {
       if (!a.gradient[k].data) continue;
       const S* const p = (const S*)a.gradient[k].data + row * (width + 1);
