@@ -2,22 +2,23 @@
 
 Note [Plan]
 Rows x (N, D) against columns y (M, D), or against themselves. The matrix is cut into strips of whole rows. A strip is
-one matrix product; operators turn it into sums of anchors, and, in place, into derivatives, from which two more products
-make gradients. Flops count N M D:
+one matrix product; operators turn it into sums of anchors, and, in place, into derivatives, from which two more
+products make gradients. Flops count N M D:
 
 - The matrix fits ``memory_budget``: strips are views of it, made once. 2 for the similarities, 2 for each gradient: 6;
   4 if the columns are the rows, since the pair (i, j) then carries the derivative of both its anchors and one product
   serves.
-- Only rows are anchors, and the matrix is more than a strip: a strip has all that its rows need, so it goes through both steps at once: 6.
-- It does not, and an anchor needs what other strips know (columns are anchors, or the columns are the rows): strips are
-  made a second time when all sums are there. 8; 6 if the columns are the rows.
+- Only rows are anchors, and the matrix is more than a strip: a strip has all that its rows need, so it goes through
+  both steps at once: 6.
+- It does not fit, and an anchor needs what other strips know (columns are anchors, or the columns are the rows): strips
+  are made a second time when all sums are there. 8; 6 if the columns are the rows.
 
 Memory: gradients in the computing type, 8 doubles per anchor, a strip or the matrix.
 
 Note [When gradients are made]
-In forward, for an upstream gradient of one: they are O(N D), what they were made from is O(N M). Backward multiplies them by
-the upstream gradient, takes the normalisation back and rounds once, as often as it is asked. With ``reduction="none"``
-the upstream gradient belongs inside the sums: backward runs the plan again.
+In forward, for an upstream gradient of one: they are O(N D), what they were made from is O(N M). Backward multiplies
+them by the upstream gradient, takes the normalisation back and rounds once, as often as it is asked. With
+``reduction="none"`` the upstream gradient belongs inside the sums: backward runs the plan again.
 """
 
 from __future__ import annotations
@@ -382,9 +383,9 @@ def _at_once(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool,
 class Similarity(torch.autograd.Function):
     """``(call, relation, rows, columns, negatives, scale, bias) -> loss``; Note [Shape of the autograd functions].
 
-    Of a small problem (`_is_small`) backward hands out the gradients once, and then makes them again. Else it keeps, with
-    the five tensors: of rows, columns and negatives the gradient, the vectors of length one and what they were divided by;
-    the sums; a factor that is still missing. See `Outcome`.
+    Of a small problem (`_is_small`) backward hands out the gradients once, and then makes them again. Else it keeps,
+    with the five tensors: of rows, columns and negatives the gradient, the vectors of length one and what they were
+    divided by; the sums; a factor that is still missing. See `Outcome`.
     """
 
     @staticmethod
@@ -478,8 +479,9 @@ def _large_backward(
 
 
 # Note [Traced problems]
-# torch.compile sees one opaque operator, written in Python over the engine above: loss and gradients for an upstream gradient
-# of one (that of float16 in float32: it may be small). With reduction="none" its backward runs the engine with the upstream gradients inside, as the eager one does.
+# torch.compile sees one opaque operator, written in Python over the engine above: loss and gradients for an upstream
+# gradient of one (that of float16 in float32: it may be small). With reduction="none" its backward runs the engine with
+# the upstream gradients inside, as the eager one does.
 
 
 def _traced_dtype(t: Any) -> torch.dtype:

@@ -1,18 +1,18 @@
 """Contrastive losses over a batch that lies on several processes.
 
 Note [Distributed contract]
-Each process has a part of the batch, parts may differ in size. The loss, the same on every process, is that of one process
-with the parts one after the other, and so is the gradient that a process gets for its own vectors. A scalar that all share (a
-temperature) gets on each process the share of that process's anchors; the shares add up to the gradient. Data parallelism that
-*averages* the gradients of parameters afterwards, as DistributedDataParallel does, makes of that a gradient too small by
-the number of processes: ``ddp=True`` multiplies by it.
+Each process has a part of the batch, parts may differ in size. The loss, the same on every process, is that of one
+process with the parts one after the other, and so is the gradient that a process gets for its own vectors. A scalar
+that all share (a temperature) gets on each process the share of that process's anchors; the shares add up to the
+gradient. Data parallelism that *averages* the gradients of parameters afterwards, as DistributedDataParallel does,
+makes of that a gradient too small by the number of processes: ``ddp=True`` multiplies by it.
 
 Note [Ring]
-A process makes the similarities of its own rows alone, and keeps a strip of them, or what fits ``memory_budget``. Vectors
-travel round the ring of processes, twice: on the first round anchors add up what they know of their pairs, on the second
-derivatives become gradients. What belongs to columns (their sums where they are anchors too, their gradients) travels along
-and is home when the round is over. Where columns and rows are the same set, a column's coefficients travel instead, and every
-process makes the gradient of its own rows alone.
+A process makes the similarities of its own rows alone, and keeps a strip of them, or what fits ``memory_budget``.
+Vectors travel round the ring of processes, twice: on the first round anchors add up what they know of their pairs, on
+the second derivatives become gradients. What belongs to columns (their sums where they are anchors too, their
+gradients) travels along and is home when the round is over. Where columns and rows are the same set, a column's
+coefficients travel instead, and every process makes the gradient of its own rows alone.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ class Ring:
     ) -> Iterator[tuple[int, list[Tensor], list[Tensor]]]:
         """Yields each process's tensors, its own first: who they belong to, those to read, those to add to.
 
-        The first dimension of a tensor is the number that ``heights`` has for its owner. What is to be read is on its way
-        while the caller works. After the last step ``moving`` are home again, in the list that was passed.
+        The first dimension of a tensor is the number that ``heights`` has for its owner. What is to be read is on its
+        way while the caller works. After the last step ``moving`` are home again, in the list that was passed.
         """
         home = moving
         for step in range(self.size):
@@ -102,7 +102,9 @@ class RingPlan(Plan):
         sizes = ring.sizes(vectors.rows.shape[0], own.shape[0], device=own.device)
         self.heights = [height for _, height in sizes]
         self.starts = [sum(self.heights[:k]) for k in range(ring.size + 1)]
-        if relation.positives is None and relation.column_labels is None:  # a row's label is the index of its own column
+        if (
+            relation.positives is None and relation.column_labels is None
+        ):  # a row's label is the index of its own column
             own_labels = relation.row_labels
             if own_labels is None:
                 own_labels = torch.arange(vectors.rows.shape[0], device=own.device)
@@ -216,7 +218,9 @@ class RingPlan(Plan):
 
     def of_all_columns(self, weight: Tensor | None) -> Outcome:
         """A triplet needs all columns of its row at once, so every process gathers the vectors (never the similarities)."""
-        parts = [(owner, self.seen(owner, shown)) for owner, shown, _ in self.ring.travel(self.shown(), [], self.heights)]
+        parts = [
+            (owner, self.seen(owner, shown)) for owner, shown, _ in self.ring.travel(self.shown(), [], self.heights)
+        ]
         vectors, labels, terms = zip(*(part[2:] for _, part in sorted(parts, key=lambda part: part[0])), strict=True)
         self.columns, self.column_labels = torch.cat(vectors), torch.cat(labels)
         if self.column_terms is not None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from torch import Tensor
 
 from fastloss import reference
+from fastloss._explain import Path, _planners
 from fastloss.functional.pointwise import (
     Spec,
     WeightOptions,
@@ -14,6 +15,7 @@ from fastloss.functional.pointwise import (
     _loss,
     _shared_options,
 )
+from fastloss.functional.similarity import mined_triplet_margin_loss
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -125,8 +127,8 @@ def contrastive_loss(
 @_shared_options(_TRIPLET)
 def triplet_margin_loss(
     anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
+    positive: Tensor = None,  # type: ignore[assignment]
+    negative: Tensor = None,  # type: ignore[assignment]
     margin: float | Tensor = 1.0,
     p: float = 2,
     eps: float | Tensor = 1e-6,
@@ -134,6 +136,9 @@ def triplet_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
+    *,
+    labels: Tensor | None = None,
+    mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
     **options: Unpack[WeightOptions],
 ) -> Any:
     r"""An anchor closer to its positive than to its negative by a margin (Balntas et al. 2016):
@@ -144,6 +149,9 @@ def triplet_margin_loss(
     Equivalent to ``torch.nn.functional.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap,
     reduction=reduction)``. ``weight`` and ``mask`` have one entry per row.
 
+    With ``labels`` the triplets are found among the vectors in ``anchor``: `mined_triplet_margin_loss`, whose options
+    (``soft``, ``normalize``, ``group``, ...) are the keyword arguments then.
+
     Args:
         anchor, positive, negative: Vectors, shape :math:`(N, D)` or :math:`(D)`, or with more dimensions in front.
         margin: m, positive; float or 0-d tensor.
@@ -152,10 +160,33 @@ def triplet_margin_loss(
         swap: Use the distance of positive and negative where it is smaller than that of anchor and negative.
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"`` (one value per row), ``"mean"`` or ``"sum"``.
+        labels: Integers, one per vector in ``anchor``, instead of ``positive`` and ``negative``.
+        mining: Which triplets of them: ``"batch_hard"`` (default), ``"semi_hard"`` or ``"all"``.
     """
     reduction = _legacy(size_average, reduce, reduction)
+    if labels is not None or mining is not None:
+        if positive is not None or negative is not None or p != 2 or swap:
+            raise ValueError(
+                "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; with "
+                "labels pass margin, mining, soft and normalize"
+            )
+        options = {**options, "reduction": reduction, "mining": mining or "batch_hard"}  # type: ignore[typeddict-unknown-key]
+        return mined_triplet_margin_loss(anchor, labels, margin, **options)
     arguments: dict[str, Any] = {
         "anchor": anchor, "positive": positive, "negative": negative,
         "margin": margin, "p": p, "eps": eps, "swap": swap,
     }  # fmt: skip
     return _loss(_TRIPLET, arguments, reduction, options)
+
+
+_plan_given = _planners[triplet_margin_loss]
+
+
+def _plan(anchor: Any, *args: Any, **kwargs: Any) -> tuple[Path, str]:
+    labels, mining = kwargs.pop("labels", None), kwargs.pop("mining", None) or "batch_hard"
+    if labels is None:
+        return _plan_given(anchor, *args, **kwargs)
+    return _planners[mined_triplet_margin_loss](anchor, labels, mining=mining, **kwargs)
+
+
+_planners[triplet_margin_loss] = _plan

@@ -137,7 +137,7 @@ def _same(*vectors: Tensor | None) -> bool:
     )
 
 
-def _pair_flags(t: Tensor | None, shape: tuple[int, int], in_group: bool) -> Tensor | None | Literal[False]:
+def _pair_flags(t: Tensor | None, shape: tuple[int, int], in_group: bool) -> Tensor | Literal[False] | None:
     """A bool matrix as kernels read it; False if the reference must decide."""
     if t is None:
         return None

@@ -19,8 +19,8 @@ _DOCUMENT = """`fastloss.functional.{function}` as a module{drop_in}.
 
     Args:
         {arguments}: {meaning}.
-        options: Keyword-only, `fastloss.functional.{function}`'s shared options. ``mask``, ``normalizer`` and
-            ``weight`` usually change from call to call: ``forward`` takes all of them too, and there they win.
+        options: Keyword-only, `fastloss.functional.{function}`'s shared options. Tensors among them usually change from
+            call to call: ``forward`` takes all of them too, and there they win.
 
     Shape:
         ``forward({tensors}, **options)``, see `fastloss.functional.{function}`.
@@ -95,7 +95,11 @@ def _finish(
 
 
 def _own(
-    name: str, function: Callable[..., Any], defaults: dict[str, Any], tensors: str = "input, target"
+    name: str,
+    function: Callable[..., Any],
+    defaults: dict[str, Any],
+    tensors: str = "input, target",
+    options: frozenset[str] = _module_options,
 ) -> type[Any]:
     """A module for a loss that torch.nn does not have."""
     names = tuple(defaults)
@@ -105,7 +109,7 @@ def _own(
             super().__init__()
             if len(args) > len(names):
                 raise TypeError(f"{name}: expected at most {len(names)} positional arguments, got {len(args)}")
-            unknown = kwargs.keys() - set(names) - _module_options
+            unknown = kwargs.keys() - set(names) - options
             if unknown:
                 raise TypeError(f"{name}: unexpected argument {', '.join(sorted(unknown))}")
             values = {**defaults, **dict(zip(names, args, strict=False))}
