@@ -319,7 +319,8 @@ class Plan:
                 self.gradients[2] = torch.empty(
                     self.further.shape, dtype=_ops.compute_dtype(rows.dtype), device=rows.device
                 )
-            torch.mul(tile[:, self.shared :].unsqueeze(2), rows.unsqueeze(1), out=self.gradients[2][begin:end])
+            further = self.gradients[2]
+            torch.mul(tile[:, self.shared :].unsqueeze(2), rows.unsqueeze(1), out=further[begin:end])  # type: ignore[index]
 
     def accumulate(self, which: int, begin: int, end: int, derivatives: Tensor, vectors: Tensor) -> Tensor:
         """Adds a product to rows of a gradient; the first to reach them writes them. Returns those rows."""
@@ -373,10 +374,10 @@ def _at_once(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool,
     """Loss; gradients of rows and columns (in the computing type), scale and bias for an upstream gradient of one."""
     rows, columns, _, scale, bias = vectors
     row_labels, column_labels, mask, positives, weight, normalizer = relation
-    return _ops.SIMILARITY.whole(  # type: ignore[no-any-return]
-        _ops.SIMILARITY.losses[call.loss], rows, columns, mask, positives, row_labels, column_labels, weight, normalizer,
-        scale, bias, call.affine, call.params, call.normalize, call.both, call.reduction == 1, call.empty_zero,
-        _ops.DTYPE_CODES[call.loss_dtype], *want,
+    return _ops.SIMILARITY.whole(
+        _ops.SIMILARITY.losses[call.loss], rows, columns, mask, positives, row_labels, column_labels, weight,
+        normalizer, scale, bias, call.affine, call.params, call.normalize, call.both, call.reduction == 1,
+        call.empty_zero, _ops.DTYPE_CODES[call.loss_dtype], *want,
     )  # fmt: skip
 
 
@@ -417,8 +418,8 @@ class Similarity(torch.autograd.Function):
         if torch.is_grad_enabled():
             if ctx.call.group is not None:
                 raise RuntimeError(
-                    "fastloss: a second derivative needs the whole batch in one process, expected create_graph=False with "
-                    "group="
+                    "fastloss: a second derivative needs the whole batch in one process, expected create_graph=False "
+                    "with group="
                 )
             wanted = [t for t, needed in zip(tensors, need, strict=True) if needed]
             grads = iter(torch.autograd.grad(ctx.call.again(*tensors), wanted, grad_output, create_graph=True))
@@ -485,7 +486,7 @@ def _large_backward(
 
 
 def _traced_dtype(t: Any) -> torch.dtype:
-    return torch.float32 if t.dtype == torch.float16 else t.dtype  # type: ignore[no-any-return]
+    return torch.float32 if t.dtype == torch.float16 else t.dtype
 
 
 def _outputs(
@@ -503,7 +504,7 @@ def _outputs(
                 found[k] = _ops.SIMILARITY.finish(made[k], None, None, one, _ops.DTYPE_CODES[_traced_dtype(vectors[k])])
     else:
         now = call.reduction != 0 or upstream is not None
-        plan = Plan(call, vectors, relation, (*want[:3], want[3] or want[4]) if now else (False,) * 4)
+        plan = Plan(call, vectors, relation, (want[0], want[1], want[2], want[3] or want[4]) if now else (False,) * 4)
         outcome = plan.evaluate(upstream)
         loss, found = outcome.loss.to(call.loss_dtype), [None] * 5
         if now:
@@ -533,8 +534,8 @@ def _traced(
     want: list[bool],
 ) -> list[Tensor]:
     call = Call(
-        loss, tuple(numbers[2:]), (numbers[0], numbers[1]), *flags[:5], codes[0], flags[5],
-        _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused,
+        loss, tuple(numbers[2:]), (numbers[0], numbers[1]), flags[0], flags[1], flags[2], flags[3], flags[4], codes[0],
+        flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused,
     )  # fmt: skip
     vectors = Vectors(rows, columns, negatives, scale, bias)
     relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
@@ -586,7 +587,7 @@ _traced.register_autograd(_traced_backward, setup_context=_traced_setup)
 
 def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     want = [t is not None and t.requires_grad and torch.is_grad_enabled() for t in vectors]
-    return _traced(  # type: ignore[no-any-return]
+    return _traced(
         *vectors, *relation, None, call.loss, [*call.affine, *map(float, call.params)],
         [call.itself, call.both, call.normalize, call.distances, call.by_kind, call.empty_zero],
         [call.reduction, _ops.DTYPE_CODES[call.loss_dtype], call.memory_budget], want,
@@ -598,7 +599,7 @@ def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     if torch.compiler.is_compiling() and call.group is None:
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        return Similarity.apply(call, relation, *vectors)  # type: ignore[no-any-return]
+        return Similarity.apply(call, relation, *vectors)
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]
     return _plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)

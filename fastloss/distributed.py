@@ -53,7 +53,7 @@ class Ring:
         for tag, (out, into) in enumerate(zip(sent, received, strict=True)):
             operations.append(dist.P2POp(dist.isend, out, self.next, self.group, tag))
             operations.append(dist.P2POp(dist.irecv, into, self.previous, self.group, tag))
-        return dist.batch_isend_irecv(operations) if operations else []  # type: ignore[no-any-return]
+        return dist.batch_isend_irecv(operations) if operations else []
 
     def travel(
         self, fixed: list[Tensor], moving: list[Tensor], heights: list[int]
@@ -211,16 +211,16 @@ class RingPlan(Plan):
             return None if t is None else t[begin:end, columns.first : columns.last]
 
         return (
-            self.index, tile, pairs(relation.mask), pairs(relation.positives), self.cut(relation.row_labels, begin, end),
-            columns.labels, self.row_offset + begin, columns.first, call.itself, self.scale, self.bias,
-            self.cut(self.terms, begin, end), columns.terms, call.affine, call.params,
+            self.index, tile, pairs(relation.mask), pairs(relation.positives),
+            self.cut(relation.row_labels, begin, end), columns.labels, self.row_offset + begin, columns.first,
+            call.itself, self.scale, self.bias, self.cut(self.terms, begin, end), columns.terms, call.affine,
+            call.params,
         )  # fmt: skip
 
     def of_all_columns(self, weight: Tensor | None) -> Outcome:
-        """A triplet needs all columns of its row at once, so every process gathers the vectors (never the similarities)."""
-        parts = [
-            (owner, self.seen(owner, shown)) for owner, shown, _ in self.ring.travel(self.shown(), [], self.heights)
-        ]
+        """A triplet needs all columns of its row at once, so each process gathers the vectors, not the similarities."""
+        gathering = self.ring.travel(self.shown(), [], self.heights)
+        parts = [(owner, self.seen(owner, shown)) for owner, shown, _ in gathering]
         vectors, labels, terms = zip(*(part[2:] for _, part in sorted(parts, key=lambda part: part[0])), strict=True)
         self.columns, self.column_labels = torch.cat(vectors), torch.cat(labels)
         if self.column_terms is not None:

@@ -167,10 +167,10 @@ def triplet_margin_loss(
     if labels is not None or mining is not None:
         if positive is not None or negative is not None or p != 2 or swap:
             raise ValueError(
-                "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; with "
-                "labels pass margin, mining, soft and normalize"
+                "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; "
+                "with labels pass margin, mining, soft and normalize"
             )
-        options = {**options, "reduction": reduction, "mining": mining or "batch_hard"}  # type: ignore[typeddict-unknown-key]
+        options = {**options, "reduction": reduction, "mining": mining or "batch_hard"}
         return mined_triplet_margin_loss(anchor, labels, margin, **options)
     arguments: dict[str, Any] = {
         "anchor": anchor, "positive": positive, "negative": negative,

@@ -41,14 +41,14 @@ _SHARED = """
         loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
         memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
             they are computed twice (a third more arithmetic). Default 256 MiB.
-        group: A `torch.distributed` process group that shares the batch, each process with a part of its own (the parts may
-            differ in size). Value and gradients are those of one process with the parts one after the other:
+        group: A `torch.distributed` process group that shares the batch, each process with a part of its own (the parts
+            may differ in size). Value and gradients are those of one process with the parts one after the other:
             `fastloss.distributed`. Every process must call. Default: this process has the whole batch.
         ddp: Gradients will be averaged over the group afterwards, as DistributedDataParallel does: multiply them by the
             number of processes, so that the average is the gradient of the whole batch.
 
-    Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch. Similarities are a matrix
-        product in the vectors' dtype (float16 on the CPU: in float32), everything after it is float32 or float64.
+    Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch. Similarities are a
+        matrix product in the vectors' dtype (float16 on the CPU: float32), everything after it is float32 or float64.
     Raises: ValueError or TypeError with argument, expected, got and remedy.
     Gradient: with respect to all vectors and scalars; differentiable again (through the reference, which needs the
         whole matrix). Made during forward, except for ``"none"``.
@@ -100,10 +100,10 @@ def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> 
     result = getattr(reference, name)(*args, **_for_reference(kwargs))
     if kwargs.get("group") is not None:
         raise RuntimeError(
-            f"fastloss.{name}: {reason}, and plain PyTorch has no group=; expected one process with the whole batch, or "
-            "arguments that the kernels take"
+            f"fastloss.{name}: {reason}, and plain PyTorch has no group=; expected one process with the whole batch, "
+            "or arguments that the kernels take"
         )
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 def _why_not_kernel(tensors: list[Tensor]) -> str:
@@ -272,7 +272,7 @@ def info_nce_loss(
         symmetric: Half the sum of this and the same with queries and keys exchanged.
         multi_positive: Where the mean over positives stands: outside of the logarithm or inside.
     """
-    arguments = {
+    arguments: dict[str, Any] = {
         "labels": labels, "positives": positives, "mask": mask, "normalize": normalize,
         "symmetric": symmetric, "multi_positive": multi_positive,
     }  # fmt: skip
@@ -448,7 +448,7 @@ def nt_xent_loss(
 
     def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
         return reference.nt_xent_loss(
-            *rows.chunk(2), temperature=temperature if scale is None else 1 / scale, normalize=normalize,
+            rows[:n], rows[n:], temperature=temperature if scale is None else 1 / scale, normalize=normalize,
             decoupled=decoupled, **_for_reference(options),
         )  # fmt: skip
 
@@ -562,8 +562,8 @@ def pairwise_contrastive_loss(
     r"""Pairs of one label closer than a margin, other pairs farther apart than another (Hadsell et al. 2006).
 
     With d the Euclidean distance, for all ordered pairs: :math:`\max(0, d_{ij} - m_+)` of equal labels,
-    :math:`\max(0, m_- - d_{ij})` of others. An anchor's value is the sum over its pairs; ``"mean"`` averages the positive
-    pairs with a value above 0, the negative ones likewise, and adds the two.
+    :math:`\max(0, m_- - d_{ij})` of others. An anchor's value is the sum over its pairs; ``"mean"`` averages the
+    positive pairs with a value above 0, the negative ones likewise, and adds the two.
 
     Equivalent to pytorch-metric-learning's ``ContrastiveLoss(pos_margin, neg_margin)``.
 
@@ -662,10 +662,11 @@ def mined_triplet_margin_loss(
       one (FaceNet, Schroff et al. 2015); pairs of anchor and positive that have a negative.
     * ``"all"``: every triplet; those with a value above 0.
 
-    Of several equally far, the first. An anchor's value is the sum over its triplets. The work is the matrix of distances and,
-    for each pair of anchor and positive, one look at the anchor's row of it; nothing cubic is stored.
+    Of several equally far, the first. An anchor's value is the sum over its triplets. The work is the matrix of
+    distances and, for each pair of anchor and positive, one look at the anchor's row of it; nothing cubic is stored.
 
-    Equivalent to pytorch-metric-learning's ``TripletMarginLoss`` with a miner; see the table in `fastloss.reference.similarity`.
+    Equivalent to pytorch-metric-learning's ``TripletMarginLoss`` with a miner; see the table in
+    `fastloss.reference.similarity`.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
