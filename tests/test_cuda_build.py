@@ -176,7 +176,7 @@ def test_library_registers(tmp_path):
         "import torch, fastloss\n"
         f"torch.ops.load_library({str(LIBRARY)!r})\n"
         "has = torch._C._dispatch_has_kernel_for_dispatch_key\n"
-        "for name, _ in fastloss._C.rows_losses() + fastloss._C.pointwise_losses():\n"
+        "for name, _ in fastloss._C.rows_losses() + fastloss._C.pointwise_losses() + fastloss._C.pairs_losses():\n"
         "    for form in ('', '_out', '_backward', '_backward_out', '_rescale_'):\n"
         "        assert has(f'fastloss::{name}{form}', 'CUDA'), name + form\n"
         "assert torch._C._dispatch_has_kernel_for_dispatch_key('fastloss::scale_', 'CUDA')\n"
