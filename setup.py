@@ -163,6 +163,7 @@ class BuildExt(build_ext):
             "ops/pairs.cpp": system,
             "ops/pointwise.cpp": system,
             "ops/rows.cpp": system,
+            "ops/similarity.cpp": system,
             **{f"cpu/{part}_{isa}.cpp": flags for isa, flags in isas.items() for part in ("kernels", "losses")},
         }
         link = "-Wl,-undefined,dynamic_lookup" if sys.platform == "darwin" else "-Wl,--as-needed"

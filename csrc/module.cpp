@@ -22,6 +22,9 @@ std::vector<std::pair<std::string, std::string>> pointwise_losses() {
   return {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_NAME)};
 }
 std::vector<std::pair<std::string, std::string>> pairs_losses() { return {FASTLOSS_PAIRS_LOSSES(FASTLOSS_NAME)}; }
+std::vector<std::pair<std::string, std::string>> similarity_losses() {
+  return {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_NAME)};
+}
 #undef FASTLOSS_NAME
 
 std::map<std::string, std::string> build() {
@@ -122,6 +125,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("rows_losses", &rows_losses);
   m.def("pointwise_losses", &pointwise_losses);
   m.def("pairs_losses", &pairs_losses);
+  m.def("similarity_losses", &similarity_losses);
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),
         py::arg("is_bfloat16"));

@@ -18,9 +18,19 @@ def empty_like(tensor: Tensor) -> Tensor:
     if bytes < POOLED_BYTES or not tensor.is_cpu or type(tensor) is not Tensor or torch.compiler.is_compiling():
         return torch.empty_like(tensor)
     strides = tensor.stride() if tensor.is_contiguous() else torch.empty_like(tensor, device="meta").stride()
-    capsule = _ops.extension().pooled_tensor(
-        tensor.shape, strides, tensor.element_size(), tensor.dtype == torch.bfloat16
-    )
+    return _pooled(tensor.shape, strides, tensor.dtype)
+
+
+def empty(shape: tuple[int, int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """A matrix on the device and, unless given, of the dtype of ``like``, from the same pool."""
+    dtype = dtype or like.dtype
+    if shape[0] * shape[1] * dtype.itemsize < POOLED_BYTES or not like.is_cpu:
+        return torch.empty(shape, dtype=dtype, device=like.device)
+    return _pooled(shape, (shape[1], 1), dtype)
+
+
+def _pooled(shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    capsule = _ops.extension().pooled_tensor(shape, strides, dtype.itemsize, dtype == torch.bfloat16)
     return torch.utils.dlpack.from_dlpack(capsule)
 
 

@@ -213,6 +213,23 @@ def _pointwise_ops(name: str) -> PointwiseOps:
     return PointwiseOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
 
 
+class SimilarityOps(NamedTuple):
+    """The operators of the similarity family, which all its losses share, and the numbers they know the losses by."""
+
+    losses: dict[str, int]
+    normalize: Callable[..., Any]
+    statistics_: Callable[..., Any]
+    anchors: Callable[..., Any]
+    gradient_: Callable[..., Any]
+    finish: Callable[..., Any]
+
+
+def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
+    names = ("normalize", "statistics_", "anchors", "gradient_", "finish")
+    found = (getattr(torch.ops.fastloss, f"similarity_{name}").default for name in names)
+    return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)
+
+
 # Losses of the pointwise and of the pairs family in this build, by operator name.
 POINTWISE: dict[str, PointwiseOps] = {}
 
@@ -230,5 +247,6 @@ if _C is not None:
     for _name, _ in _C.pairs_losses():
         _register_pointwise_fakes(_name, pairs=True)
         POINTWISE[_name] = _pointwise_ops(_name)
+    SIMILARITY = _similarity_ops(_C.similarity_losses())
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default

@@ -3,6 +3,7 @@
 #include "core/pairs_args.h"
 #include "core/pointwise_args.h"
 #include "core/rows_args.h"
+#include "core/similarity_args.h"
 #include "losses/losses.h"
 
 // What the ISA files offer and what they exchange among themselves: an engine per stored type, a formula per loss.
@@ -13,6 +14,7 @@ namespace fastloss {
 constexpr int kRowsLosses = 0 FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT);
 constexpr int kPointwiseLosses = 0 FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT);
 constexpr int kPairsLosses = 0 FASTLOSS_PAIRS_LOSSES(FASTLOSS_COUNT);
+constexpr int kSimilarityLosses = 0 FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_COUNT);
 #undef FASTLOSS_COUNT
 
 // Turns the first n rows of a RowBatch<T> (cpu/row_batch.h) into losses and gradient factors; one each for T = float and
@@ -46,14 +48,23 @@ struct PointwiseFormula {
 using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch, RowsFormula);
 using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end, const PointwiseFormula&);
 using PairsKernel = void (*)(const PairArgs&, int64_t begin, int64_t end);
+using UnitKernel = void (*)(const UnitArgs&, int64_t begin, int64_t end);
 using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
 using MathKernel = void (*)(const void* in, void* out, int64_t n);
+
+// Each runs rows or columns [begin, end). float16 has none: its similarities are made in float32.
+struct SimilarityKernels {
+  void (*rows)(const TileArgs&, int64_t begin, int64_t end);
+  void (*columns)(const TileArgs&, int64_t begin, int64_t end);
+  void (*gradient)(const TileArgs&, int64_t begin, int64_t end);
+};
 
 struct Engine {
   RowsKernel rows;
   int64_t (*rows_scratch)(const RowsArgs&);  // bytes of scratch that `rows` needs
   PointwiseKernel pointwise;
   ScaleKernel scale;
+  UnitKernel unit_rows, unit_rows_backward;
 };
 
 struct Kernels {
@@ -61,6 +72,7 @@ struct Kernels {
   RowsFormulas rows[kRowsLosses];
   PointwiseFormula pointwise[kPointwiseLosses];
   PairsKernel pairs[kPairsLosses][(int)DType::count];
+  SimilarityKernels similarity[kSimilarityLosses][(int)DType::count];
   MathKernel math[7][2];      // of float and double; kernels.inl lists them
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16
 

@@ -5,6 +5,7 @@
 #include "cpu/pointwise.h"
 #include "cpu/rows.h"
 #include "cpu/scale.h"
+#include "cpu/unit_rows.h"
 
 namespace fastloss::FASTLOSS_ISA {
 namespace {
@@ -16,7 +17,9 @@ int64_t rows_scratch(const RowsArgs& args) {
 
 template <class S>
 constexpr Engine engine() {
-  return {&Rows<S>::run, &rows_scratch<S>, &pointwise<S>, &scale<S>};
+  using Unit = typename Products<S>::type;
+  return {&Rows<S>::run, &rows_scratch<S>,    &pointwise<S>,
+          &scale<S>,     &unit_rows<S, Unit>, &unit_rows_backward<typename Compute<S>::type, S, Unit>};
 }
 
 #if !defined(FASTLOSS_ONLY_BFLOAT16)

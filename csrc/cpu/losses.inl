@@ -5,6 +5,7 @@
 #include "cpu/pairs.h"
 #include "cpu/point_block.h"
 #include "cpu/row_batch.h"
+#include "cpu/similarity.h"
 #include "losses/functors.h"
 
 namespace fastloss::FASTLOSS_ISA {
@@ -13,6 +14,8 @@ namespace fastloss::FASTLOSS_ISA {
 #if defined(FASTLOSS_ONLY_BFLOAT16)
 #define FASTLOSS_POINTWISE(name, Functor, params) (pointwise++)->whole_blocks_bf16 = &whole_blocks<BFloat16, Functor>;
 #define FASTLOSS_PAIRS(name, Functor, params) (*pairs++)[(int)DType::bf16] = &Pairs<BFloat16, Functor>::run;
+#define FASTLOSS_SIMILARITY(name, Functor, params) \
+  (*similarity++)[(int)DType::bf16] = similarity_kernels<BFloat16, Functor>();
 #else
 #define FASTLOSS_POINTWISE(name, Functor, params) *pointwise++ = pointwise_formula<Functor>();
 #define FASTLOSS_PAIRS(name, Functor, params)                  \
@@ -20,6 +23,10 @@ namespace fastloss::FASTLOSS_ISA {
   (*pairs)[(int)DType::f64] = &Pairs<double, Functor>::run;    \
   (*pairs)[(int)DType::bf16] = &Pairs<BFloat16, Functor>::run; \
   (*pairs++)[(int)DType::f16] = &Pairs<Half, Functor>::run;
+#define FASTLOSS_SIMILARITY(name, Functor, params)                        \
+  (*similarity)[(int)DType::f32] = similarity_kernels<float, Functor>();  \
+  (*similarity)[(int)DType::f64] = similarity_kernels<double, Functor>(); \
+  (*similarity++)[(int)DType::bf16] = similarity_kernels<BFloat16, Functor>();
 #endif
 
 void list_losses(Kernels& table) {
@@ -31,6 +38,8 @@ void list_losses(Kernels& table) {
   FASTLOSS_POINTWISE_LOSSES(FASTLOSS_POINTWISE)
   PairsKernel(*pairs)[(int)DType::count] = table.pairs;
   FASTLOSS_PAIRS_LOSSES(FASTLOSS_PAIRS)
+  SimilarityKernels(*similarity)[(int)DType::count] = table.similarity;
+  FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_SIMILARITY)
 }
 
 }  // namespace fastloss::FASTLOSS_ISA

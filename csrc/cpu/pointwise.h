@@ -13,27 +13,6 @@
 namespace fastloss::FASTLOSS_ISA {
 namespace {
 
-// Lanes whose bool is true.
-#if defined(__AVX512F__)
-template <class T>
-FASTLOSS_FN Mask<T> load_mask(const bool* p) {
-  if constexpr (sizeof(T) == 4) {
-    const __m512i lanes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
-    return {_mm512_test_epi32_mask(lanes, lanes)};
-  } else {
-    const __m512i lanes = _mm512_cvtepu8_epi64(_mm_loadl_epi64((const __m128i*)p));
-    return {_mm512_test_epi64_mask(lanes, lanes)};
-  }
-}
-#else
-template <class T>
-FASTLOSS_FN Mask<T> load_mask(const bool* p) {
-  typename Vec<T>::NativeInt lanes;
-  for (int i = 0; i < Vec<T>::size; ++i) lanes[i] = p[i];
-  return lanes_differ<T>(lanes, typename Vec<T>::NativeInt{});
-}
-#endif
-
 // Calls f(position in the block, length, offset) for each run of the elements [first, first + n) that are adjacent in
 // the innermost dimension.
 template <class Run>

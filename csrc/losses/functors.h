@@ -10,3 +10,4 @@
 #include "losses/margin.h"
 #include "losses/pairs.h"
 #include "losses/regression.h"
+#include "losses/similarity.h"

@@ -36,6 +36,14 @@
   X(cosine_embedding_loss, CosineEmbedding, "margin") \
   X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")
 
+// Every loss of the similarity family, likewise.
+#define FASTLOSS_SIMILARITY_LOSSES(X)                                           \
+  X(info_nce, InfoNce, "inside,decoupled")                                      \
+  X(pairwise_sigmoid, PairwiseSigmoid, "")                                      \
+  X(pairwise_contrastive, PairwiseContrastive, "pos_margin,neg_margin,squared") \
+  X(multi_similarity, MultiSimilarity, "alpha,beta,base")                       \
+  X(circle, Circle, "m,gamma")
+
 namespace fastloss {
 
 #define FASTLOSS_INDEX(name, Functor, params) k_##name,

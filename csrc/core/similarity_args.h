@@ -1,0 +1,67 @@
+#pragma once
+
+#include <stdint.h>
+
+#include "core/similarity.h"
+
+// The contract between ops/ and the kernels of the similarity family.
+
+namespace fastloss {
+
+// One integer per row or column; a pair is positive where the two are equal. Null: the index (plus the offset).
+struct LabelView {
+  const int64_t* whole;
+  // On the CPU where lanes have 32 bits: the low halves, and the high ones unless every label fits the low half.
+  const int32_t *low, *high;
+};
+
+// What the pairs of a tile are to each other.
+struct PairRelation {
+  LabelView row_label, column_label;
+  int64_t row_offset, column_offset;  // of the tile, in the whole matrix
+  bool skip_self;                     // leave out pairs of one index
+  // [rows][columns], adjacent along the columns, or null; strides between rows, 0 if all have the same.
+  const bool* mask;       // which pairs are kept
+  const bool* positives;  // instead of labels
+  int64_t mask_stride, positives_stride;
+};
+
+// Planes of kCoefficients values per anchor, of the computing type.
+struct AnchorView {
+  const void* data;  // null: no anchors on this side
+  int64_t plane;     // elements between planes
+};
+
+struct TileArgs {
+  void* tile;  // similarities of the stored type; derivatives take their place
+  int64_t tile_stride;
+  int64_t rows, columns;
+  double scale, bias;
+  const void *row_terms,
+      *column_terms;  // further summands of z, one per row and column, of the computing type; or null
+  double params[4];
+  PairRelation relation;
+
+  // Statistics: where the sums of the tile's rows and columns are added, or null.
+  AnchorSums *row_sums, *column_sums;
+  // Derivatives.
+  AnchorView row_anchors, column_anchors;
+  double* derivative_sums;  // [rows][2]: sums of df/dz <x, y> and of df/dz
+};
+
+// Below it a vector is divided by this instead of its length, as torch.nn.functional.normalize does.
+constexpr double kSmallestLength = 1e-12;
+
+struct UnitArgs {
+  int64_t width;
+  const void* input;  // of the stored type
+  int64_t input_stride;
+  void* unit;      // [rows][width]: the vectors of length one, of the matrix products' type
+  double* length;  // [rows]
+  // Backward.
+  const void* upstream;  // [rows][width]: gradient of `unit`, of the type it was accumulated in
+  void* gradient;        // [rows][width], of the stored type
+  double factor;
+};
+
+}  // namespace fastloss

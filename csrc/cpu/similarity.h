@@ -1,0 +1,287 @@
+#pragma once
+
+// The similarity family on the CPU: Note [Similarity] in core/similarity.h. Work on a tile of similarities that the caller
+// has made: sums of its rows (lanes along a row), sums of its columns (lanes across columns), derivatives in place, and
+// what becomes of the sums of an anchor.
+//
+// Sums. Within a tile exponentials are added with their rounding errors kept apart, tiles are joined in double, in the
+// order of the calls.
+
+#include "cpu/kernels.h"
+#include "cpu/vec_math.h"
+
+namespace fastloss::FASTLOSS_ISA {
+namespace {
+
+// Adds the sums over further pairs to those of an anchor.
+FASTLOSS_FN void join(AnchorSums& to, const AnchorSums& more, bool exponential) {
+  for (int k = 0; k < kPairKinds; ++k) {
+    if (exponential && more.count[k] != 0) {
+      if (to.count[k] == 0) {
+        to.max[k] = more.max[k];
+        to.sum[k] = more.sum[k];
+      } else {
+        const double m = to.max[k] > more.max[k] ? to.max[k] : more.max[k];
+        const auto moved = [m](double max, double sum) { return max == m ? sum : sum * fastloss::exp(max - m); };
+        to.sum[k] = moved(to.max[k], to.sum[k]) + moved(more.max[k], more.sum[k]);
+        to.max[k] = m;
+      }
+    } else if (!exponential) {
+      to.sum[k] += more.sum[k];
+    }
+    to.count[k] += more.count[k];
+  }
+  to.total += more.total;
+}
+
+template <class S, template <class> class Loss>
+struct Similarity {
+  using T = typename Compute<S>::type;
+  using V = Vec<T>;
+  using F = Loss<T>;
+  using Int = typename V::NativeInt;
+  static constexpr int W = V::size;
+  static constexpr int kSets = 4;  // vectors of columns taken at a time: whole lines of memory, and then some
+
+  const TileArgs& a;
+  const F f;
+  const V scale, bias;
+
+  FASTLOSS_FN explicit Similarity(const TileArgs& args)
+      : a(args), f(args.params), scale((T)args.scale), bias((T)args.bias) {}
+
+  // Lanes j .. j + n of row i.
+  struct Pairs {
+    V similarity, score, slope;
+    Mask<T> kept, positive;
+  };
+
+  static Mask<T> load_flags(const bool* p, int n) {
+    if (n == W) return load_mask<T>(p);
+    bool padded[W + 16] = {};
+    for (int k = 0; k < n; ++k) padded[k] = p[k];
+    return load_mask<T>(padded);
+  }
+  template <class Label>
+  FASTLOSS_FN static Int load_labels(const Label* p, int n) {
+    Int r{};
+    if (n == W && sizeof(Label) == sizeof(r[0])) {
+      memcpy(&r, p, sizeof(r));
+    } else {
+      for (int k = 0; k < n; ++k) r[k] = (typename V::Int)p[k];
+    }
+    return r;
+  }
+
+  FASTLOSS_FN Mask<T> equal_labels(int64_t i, int64_t j, int n) const {
+    const PairRelation& r = a.relation;
+    const LabelView &row = r.row_label, &column = r.column_label;
+    if constexpr (sizeof(T) == 8) {
+      const int64_t label = row.whole ? row.whole[i] : r.row_offset + i;
+      const Int labels =
+          column.whole ? load_labels(column.whole + j, n) : lane_indices<T>() + broadcast_int<T>(r.column_offset + j);
+      return lanes_equal<T>(labels, broadcast_int<T>(label));
+    } else {
+      const int32_t label = row.low ? row.low[i] : (int32_t)(r.row_offset + i);
+      const Int labels = column.low ? load_labels(column.low + j, n)
+                                    : lane_indices<T>() + broadcast_int<T>((int32_t)(r.column_offset + j));
+      const Mask<T> equal = lanes_equal<T>(labels, broadcast_int<T>(label));
+      if (!row.high) return equal;
+      return equal & lanes_equal<T>(load_labels(column.high + j, n), broadcast_int<T>(row.high[i]));
+    }
+  }
+
+  FASTLOSS_FN Pairs pairs(int64_t i, int64_t j, int n) const {
+    const PairRelation& r = a.relation;
+    Pairs p;
+    const S* const at = (const S*)a.tile + i * a.tile_stride + j;
+    p.similarity = n == W ? load(at) : load_partial(at, n, (T)0);
+    p.kept = first_lanes<T>(n);
+    if (r.mask) p.kept = p.kept & load_flags(r.mask + i * r.mask_stride + j, n);
+    if (r.skip_self) {
+      const int64_t lane = r.row_offset + i - r.column_offset - j;
+      if (lane >= 0 && lane < W) {
+        p.kept = p.kept & lanes_differ<T>(lane_indices<T>(), broadcast_int<T>((typename V::Int)lane));
+      }
+    }
+    p.positive = r.positives ? load_flags(r.positives + i * r.positives_stride + j, n) : equal_labels(i, j, n);
+    V z = fma(scale, p.similarity, bias);
+    if (a.row_terms) {
+      const T* const terms = (const T*)a.column_terms + j;
+      z = z + (V(((const T*)a.row_terms)[i]) + (n == W ? load(terms) : load_partial(terms, n, (T)0)));
+    }
+    const PairScore<V> near = f.positive(z), far = f.negative(z);
+    p.score = select(p.positive, near.value, far.value);
+    p.slope = select(p.positive, near.slope, far.slope);
+    return p;
+  }
+
+  // The sums of lanes: of vectors along a row, or of a vector of columns.
+  struct LaneSums {
+    struct Sum {
+      V high{(T)0}, low{(T)0};
+      FASTLOSS_FN void add(V v) {
+        const V next = high + v;
+        low = low + (v - (next - high));
+        high = next;
+      }
+      FASTLOSS_FN auto wide() const {
+        const V zero((T)0);  // an infinite sum has left NaN in its rest
+        return widen(high) + widen(select(high - high == zero, low, zero));
+      }
+    };
+    Sum sum[kPairKinds], total;
+    V count[kPairKinds] = {V((T)0), V((T)0)};
+
+    FASTLOSS_FN void add(const Pairs& p, V value) {
+      const Mask<T> kinds[] = {p.kept & p.positive, p.kept & ~p.positive};
+      const V one((T)1), zero((T)0);
+      for (int k = 0; k < kPairKinds; ++k) {
+        sum[k].add(keep_where(kinds[k], value));
+        count[k] = add_where(F::exponential ? kinds[k] : kinds[k] & ~(value == zero), count[k], one);
+      }
+      if (F::exponential) total.add(keep_where(kinds[kPositive], p.score));
+    }
+  };
+  // The maxima of lanes.
+  struct LaneMaxima {
+    V max[kPairKinds] = {V(lowest<T>()), V(lowest<T>())};
+    FASTLOSS_FN void add(const Pairs& p) {
+      const V low(lowest<T>());
+      max[kPositive] = fastloss_max(max[kPositive], select(p.kept & p.positive, p.score, low));
+      max[kNegative] = fastloss_max(max[kNegative], select(p.kept & ~p.positive, p.score, low));
+    }
+    FASTLOSS_FN static V fastloss_max(V x, V y) { return FASTLOSS_ISA::max(x, y); }
+  };
+
+  FASTLOSS_FN static V exponential(const Pairs& p, V max_positive, V max_negative) {
+    return exp_negative(p.score - select(p.positive, max_positive, max_negative));
+  }
+
+  // A count of lanes is exact up to 2^24 times W.
+  static void rows(const TileArgs& a, int64_t begin, int64_t end) {
+    const Similarity self(a);
+    for (int64_t i = begin; i < end; ++i) {
+      T max[kPairKinds] = {(T)0, (T)0};
+      if (F::exponential) {
+        LaneMaxima maxima;
+        self.along(i, [&](int64_t, const Pairs& p) __attribute__((always_inline)) { maxima.add(p); });
+        for (int k = 0; k < kPairKinds; ++k) max[k] = reduce_max(maxima.max[k]);
+      }
+      LaneSums sums;
+      self.along(i, [&](int64_t, const Pairs& p) __attribute__((always_inline)) {
+        sums.add(p, F::exponential ? exponential(p, V(max[kPositive]), V(max[kNegative])) : p.score);
+      });
+      AnchorSums more{};
+      for (int k = 0; k < kPairKinds; ++k) {
+        more.max[k] = max[k];
+        more.sum[k] = reduce_add(sums.sum[k].wide());
+        more.count[k] = reduce_add(widen(sums.count[k]));
+      }
+      more.total = reduce_add(sums.total.wide());
+      join(a.row_sums[i], more, F::exponential);
+    }
+  }
+
+  template <class Body>
+  FASTLOSS_FN void along(int64_t i, const Body& body) const {
+    int64_t j = 0;
+    for (; j + W <= a.columns; j += W) body(j, pairs(i, j, W));
+    if (j < a.columns) body(j, pairs(i, j, (int)(a.columns - j)));
+  }
+
+  // begin and end are numbers of columns.
+  static void columns(const TileArgs& a, int64_t begin, int64_t end) {
+    const Similarity self(a);
+    int64_t j = begin;
+    for (; j + kSets * W <= end; j += kSets * W) self.template down<kSets>(j, W);
+    for (; j + W <= end; j += W) self.template down<1>(j, W);
+    if (j < end) self.template down<1>(j, (int)(end - j));
+  }
+
+  template <int sets>
+  void down(int64_t j, int n) const {
+    LaneMaxima maxima[sets];
+    LaneSums sums[sets];
+    if (F::exponential) {
+      for (int64_t i = 0; i < a.rows; ++i) {
+#pragma GCC unroll 4
+        for (int u = 0; u < sets; ++u) maxima[u].add(pairs(i, j + u * W, n));
+      }
+    }
+    for (int64_t i = 0; i < a.rows; ++i) {
+#pragma GCC unroll 4
+      for (int u = 0; u < sets; ++u) {
+        const Pairs p = pairs(i, j + u * W, n);
+        sums[u].add(p, F::exponential ? exponential(p, maxima[u].max[kPositive], maxima[u].max[kNegative]) : p.score);
+      }
+    }
+    for (int u = 0; u < sets; ++u) {
+      T max[kPairKinds][W];
+      double sum[kPairKinds][W], total[W], count[kPairKinds][W];
+      for (int k = 0; k < kPairKinds; ++k) {
+        store(max[k], maxima[u].max[k]);
+        store(sum[k], sums[u].sum[k].wide());
+        store(count[k], widen(sums[u].count[k]));
+      }
+      store(total, sums[u].total.wide());
+      for (int lane = 0; lane < n; ++lane) {
+        AnchorSums more{};
+        for (int k = 0; k < kPairKinds; ++k) {
+          more.max[k] = max[k][lane];
+          more.sum[k] = sum[k][lane];
+          more.count[k] = count[k][lane];
+        }
+        more.total = total[lane];
+        join(a.column_sums[j + u * W + lane], more, F::exponential);
+      }
+    }
+  }
+
+  // df/dz of a pair as one of its anchors sees it; c: that anchor's coefficients.
+  FASTLOSS_FN static V derivative(const Pairs& p, const V (&c)[kCoefficients]) {
+    if (!F::exponential) return p.slope * select(p.positive, c[kWeightPositive], c[kWeightNegative]);
+    const V e = exponential(p, c[kMaxPositive], c[kMaxNegative]);
+    return p.slope * select(p.positive, fma(c[kWeightPositive], e, c[kShift]), c[kWeightNegative] * e);
+  }
+
+  static void gradient(const TileArgs& a, int64_t begin, int64_t end) {
+    const Similarity self(a);
+    for (int64_t i = begin; i < end; ++i) {
+      V row[kCoefficients], column[kCoefficients];
+      for (int c = 0; a.row_anchors.data && c < kCoefficients; ++c) {
+        row[c] = V(((const T*)a.row_anchors.data)[c * a.row_anchors.plane + i]);
+      }
+      auto with_similarity = widen(V((T)0)), alone = widen(V((T)0));
+      const auto write = [&](int64_t j, const Pairs& p) __attribute__((always_inline)) {
+        V d((T)0);
+        if (a.row_anchors.data) d = derivative(p, row);
+        if (a.column_anchors.data) {
+          for (int c = 0; c < kCoefficients; ++c) {
+            const T* const from = (const T*)a.column_anchors.data + c * a.column_anchors.plane + j;
+            column[c] = j + W <= a.columns ? load(from) : load_partial(from, (int)(a.columns - j), (T)0);
+          }
+          d = d + derivative(p, column);
+        }
+        d = keep_where(p.kept, d);
+        with_similarity = with_similarity + widen(keep_where(p.kept, d * p.similarity));
+        alone = alone + widen(d);
+        S* const to = (S*)a.tile + i * a.tile_stride + j;
+        const V scaled = d * self.scale;
+        j + W <= a.columns ? store(to, scaled) : store_partial(to, (int)(a.columns - j), scaled);
+      };
+      self.along(i, write);
+      a.derivative_sums[2 * i] = reduce_add(with_similarity);
+      a.derivative_sums[2 * i + 1] = reduce_add(alone);
+    }
+  }
+};
+
+template <class S, template <class> class Loss>
+constexpr SimilarityKernels similarity_kernels() {
+  using K = Similarity<S, Loss>;
+  return {&K::rows, &K::columns, &K::gradient};
+}
+
+}  // namespace
+}  // namespace fastloss::FASTLOSS_ISA

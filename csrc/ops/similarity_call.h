@@ -1,0 +1,130 @@
+#pragma once
+
+// A call of a similarity-family operator as every backend sees it. The matrix products between the calls are Python's
+// (fastloss/_similarity.py), so the operators work on tiles that exist.
+
+#include <tuple>
+#include <vector>
+
+#include "core/similarity_args.h"
+#include "losses/losses.h"
+#include "ops/tensors.h"
+
+namespace fastloss::ops {
+
+using MaybeTensor = std::optional<Tensor>;
+
+#define FASTLOSS_COUNT(name, Functor, params) +1
+constexpr int64_t kLosses = 0 FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_COUNT);
+#undef FASTLOSS_COUNT
+
+constexpr int64_t kStateWidth = sizeof(AnchorSums) / sizeof(double);
+
+// What both operators on a tile are told about its pairs.
+struct TileInputs {
+  int64_t loss;
+  const Tensor& tile;
+  const MaybeTensor &mask, &positives, &row_labels, &column_labels;
+  int64_t row_offset, column_offset;
+  bool skip_self;
+  const MaybeTensor &scale, &bias, &row_terms, &column_terms;
+  const std::vector<double>&affine, &params;
+};
+
+inline void check_loss(int64_t loss, const std::vector<double>& params) {
+  STD_TORCH_CHECK(loss >= 0 && loss < kLosses, "fastloss: unknown similarity loss ", loss);
+  STD_TORCH_CHECK(params.size() <= 4, "fastloss: at most 4 parameters, got ", params.size());
+}
+
+// [rows][columns] bools of a tile, adjacent along the columns; returns the stride between rows.
+inline int64_t check_pairs(const char* name, const Tensor& t, const Tensor& tile) {
+  STD_TORCH_CHECK(same_device(t, tile) && t.scalar_type() == ScalarType::Bool && t.dim() == 2 &&
+                      t.size(0) == tile.size(0) && t.size(1) == tile.size(1) && (t.stride(1) == 1 || t.size(1) == 1),
+                  "fastloss: expected ", name, " to be bool, of the tile's shape, adjacent along the columns");
+  return t.stride(0);
+}
+
+// [count] values of the computing type, or null.
+inline const void* terms(const char* name, const MaybeTensor& t, const Tensor& tile, int64_t count) {
+  if (!t) return nullptr;
+  STD_TORCH_CHECK(
+      same_device(*t, tile) && t->scalar_type() == compute_type(tile) && t->is_contiguous() && t->numel() == count,
+      "fastloss: expected ", name, " to be ", count, " dense values of the computing type");
+  return t->const_data_ptr();
+}
+
+// Fills in what needs no memory of the backend's; labels and factors are the backend's business.
+inline TileArgs tile_args(const TileInputs& in) {
+  check_loss(in.loss, in.params);
+  const Tensor& tile = in.tile;
+  STD_TORCH_CHECK(tile.dim() == 2 && (tile.stride(1) == 1 || tile.size(1) == 1),
+                  "fastloss: expected a matrix of similarities, adjacent along the columns");
+  STD_TORCH_CHECK(tile.scalar_type() != ScalarType::Half || !tile.is_cpu(), "fastloss: expected float32 similarities");
+  STD_TORCH_CHECK(in.affine.size() == 2, "fastloss: expected factor and summand of the similarities");
+  TileArgs args{};
+  args.tile = (void*)tile.const_data_ptr();
+  args.tile_stride = tile.stride(0);
+  args.rows = tile.size(0);
+  args.columns = tile.size(1);
+  std::copy(in.params.begin(), in.params.end(), args.params);
+  args.row_terms = terms("row_terms", in.row_terms, tile, args.rows);
+  args.column_terms = terms("column_terms", in.column_terms, tile, args.columns);
+  STD_TORCH_CHECK(!args.row_terms == !args.column_terms, "fastloss: expected terms of rows and columns or of neither");
+  PairRelation& relation = args.relation;
+  relation.row_offset = in.row_offset;
+  relation.column_offset = in.column_offset;
+  relation.skip_self = in.skip_self;
+  if (in.mask) {
+    relation.mask = (const bool*)in.mask->const_data_ptr();
+    relation.mask_stride = check_pairs("mask", *in.mask, tile);
+  }
+  if (in.positives) {
+    relation.positives = (const bool*)in.positives->const_data_ptr();
+    relation.positives_stride = check_pairs("positives", *in.positives, tile);
+  }
+  return args;
+}
+
+inline void check_labels(const char* name, const Tensor& labels, const Tensor& tile, int64_t count) {
+  STD_TORCH_CHECK(same_device(labels, tile) && labels.scalar_type() == ScalarType::Long && labels.dim() == 1 &&
+                      labels.size(0) == count && labels.is_contiguous(),
+                  "fastloss: expected ", name, " to be ", count, " dense int64 values");
+}
+
+inline AnchorSums* anchor_sums(const char* name, const Tensor& sums, const Tensor& like, int64_t count) {
+  STD_TORCH_CHECK(same_device(sums, like) && sums.scalar_type() == ScalarType::Double && sums.dim() == 2 &&
+                      sums.size(0) == count && sums.size(1) == kStateWidth && sums.is_contiguous(),
+                  "fastloss: expected ", name, " to be float64 of shape (", count, ", ", kStateWidth, ")");
+  return (AnchorSums*)sums.const_data_ptr();
+}
+
+inline AnchorView anchor_view(const char* name, const MaybeTensor& coefficients, const Tensor& tile, int64_t count) {
+  if (!coefficients) return {nullptr, 0};
+  const Tensor& c = *coefficients;
+  STD_TORCH_CHECK(same_device(c, tile) && c.scalar_type() == compute_type(tile) && c.dim() == 2 &&
+                      c.size(0) == kCoefficients && c.size(1) == count && (c.stride(1) == 1 || count == 1),
+                  "fastloss: expected ", name, " to be ", (int)kCoefficients, " planes of ", count,
+                  " values of the computing type");
+  return {c.const_data_ptr(), c.stride(0)};
+}
+
+// [anchors] doubles on the device of `like`, or null.
+inline const double* per_anchor(const char* name, const MaybeTensor& t, const Tensor& like, int64_t count) {
+  if (!t) return nullptr;
+  STD_TORCH_CHECK(
+      same_device(*t, like) && t->scalar_type() == ScalarType::Double && t->is_contiguous() && t->numel() == count,
+      "fastloss: expected ", name, " to be ", count, " dense float64 values");
+  return (const double*)t->const_data_ptr();
+}
+
+#define FASTLOSS_TILE_ARGUMENTS(Tile)                                                                                  \
+  int64_t loss, Tile tile, MaybeTensor mask, MaybeTensor positives, MaybeTensor row_labels, MaybeTensor column_labels, \
+      int64_t row_offset, int64_t column_offset, bool skip_self, MaybeTensor scale, MaybeTensor bias,                  \
+      MaybeTensor row_terms, MaybeTensor column_terms, std::vector<double> affine, std::vector<double> params
+#define FASTLOSS_TILE_INPUTS                                                                                   \
+  TileInputs {                                                                                                 \
+    loss, tile, mask, positives, row_labels, column_labels, row_offset, column_offset, skip_self, scale, bias, \
+        row_terms, column_terms, affine, params                                                                \
+  }
+
+}  // namespace fastloss::ops

@@ -1,0 +1,618 @@
+"""Losses of all pairs of two sets of vectors: contrastive and metric learning, without the matrix of similarities."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from fastloss import _ops, reference
+from fastloss._explain import Path, log, planned_by
+from fastloss._similarity import MEMORY_BUDGET, Call, Relation, Vectors, similarity
+from fastloss.functional.rows import _KERNEL_DTYPES, _autocasts, _is_compiling, _is_plain, _transforms_active
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+
+class Options(TypedDict, total=False):
+    """Keyword-only options of every similarity loss; see `info_nce_loss`."""
+
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    normalizer: float | Tensor | None
+    empty: Literal["nan", "zero"]
+    loss_dtype: torch.dtype | None
+    memory_budget: int | None
+
+
+_SHARED = """
+    Keyword-only options, shared by every similarity loss:
+        weight: Factor of each anchor's value, one per anchor. Does not enter the mean's divisor.
+        reduction: ``"none"`` (a value per anchor), ``"mean"`` over the anchors that count, or ``"sum"``.
+        normalizer: Replaces the mean's divisor.
+        empty: Value of a mean over no anchors: ``"zero"`` or ``"nan"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
+        memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
+            they are computed twice (a third more arithmetic). Default 256 MiB.
+
+    Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch. Similarities are a matrix
+        product in the vectors' dtype (float16 on the CPU: in float32), everything after it is float32 or float64.
+    Raises: ValueError or TypeError with argument, expected, got and remedy.
+    Gradient: with respect to all vectors and scalars; differentiable again (through the reference, which needs the
+        whole matrix). Made during forward, except for ``"none"``.
+    Memory: the gradients in float32, a strip of similarities (16 MiB), or all of them if they fit ``memory_budget``.
+    Accuracy: an anchor's positives and negatives are summed apart, so nothing cancels where a positive's probability
+        nears 1. The result does not depend on the number of threads.
+"""
+
+Problem = tuple[Call, Relation, Vectors]
+
+
+def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Makes a public loss of a function that says which problem the arguments pose.
+
+    The function returns None where the reference must decide: about errors, and about what kernels do not cover.
+    """
+
+    def complete(problem: Callable[..., Problem | None]) -> Callable[..., Any]:
+        def why_not(args: Any, kwargs: Any) -> tuple[str, Problem | None]:
+            tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
+            reason = _why_not_kernel(tensors)
+            if reason:
+                return reason, None
+            posed = problem(*args, **kwargs)
+            return ("" if posed else "plain PyTorch decides these arguments"), posed
+
+        def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
+            reason, posed = why_not(args, kwargs)
+            return ("reference", reason) if posed is None else ("kernel", f"{posed[2].rows.dtype}")
+
+        def loss(*args: Any, **kwargs: Any) -> Any:
+            reason, posed = why_not(args, kwargs)
+            if _ops.LOG:
+                log(name, "reference" if posed is None else "kernel", reason or "covered")
+            if posed is None:
+                kwargs.pop("memory_budget", None)
+                return getattr(reference, name)(*args, **kwargs)
+            return similarity(*posed)
+
+        loss.__name__ = loss.__qualname__ = name
+        loss.__module__ = problem.__module__
+        loss.__doc__ = (problem.__doc__ or "").rstrip() + "\n" + _SHARED
+        loss.__signature__ = inspect.signature(problem).replace(return_annotation="Tensor")  # type: ignore[attr-defined]
+        return planned_by(plan)(loss)
+
+    return complete
+
+
+def _why_not_kernel(tensors: list[Tensor]) -> str:
+    if not _ops.AVAILABLE:
+        return _ops.missing_reason()
+    if _transforms_active():
+        return "a torch.func transform is active"
+    if forward_ad._current_level >= 0:
+        return "forward-mode AD is active"
+    if _is_compiling():
+        return "torch.compile traces plain PyTorch"
+    if not tensors or not all(_is_plain(t) for t in tensors):
+        return "an argument is a Tensor subclass, or there is none"
+    device = tensors[0].device
+    if device.type != "cpu":
+        return f"there is no {device.type} kernel"
+    for t in tensors:
+        if t.device != device:
+            return "the arguments are on different devices"
+        if t.layout != torch.strided or t.is_neg():
+            return "an argument is sparse or a lazily negated view"
+    return ""
+
+
+def _same(*vectors: Tensor | None) -> bool:
+    """Whether these are matrices of one width and a dtype with a kernel."""
+    first = vectors[0]
+    if not isinstance(first, Tensor) or first.dtype not in _KERNEL_DTYPES:
+        return False
+    return all(
+        isinstance(v, Tensor) and v.dim() == 2 and v.dtype == first.dtype and v.shape[1] == first.shape[1] > 0
+        for v in vectors
+    )
+
+
+def _pair_flags(t: Tensor | None, shape: tuple[int, int]) -> Tensor | None | Literal[False]:
+    """A bool matrix as kernels read it; False if the reference must decide."""
+    if t is None:
+        return None
+    if not isinstance(t, Tensor) or t.dtype != torch.bool or tuple(t.shape) != shape:
+        return False
+    return t if t.stride(1) == 1 else t.contiguous()
+
+
+def _labels(labels: Any, n: int) -> Tensor | None:
+    if not isinstance(labels, Tensor) or labels.shape != (n,) or labels.is_floating_point() or labels.is_complex():
+        return None
+    return labels.to(torch.int64).contiguous()
+
+
+def _scalar(value: Any, positive: bool = False) -> bool:
+    """Whether kernels take this hyperparameter."""
+    if isinstance(value, Tensor):
+        return value.numel() == 1 and value.is_floating_point()
+    return isinstance(value, int | float) and (value > 0 or not positive)
+
+
+def _fixed(value: Any) -> float | None:
+    """A hyperparameter that kernels take as a number; None if it is none or needs a gradient."""
+    if isinstance(value, Tensor):
+        return float(value) if value.numel() == 1 and not value.requires_grad else None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _pose(
+    loss: str,
+    again: Callable[..., Tensor],
+    rows: Tensor,
+    columns: Tensor | None = None,
+    negatives: Tensor | None = None,
+    *,
+    scale: float | Tensor = 1.0,
+    bias: float | Tensor | None = None,
+    temperature: float | Tensor | None = None,
+    params: tuple[float, ...] = (),
+    relation: dict[str, Tensor | None],
+    options: Options,
+    normalize: bool,
+    both: bool = False,
+    distances: bool = False,
+    by_kind: bool = False,
+) -> Problem | None:
+    """A problem with the shared options; None if the reference must decide."""
+    if not options.keys() <= Options.__annotations__.keys():
+        return None
+    reduction, empty = options.get("reduction", "mean"), options.get("empty", "zero")
+    weight, normalizer = options.get("weight"), options.get("normalizer")
+    if reduction not in _ops.REDUCTIONS or empty not in ("nan", "zero"):
+        return None
+    code = _ops.REDUCTIONS[reduction]
+    alike = columns is None or columns.shape[0] == rows.shape[0]
+    if normalizer is not None:
+        if code != 1 or (isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad)):
+            return None
+        normalizer = torch.as_tensor(normalizer, dtype=torch.float64, device=rows.device).reshape(())
+    if weight is not None:
+        if not isinstance(weight, Tensor) or weight.shape != rows.shape[:1] or weight.requires_grad:
+            return None
+        weight = weight.to(torch.float64).contiguous()
+    if both and not alike and (weight is not None or code == 0):
+        return None
+    if _autocasts(rows.device.type) and rows.dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(rows.device.type)
+        given = rows.dtype
+        rows, columns, negatives = (None if t is None else t.to(dtype) for t in (rows, columns, negatives))  # type: ignore[assignment]
+        loss_dtype = torch.float32 if given.itemsize == 2 else given
+    else:
+        loss_dtype = rows.dtype
+    affine = (1.0, 0.0)
+    if temperature is not None:
+        scale = 1 / temperature
+    if not isinstance(scale, Tensor):
+        affine = (float(scale), affine[1])
+    if bias is not None and not isinstance(bias, Tensor):
+        affine = (affine[0], float(bias))
+    if distances:
+        affine = (-2.0, 2.0 if normalize else 0.0)
+        if rows.dtype.itemsize == 2 and not normalize:
+            rows = rows.float()
+    itself = columns is None
+    call = Call(
+        loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
+        options.get("loss_dtype") or loss_dtype, options.get("memory_budget") or MEMORY_BUDGET, again,
+    )  # fmt: skip
+    tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
+    return call, Relation(**relation, weight=weight, normalizer=normalizer), Vectors(rows, columns, negatives, *tensors)
+
+
+@_similarity_loss("info_nce_loss")
+def info_nce_loss(
+    query: Tensor,
+    key: Tensor,
+    labels: Tensor | None = None,
+    *,
+    negatives: Tensor | None = None,
+    positives: Tensor | None = None,
+    mask: Tensor | None = None,
+    temperature: float | Tensor = 0.07,
+    normalize: bool = True,
+    symmetric: bool = False,
+    multi_positive: Literal["out", "in"] = "out",
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Each query tells its positive keys from all others (InfoNCE, van den Oord et al. 2018).
+
+    With :math:`z_{ij} = q_i \cdot k_j / T`, P the positives of query i and lse over all its kept pairs:
+
+    .. math::
+        \ell_i = \frac{1}{|P|} \sum_{p \in P} (\operatorname{lse}_i - z_{ip}) \quad (\texttt{"out"}), \qquad
+        \operatorname{lse}_i - \log \frac{1}{|P|} \sum_{p \in P} e^{z_{ip}} \quad (\texttt{"in"}).
+
+    Queries with a positive count. Equivalent to ``cross_entropy(normalize(query) @ normalize(key).T / temperature,
+    labels)`` of `torch.nn.functional` without further options.
+
+    Args:
+        query: Shape :math:`(N, D)`.
+        key: Shape :math:`(M, D)`.
+        labels: Index of each query's positive key, shape :math:`(N)`. Default: its own index; needs :math:`M \ge N`.
+        negatives: Further negatives, :math:`(K, D)` for all queries or :math:`(N, K, D)` for each its own.
+        positives: Bool :math:`(N, M)`, instead of labels: any number of positives per query.
+        mask: Bool :math:`(N, M)`; pairs where it is False are left out (false negatives, say).
+        temperature: T, positive; float or tensor of one element, differentiable.
+        normalize: Bring all vectors to length one, as `torch.nn.functional.normalize` does.
+        symmetric: Half the sum of this and the same with queries and keys exchanged.
+        multi_positive: Where the mean over positives stands: outside of the logarithm or inside.
+    """
+    arguments = {
+        "labels": labels, "positives": positives, "mask": mask, "normalize": normalize,
+        "symmetric": symmetric, "multi_positive": multi_positive,
+    }  # fmt: skip
+    if not _same(query, key) or not _scalar(temperature, positive=True) or multi_positive not in ("out", "in"):
+        return None
+    n, m = query.shape[0], key.shape[0]
+    kept, chosen = _pair_flags(mask, (n, m)), _pair_flags(positives, (n, m))
+    row_labels = None
+    if labels is not None:
+        row_labels = _labels(labels, n)
+        if row_labels is None:
+            return None
+    elif positives is None and m < n:
+        return None
+    if kept is False or chosen is False or (labels is not None and positives is not None):
+        return None
+    columns, own = key, None
+    if negatives is not None:
+        if not isinstance(negatives, Tensor) or negatives.dtype != key.dtype or symmetric:
+            return None
+        if negatives.dim() == 3 and (negatives.shape[0], negatives.shape[2]) == (n, key.shape[1]):
+            own = negatives
+        elif not _same(key, negatives):
+            return None
+        else:
+            columns = torch.cat((key, negatives))
+        further = negatives.shape[-2]
+        if kept is not None:
+            kept = torch.cat((kept, kept.new_ones(n, further)), 1)
+        if chosen is not None:
+            chosen = torch.cat((chosen, chosen.new_zeros(n, further)), 1)
+        if row_labels is not None:  # the index of a negative is no label
+            row_labels = torch.where(row_labels < m, row_labels, -1)
+
+    def again(rows: Tensor, columns: Tensor, own: Tensor | None, scale: Tensor | None, bias: None) -> Tensor:
+        more = columns[m:] if own is None else own
+        return reference.info_nce_loss(
+            rows, columns[:m], negatives=None if negatives is None else more,
+            temperature=temperature if scale is None else 1 / scale, **arguments, **_for_reference(options),
+        )  # fmt: skip
+
+    return _pose(
+        "info_nce", again, query, columns, own,
+        temperature=temperature, params=(multi_positive == "in", False), normalize=normalize, both=symmetric,
+        relation={"row_labels": row_labels, "mask": kept, "positives": chosen}, options=options,
+    )  # fmt: skip
+
+
+def _for_reference(options: Options) -> dict[str, Any]:
+    return {k: v for k, v in options.items() if k != "memory_budget"}
+
+
+@_similarity_loss("clip_loss")
+def clip_loss(
+    image_features: Tensor,
+    text_features: Tensor,
+    logit_scale: float | Tensor,
+    logit_bias: float | Tensor | None = None,
+    *,
+    normalize: bool = False,
+    mask: Tensor | None = None,
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Images and texts find each other (CLIP, Radford et al. 2021), both directions from one matrix product.
+
+    .. math::
+        z_{ij} = s\, x_i \cdot y_j + b, \qquad
+        \ell_i = \tfrac12 (\operatorname{lse}_j z_{ij} - z_{ii}) + \tfrac12 (\operatorname{lse}_j z_{ji} - z_{ii}).
+
+    Equivalent to ``(cross_entropy(z, arange(N)) + cross_entropy(z.T, arange(N))) / 2`` of `torch.nn.functional`, and to
+    open_clip's ``ClipLoss()(image_features, text_features, logit_scale, logit_bias)``.
+
+    Args:
+        image_features, text_features: x and y, shape :math:`(N, D)`, of length one (or see ``normalize``).
+        logit_scale: s, the inverse temperature (already exponentiated); float or tensor of one element, differentiable.
+        logit_bias: b, likewise. Softmax does not see it.
+        normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; pairs where it is False are left out (false negatives, say).
+    """
+    return _image_text("clip", image_features, text_features, logit_scale, logit_bias, normalize, mask, options)
+
+
+@_similarity_loss("siglip_loss")
+def siglip_loss(
+    image_features: Tensor,
+    text_features: Tensor,
+    logit_scale: float | Tensor,
+    logit_bias: float | Tensor | None = None,
+    *,
+    normalize: bool = False,
+    mask: Tensor | None = None,
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""A yes or no for each pair of an image and a text (SigLIP, Zhai et al. 2023).
+
+    .. math::
+        z_{ij} = s\, x_i \cdot y_j + b, \qquad \ell_i = \sum_j \log(1 + e^{-t_{ij} z_{ij}}), \qquad
+        t_{ii} = 1,\ t_{ij} = -1.
+
+    Equivalent to ``-logsigmoid(t * z).sum() / N``, open_clip's ``SigLipLoss()``.
+
+    Args:
+        image_features, text_features: x and y, shape :math:`(N, D)`, of length one (or see ``normalize``).
+        logit_scale: s, float or tensor of one element, differentiable.
+        logit_bias: b, likewise; the paper starts at -10.
+        normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; pairs where it is False are left out.
+    """
+    return _image_text("siglip", image_features, text_features, logit_scale, logit_bias, normalize, mask, options)
+
+
+def _image_text(
+    which: str,
+    image_features: Tensor,
+    text_features: Tensor,
+    logit_scale: Any,
+    logit_bias: Any,
+    normalize: bool,
+    mask: Tensor | None,
+    options: Options,
+) -> Problem | None:
+    if not _same(image_features, text_features) or image_features.shape != text_features.shape:
+        return None
+    n = image_features.shape[0]
+    kept = _pair_flags(mask, (n, n))
+    if kept is False or not _scalar(logit_scale) or not (logit_bias is None or _scalar(logit_bias)):
+        return None
+
+    def again(rows: Tensor, columns: Tensor, own: None, scale: Tensor | None, bias: Tensor | None) -> Tensor:
+        return getattr(reference, f"{which}_loss")(
+            rows, columns, logit_scale if scale is None else scale, logit_bias if bias is None else bias,
+            normalize=normalize, mask=mask, **_for_reference(options),
+        )  # fmt: skip
+
+    return _pose(
+        "info_nce" if which == "clip" else "pairwise_sigmoid", again, image_features, text_features,
+        scale=logit_scale, bias=logit_bias, params=(0, 0) if which == "clip" else (), normalize=normalize,
+        both=which == "clip", relation={"mask": kept}, options=options,
+    )  # fmt: skip
+
+
+@_similarity_loss("nt_xent_loss")
+def nt_xent_loss(
+    z0: Tensor,
+    z1: Tensor,
+    temperature: float | Tensor = 0.5,
+    *,
+    normalize: bool = True,
+    decoupled: bool = False,
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Two views of each sample find each other among all 2N (NT-Xent, SimCLR, Chen et al. 2020).
+
+    .. math::
+        \ell_i = \operatorname{lse}_{j \ne i} z_{ij} - z_{ip}, \qquad z_{ij} = x_i \cdot x_j / T,
+
+    p the other view. 2N anchors, those of ``z0`` first.
+
+    Equivalent to ``cross_entropy(z.masked_fill(eye(2 * N), -inf), p)`` of `torch.nn.functional`.
+
+    Args:
+        z0, z1: The views, shape :math:`(N, D)`.
+        temperature: T, positive; float or tensor of one element, differentiable.
+        normalize: Bring vectors to length one first.
+        decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022).
+    """
+    if not _same(z0, z1) or z0.shape != z1.shape or not _scalar(temperature, positive=True):
+        return None
+    n = z0.shape[0]
+
+    def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
+        return reference.nt_xent_loss(
+            *rows.chunk(2), temperature=temperature if scale is None else 1 / scale, normalize=normalize,
+            decoupled=decoupled, **_for_reference(options),
+        )  # fmt: skip
+
+    partner = torch.arange(-n, n, device=z0.device).remainder_(2 * n) if n else None
+    return _pose(
+        "info_nce", again, torch.cat((z0, z1)), temperature=temperature, params=(0, decoupled), normalize=normalize,
+        relation={"row_labels": partner}, options=options,
+    )  # fmt: skip
+
+
+@_similarity_loss("supcon_loss")
+def supcon_loss(
+    features: Tensor,
+    labels: Tensor | None = None,
+    *,
+    mask: Tensor | None = None,
+    temperature: float | Tensor = 0.1,
+    normalize: bool = True,
+    positives: Literal["out", "in"] = "out",
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Vectors of one label find each other (supervised contrastive, Khosla et al. 2020).
+
+    `info_nce_loss` of all vectors against all others, positives those of the same label; ``positives`` is its
+    ``multi_positive``. Anchors with a positive count.
+
+    Equivalent to the authors' ``SupConLoss(T, base_temperature=T)``, which is NaN if an anchor has no positive.
+
+    Args:
+        features: Shape :math:`(N, D)`, or :math:`(N, V, D)` for V views of each sample. Anchors are all first views,
+            then all second ones, and so on.
+        labels: Integers, shape :math:`(N)`.
+        mask: :math:`(N, N)`, bool or 0 and 1, instead of labels: which samples are a sample's positives. Without labels
+            and mask these are its other views.
+        temperature: T, positive; float or tensor of one element, differentiable.
+        normalize: Bring vectors to length one first.
+        positives: Where the mean over positives stands: outside of the logarithm (``"out"``) or inside.
+    """
+    if not isinstance(features, Tensor) or features.dim() not in (2, 3) or positives not in ("out", "in"):
+        return None
+    n, views = features.shape[0], 1
+    rows = features
+    if features.dim() == 3:
+        views = features.shape[1]
+        rows = features.transpose(0, 1).flatten(0, 1)
+    if not _same(rows) or not _scalar(temperature, positive=True) or (labels is not None and mask is not None):
+        return None
+    relation: dict[str, Tensor | None] = {}
+    if mask is not None:
+        if not isinstance(mask, Tensor) or mask.shape != (n, n):
+            return None
+        relation["positives"] = (mask != 0).repeat(views, views)
+    else:
+        label = torch.arange(n, device=features.device) if labels is None else _labels(labels, n)
+        if label is None:
+            return None
+        relation["row_labels"] = relation["column_labels"] = label.repeat(views)
+
+    def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
+        return reference.supcon_loss(
+            rows.unflatten(0, (views, n)).transpose(0, 1), labels, mask=mask, positives=positives, normalize=normalize,
+            temperature=temperature if scale is None else 1 / scale, **_for_reference(options),
+        )  # fmt: skip
+
+    return _pose(
+        "info_nce", again, rows, temperature=temperature, params=(positives == "in", 0), normalize=normalize,
+        relation=relation, options=options,
+    )  # fmt: skip
+
+
+def _labelled(
+    name: str,
+    loss: str,
+    embeddings: Tensor,
+    labels: Tensor,
+    params: dict[str, float | Tensor],
+    normalize: bool,
+    options: Options,
+    **more: Any,
+) -> Problem | None:
+    """A loss of vectors with labels against themselves, whose reference takes the parameters by these names."""
+    numbers = tuple(_fixed(value) for value in params.values())
+    if not _same(embeddings) or None in numbers:
+        return None
+    label = _labels(labels, embeddings.shape[0])
+    if label is None:
+        return None
+
+    def again(rows: Tensor, *_: None) -> Tensor:
+        return getattr(reference, name)(rows, labels, **params, normalize=normalize, **_for_reference(options))
+
+    return _pose(
+        loss, again, embeddings, params=numbers, normalize=normalize,  # type: ignore[arg-type]
+        relation={"row_labels": label, "column_labels": label}, options=options, **more,
+    )  # fmt: skip
+
+
+@_similarity_loss("pairwise_contrastive_loss")
+def pairwise_contrastive_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    pos_margin: float | Tensor = 0.0,
+    neg_margin: float | Tensor = 1.0,
+    *,
+    normalize: bool = True,
+    squared: bool = False,
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Pairs of one label closer than a margin, other pairs farther apart than another (Hadsell et al. 2006).
+
+    With d the Euclidean distance, for all ordered pairs: :math:`\max(0, d_{ij} - m_+)` of equal labels,
+    :math:`\max(0, m_- - d_{ij})` of others. An anchor's value is the sum over its pairs; ``"mean"`` averages the positive
+    pairs with a value above 0, the negative ones likewise, and adds the two.
+
+    Equivalent to pytorch-metric-learning's ``ContrastiveLoss(pos_margin, neg_margin)``.
+
+    Args:
+        embeddings: Shape :math:`(N, D)`.
+        labels: Integers, shape :math:`(N)`.
+        pos_margin, neg_margin: :math:`m_+` and :math:`m_-`.
+        normalize: Bring vectors to length one first.
+        squared: Half the squares of the hinges, as in the paper.
+    """
+    margins = {"pos_margin": pos_margin, "neg_margin": neg_margin, "squared": squared}
+    return _labelled(
+        "pairwise_contrastive_loss", "pairwise_contrastive", embeddings, labels, margins, normalize, options,
+        distances=True, by_kind=True,
+    )  # fmt: skip
+
+
+@_similarity_loss("multi_similarity_loss")
+def multi_similarity_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    alpha: float | Tensor = 2.0,
+    beta: float | Tensor = 50.0,
+    base: float | Tensor = 0.5,
+    *,
+    normalize: bool = True,
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Similarities of one label above a base, others below (multi-similarity, Wang et al. 2019), all pairs:
+
+    .. math::
+        \ell_i = \tfrac1\alpha \log\bigl(1 + \sum_{p} e^{-\alpha (s_{ip} - \lambda)}\bigr)
+               + \tfrac1\beta \log\bigl(1 + \sum_{n} e^{\beta (s_{in} - \lambda)}\bigr).
+
+    Every anchor counts. Equivalent to pytorch-metric-learning's ``MultiSimilarityLoss(alpha, beta, base)``.
+
+    Args:
+        embeddings: Shape :math:`(N, D)`.
+        labels: Integers, shape :math:`(N)`.
+        alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`.
+        normalize: Bring vectors to length one first.
+    """
+    if not (_scalar(alpha, positive=True) and _scalar(beta, positive=True)):
+        return None
+    params = {"alpha": alpha, "beta": beta, "base": base}
+    return _labelled("multi_similarity_loss", "multi_similarity", embeddings, labels, params, normalize, options)
+
+
+@_similarity_loss("circle_loss")
+def circle_loss(
+    embeddings: Tensor,
+    labels: Tensor,
+    m: float | Tensor = 0.4,
+    gamma: float | Tensor = 80.0,
+    *,
+    normalize: bool = True,
+    **options: Unpack[Options],
+) -> Problem | None:
+    r"""Similarities weighed by how far they are from where they should be (circle loss, Sun et al. 2020):
+
+    .. math::
+        \ell_i = \log\bigl(1 + \sum_n e^{\gamma [s_{in} + m]_+ (s_{in} - m)}
+                               \sum_p e^{-\gamma [1 + m - s_{ip}]_+ (s_{ip} - 1 + m)}\bigr),
+
+    brackets taken as constants. Anchors with a positive and a negative count.
+
+    Equivalent to pytorch-metric-learning's ``CircleLoss(m, gamma)``, where anchors of value 0 do not count.
+
+    Args:
+        embeddings: Shape :math:`(N, D)`.
+        labels: Integers, shape :math:`(N)`.
+        m, gamma: The margin and the scale.
+        normalize: Bring vectors to length one first.
+    """
+    return _labelled("circle_loss", "circle", embeddings, labels, {"m": m, "gamma": gamma}, normalize, options)
