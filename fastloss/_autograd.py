@@ -203,6 +203,8 @@ class PointwiseCall(NamedTuple):
     now: bool
     tensor_names: tuple[str, ...]
     param_names: tuple[str, ...]
+    # Of parameters that are one of several words: these; the operators take the word's number.
+    words: dict[str, tuple[str, ...]]
 
 
 class Pointwise(torch.autograd.Function):
@@ -287,9 +289,11 @@ def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor 
     *tensors, weight, mask, divisor = ctx.saved_tensors
     call, needed = ctx.call, ctx.needs_input_grad[4:]
     params, reduction, empty_zero, loss_dtype, _ = call.options
+    named: dict[str, Any] = dict(zip(call.param_names, params, strict=True))
+    named.update({name: choices[int(named[name])] for name, choices in call.words.items()})
     loss = getattr(reference, call.name)(
         **dict(zip(call.tensor_names, tensors, strict=False)),
-        **dict(zip(call.param_names, params, strict=True)),
+        **named,
         weight=weight,
         mask=mask,
         normalizer=divisor,

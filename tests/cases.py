@@ -559,13 +559,14 @@ def check_points(actual: Tensor, wanted: Tensor, scale: Tensor | float) -> None:
 class PairCase(Named):
     """One loss of the pairs family; attributes as a `PointCase`'s.
 
-    ``labelled``: the third tensor has one label per row.
+    ``labelled``: the third tensor has one label per row. Without a ``native_module`` the loss is not PyTorch's, and
+    ``native`` the plain expression its users write.
     """
 
     name: str
     module: type[torch.nn.Module]
     native: Callable[..., Tensor]
-    native_module: type[torch.nn.Module]
+    native_module: type[torch.nn.Module] | None
     params: tuple[dict[str, Any], ...]
     points: tuple[tuple[tuple[Any, ...], dict[str, Any], float], ...]
     labelled: bool = False
@@ -573,6 +574,28 @@ class PairCase(Named):
     @property
     def fixed(self) -> tuple[int, ...]:
         return (2,) if self.labelled else ()
+
+
+def plain_contrastive(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    distance: str = "euclidean",
+    squared: bool = True,
+    reduction: str = "mean",
+) -> Tensor:
+    if distance == "cosine":
+        norms = ((input1.square().sum(-1) + 1e-12) * (input2.square().sum(-1) + 1e-12)).sqrt()
+        d = 1 - (input1 * input2).sum(-1) / norms
+        square = d.square()
+    else:
+        d = (input1 - input2).norm(dim=-1)
+        square = (input1 - input2).square().sum(-1)
+    lack = F.relu(margin - d)
+    near, far = (square / 2, lack.square() / 2) if squared else (d, lack)
+    loss = torch.where(target == 1, near, torch.where((target == 0) | (target == -1), far, 0.0))
+    return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
 
 
 PAIRS = (
@@ -583,6 +606,27 @@ PAIRS = (
             (([[3.0, 4.0]], [[4.0, 3.0]], [1.0]), {}, 0.04),
             (([[3.0, 4.0]], [[4.0, 3.0]], [-1.0]), {"margin": 0.5}, 0.46),
             (([[3.0, 4.0]], [[4.0, 3.0]], [0.0]), {}, 0.0),
+        ),
+        labelled=True,
+    ),
+    PairCase(
+        "contrastive_loss", fastloss.ContrastiveLoss, plain_contrastive, None,
+        (
+            {}, {"margin": 6.0}, {"margin": 6.0, "squared": False}, {"distance": "cosine"},
+            {"distance": "cosine", "squared": False, "margin": 1.1},
+        ),
+        points=(
+            (([[0.0, 0.0]], [[3.0, 4.0]], [1.0]), {}, 12.5),
+            (([[0.0, 0.0]], [[3.0, 4.0]], [-1.0]), {}, 0.0),
+            (([[0.0, 0.0]], [[3.0, 4.0]], [-1.0]), {"margin": 7.0}, 2.0),
+            (([[0.0, 0.0]], [[3.0, 4.0]], [0.0]), {"margin": 7.0}, 2.0),
+            (([[0.0, 0.0]], [[3.0, 4.0]], [2.0]), {"margin": 7.0}, 0.0),
+            (([[0.0, 0.0], [1.0, 1.0]], [[3.0, 4.0], [1.0, 1.0]], [1.0, 0.0]), {"squared": False}, 3.0),
+            (([[0.0, 0.0]], [[3.0, 4.0]], [0.0]), {"margin": 7.0, "squared": False}, 2.0),
+            (([[3.0, 4.0]], [[4.0, 3.0]], [1.0]), {"distance": "cosine"}, 0.0008),
+            (([[3.0, 4.0]], [[4.0, 3.0]], [0.0]), {"distance": "cosine"}, 0.4608),
+            (([[3.0, 4.0]], [[4.0, 3.0]], [-1.0]), {"distance": "cosine", "squared": False}, 0.96),
+            (([[3.0, 4.0]], [[-4.0, -3.0]], [0.0]), {"distance": "cosine"}, 0.0),
         ),
         labelled=True,
     ),

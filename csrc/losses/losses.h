@@ -32,8 +32,9 @@
   X(asymmetric_loss, Asymmetric, "gamma_neg,gamma_pos,clip")
 
 // Every loss of the pairs family, likewise.
-#define FASTLOSS_PAIRS_LOSSES(X)                      \
-  X(cosine_embedding_loss, CosineEmbedding, "margin") \
+#define FASTLOSS_PAIRS_LOSSES(X)                              \
+  X(cosine_embedding_loss, CosineEmbedding, "margin")         \
+  X(contrastive_loss, Contrastive, "margin,squared,distance") \
   X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")
 
 // Every loss of the similarity family, likewise.

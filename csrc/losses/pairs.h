@@ -37,6 +37,49 @@ struct CosineEmbedding {
   }
 };
 
+// Contrastive loss (Hadsell, Chopra, LeCun 2006) for a label y, with d = |x1 - x2| or, as above, d = 1 - c:
+//     f = d^2 / 2 where y = 1,   max(0, margin - d)^2 / 2 where y = -1 or y = 0,   0 for any other;
+// without `squared` d and max(0, margin - d). The third parameter, distance, is 0 for the first d and 1 for the second.
+// d|u|/d(u.u) = 1 / (2 |u|), 0 at u = 0.
+template <class T>
+struct Contrastive {
+  static constexpr int arity = 2, atoms = 2, products = 3;
+  static constexpr bool labelled = true;
+  static constexpr int left[products] = {0, 1, 0}, right[products] = {0, 1, 1};
+  double margin;
+  bool squared, cosine;
+  FASTLOSS_FN explicit Contrastive(const double* p) : margin(p[0]), squared(p[1] != 0), cosine(p[2] != 0) {}
+
+  template <class V>
+  FASTLOSS_FN void combine(const V (&x)[arity], V (&z)[atoms]) const {
+    z[0] = cosine ? x[0] : x[0] - x[1];
+    z[1] = cosine ? x[1] : V(T(0));
+  }
+  template <class V>
+  FASTLOSS_FN void transpose(const V (&h)[atoms], V (&g)[arity]) const {
+    g[0] = h[0];
+    g[1] = cosine ? h[1] : -h[0];
+  }
+  FASTLOSS_FN PairEval<products> operator()(const double (&s)[products], double y) const {
+    const bool near = y == 1, far = y == -1 || y == 0;
+    const double first = s[0] + 1e-12, second = s[1] + 1e-12;
+    const double inverse = 1 / sqrt(first * second), c = s[2] * inverse;
+    const double d = cosine ? 1 - c : sqrt(s[0]), gap = margin - d;
+    const double lack = gap <= 0 ? 0 : gap;  // NaN stays
+    double loss = 0, slope = 0;              // df/dd
+    if (near) {
+      loss = squared ? d * d / 2 : d;
+      slope = squared ? d : 1;
+    } else if (far) {
+      loss = squared ? lack * lack / 2 : lack;
+      slope = squared ? -lack : gap <= 0 ? 0 : -1;
+    }
+    if (cosine) return {loss, {slope * c / (2 * first), slope * c / (2 * second), -slope * inverse}};
+    if (near && squared) return {loss, {0.5, 0, 0}};
+    return {loss, {d == 0 || slope == 0 ? 0 : slope * (0.5 / d), 0, 0}};
+  }
+};
+
 // Triplet margin with Euclidean distances of anchor a, positive p and negative n, eps added to every difference as PyTorch
 // does: u = a - p + eps, v = a - n + eps, w = p - n + eps,
 //     f = max(0, margin + |u| - |v|);   with `swap`, |v| is the smaller of |v| and |w|, half of each where they tie.

@@ -1,7 +1,7 @@
 """Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`."""
 
 from fastloss.functional.adversarial import gan_discriminator_loss, gan_generator_loss
-from fastloss.functional.pairs import cosine_embedding_loss, triplet_margin_loss
+from fastloss.functional.pairs import contrastive_loss, cosine_embedding_loss, triplet_margin_loss
 from fastloss.functional.pointwise import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -31,6 +31,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "charbonnier_loss",
+    "contrastive_loss",
     "cosine_embedding_loss",
     "count_positives",
     "cross_entropy",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
@@ -22,6 +22,15 @@ _COSINE = Spec(
     "cosine_embedding_loss",
     tensors=("input1", "input2", "target"),
     params=("margin",),
+    fixed=("target",),
+    pairs=True,
+    label="target",
+)
+_CONTRASTIVE = Spec(
+    "contrastive_loss",
+    tensors=("input1", "input2", "target"),
+    params=("margin", "squared", "distance"),
+    words={"distance": ("euclidean", "cosine")},
     fixed=("target",),
     pairs=True,
     label="target",
@@ -66,6 +75,51 @@ def cosine_embedding_loss(
     if isinstance(input1, Tensor) and input1.dim() > 2:
         return reference.cosine_embedding_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
     return _loss(_COSINE, arguments, reduction, options)
+
+
+@_shared_options(_CONTRASTIVE)
+def contrastive_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 1.0,
+    *,
+    distance: Literal["euclidean", "cosine"] = "euclidean",
+    squared: bool = True,
+    reduction: str = "mean",
+    **options: Unpack[WeightOptions],
+) -> Any:
+    r"""Vectors pulled together (y = 1) or pushed apart (y = 0 or -1) to a distance m (Hadsell et al. 2006), d theirs:
+
+    .. math::
+        \ell = \tfrac12 d^2 \ \text{where}\ y = 1, \qquad \tfrac12 \max(0, m - d)^2 \ \text{where}\ y = 0, -1.
+
+    Any other label gives 0. ``weight`` and ``mask`` have one entry per row.
+
+    The same name means other things elsewhere:
+
+    ===========================================  ============================================================
+    there                                        here
+    ===========================================  ============================================================
+    Hadsell et al., 0 = similar                  ``target=1 - Y``, ``reduction="sum"``
+    sentence-transformers ``ContrastiveLoss``    ``distance="cosine"``, its ``margin=0.5``; 1 = similar
+    pytorch-metric-learning ``ContrastiveLoss``  all pairs of a batch, not squared: `pairwise_contrastive_loss`
+    torch ``cosine_embedding_loss``, 1 and -1    ``distance="cosine", squared=False, margin=1 - m`` for its m
+    ===========================================  ============================================================
+
+    Args:
+        input1, input2: Vectors, shape :math:`(D)`, :math:`(N, D)`, or with more dimensions in front.
+        target: Labels 1 (similar), 0 or -1 (not), shape of the vectors without the last dimension, any dtype.
+        margin: m, float or 0-d tensor.
+        distance: ``"euclidean"``, or ``"cosine"``: 1 - c, c the cosine of the vectors' angle.
+        squared: Otherwise d and :math:`\max(0, m - d)`. Where d = 0 has no slope the gradient is 0.
+        reduction: ``"none"`` (one value per row), ``"mean"`` or ``"sum"``.
+    """
+    arguments: dict[str, Any] = {
+        "input1": input1, "input2": input2, "target": target,
+        "margin": margin, "distance": distance, "squared": squared,
+    }  # fmt: skip
+    return _loss(_CONTRASTIVE, arguments, reduction, options)
 
 
 @_shared_options(_TRIPLET)

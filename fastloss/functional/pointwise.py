@@ -6,7 +6,7 @@ import inspect
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
@@ -93,6 +93,7 @@ class Spec:
         operator: Name of the operator, if it is another.
         tensors: Names of its tensor arguments, in the functor's order.
         params: Names of its hyperparameters, in the functor's order.
+        words: Of hyperparameters that are one of several words: these. The functor is told the word's number.
         fixed: Those tensors in which PyTorch does not differentiate.
         weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
         same_size: Whether the tensors must have one shape, as opposed to being broadcast.
@@ -109,6 +110,7 @@ class Spec:
     operator: str = ""
     tensors: tuple[str, ...] = ("input", "target")
     params: tuple[str, ...] = ()
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     weight_mean: bool = False
     same_size: bool = False
@@ -121,6 +123,11 @@ class Spec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", self.operator or self.name)
+
+    def number(self, name: str, value: Any) -> Any:
+        """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
+        words = self.words.get(name, ())
+        return words.index(value) if value in words else value
 
 
 def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -178,7 +185,7 @@ def _prepare(
 ) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], Tensor | None, Tensor | None]:
     """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask."""
     tensors = tuple(arguments[name] for name in spec.tensors)
-    params = tuple(_scalar(arguments[name]) for name in spec.params)
+    params = tuple(_scalar(spec.number(name, arguments[name])) for name in spec.params)
     weight, mask = arguments.get("weight", options.get("weight")), options.get("mask")
 
     def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None]:
@@ -345,7 +352,7 @@ def _run(
         loss_dtype = torch.float32 if dtype.itemsize == 2 and _autocasts(tensors[0].device.type) else dtype
     now = code != 0 and dtype is not torch.float16 and not _is_compiling()
     options = (params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats)
-    call = PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params)
+    call = PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
     return pointwise(call, weight, mask, divisor, tensors)
 
 

@@ -1,7 +1,7 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
 from fastloss.nn.adversarial import GANDiscriminatorLoss, GANGeneratorLoss
-from fastloss.nn.pairs import CosineEmbeddingLoss, TripletMarginLoss
+from fastloss.nn.pairs import ContrastiveLoss, CosineEmbeddingLoss, TripletMarginLoss
 from fastloss.nn.pointwise import (
     AsymmetricLoss,
     BCELoss,
@@ -30,6 +30,7 @@ __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
     "CharbonnierLoss",
+    "ContrastiveLoss",
     "CosineEmbeddingLoss",
     "CrossEntropyLoss",
     "FocalLoss",

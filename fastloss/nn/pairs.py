@@ -1,16 +1,22 @@
-"""Modules of vectors compared row by row: PyTorch's own, with our function underneath."""
+"""Modules of vectors compared row by row: PyTorch's own, with our function underneath, and ours."""
 
 from __future__ import annotations
 
 import torch
 
 from fastloss.functional import pairs as functional
-from fastloss.nn.pointwise import _drop_in
+from fastloss.nn.pointwise import _drop_in, _own
 
 CosineEmbeddingLoss = _drop_in(
     torch.nn.CosineEmbeddingLoss,
     functional.cosine_embedding_loss,
     ("margin", "reduction"),
+    "input1, input2, target",
+)
+ContrastiveLoss = _own(
+    "ContrastiveLoss",
+    functional.contrastive_loss,
+    {"margin": 1.0, "distance": "euclidean", "squared": True, "reduction": "mean"},
     "input1, input2, target",
 )
 TripletMarginLoss = _drop_in(

@@ -94,7 +94,9 @@ def _finish(
     return module
 
 
-def _own(name: str, function: Callable[..., Any], defaults: dict[str, Any]) -> type[Any]:
+def _own(
+    name: str, function: Callable[..., Any], defaults: dict[str, Any], tensors: str = "input, target"
+) -> type[Any]:
     """A module for a loss that torch.nn does not have."""
     names = tuple(defaults)
 
@@ -113,7 +115,6 @@ def _own(name: str, function: Callable[..., Any], defaults: dict[str, Any]) -> t
             self._options = kwargs
 
     Module._shown = names
-    tensors = "inputs, targets" if function is functional.sigmoid_focal_loss else "input, target"
     return _finish(Module, name, function, names, tensors, None)
 
 
@@ -147,6 +148,7 @@ SigmoidFocalLoss = _own(
     "SigmoidFocalLoss",
     _f.sigmoid_focal_loss,
     {"alpha": 0.25, "gamma": 2.0, "reduction": "mean", "ignore_index": None, "label_smoothing": 0.0},
+    "inputs, targets",
 )
 HingeLoss = _own("HingeLoss", _f.hinge_loss, {"margin": 1.0, "p": 1, "reduction": "mean"})
 LogCoshLoss = _own("LogCoshLoss", _f.log_cosh_loss, {"reduction": "mean"})

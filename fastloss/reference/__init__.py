@@ -6,7 +6,7 @@ home under ``torch.func`` and ``torch.compile``.
 """
 
 from .adversarial import gan_discriminator_loss, gan_generator_loss
-from .pairs import cosine_embedding_loss, triplet_margin_loss
+from .pairs import contrastive_loss, cosine_embedding_loss, triplet_margin_loss
 from .pointwise import (
     asymmetric_loss,
     binary_cross_entropy,
@@ -48,6 +48,7 @@ __all__ = [
     "charbonnier_loss",
     "circle_loss",
     "clip_loss",
+    "contrastive_loss",
     "cosine_embedding_loss",
     "cross_entropy",
     "gan_discriminator_loss",

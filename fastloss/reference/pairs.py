@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -31,6 +32,48 @@ def cosine_embedding_loss(
         return (1 - c).where(y == 1, 0.0) + (c - margin).clamp_min(0).where(y == -1, 0.0)
 
     return _reduce("cosine_embedding_loss", f, (input1, input2, target), reduction, pairs=True, **options)
+
+
+def contrastive_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: _Number = 1.0,
+    *,
+    distance: str = "euclidean",
+    squared: bool = True,
+    reduction: str = "mean",
+    **options: Any,
+) -> Any:
+    r""":math:`\tfrac12 d^2` where y = 1, :math:`\tfrac12 \max(0, m - d)^2` where y = 0 or -1, or, not ``squared``, the
+    same without square and half; d the distance or 1 less the cosine of the vectors' angle."""
+    name = "contrastive_loss"
+    if distance not in ("euclidean", "cosine"):
+        raise ValueError(f'fastloss.{name}: distance must be "euclidean" or "cosine", got {distance!r}')
+    for what, t, shape in (("input2", input2, input1.shape), ("target", target, input1.shape[:-1])):
+        if not input1.dim() or t.shape != shape:
+            raise ValueError(
+                f"fastloss.{name}: {what} has shape {tuple(t.shape)}, input1 {tuple(input1.shape)}, expected vectors "
+                "of one shape (..., D) and a label per vector (...)"
+            )
+
+    def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
+        near, far = y == 1, (y == -1) | (y == 0)
+        if distance == "cosine":
+            first, second = a.square().sum(-1) + 1e-12, b.square().sum(-1) + 1e-12
+            d = 1 - (a * b).sum(-1) / (first * second).sqrt()
+            square = d.square()
+        else:
+            square = (a - b).square().sum(-1)
+            # The root only where it is asked for: NaN and infinity there must not reach the other gradients.
+            rooted = (far if squared else near | far) & (square != 0)
+            d = torch.where(rooted, torch.where(rooted, square, 1.0).sqrt(), 0.0)
+        lack = torch.where(far, margin - d, 0.0).relu()
+        if squared:
+            return torch.where(near, square, 0.0) / 2 + lack.square() / 2
+        return torch.where(near, d, 0.0) + lack
+
+    return _reduce(name, f, (input1, input2, target), reduction, pairs=True, **options)
 
 
 def triplet_margin_loss(
