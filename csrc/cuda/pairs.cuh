@@ -11,7 +11,7 @@
 //
 // Sums. A thread adds the products of a tile (at most 32 elements) in the computing type, everything after that in double:
 // tiles in their order, the threads of a group as a tree, a block's rows, the blocks. Every thread of a group gets the same
-// bits and evaluates the loss for itself, which costs less than an exchange.
+// bits and evaluates the loss for itself.
 //
 // Offsets. Rows are found with 64 bits, and so are elements of rows that are read twice.
 
