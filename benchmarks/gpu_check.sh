@@ -3,9 +3,9 @@
 #
 #     benchmarks/gpu_check.sh OUT_DIR
 #
-# Builds for the card, runs the CUDA tests, compute-sanitizer on a short run, the benchmark suites gpu and gpu_pointwise
-# against eager, torch.compile and every peer that imports, and ncu for the bytes that DRAM really moved. Writes logs, JSON and tables to
-# OUT_DIR and a summary to standard output. A tool that is missing or refuses the device is reported and skipped; a
+# Builds for the card, runs the CUDA tests, compute-sanitizer on a short run, the benchmark suites gpu, gpu_pointwise and
+# gpu_pairs against eager, torch.compile and every peer that imports, and ncu for the bytes that DRAM really moved. Writes
+# logs, JSON and tables to OUT_DIR and a summary to standard output. A tool that is missing or refuses the device is reported and skipped; a
 # failed test makes the exit status 1. Nothing of the card's settings is changed.
 #
 # PYTHON (default python3) must have torch with CUDA, setuptools, ninja, pybind11, numpy and pytest.
@@ -59,7 +59,7 @@ fi
 cat "$OUT/build_info.txt"
 
 step tests 150 "$PYTHON" -m pytest -q -m "cuda and not slow" -p no:cacheprovider \
-  tests/test_cuda.py tests/test_cuda_pointwise.py || STATUS=1
+  tests/test_cuda.py tests/test_cuda_pointwise.py tests/test_cuda_pairs.py || STATUS=1
 tail -15 "$OUT/tests.log"
 
 # Every path once, forward and backward, small enough for tools that slow a program a hundredfold.
@@ -80,6 +80,13 @@ for n in (5, 70001):
         fastloss.functional.huber_loss(x, y).backward()
         fastloss.functional.huber_loss(x[1:], y[1:], reduction="none").sum().backward()
         fastloss.functional.mse_loss(x, y, mask=y < 0.5, return_stats=True)[0].backward()
+for shape in ((301, 3), (301, 16), (37, 100), (37, 512), (11, 2048), (5, 4096), (5, 4099), (3, 20000)):
+    for dtype in (torch.float32, torch.bfloat16):
+        x, y, z = (torch.randn(shape, device="cuda", dtype=dtype, requires_grad=True) for _ in range(3))
+        label = torch.ones(len(x), device="cuda", dtype=dtype)
+        fastloss.functional.cosine_embedding_loss(x, y, label).backward()
+        fastloss.functional.triplet_margin_loss(x, y, z, reduction="none").sum().backward()
+        fastloss.functional.triplet_margin_loss(x, y, z, mask=label > 0, return_stats=True)[0].backward()
 torch.cuda.synchronize()
 PYTHON_END
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
@@ -102,6 +109,7 @@ bench() {
 }
 bench gpu 210 --seconds 3 --compile-seconds 60
 bench gpu_pointwise 80 --seconds 2 --compile-seconds 30
+bench gpu_pairs 60 --seconds 1 --compile-seconds 15
 
 # Bytes that DRAM moved in our kernels, next to those that they must.
 cat > "$OUT/one.py" << 'PYTHON_END'
@@ -117,13 +125,17 @@ for dtype in (torch.float32, torch.bfloat16):
     x, y = (torch.randn(100_000_000, device="cuda", dtype=dtype) for _ in range(2))
     fastloss.functional.huber_loss(x.requires_grad_(), y).backward()
     print(len(x), dtype, "must move", 3 * x.numel() * x.element_size(), "bytes")
+for width in (64, 1024, 16384):
+    x, y, z = (torch.randn(2**26 // width, width, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+    fastloss.functional.triplet_margin_loss(x.requires_grad_(), y, z).backward()
+    print(tuple(x.shape), "triplet margin, must move", 4 * x.numel() * x.element_size(), "bytes")
 torch.cuda.synchronize()
 PYTHON_END
 if have ncu; then
-  step ncu 60 ncu --clock-control none --kernel-name regex:'rows_by|points_' --metrics \
+  step ncu 60 ncu --clock-control none --kernel-name regex:'rows_by|points_|pairs_' --metrics \
     dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum,sm__warps_active.avg.pct_of_peak_sustained_active \
     "$PYTHON" "$OUT/one.py"
-  grep -E "must move|rows_by|points_|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -40
+  grep -E "must move|rows_by|points_|pairs_|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -40
 else
   echo "ncu: not installed" | tee -a "$OUT/summary.txt"
 fi

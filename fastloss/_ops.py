@@ -177,7 +177,7 @@ class PointwiseOps(NamedTuple):
     forward_out: Callable[..., Any]
     backward: Callable[..., Any]
     backward_out: Callable[..., Any]
-    rescale_: Callable[..., Any] | None  # CUDA only, which has no pairs
+    rescale_: Callable[..., Any] | None  # CUDA only
 
 
 def _register_pointwise_fakes(name: str, pairs: bool) -> None:
@@ -201,15 +201,15 @@ def _register_pointwise_fakes(name: str, pairs: bool) -> None:
     torch.library.register_fake(f"fastloss::{name}_out", forward)
     torch.library.register_fake(f"fastloss::{name}_backward", backward)
     torch.library.register_fake(f"fastloss::{name}_backward_out", lambda *args: None)
-    if CUDA and not pairs:
+    if CUDA:
         torch.library.register_fake(f"fastloss::{name}_rescale_", lambda *args: None)
 
 
-def _pointwise_ops(name: str, pairs: bool) -> PointwiseOps:
+def _pointwise_ops(name: str) -> PointwiseOps:
     def find(suffix: str) -> Callable[..., Any]:
         return getattr(torch.ops.fastloss, name + suffix).default
 
-    rescale_ = find("_rescale_") if CUDA and not pairs else None
+    rescale_ = find("_rescale_") if CUDA else None
     return PointwiseOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
 
 
@@ -245,10 +245,10 @@ if _C is not None:
         ROWS_PARAMS[_name] = tuple(filter(None, _params.split(",")))
     for _name, _ in _C.pointwise_losses():
         _register_pointwise_fakes(_name, pairs=False)
-        POINTWISE[_name] = _pointwise_ops(_name, pairs=False)
+        POINTWISE[_name] = _pointwise_ops(_name)
     for _name, _ in _C.pairs_losses():
         _register_pointwise_fakes(_name, pairs=True)
-        POINTWISE[_name] = _pointwise_ops(_name, pairs=True)
+        POINTWISE[_name] = _pointwise_ops(_name)
     SIMILARITY = _similarity_ops(_C.similarity_losses())
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default

@@ -21,7 +21,7 @@ needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 
 # Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/README.md counts
 # on; of a rows kernel by bytes of an element and whether it has extras, of a pointwise one by tensors and whether it
-# takes upstream gradients per element (float64: one block fewer).
+# takes upstream gradients per element (float64: one block fewer), of a pairs kernel by tensors and threads per row.
 ROWS_REGISTERS = {
     ("rows_by_group", 2, False): 64,
     ("rows_by_group", 4, False): 96,
@@ -41,25 +41,37 @@ ROWS_REGISTERS = {
 }
 POINTS_REGISTERS = {(2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
 GENERAL_REGISTERS = 128
+PAIRS_REGISTERS = {2: 96, 3: 128}  # 256 threads on a row: 128
 SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
 SIZE = f"({'|'.join(SIZES)})"
 ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
 POINTS = re.compile(rf"points_plainI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
 GENERAL = re.compile(rf"points_generalI{SIZE}E")
+PAIRS = re.compile(rf"pairs_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELi(\d+)ELi(\d+)ELb([01])EE")
 LOSSES = (CSRC / "losses" / "losses.h").read_text()
-ROWS_FUNCTORS, POINTS_FUNCTORS = (
+ROWS_FUNCTORS, POINTS_FUNCTORS, PAIRS_FUNCTORS = (
     set(re.findall(r"X\(\w+, (\w+), ", re.search(rf"FASTLOSS_{family}_LOSSES\(X\)(.*?)\n\n", LOSSES, re.DOTALL)[1]))
-    for family in ("ROWS", "POINTWISE")
+    for family in ("ROWS", "POINTWISE", "PAIRS")
 )
 
 
 def tensors_of(functor):
-    """How many tensors a pointwise functor reads."""
+    """How many tensors a functor of the pointwise or the pairs family reads."""
     for path in (CSRC / "losses").glob("*.h"):
-        found = re.search(rf"struct {functor} {{\s+static constexpr int arity = (\d);", path.read_text())
+        found = re.search(rf"struct {functor} {{\s+static constexpr int arity = (\d)[,;]", path.read_text())
         if found:
             return int(found[1])
     raise AssertionError(functor)
+
+
+def pairs_kernels(size):
+    """Elements of a vector, threads on a row, whether they hold it: every kernel of a pairs loss."""
+    vector = str(16 // SIZES[size])
+    return (
+        *((vector, threads, "1") for threads in ("2", "8", "32", "128", "256")),
+        (vector, "256", "0"),
+        *(("1", threads, "0") for threads in ("2", "32", "256")),
+    )
 
 
 def run(*command, **options):
@@ -107,6 +119,10 @@ def test_resources(compiled):
                 size, functor, each = points.groups()
                 limit = 80 if size == "d" and each == "0" else POINTS_REGISTERS[tensors_of(functor), each]
                 seen.add((size, functor, each))
+            elif pairs := PAIRS.search(symbol):
+                size, functor, elements, threads, held = pairs.groups()
+                limit = 128 if threads == "256" else PAIRS_REGISTERS[tensors_of(functor)]
+                seen.add((size, functor, elements, threads, held))
             elif general := GENERAL.search(symbol):
                 limit = GENERAL_REGISTERS
                 seen.add(general[1])
@@ -114,6 +130,7 @@ def test_resources(compiled):
     assert seen == {
         *((*kernel, functor) for kernel in ROWS_REGISTERS for functor in ROWS_FUNCTORS),
         *((size, functor, each) for size in SIZES for functor in POINTS_FUNCTORS for each in "01"),
+        *((size, functor, *kernel) for size in SIZES for functor in PAIRS_FUNCTORS for kernel in pairs_kernels(size)),
         *SIZES,
     }
 
@@ -148,6 +165,22 @@ def test_machine_code(compiled):
                 assert each == "1" or loads[-1] < store.start(), symbol
                 wide += 1
                 continue
+            if pairs := PAIRS.search(symbol):
+                _, functor, elements, _, held = pairs.groups()
+                if elements != "1":
+                    loads = [found.start() for found in re.finditer(r"LDG\.E\.EF\.128|LDG\.E\.128", function)]
+                    tensors, sums = tensors_of(functor), function.index("SHFL")
+                    stores = len(re.findall(r"STG\.E\.128", function))
+                    if held == "1":  # a row is read before its sums leave the thread, and not again
+                        assert len(loads) == stores == 4 * tensors, symbol
+                        assert loads[-1] < sums, symbol
+                    else:  # twice, in loops that may be unrolled
+                        assert min(sum(at < sums for at in loads), sum(at > sums for at in loads)) >= 2 * tensors, (
+                            symbol
+                        )
+                        assert stores >= 2 * tensors, symbol
+                    wide += 1
+                continue
             rows = ROWS.search(symbol)
             if not rows or rows[1] == "rows_by_column":
                 continue
@@ -176,7 +209,7 @@ def test_library_registers(tmp_path):
         "import torch, fastloss\n"
         f"torch.ops.load_library({str(LIBRARY)!r})\n"
         "has = torch._C._dispatch_has_kernel_for_dispatch_key\n"
-        "for name, _ in fastloss._C.rows_losses() + fastloss._C.pointwise_losses():\n"
+        "for name, _ in fastloss._C.rows_losses() + fastloss._C.pointwise_losses() + fastloss._C.pairs_losses():\n"
         "    for form in ('', '_out', '_backward', '_backward_out', '_rescale_'):\n"
         "        assert has(f'fastloss::{name}{form}', 'CUDA'), name + form\n"
         "assert torch._C._dispatch_has_kernel_for_dispatch_key('fastloss::scale_', 'CUDA')\n"

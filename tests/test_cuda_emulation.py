@@ -1,8 +1,7 @@
 """The CUDA kernels, executed on the host: the same .cu files against emulation/cuda/device.h, under the sanitizers.
 
-Each dtype runs the driver of a family (emulation/rows_driver.cpp, emulation/points_driver.cpp) in a process of its own.
-Then bugs are planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would
-mean nothing.
+Each dtype runs the driver of a family (emulation/{rows,points,pairs}_driver.cpp) in a process of its own. Then bugs are
+planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would mean nothing.
 """
 
 import os
@@ -20,6 +19,7 @@ DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f1
 # A family's driver and its part of the kernels.
 ROWS = ("rows_driver", "plan", *(f"rows_{short}" for short in DTYPES.values()))
 POINTS = ("points_driver", "plan_points", *(f"pointwise_{short}" for short in DTYPES.values()))
+PAIRS = ("pairs_driver", "plan_pairs", *(f"pairs_{short}" for short in DTYPES.values()))
 PATHS = {
     "columns_wide",
     "columns",
@@ -149,14 +149,138 @@ POINTS_PLANTS = {
         "for (T& g : r.grad) g = 0;",
         "",
     ),
-    "one block's sum over another's": (
-        "sums not written",
-        "store_one(l.sums + block(), loss);",
-        "if (block() != 1) store_one(l.sums + block(), loss);",
+}
+
+PAIRS_PLANTS = {
+    "off-by-one tail": (
+        "AddressSanitizer",
+        "if (i < width) to[u][k] =",
+        "if (i <= width) to[u][k] =",
+    ),
+    "constant atoms behind the end": (
+        "got",
+        "if (tile + first + u * (G * V) >= read) continue;",
+        "",
+    ),
+    "last vector left out": (
+        "gradients not written",
+        "if (i >= width) continue;",
+        "if (i + V >= width) continue;",
+    ),
+    "row behind the last": (
+        "AddressSanitizer",
+        "exists = row < a.rows,",
+        "exists = row <= a.rows,",
+    ),
+    "first tile alone": (
+        "got",
+        "held ? tile == 0 : tile < read;",
+        "held ? tile == 0 : tile == 0 && read;",
+    ),
+    "wrong stride": (
+        "got",
+        "x[k] = (const S*)a.operand[k].data + row * a.operand[k].row_stride;",
+        "x[k] = (const S*)a.operand[k].data + row * a.operand[0].row_stride;",
+    ),
+    "gradient's stride": (
+        "gradient",
+        "row * a.gradient[k].row_stride : nullptr;",
+        "row * a.width : nullptr;",
+    ),
+    "offsets of 32 bits": (
+        "AddressSanitizer",
+        "a.operand[k].data + row * a.operand[k].row_stride;",
+        "a.operand[k].data + (int)(row * a.operand[k].row_stride);",
+    ),
+    "rows of 32 bits": (
+        "AddressSanitizer",
+        "const int64_t row = block() * (pair_threads(G) / G) + thread() / G;",
+        "const int64_t row = (int)(block() * (pair_threads(G) / G)) + thread() / G;",
+    ),
+    "vectors off their alignment": (
+        "off its alignment",
+        "if (!l.vectors) {",
+        "if (l.args.width % V) {",
+    ),
+    "vectors overlap": (
+        "written twice",
+        "const int first = thread() % G * V;",
+        "const int first = thread() % G * V / 2;",
+    ),
+    "missing barrier": (
+        "got",
+        "    block_barrier();\n",
+        "",
+    ),
+    "barrier that some threads skip": (
+        "barrier",
+        "    block_barrier();\n",
+        "    block_barrier();\n    if (thread() < 64) block_barrier();\n",
+    ),
+    "wrong shuffle mask": (
+        "mask leaves",
+        "s[k] += shuffle_xor(s[k], lanes);",
+        "s[k] += shuffle_xor(s[k], lanes, 0xffffu);",
+    ),
+    "shuffle that stops short": (
+        "got",
+        "int lanes = (G < 32 ? G : 32) / 2;",
+        "int lanes = (G < 32 ? G : 32) / 4;",
+    ),
+    "shuffle beyond the group": (
+        "got",
+        "int lanes = (G < 32 ? G : 32) / 2;",
+        "int lanes = 16;",
+    ),
+    "a warp left out": (
+        "got",
+        "w < G / 32;",
+        "w < G / 32 - 1;",
+    ),
+    "masked rows read": (
+        "gradient",
+        "read = kept ? width : 0;",
+        "read = width;",
+    ),
+    "masked rows not written": (
+        "gradients not written",
+        "const int64_t width = exists ? a.width : 0,",
+        "const int64_t width = kept ? a.width : 0,",
+    ),
+    "weight forgotten in the gradient": (
+        "gradient",
+        "const double factor = weight * (kept",
+        "const double factor = (kept",
+    ),
+    "upstream gradient of another row": (
+        "gradient",
+        "value_at<T>(a.upstream, row)",
+        "value_at<T>(a.upstream, 0)",
+    ),
+    "every thread's loss in the sum": (
+        "sum",
+        "first == 0 ? loss : 0.0, square",
+        "loss, square",
+    ),
+    "every thread writes the loss": (
+        "written twice",
+        "if (exists && first == 0 && a.loss)",
+        "if (exists && a.loss)",
+    ),
+    "slopes a few millionths off": (
+        "gradient",
+        "(T)(r.grad[k] * factor)",
+        "(T)(r.grad[k] * factor * (1 + 8e-6))",
     ),
 }
-# In block.h, which the kernels of both families share.
+
+# In block.h, which the kernels of all families share.
 BLOCK_PLANTS = {
+    "one block's sum over another's": (
+        "sums not written",
+        "store_one(sums + block(), loss);",
+        "if (block() != 1) store_one(sums + block(), loss);",
+    ),
     "missing barrier": (
         "sum",
         "scratch[thread() / 32] = v;\n  block_barrier();",
@@ -198,7 +322,7 @@ class Builder:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             # The drivers' own arithmetic goes without checks; their allocations are guarded all the same.
             jobs = [
-                *(pool.submit(self.compile, HERE / f"{driver}.cpp", ["-O1"]) for driver in (ROWS[0], POINTS[0])),
+                *(pool.submit(self.compile, HERE / f"{family[0]}.cpp", ["-O1"]) for family in (ROWS, POINTS, PAIRS)),
                 *(pool.submit(self.compile, path, self.sanitize) for path in KERNELS.glob("*.cu")),
                 pool.submit(self.compile, HERE / "emulation.cpp", ["-O2"]),
             ]
@@ -277,12 +401,28 @@ def test_points(builder):
         assert counts["gradients"] > 500_000
 
 
+def test_pairs(builder):
+    kernels = {
+        *(f"held{threads}" for threads in (2, 8, 32, 128, 256)),
+        *(f"elements{threads}" for threads in (2, 32, 256)),
+        "vectors256",
+        "gradients",
+    }
+    for counts in builder.run_each_dtype(PAIRS).values():
+        assert counts.keys() == kernels
+        assert counts["gradients"] > 2_000_000
+
+
 def test_bugs_planted_in_rows(builder):
     builder.run_planted(ROWS, "rows.cuh", ROWS_PLANTS)
 
 
 def test_bugs_planted_in_points(builder):
     builder.run_planted(POINTS, "pointwise.cuh", POINTS_PLANTS)
+
+
+def test_bugs_planted_in_pairs(builder):
+    builder.run_planted(PAIRS, "pairs.cuh", PAIRS_PLANTS)
 
 
 def test_bugs_planted_in_block(builder):

@@ -31,8 +31,11 @@ CHANGES = {
         ("scale.is_cuda()", "scale.is_cpu()"),
         ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
     ),
+    "point_cuda.h": (("upstream.is_cuda()", "upstream.is_cpu()"),),
     "pointwise_cuda.cpp": (
-        ("upstream.is_cuda()", "upstream.is_cpu()"),
+        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
+    ),
+    "pairs_cuda.cpp": (
         ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
     ),
 }
@@ -40,6 +43,8 @@ CHANGES = {
 SELECTED = {
     "test_cuda.py": "upstream or retained or inplace or stats or exponents or (options and (float32 or bfloat16))",
     "test_cuda_pointwise.py": "not bits and not waits and not 2_31",
+    "test_cuda_pairs.py": "not bits and not waits and not 2_31",
+    "test_pairs.py": "((kinks or options or masked or upstream) and {isa}) or samples or transforms",
     "test_pointwise.py": "((kinks or nan_and_infinity or broadcast or masked) and {isa}) or samples",
 }
 

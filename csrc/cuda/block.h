@@ -1,9 +1,10 @@
 #pragma once
 
-// What several kernels need: a block's sum, and scalars of any dtype.
+// What several kernels need: a block's sum, scalars of any dtype, and the pointwise and pairs families' factor and sums.
 
 #include "core/rows_args.h"
 #include "cuda/device.h"
+#include "cuda/pointwise.h"
 
 namespace fastloss::cuda {
 namespace {
@@ -48,6 +49,27 @@ FASTLOSS_DEVICE double read_scalar(const void* from, DType dtype) {
     default:
       return widen(*(const Half*)from);
   }
+}
+
+// The factor of every gradient; false if there is nothing to do.
+FASTLOSS_DEVICE bool find_factor(const DeviceFactor& l, double scale, double& factor) {
+  factor = l.divisor ? scale / *l.divisor : scale;
+  if (!l.upstream) return true;
+  const double upstream = read_scalar(l.upstream, l.upstream_dtype);
+  factor *= upstream;
+  return !(l.unless_one && upstream == 1);
+}
+
+// What a block adds up to, for run_finish_points. Nothing if `sums` is null.
+template <int threads>
+FASTLOSS_DEVICE void write_sums(double* sums, bool want_stats, double loss, double square) {
+  if (!sums) return;
+  double* const scratch = (double*)shared_memory();
+  loss = block_sum<threads>(loss, scratch);
+  if (thread() == 0) store_one(sums + block(), loss);
+  if (!want_stats) return;
+  square = block_sum<threads>(square, scratch);
+  if (thread() == 0) store_one(sums + blocks() + block(), square);
 }
 
 }  // namespace

@@ -156,6 +156,17 @@ FASTLOSS_DEVICE void store_pack(S* p, const Pack<S, N>& pack) {
   *reinterpret_cast<W*>(p) = word;
 }
 
+// The pack is what it was, but the compiler no longer knows how it came about: what was computed from it is computed again
+// instead of kept in registers.
+template <class S, int N>
+FASTLOSS_DEVICE void forget_origin(Pack<S, N>& pack) {
+  static_assert(sizeof(pack) == 16);
+  uint4 word;
+  memcpy(&word, &pack, sizeof(word));
+  asm volatile("" : "+r"(word.x), "+r"(word.y), "+r"(word.z), "+r"(word.w));
+  memcpy(&pack, &word, sizeof(word));
+}
+
 // One value; by name so that the emulation can count what is written.
 template <class S>
 FASTLOSS_DEVICE void store_one(S* p, S value) {

@@ -55,25 +55,6 @@ FASTLOSS_DEVICE PointEval<T, F::arity> evaluate(const F& f, const T (&x)[F::arit
   return r;
 }
 
-// The factor of every gradient; false if there is nothing to do.
-FASTLOSS_DEVICE bool find_factor(const PointLaunch& l, double& factor) {
-  factor = l.divisor ? l.args.scale / *l.divisor : l.args.scale;
-  if (!l.upstream) return true;
-  const double upstream = read_scalar(l.upstream, l.upstream_dtype);
-  factor *= upstream;
-  return !(l.unless_one && upstream == 1);
-}
-
-FASTLOSS_DEVICE void write_points(const PointLaunch& l, double loss, double square) {
-  if (!l.sums) return;
-  double* const scratch = (double*)shared_memory();
-  loss = block_sum<kPointThreads>(loss, scratch);
-  if (thread() == 0) store_one(l.sums + block(), loss);
-  if (!l.args.want_stats) return;
-  square = block_sum<kPointThreads>(square, scratch);
-  if (thread() == 0) store_one(l.sums + blocks() + block(), square);
-}
-
 // Elements of the block.
 FASTLOSS_DEVICE int length(const PointLaunch& l, int64_t begin) {
   return l.args.elements - begin < l.block_elements ? (int)(l.args.elements - begin) : l.block_elements;
@@ -129,7 +110,7 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   constexpr int V = 16 / sizeof(S), U = kPlainVectors, A = Loss<T>::arity, kTile = kPointThreads * U * V;
   double factor;
-  if (!find_factor(l, factor)) return;
+  if (!find_factor(l, l.args.scale, factor)) return;
   const T scale = (T)factor;
   const int64_t begin = block() * l.block_elements;
   const int n = length(l, begin);
@@ -198,7 +179,7 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
     }
     sum += (double)part;
   }
-  write_points(l, sum, 0);
+  write_sums<kPointThreads>(l.sums, false, sum, 0);
 }
 
 // ------------------------------------------------------------------------------------------------------ general
@@ -262,7 +243,7 @@ points_general(const PointLaunch l, const int loss_index) {
   constexpr int U = kGeneralElements, A = kMaxOperands;
   const PointArgs& a = l.args;
   double factor;
-  if (!find_factor(l, factor)) return;
+  if (!find_factor(l, l.args.scale, factor)) return;
   const T scale = (T)factor;
   const int64_t begin = block() * l.block_elements;
   const int n = length(l, begin);
@@ -326,7 +307,7 @@ points_general(const PointLaunch l, const int loss_index) {
     }
     sum += (double)part;
   }
-  write_points(l, sum, square);
+  write_sums<kPointThreads>(l.sums, l.args.want_stats, sum, square);
 }
 
 // --------------------------------------------------------------------------------------------------------- dispatch

@@ -14,13 +14,16 @@ constexpr int kPointThreads = 256;
 constexpr int kPlainVectors = 2;     // 16-byte vectors of each operand that a thread holds at once
 constexpr int kGeneralElements = 4;  // elements that a thread of the general kernel holds at once
 
-struct PointLaunch {
-  PointArgs args;  // `task_elements`, `sums` and `stream` unused: they are about the host
-
+// What the device alone knows of the factor of every gradient, in the pointwise and the pairs family.
+struct DeviceFactor {
   const double* divisor;  // one number by which args.scale is divided, or null
   const void* upstream;   // one number that multiplies args.scale, or null: the upstream gradient of a reduced loss
   DType upstream_dtype;
   bool unless_one;  // does nothing if that number is 1
+};
+
+struct PointLaunch : DeviceFactor {
+  PointArgs args;  // `task_elements`, `sums` and `stream` unused: they are about the host
 
   bool vectors;        // the plain kernel takes it
   bool flat;           // every tensor is

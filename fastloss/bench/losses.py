@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -99,7 +100,46 @@ def _pointwise(
     return Loss(native, fused, target, reads=2, writes=1, summands=_elements, inplace=False)
 
 
+@dataclass(frozen=True)
+class _Split:
+    """A loss of vectors as one of ``(input, target)``: ``split`` makes the other arguments of a target."""
+
+    function: Callable[..., Any]
+    split: Callable[[Tensor], tuple[Tensor, ...]]
+
+    def __call__(self, input: Tensor, target: Tensor, **options: Any) -> Tensor:
+        return self.function(input, *self.split(target), **options)
+
+    def _plan(self, input: Tensor, target: Tensor, **options: Any) -> tuple[Any, str]:
+        found = fastloss.explain(self.function, input, *self.split(target), **options)
+        return found.path, found.reason
+
+
+def _vectors(
+    native: Callable[..., Tensor], fused: Callable[..., Tensor], others: int, split: Callable[[Tensor], Any]
+) -> Loss:
+    """Reads all vectors, writes the input's gradient. The target has ``others`` per row: shape (N, others, D)."""
+
+    def target(row: Row, generator: torch.Generator) -> Tensor:
+        shape = (row.shape[0], others, row.shape[1])
+        return torch.randn(shape, generator=generator, device=generator.device).to(row.torch_dtype)
+
+    return Loss(
+        native=_Split(native, split),
+        ours=_Split(fused, split),
+        target=target,
+        reads=1 + others,
+        writes=1,
+        summands=lambda target: float(len(target)),
+        inplace=False,
+    )
+
+
 LOSSES: dict[str, Loss] = {
+    "cosine_embedding": _vectors(
+        F.cosine_embedding_loss, ours.cosine_embedding_loss, 1, lambda y: (y[:, 0], y.new_ones(len(y)))
+    ),
+    "triplet_margin": _vectors(F.triplet_margin_loss, ours.triplet_margin_loss, 2, lambda y: (y[:, 0], y[:, 1])),
     "huber": _pointwise(F.huber_loss, ours.huber_loss),
     "smooth_l1": _pointwise(F.smooth_l1_loss, ours.smooth_l1_loss),
     "mse": _pointwise(F.mse_loss, ours.mse_loss),

@@ -126,6 +126,13 @@ SUITES: dict[str, tuple[Row, ...]] = {
         Row((4, 4)),
         *(Row((8192, c), dtype, loss="softmax_focal") for c in (1000, 32000) for dtype in ("bfloat16", "float32")),
     ),
+    # Pairs and triplets of embeddings: narrow and wide ones, one off 16 bytes, one longer than a block holds.
+    "gpu_pairs": tuple(
+        Row(shape, dtype, loss=loss)
+        for loss in ("cosine_embedding", "triplet_margin")
+        for dtype in ("float32", "bfloat16")
+        for shape in ((1_000_000, 64), (65536, 1024), (65536, 1001), (4096, 16384))
+    ),
     # Tensors far larger than any L2, and one that is all launches.
     "gpu_pointwise": tuple(
         Row((n,), dtype, loss=loss)

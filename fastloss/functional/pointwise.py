@@ -206,8 +206,6 @@ def _prepare(
     device, dtype, shape = input.device, input.dtype, input.shape
     if device.type == "cuda" and not _ops.CUDA:
         return no(f"there are no CUDA kernels: {_ops.missing_cuda_reason()}")
-    if device.type == "cuda" and spec.pairs:
-        return no("there is no CUDA kernel for pairs of vectors")
     if device.type not in ("cpu", "cuda", "meta"):
         return no(f"there is no {device.type} kernel")
     if any(t.device != device for t in given):

@@ -212,6 +212,18 @@ class Memory {
   size_t used_ = 0;
 };
 
+// Memory that a kernel must write, but for `gaps` elements of it.
+struct Output {
+  const char* what;
+  void* data;
+  int64_t bytes, element, gaps;
+};
+
+// What the pointwise and the pairs family add up to.
+struct PointTotals {
+  double loss, gradient_square;
+};
+
 // Runs what a driver's argument names: run(an object of the stored type, its DType, its name).
 template <class Run>
 int with_stored(const char* name, const Run& run) {

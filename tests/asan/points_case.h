@@ -112,17 +112,6 @@ struct Options {
   bool weight, mask, upstream, wide, unreduced, stats, scalars, strided, outside;
 };
 
-// Memory that a kernel must write, but for `gaps` elements of it.
-struct Output {
-  const char* what;
-  void* data;
-  int64_t bytes, element, gaps;
-};
-
-struct PointTotals {
-  double loss, gradient_square;
-};
-
 class PointBackend {
  public:
   virtual ~PointBackend() = default;

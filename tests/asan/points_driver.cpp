@@ -3,6 +3,7 @@
 
 #include <cstring>
 
+#include "pairs_case.h"
 #include "points_case.h"
 
 #include "cpu/isa.h"
@@ -95,136 +96,52 @@ void points(const std::string& isa, DType dtype, const char* dtype_name) {
 
 // ------------------------------------------------------------------------------------------------------------ pairs
 
-// Value and gradients of one row, from the functor's own parts one element at a time in double.
-template <template <class> class Loss>
-struct PairRow {
-  using F = Loss<double>;
-  double loss, square = 0;
-  std::vector<double> grad[kMaxOperands];
+class CpuPairs : public PairBackend {
+ public:
+  CpuPairs(const Kernels& kernels, DType dtype) : kernels_(kernels), dtype_(dtype) {}
 
-  PairRow(const std::vector<double> (&x)[kMaxOperands], const double* params, double label, double factor) {
-    const F f(params);
-    const int64_t width = (int64_t)x[0].size();
-    double s[F::products] = {};
-    const auto atoms = [&](int64_t i, double (&z)[F::atoms]) {
-      double v[F::arity];
-      for (int k = 0; k < F::arity; ++k) v[k] = x[k][i];
-      f.combine(v, z);
-    };
-    double z[F::atoms];
-    for (int64_t i = 0; i < width; ++i) {
-      atoms(i, z);
-      for (int k = 0; k < F::products; ++k) s[k] += z[F::left[k]] * z[F::right[k]];
+  PointTotals run(Memory& memory, Random& random, int id, PairArgs& args, const std::vector<Output>& outputs, bool,
+                  double*) override {
+    for (const Output& o : outputs) memset(o.data, kUntouched, o.bytes);
+    args.task_rows = 1 + random.below(4);
+    const PointTotals total =
+        run_tasks(memory, random, args, (args.rows + args.task_rows - 1) / args.task_rows,
+                  [&](int64_t begin, int64_t end) { kernels_.pairs[id][(int)dtype_](args, begin, end); });
+    for (const Output& o : outputs) {
+      if (untouched(o) != o.gaps) fail(o.what, -1, -1, (double)untouched(o), (double)o.gaps, 0);
     }
-    const PairEval<F::products> r = f(s, label);
-    loss = r.loss;
-    for (int64_t i = 0; i < width; ++i) {
-      double h[F::atoms] = {}, g[F::arity];
-      atoms(i, z);
-      for (int k = 0; k < F::products; ++k) {
-        h[F::left[k]] += r.grad[k] * z[F::right[k]];
-        h[F::right[k]] += r.grad[k] * z[F::left[k]];
-      }
-      f.transpose(h, g);
-      for (int k = 0; k < F::arity; ++k) grad[k].push_back(g[k] * factor);
-      square += g[0] * factor * g[0] * factor;
-    }
+    return total;
   }
+
+  // What a lane adds: of four vectors of two lanes or more, one takes the rest of the row. A product is rounded too where
+  // there is no fused addition.
+  double product_roundings(int64_t width) const override { return (double)(width / 8 + 6); }
+
+ private:
+  const Kernels& kernels_;
+  const DType dtype_;
 };
-
-template <class S, template <class> class Loss>
-void pair_case(const Kernels& kernels, DType dtype, int id, int64_t rows, int64_t width, Place place, uint64_t seed) {
-  using T = typename Compute<S>::type;
-  using F = Loss<double>;
-  Random random{seed};
-  Memory memory(place);
-  PairArgs a{};
-  a.rows = rows, a.width = width, a.task_rows = 1 + random.below(4), a.scale = 0.25;
-  std::copy(kParams, kParams + 4, a.params);
-  if (random.chance(50)) a.params[2] = 0;  // a switch: triplet margin's swap, contrastive's distance
-  for (int k = 0; k < F::arity; ++k) {
-    const int64_t stride = random.chance(80) ? width + random.below(3) : 0;  // 0: one row for all
-    const int64_t extent = (rows - 1) * stride + width;
-    S* const p = memory.take<S>(extent);
-    for (int64_t i = 0; i < extent; ++i) assign(p[i], random.normal());
-    a.operand[k] = {p, stride};
-    if (random.chance(30)) continue;
-    a.gradient[k] = {memory.take<S>((rows - 1) * (width + 1) + width), width + 1};
-    memset(a.gradient[k].data, kUntouched, ((rows - 1) * (width + 1) + width) * sizeof(S));
-  }
-  const auto values = [&](int percent, double low, double high) -> T* {
-    if (!random.chance(percent)) return nullptr;
-    T* const p = memory.take<T>(rows);
-    for (int64_t i = 0; i < rows; ++i) p[i] = (T)(low + (high - low) * random.uniform());
-    return p;
-  };
-  T* const label = F::labelled ? values(100, 0, 1) : nullptr;
-  for (int64_t i = 0; label && i < rows; ++i) label[i] = (T)(random.below(2) * 2 - 1);
-  T *const weight = values(40, 0.5, 2), *const upstream = values(40, -2, 2), *const loss = values(50, 0, 0);
-  a.label = label, a.weight = weight, a.upstream = upstream, a.loss = loss;
-  bool* const mask = random.chance(40) ? memory.take<bool>(rows) : nullptr;
-  for (int64_t i = 0; mask && i < rows; ++i) mask[i] = random.chance(70);
-  a.mask = mask, a.want_stats = random.chance(40);
-  const PointTotals total =
-      run_tasks(memory, random, a, (rows + a.task_rows - 1) / a.task_rows,
-                [&](int64_t begin, int64_t end) { kernels.pairs[id][(int)dtype](a, begin, end); });
-
-  const double unit = 64 * storage_unit<T>();
-  double sum = 0, square = 0, size = 0;
-  for (int64_t row = 0; row < rows; ++row) {
-    const bool kept = !mask || mask[row];
-    const double w = weight ? (double)weight[row] : 1;
-    std::vector<double> x[kMaxOperands];
-    for (int k = 0; k < F::arity; ++k) {
-      const S* const p = (const S*)a.operand[k].data + row * a.operand[k].row_stride;
-      for (int64_t i = 0; i < width; ++i) x[k].push_back(value_of(p[i]));
-    }
-    const PairRow<Loss> r(x, a.params, label ? (double)label[row] : 1,
-                          kept ? w * a.scale * (upstream ? (double)upstream[row] : 1) : 0);
-    const double expected = kept ? r.loss * w : 0;
-    sum += expected, size += std::fabs(expected) + 1, square += r.square;
-    // Distances, about sqrt(2 width) long, cancel in a loss.
-    const double terms = std::fabs(expected) + 8 + 2 * std::sqrt(2.0 * width);
-    if (loss) check("loss", row, -1, (double)loss[row], expected, unit * terms);
-    for (int k = 0; k < F::arity; ++k) {
-      if (!a.gradient[k].data) continue;
-      const S* const p = (const S*)a.gradient[k].data + row * (width + 1);
-      for (int64_t i = 0; i < width; ++i, ++gradients) {
-        const double wanted = kept ? r.grad[k][i] : 0;
-        // Terms up to 1 / |x| cancel in a gradient; |x| may be 1e-2 at width 1.
-        check("gradient", row, i, value_of(p[i]), wanted, 200 * unit + storage_unit<S>() * std::fabs(wanted));
-      }
-      const Output gap{"between the rows", (void*)(p + width), sizeof(S), sizeof(S), 1};
-      if (row + 1 < rows && untouched(gap) != 1) fail(gap.what, row, width, 0, 1, 0);
-    }
-  }
-  check("sum", -1, -1, total.loss, sum, 8 * unit * size);
-  if (a.want_stats) check("square", -1, -1, total.gradient_square, square, 400 * unit * (square + 1));
-}
 
 template <class S>
 void pairs(const std::string& isa, DType dtype, const char* dtype_name) {
-  const Kernels& kernels = isa::kernels(isa);
+  CpuPairs backend(isa::kernels(isa), dtype);
   Random random{(uint64_t)dtype + 3};
   uint64_t seed = 1;
   std::vector<int64_t> widths;
   for (int64_t w = 1; w <= 70; ++w) widths.push_back(w);
   for (int64_t w : {127, 128, 129, 1000}) widths.push_back(w);
   int id = 0;
-  const auto sweep = [&](const char* name, auto run) {
+  for (const PairEntry& loss : pair_entries<S>()) {
     for (int64_t width : widths) {
       for (int64_t rows : {1, 2, 7, 33}) {
         const Place place = (Place)random.below(3);
-        current = isa + ", " + dtype_name + ", " + name + ", " + std::to_string(rows) + " x " + std::to_string(width) +
-                  ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
-        run(kernels, dtype, id, rows, width, place, seed++);
+        current = isa + ", " + dtype_name + ", " + loss.name + ", " + std::to_string(rows) + " x " +
+                  std::to_string(width) + ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
+        loss.run(backend, id, rows, width, place, seed++, false);
       }
     }
     ++id;
-  };
-#define FASTLOSS_SWEEP(name, Functor, params) sweep(#name, &pair_case<S, Functor>);
-  FASTLOSS_PAIRS_LOSSES(FASTLOSS_SWEEP)
-#undef FASTLOSS_SWEEP
+  }
 }
 
 template <class S>

@@ -2,14 +2,12 @@
 // every width, places; each number against a plain loop. Built and run by test_cuda_emulation.py.
 
 #include "../asan/points_case.h"
-#include "cuda/device.h"
-#include "cuda/pointwise.h"
+#include "watched.h"
 
 namespace {
 
 using cuda::PointFinish;
 using cuda::PointLaunch;
-namespace emulation = cuda::emulation;
 
 int64_t plain_runs = 0, general_runs = 0;
 
@@ -21,37 +19,14 @@ class EmulatedBackend : public PointBackend {
                   bool scalars, double* scale) override {
     PointLaunch l{};
     l.args = args;
-    if (scalars) {
-      double* const divisor = memory.take<double>(1);
-      float* const upstream = memory.take<float>(1);
-      *divisor = 3, *upstream = -2.5f;
-      l.divisor = divisor, l.upstream = upstream, l.upstream_dtype = DType::f32;
-      l.unless_one = random.chance(50);
-      *scale *= -2.5 / 3;
-    }
+    if (scalars) put_scalars(memory, random, l, scale);
     cuda::plan_points(dtype_, l);
     if (random.chance(50)) {  // runs of several tiles, which real plans have from millions of elements on
       l.block_elements *= 1 + (int)random.below(3);
       l.blocks = (l.args.elements + l.block_elements - 1) / l.block_elements;
     }
     ++(l.vectors ? plain_runs : general_runs);
-    const int64_t planes = args.want_stats ? 2 : 1;
-    l.sums = memory.take<double>(planes * l.blocks);
-    emulation::schedule = random.below(5);
-    emulation::watch(l.sums, planes * l.blocks * 8, 8);
-    for (const Output& o : outputs) emulation::watch(o.data, o.bytes, o.element);
-    if (cuda::run_points(id, dtype_, l, nullptr) != 0) ::fail("launch", -1, -1, 1, 0, 0);
-    if (emulation::unwatch(l.sums) != 0) ::fail("sums not written", -1, -1, 0, 0, 0);
-    for (const Output& o : outputs) {
-      const int64_t missing = emulation::unwatch(o.data);
-      if (missing != o.gaps) ::fail(o.what, -1, -1, (double)missing, (double)o.gaps, 0);
-    }
-    PointTotals total{};
-    for (int64_t b = 0; b < l.blocks; ++b) {
-      total.loss += l.sums[b];
-      if (args.want_stats) total.gradient_square += l.sums[l.blocks + b];
-    }
-    return total;
+    return run_watched(memory, random, l, outputs, [&] { return cuda::run_points(id, dtype_, l, nullptr); });
   }
 
   // Five products in a factor, in the kernel and in the loop; at most 16 additions in the computing type before double
@@ -204,14 +179,4 @@ int main(int argc, char** argv) {
   printf("plain %lld\ngeneral %lld\ngradients %lld\n", (long long)plain_runs, (long long)general_runs,
          (long long)gradients);
   return 0;
-}
-
-void fastloss::cuda::emulation::fail(const char* what) {
-  fprintf(stderr, "emulation: %s: %s", case_name(), what);
-  if (emulation::current) {
-    fprintf(stderr, " (block %lld, thread %d)", (long long)emulation::current->block->index,
-            emulation::current->thread);
-  }
-  fprintf(stderr, "\n");
-  _exit(1);
 }

@@ -278,6 +278,8 @@ void store_pack(S* p, const Pack<S, N>& pack) {
   emulation::written(p, sizeof(pack));
   memcpy(p, &pack, sizeof(pack));
 }
+template <class S, int N>
+void forget_origin(Pack<S, N>&) {}
 template <class S>
 void store_one(S* p, S value) {
   emulation::written(p, sizeof(S));
