@@ -34,7 +34,7 @@ from fastloss import _memory, _ops
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
 MEMORY_BUDGET = 256 << 20
-_STRIP_BYTES = 16 << 20
+_STRIP_BYTES = 32 << 20
 _MIN_STRIP_ROWS = 128
 
 MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h

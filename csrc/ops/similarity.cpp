@@ -92,6 +92,7 @@ void add_statistics(const TileInputs& in, TileArgs& args, AnchorSums* row_sums, 
   const SimilarityKernels& kernels = kernels_of(in.loss, in.tile);
   parallel(elements, args.rows, [&](int64_t begin, int64_t end) { kernels.rows(args, begin, end); });
   if (!column_sums) return;
+  STD_TORCH_CHECK(kernels.columns, "fastloss: columns of this loss are no anchors");
   const int64_t blocks = (args.columns + kColumnBlock - 1) / kColumnBlock;
   parallel(elements, blocks, [&](int64_t begin, int64_t end) {
     kernels.columns(args, begin * kColumnBlock, std::min(args.columns, end * kColumnBlock));
