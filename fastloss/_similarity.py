@@ -36,6 +36,8 @@ from fastloss import _memory, _ops
 MEMORY_BUDGET = 256 << 20
 _STRIP_BYTES = 32 << 20
 _MIN_STRIP_ROWS = 128
+# Up to so many bytes one operator does it all. More comes from the pool, where the operator's would be fresh memory.
+_SMALL_BYTES = 4 << 20
 
 MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
 _STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
@@ -358,7 +360,7 @@ def _is_small(call: Call, vectors: Vectors) -> bool:
         and call.loss not in MINING
         and (call.normalize or not call.distances)
         and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
-        <= min(_STRIP_BYTES, call.memory_budget)
+        <= min(_SMALL_BYTES, call.memory_budget)
     )
 
 

@@ -287,7 +287,7 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
 }
 
 // Note [Small problems]
-// A problem of one strip in one call: Python's part of several would take longer than the work. What
+// A problem of one small strip in one call: Python's part of several would take as long as the work. What
 // fastloss/_similarity.py does for larger ones is done here in the same order with the same kernels.
 
 Tensor product(const Tensor& a, const Tensor& b) {
