@@ -175,7 +175,7 @@ class RingPlan(Plan):
         compute, width = _ops.compute_dtype(self.rows.dtype), self.rows.shape[1]
         returns = not self.symmetric and (self.want_columns or (self.want_rows and call.itself))
         home = [torch.zeros(self.shared, width, dtype=compute, device=self.rows.device)] if returns else []
-        gradient = torch.zeros(self.n, width, dtype=compute, device=self.rows.device)
+        gradient = self.gradients[0] = torch.zeros(self.n, width, dtype=compute, device=self.rows.device)
         for owner, visible, moving in self.ring.travel(shown, home, self.heights):
             columns = self.seen(owner, visible)
             others = visible[-1].t().contiguous() if call.both or self.symmetric else None
@@ -188,14 +188,17 @@ class RingPlan(Plan):
                 part = sums.sum(0)
                 self.sums = part if self.sums is None else self.sums + part
                 if self.want_rows:
+                    if self.symmetric and rows.is_cpu:
+                        about = self.about_columns(begin, end, tile, columns)
+                        self.take_positives(begin, end, about, columns.vectors)
                     to = gradient[begin:end]
                     to += torch.mm(tile, columns.vectors)
                     if self.terms is not None:
                         to.addcmul_(rows, sums[:, 1:].to(compute), value=2)
                 if returns:
                     moving[0] += torch.mm(tile.t(), rows)
-        if self.want_rows:
-            self.gradients[0] = gradient
+        if not self.want_rows:
+            self.gradients[0] = None
         if returns:
             self.gradients[1] = home[0]
 
