@@ -105,8 +105,8 @@ class RingPlan(Plan):
         for name, pairs in (("mask", relation.mask), ("positives", relation.positives)):
             if pairs is not None and pairs.shape[1] != self.starts[-1]:
                 raise ValueError(
-                    f"fastloss: {name} has shape {tuple(pairs.shape)}, expected ({pairs.shape[0]}, {self.starts[-1]}), one "
-                    "column for each vector of all processes"
+                    f"fastloss: {name} has shape {tuple(pairs.shape)}, expected ({pairs.shape[0]}, {self.starts[-1]}), "
+                    "one column for each vector of all processes"
                 )
         if (
             relation.positives is None and relation.column_labels is None
