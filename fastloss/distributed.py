@@ -102,6 +102,12 @@ class RingPlan(Plan):
         sizes = ring.sizes(vectors.rows.shape[0], own.shape[0], device=own.device)
         self.heights = [height for _, height in sizes]
         self.starts = [sum(self.heights[:k]) for k in range(ring.size + 1)]
+        for name, pairs in (("mask", relation.mask), ("positives", relation.positives)):
+            if pairs is not None and pairs.shape[1] != self.starts[-1]:
+                raise ValueError(
+                    f"fastloss: {name} has shape {tuple(pairs.shape)}, expected ({pairs.shape[0]}, {self.starts[-1]}), "
+                    "one column for each vector of all processes"
+                )
         if (
             relation.positives is None and relation.column_labels is None
         ):  # a row's label is the index of its own column

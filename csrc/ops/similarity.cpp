@@ -266,7 +266,7 @@ std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), May
 
 // x / |x| in the matrix products' dtype, |x|.
 std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
-  STD_TORCH_CHECK(x.is_cpu() && x.dim() == 2 && (x.stride(1) == 1 || x.size(1) == 1),
+  STD_TORCH_CHECK(x.is_cpu() && x.dim() == 2 && (x.stride(1) == 1 || x.size(1) <= 1),
                   "fastloss: expected a CPU matrix, adjacent along the rows");
   UnitArgs args{};
   const int64_t rows = x.size(0);
@@ -325,7 +325,7 @@ struct UnitRows {
 
   UnitRows(const Tensor& x, bool normalized) : vectors(x) {
     if (normalized) {
-      auto [unit, norms] = normalize(x.stride(1) == 1 || x.size(1) == 1 ? x : torch::stable::contiguous(x));
+      auto [unit, norms] = normalize(x.stride(1) == 1 || x.size(1) <= 1 ? x : torch::stable::contiguous(x));
       vectors = unit;
       length = norms;
     } else if (x.scalar_type() == ScalarType::Half) {
