@@ -19,7 +19,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CSRC = ROOT / "csrc"
-DRIVERS = [ROOT / "tests" / "asan" / f"{family}_driver.cpp" for family in ("rows", "points")]
+DRIVERS = [ROOT / "tests" / "asan" / f"{family}_driver.cpp" for family in ("rows", "points", "similarity")]
 OUT = ROOT / "build" / "asan"
 DTYPES = ("float32", "float64", "bfloat16", "float16")
 SANITIZE = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]

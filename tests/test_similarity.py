@@ -44,12 +44,12 @@ def own_isa(isa, dtype):
 @pytest.fixture
 def route(monkeypatch):
     """Sends problems the named way (Note [Plan]); returns the options that it needs."""
-    is_small, strip_rows = engine._is_small, engine._MIN_STRIP_ROWS
+    is_small, strip_rows, strip_bytes = engine._is_small, engine._MIN_STRIP_ROWS, engine._STRIP_BYTES
 
     def choose(name):
         monkeypatch.setattr(engine, "_is_small", is_small if name == "small" else lambda *_: False)
         monkeypatch.setattr(engine, "_MIN_STRIP_ROWS", 8 if "strips" in name else strip_rows)
-        monkeypatch.setattr(engine, "_STRIP_BYTES", 1 if "strips" in name else 16 << 20)
+        monkeypatch.setattr(engine, "_STRIP_BYTES", 1 if "strips" in name else strip_bytes)
         return {"memory_budget": 1} if name == "strips twice" else {}
 
     return choose
@@ -246,12 +246,7 @@ def test_widths_and_columns(case, dtype, own_isa, route):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize(("case", "params"), SETTINGS)
 def test_mean_error_not_above_plain_pytorch(case, params, dtype):
-    """The reference in the arguments' dtype is what users write; float64 knows.
-
-    Of vectors among themselves one product carries the derivatives of both anchors of a pair. Its partial sums are up
-    to twice as large as those of the two products of plain PyTorch, whose errors are independent: root 2.
-    """
-    alone = len(case.vectors) == 1 or case.name == "nt_xent_loss"
+    """The reference in the arguments' dtype is what users write; float64 knows."""
     ours, plain = [0.0] * 3, [0.0] * 3
     for seed in range(10):
         arguments = make_similarity(case, params, 60, 40, dtype, seed)
@@ -264,7 +259,7 @@ def test_mean_error_not_above_plain_pytorch(case, params, dtype):
             for k in range(1 + len(case.vectors)):
                 sums[k] += float((got[k].double() - wanted[k]).abs().mean() / wanted[k].abs().mean())
     for k, (a, b) in enumerate(zip(ours, plain, strict=True)):
-        assert a <= 1.05 * (math.sqrt(2) if alone and k else 1) * b, (k, a / b)
+        assert a <= 1.05 * b, (k, a / b)
 
 
 # ----------------------------------------------------------------------------------------- relations and their edges
@@ -701,7 +696,7 @@ class OneThreadProducts(TorchDispatchMode):
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
-def test_threads(case, isa, route):
+def test_threads(case, route):
     """Same bits. (The mode does not see the products of small problems; route "one strip" stands for them.)"""
     kinds = itertools.product((torch.float64, torch.float32, torch.bfloat16), ROUTES[1:])
     for params, (dtype, name) in zip(itertools.cycle(case.params), kinds, strict=False):
@@ -743,8 +738,9 @@ def test_compile(case, reduction, how, dynamic, route):
         for a, b in zip(ours, plain, strict=True):
             assert a.dtype == b.dtype
             close(a, b)
-        with torch.no_grad():
-            close(compiled(arguments), call(arguments))
+        if reduction == "mean" and n == 9:
+            with torch.no_grad():
+                close(compiled(arguments), call(arguments))
     torch._dynamo.reset()
 
 

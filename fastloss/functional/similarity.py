@@ -54,7 +54,8 @@ _SHARED = """
         whole matrix). Made during forward, except for ``"none"``.
     Memory: the gradients in float32, a strip of similarities (32 MiB), or all of them if they fit ``memory_budget``.
     Accuracy: an anchor's positives and negatives are summed apart, so nothing cancels where a positive's probability
-        nears 1. The result does not depend on the number of threads.
+        nears 1. Of all steps only the matrix products, which are PyTorch's own, may give other bits with another number
+        of threads.
 """
 
 Problem = tuple[Call, Relation, Vectors]
