@@ -33,6 +33,10 @@ constexpr double kParams[][5][4] = {
 // Roundings of an exponential and its neighbours, in units.
 double roundings(double distance) { return 12 + 2 * std::fabs(distance); }
 
+// Where the computing type has no more digits.
+template <class T>
+constexpr double kTiny = sizeof(T) == 8 ? 0x1p-1073 : 0x1p-149;
+
 struct Sums {
   Long max[2] = {-INFINITY, -INFINITY}, sum[2] = {}, error[2] = {}, total = 0, total_size = 0, count[2] = {};
 };
@@ -272,7 +276,7 @@ class TileCase {
           const Long e = F::exponential ? std::exp(distance) : 1, shift = F::exponential && p.positive ? c(kShift) : 0;
           d += p.slope * (w * e + shift);
           error += std::fabs(p.slope) * (std::fabs(w * e) * roundings((double)distance) + 4 * std::fabs(shift)) * unit;
-          error += (std::fabs(p.slope) + 4) * 2 * storage_underflow<T>();
+          error += (std::fabs(p.slope) + 4) * kTiny<T>;
         };
         if (p.kept) see(a.row_anchors, i), see(a.column_anchors, j);
         sums[0] += d * p.similarity, errors[0] += (std::fabs(d) * 32 * unit + error) * std::fabs(p.similarity);
@@ -331,17 +335,17 @@ void sweep(DType dtype, const char* dtype_name, bool quick) {
   const Entry entries[] = {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_ENTRY)};
 #undef FASTLOSS_ENTRY
   Random random{(uint64_t)dtype + 23};
-  const std::vector<int64_t> widths = {1,   2,   3,   7,    8,    9,    15,   17,   31,   33,   64,  129,
-                                       255, 256, 257, 512,  513,  640,  1023, 1024, 1025, 2048, 2053,
-                                       4095, 4096, 4097, 4104, 8200};
+  std::vector<int64_t> widths = {1, 2, 3, 7, 8, 9, 31, 33, 129, 255, 256, 257, 512, 513, 1025, 2053, 4095, 4104, 8200};
+  std::vector<int64_t> heights = {1, 2, 5, 17, 65, 131};
+  if (quick) widths = {1, 7, 8, 33, 513, 4104}, heights = {1, 5, 65};
   uint64_t seed = 1;
   int id = 0;
   for (const Entry& loss : entries) {
+    if (quick && id > 0) break;
     for (int64_t columns : widths) {
-      if (quick && columns > 600 && columns != 4104) continue;
-      for (int64_t rows : {1, 2, 5, 17, 64, 65, 131}) {
-        if (rows * columns > (quick ? 9000 : 17000)) continue;
-        for (int repeat = 0; repeat < 2; ++repeat, ++seed) {
+      for (int64_t rows : heights) {
+        if (rows * columns > 9000) continue;
+        for (int repeat = 0; repeat < (id == 0 ? 2 : 1); ++repeat, ++seed) {
           const bool in_vectors = random.chance(60);
           const Place place = in_vectors && random.chance(80) ? Place::aligned : (Place)random.below(3);
           current = std::string("emulated, ") + dtype_name + ", " + loss.name + ", " + std::to_string(rows) + " x " +
@@ -463,13 +467,13 @@ template <class T>
 void mine_sweep(DType dtype, const char* name, bool quick) {
   uint64_t seed = 1;
   for (const Mining mining : {kBatchHard, kSemiHard, kAllTriplets}) {
-    for (int64_t columns : {1, 2, 7, 33, 255, 256, 257, 300, 700}) {
-      for (int64_t rows : {1, 5, 11}) {
-        if (quick && rows > 5) continue;
+    for (int64_t columns : {1, 7, 33, 256, 257, 300}) {
+      for (int64_t rows : {1, 9}) {
+        if (quick && columns != 33 && columns != 300) continue;
         for (const bool fits : {true, false}) {
           current = std::string("triplets, ") + name + ", mining " + std::to_string(mining) + ", " +
                     std::to_string(rows) + " x " + std::to_string(columns) + ", seed " + std::to_string(seed);
-          mine_case<T>(dtype, mining, columns > 400 ? 2 : rows, columns, (Place)(seed % 3), fits, seed);
+          mine_case<T>(dtype, mining, columns > 200 ? 2 : rows, columns, (Place)(seed % 3), fits, seed);
           ++seed;
         }
       }
@@ -481,7 +485,7 @@ void mine_sweep(DType dtype, const char* name, bool quick) {
 
 template <class T>
 void check_anchors(uint64_t seed) {
-  for (int64_t n : {0, 1, 127, 128, 129, 1000}) {
+  for (int64_t n : {0, 1, 127, 129, 300}) {
     for (int loss = 0; loss < 5; ++loss) {
       for (int option = 0; option < 8; ++option) {
         current = "anchors, " + std::to_string(n) + ", loss " + std::to_string(loss) + ", " + std::to_string(option);
@@ -563,9 +567,9 @@ template <class S>
 void check_units(DType dtype) {
   using T = typename Compute<S>::type;
   uint64_t seed = 1;
-  for (int64_t width : {1, 2, 31, 33, 500, 512, 513, 1025, 4099, 9000}) {
+  for (int64_t width : {1, 2, 31, 33, 512, 513, 1025, 4099}) {
     for (int64_t rows : {1, 3, 9, 17}) {
-      if (rows * width > 20000) continue;
+      if (rows * width > 5000) continue;
       for (const Place place : {Place::heap, Place::guard}) {
         current = "vectors, " + std::to_string(rows) + " x " + std::to_string(width) + ", " + kPlaceNames[(int)place];
         Random random{seed++};
@@ -596,8 +600,8 @@ void check_units(DType dtype) {
           check("length", i, -1, length[i], wanted, wanted * 1e-14);
           for (int64_t j = 0; j < width; ++j) {
             const double v = value_of(x[i * l.args.input_stride + j]) / wanted;
-            const double off = (2 * storage_unit<T>() + storage_unit<S>()) * std::fabs(v) + storage_underflow<S>();
-            check("unit", i, j, value_of(unit[i * width + j]), v, off * 1.01);
+            const double off = (2 * storage_unit<T>() + 1.01 * storage_unit<S>() + 1e-14) * std::fabs(v);
+            check("unit", i, j, value_of(unit[i * width + j]), v, off + storage_underflow<S>());
           }
         }
 
@@ -622,7 +626,7 @@ void check_units(DType dtype) {
           for (int64_t j = 0; j < width; ++j, ++gradients) {
             const Long u = normalized ? value_of(unit[i * width + j]) : 0;
             const double v = (double)(by * (g[i * width + j] - along * u));
-            const double off = std::fabs(v) * (storage_unit<T>() + storage_unit<S>()) * 1.01 + storage_underflow<S>() +
+            const double off = std::fabs(v) * ((storage_unit<T>() + storage_unit<S>()) * 1.01 + 1e-14) + storage_underflow<S>() +
                                (double)(std::fabs(by) * size) * 1e-14;
             if (sizeof(S) == 2 && std::fabs(v) > 60000) continue;  // of the row that is zero
             check("gradient", i, j, value_of(gradient[i * width + j]), v, off);
