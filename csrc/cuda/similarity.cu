@@ -152,7 +152,8 @@ int run_unit_rows(void (*kernel)(UnitLaunch, int), const UnitLaunch& l, void* st
   int warps = 1;
   while (warps < kUnitThreads / 32 && warps * 32 * kUnitColumns < l.args.width) warps *= 2;
   if (l.rows == 0) return 0;
-  const Grid grid{parts_of(l.rows, kUnitThreads / 32 / warps), kUnitThreads, kUnitThreads / 32 * (int)sizeof(double), 1};
+  const Grid grid{parts_of(l.rows, kUnitThreads / 32 / warps), kUnitThreads, kUnitThreads / 32 * (int)sizeof(double),
+                  1};
   return launch(kernel, grid, (Stream)stream, l, warps);
 }
 
@@ -227,9 +228,9 @@ int run_unit(DType dtype, const UnitLaunch& l, void* stream) {
 }
 
 int run_unit_backward(DType dtype, const UnitLaunch& l, void* stream) {
-  const auto kernel = dtype == DType::f64        ? &unit_rows_backward<double, double>
-                      : dtype == DType::bf16     ? &unit_rows_backward<BFloat16, BFloat16>
-                      : dtype == DType::f16      ? &unit_rows_backward<Half, Half>
+  const auto kernel = dtype == DType::f64          ? &unit_rows_backward<double, double>
+                      : dtype == DType::bf16       ? &unit_rows_backward<BFloat16, BFloat16>
+                      : dtype == DType::f16        ? &unit_rows_backward<Half, Half>
                       : l.unit_dtype == DType::f16 ? &unit_rows_backward<float, Half>
                                                    : &unit_rows_backward<float, float>;
   return run_unit_rows(kernel, l, stream);

@@ -78,8 +78,7 @@ struct TileView {
 
   FASTLOSS_DEVICE Side<T> row_side(int64_t i) const {
     const LabelView& label = a.relation.row_label;
-    return {label.whole ? label.whole[i] : a.relation.row_offset + i,
-            a.row_terms ? ((const T*)a.row_terms)[i] : (T)0};
+    return {label.whole ? label.whole[i] : a.relation.row_offset + i, a.row_terms ? ((const T*)a.row_terms)[i] : (T)0};
   }
   template <bool vectors, int N>
   FASTLOSS_DEVICE void column_sides(int64_t j, Sides<T, N>& to) const {
@@ -231,8 +230,8 @@ FASTLOSS_DEVICE void store_part(T* to, int64_t plane, const AnchorSums& s) {
 // Which rows and columns a thread of a kernel that takes rows has.
 struct Place {
   int64_t row, stripe, begin, end;  // first row; columns of the stripe
-  int rows;                 // how many rows there are
-  int threads, rank;        // that share the rows; of this one among them
+  int rows;                         // how many rows there are
+  int threads, rank;                // that share the rows; of this one among them
 
   FASTLOSS_DEVICE explicit Place(const TileLaunch& l) {
     threads = l.warps * 32;

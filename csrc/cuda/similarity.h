@@ -30,11 +30,11 @@ struct TileLaunch {
   DeviceNumber scale;  // a factor of the one,
   DeviceNumber bias;   // a summand of the other
 
-  bool vectors;         // 16 bytes at a time: tile, labels, terms, flags and coefficients lie so
-  int warps;            // that share kTileRows rows
-  int64_t stripes;      // parts that a row is cut into
-  int64_t chunks;       // parts that a column is cut into
-  int64_t row_blocks;   // for each stripe
+  bool vectors;        // 16 bytes at a time: tile, labels, terms, flags and coefficients lie so
+  int warps;           // that share kTileRows rows
+  int64_t stripes;     // parts that a row is cut into
+  int64_t chunks;      // parts that a column is cut into
+  int64_t row_blocks;  // for each stripe
 
   void* row_parts;     // statistics: [stripes][kPartPlanes][rows] of the computing type
   void* column_parts;  // [chunks][kPartPlanes][columns], or null
@@ -90,7 +90,7 @@ int run_unit(DType dtype, const UnitLaunch& launch, void* stream);
 // `dtype` is the gradient's.
 int run_unit_backward(DType dtype, const UnitLaunch& launch, void* stream);
 
-#define FASTLOSS_TILE_KERNELS(dtype)                                                   \
+#define FASTLOSS_TILE_KERNELS(dtype)                                            \
   int run_statistics_##dtype(int loss, const TileLaunch& launch, void* stream); \
   int run_derivatives_##dtype(int loss, const TileLaunch& launch, void* stream);
 FASTLOSS_TILE_KERNELS(f32)
