@@ -28,6 +28,9 @@ class Loss:
         summands: The mean's divisor, where the loss is a sum over samples divided by it: the float64 values
             are then computed in slices of samples. None for losses that mix samples; they are computed whole.
         inplace: Whether ours takes ``inplace=True``.
+        both: The target is differentiated as well.
+        products: For losses of all pairs: how many (N, D) operands the products of derivatives and vectors have, 1
+            where the pairs are of one set with itself, else 2.
     """
 
     native: Callable[..., Tensor]
@@ -37,6 +40,8 @@ class Loss:
     writes: int
     summands: Callable[[Tensor], float] | None
     inplace: bool
+    both: bool = False
+    products: int = 0
 
     def minimal_bytes(self, row: Row) -> int:
         """Least traffic of forward and backward. Index targets, 8 bytes per row of logits, are left out."""
@@ -135,7 +140,78 @@ def _vectors(
     )
 
 
+def _eager_clip(x: Tensor, y: Tensor) -> Tensor:
+    """open_clip's composition, with the normalisation that its models have in front."""
+    z = _LOGIT_SCALE * F.normalize(x, dim=-1) @ F.normalize(y, dim=-1).T
+    diagonal = torch.arange(len(z), device=z.device)
+    return (F.cross_entropy(z, diagonal) + F.cross_entropy(z.T, diagonal)) / 2
+
+
+def _eager_siglip(x: Tensor, y: Tensor) -> Tensor:
+    """open_clip's composition."""
+    z = _LOGIT_SCALE * F.normalize(x, dim=-1) @ F.normalize(y, dim=-1).T - 10.0
+    signs = 2 * torch.eye(len(z), dtype=z.dtype, device=z.device) - 1
+    return -F.logsigmoid(signs * z).sum() / len(z)
+
+
+def _eager_nt_xent(x: Tensor, y: Tensor) -> Tensor:
+    """The usual composition over 2N vectors."""
+    n, z = len(x), F.normalize(torch.cat((x, y)), dim=-1)
+    s = (z @ z.T / 0.5).masked_fill(torch.eye(2 * n, dtype=torch.bool, device=z.device), float("-inf"))
+    return F.cross_entropy(s, torch.arange(-n, n, device=z.device).remainder(2 * n))
+
+
+def _eager_supcon(x: Tensor, labels: Tensor) -> Tensor:
+    """The authors' composition, without NaN where an anchor has no positive."""
+    z = F.normalize(x, dim=-1)
+    s = z @ z.T / 0.1
+    others = ~torch.eye(len(s), dtype=torch.bool, device=s.device)
+    positives = (labels.unsqueeze(1) == labels) & others
+    log_p = s - s.masked_fill(~others, float("-inf")).logsumexp(1, keepdim=True)
+    count = positives.sum(1)
+    return -((positives * log_p).sum(1) / count.clamp_min(1)).sum() / (count > 0).sum()
+
+
+_LOGIT_SCALE = 14.3  # CLIP's at the start
+_PER_LABEL = 8
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A loss of images and texts with its scalars, and normalised."""
+
+    function: Callable[..., Any]
+    scalars: tuple[float, ...]
+
+    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
+        return self.function(x, y, *self.scalars, normalize=True)
+
+    def _plan(self, x: Tensor, y: Tensor) -> tuple[Any, str]:
+        found = fastloss.explain(self.function, x, y, *self.scalars, normalize=True)
+        return found.path, found.reason
+
+
+def _all_pairs(
+    native: Callable[..., Tensor], fused: Callable[..., Tensor], products: int, labels: bool = False
+) -> Loss:
+    """Reads two sets of vectors (or one and its labels) and writes their gradients."""
+
+    def target(row: Row, generator: torch.Generator) -> Tensor:
+        if labels:
+            return torch.randint(
+                row.shape[0] // _PER_LABEL, row.shape[:1], generator=generator, device=generator.device
+            )
+        return _real_target(row, generator).requires_grad_()
+
+    sets = 1 if labels else 2
+    return Loss(native, fused, target, sets, sets, None, False, both=not labels, products=products)
+
+
 LOSSES: dict[str, Loss] = {
+    "clip": _all_pairs(_eager_clip, _Image(ours.clip_loss, (_LOGIT_SCALE,)), products=2),
+    "siglip": _all_pairs(_eager_siglip, _Image(ours.siglip_loss, (_LOGIT_SCALE, -10.0)), products=2),
+    "nt_xent": _all_pairs(_eager_nt_xent, ours.nt_xent_loss, products=1),
+    "supcon": _all_pairs(_eager_supcon, ours.supcon_loss, products=1, labels=True),
     "cosine_embedding": _vectors(
         F.cosine_embedding_loss, ours.cosine_embedding_loss, 1, lambda y: (y[:, 0], y.new_ones(len(y)))
     ),

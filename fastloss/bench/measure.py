@@ -14,7 +14,7 @@ from fastloss.bench.progress import Progress
 from fastloss.bench.results import RowResult, Run, VariantResult
 from fastloss.bench.suites import Row
 from fastloss.bench.timing import Timing
-from fastloss.bench.variants import COMPILE, COPY, EAGER, WARM_COPY, Variant
+from fastloss.bench.variants import COMPILE, COPY, EAGER, PRODUCTS, WARM_COPY, Variant
 
 PHASES = ("first calls", "errors", "timing", "memory")
 
@@ -62,6 +62,7 @@ class _Bench:
         self._progress.phase(row.label, PHASES[2])
         prepared = {variant.name: variants.steps(variant, cases) for variant in working}
         prepared |= variants.copies(row, plan.device)
+        prepared |= variants.products(row, plan.device)
         others = OtherPrograms()
         timings = timing.interleave(prepared, timing.clock_for(plan.device), plan.seconds)
         others_cores = others.cores()
@@ -117,7 +118,9 @@ def _fill_times(line: VariantResult, timings: dict[str, Timing], minimal_bytes: 
     line.gb_per_s = minimal_bytes / taken.median * 1e-9
     line.copy_percent = 100 * timings[COPY].median / taken.median
     line.warm_copy_percent = 100 * timings[WARM_COPY].median / taken.median
-    if line.name not in (COPY, WARM_COPY):
+    if PRODUCTS in timings:
+        line.products_percent = 100 * timings[PRODUCTS].median / taken.median
+    if line.name not in (COPY, WARM_COPY, PRODUCTS):
         line.vs_eager = timings[EAGER].median / taken.median
         if COMPILE in timings:
             line.vs_compile = timings[COMPILE].median / taken.median

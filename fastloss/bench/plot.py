@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fastloss.bench import machine
 from fastloss.bench.results import Report, Run
-from fastloss.bench.variants import COPY, EAGER, WARM_COPY
+from fastloss.bench.variants import COPY, EAGER, PRODUCTS, WARM_COPY
 
 MISSING = "--plot needs matplotlib; install it with `pip install matplotlib` or leave --plot out."
 
@@ -52,7 +52,7 @@ def _bar_names(report: Report) -> list[str]:
     for run in report.runs:
         for result in run.rows:
             names |= dict.fromkeys(line.name for line in result.variants if line.us is not None)
-    return [name for name in names if name not in (EAGER, COPY, WARM_COPY)]
+    return [name for name in names if name not in (EAGER, COPY, WARM_COPY, PRODUCTS)]
 
 
 def _bars(run: Run, name: str, offset: int, count: int) -> tuple[list[float], list[float]]:

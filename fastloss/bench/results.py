@@ -24,6 +24,7 @@ class VariantResult:
         gb_per_s: The row's minimal bytes by the time.
         copy_percent: Time of a plain copy of these bytes into fresh memory by this time;
             warm_copy_percent: of one into memory that is already mapped.
+        products_percent: Time of the matrix products that ours needs by this time.
         extra_bytes: Peak memory above inputs and logits.
         loss_error: Relative, against float64. gradient_error: relative to the largest entry.
     """
@@ -41,6 +42,7 @@ class VariantResult:
     gb_per_s: float | None = None
     copy_percent: float | None = None
     warm_copy_percent: float | None = None
+    products_percent: float | None = None
     extra_bytes: int | None = None
     loss_error: float | None = None
     gradient_error: float | None = None

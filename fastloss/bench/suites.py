@@ -110,6 +110,17 @@ SUITES: dict[str, tuple[Row, ...]] = {
         for loss in ("huber", "smooth_l1", "mse", "l1", "bce_with_logits", "sigmoid_focal")
         for n in (10_000_000, 1_000_000, 100_000, 1000, 100, 1)
     ),
+    # All pairs of two sets of vectors: the sizes that libraries run out of memory at, and those that are all dispatch.
+    "similarity": (
+        Row((4096, 256), loss="clip"),
+        Row((8192, 512), loss="clip"),
+        Row((4096, 256), "bfloat16", loss="clip"),
+        *(Row(shape, loss="clip") for shape in ((1024, 128), (256, 128), (32, 64), (4, 16))),
+        Row((4096, 256), loss="siglip"),
+        *(Row(shape, loss="nt_xent") for shape in ((2048, 128), (128, 128), (8, 16))),
+        *(Row(shape, loss="supcon") for shape in ((2048, 128), (256, 128), (16, 16))),
+    ),
+    "similarity_huge": (Row((16384, 256), loss="clip"),),
     "softmax_focal": (Row((8192, 1000), loss="softmax_focal"), Row((2048, 32000), loss="softmax_focal")),
     # Classes from two to more than any vocabulary, at about 8 million logits.
     "classes": tuple(Row((2**23 // c, c)) for c in (2, 3, 8, 21, 64, 257, 1024, 8192, 65536, 262144)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from fastloss.bench import machine
 from fastloss.bench.results import Report, RowResult, Run, VariantResult
-from fastloss.bench.variants import COPY, EAGER, WARM_COPY
+from fastloss.bench.variants import COPY, EAGER, PRODUCTS, WARM_COPY
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,6 +22,7 @@ HEADER = (
     "GB/s",
     "% copy",
     "% warm",
+    "% products",
     "extra MiB",
     "loss err",
     "grad err",
@@ -66,6 +67,7 @@ def _cells(line: VariantResult, gradient_bytes: int) -> list[str]:
         _gb(line.gb_per_s),
         _number(line.copy_percent, ".0f"),
         _number(line.warm_copy_percent, ".0f"),
+        _number(line.products_percent, ".0f"),
         _extra(line, gradient_bytes),
         _number(line.loss_error, ".1e"),
         _number(line.gradient_error, ".1e"),
@@ -131,7 +133,7 @@ def _rich_table(run: Run, width: int) -> Table:
             cells, styles = _cells(line, result.gradient_bytes), _styles(line, result)
             table.add_row(
                 *(Text(cells[column], styles.get(HEADER[column], "")) for column in columns),
-                style="dim" if line.name in (COPY, WARM_COPY) else "",
+                style="dim" if line.name in (COPY, WARM_COPY, PRODUCTS) else "",
             )
     return table
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 import fastloss
+from fastloss import _similarity
 from fastloss.bench import peers
 from fastloss.bench.inputs import Case
 from fastloss.bench.losses import LOSSES
@@ -17,7 +18,7 @@ from fastloss.bench.suites import Row
 from fastloss.bench.timing import Prepare
 
 EAGER, COMPILE, OURS, INPLACE = "eager", "torch.compile", "fastloss", "fastloss in place"
-COPY, WARM_COPY = "copy", "copy, warm output"
+COPY, WARM_COPY, PRODUCTS = "copy", "copy, warm output", "matrix products"
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def evaluate(variant: Variant, case: Case) -> tuple[Tensor, Tensor]:
     loss.backward()
     gradient = leaf.grad
     assert gradient is not None
-    leaf.grad = None
+    leaf.grad = case.target.grad = None
     return loss.detach(), gradient
 
 
@@ -132,11 +133,45 @@ def steps(variant: Variant, cases: list[Case]) -> Prepare:
         def go() -> None:
             for leaf, logits, target in work:
                 call(logits, target).backward()
-                leaf.grad = None
+                leaf.grad = target.grad = None
 
         return go
 
     return prepare
+
+
+def products(row: Row, device: str) -> dict[str, Prepare]:
+    """The roof of losses of all pairs: the matrix products of our plan (Note [Plan] in `fastloss._similarity`)."""
+    count = LOSSES[row.loss].products
+    if not count:
+        return {}
+    n = row.shape[0] if row.loss != "nt_xent" else 2 * row.shape[0]
+    x, y = (torch.randn(n, row.shape[1], device=device).to(row.torch_dtype) for _ in range(2))
+    row_bytes = n * x.element_size()
+    looks = 1 if n * row_bytes <= _similarity.MEMORY_BUDGET else 2
+    height = max(1, min(n, _similarity._STRIP_BYTES // row_bytes))
+    matrix = torch.empty(n if looks == 1 else height, n, dtype=x.dtype, device=device)
+    gradients = [torch.empty_like(x), torch.zeros_like(y)]
+
+    def once() -> None:
+        for look in range(looks):
+            for begin in range(0, n, height):
+                end = min(n, begin + height)
+                tile = matrix[begin:end] if looks == 1 else matrix[: end - begin]
+                torch.mm(x[begin:end], y.T, out=tile)
+                if look == looks - 1:
+                    torch.mm(tile, y, out=gradients[0][begin:end])
+                    if count == 2:
+                        gradients[1].addmm_(tile.T, x[begin:end])
+
+    def prepare(repeats: int) -> Callable[[], None]:
+        def go() -> None:
+            for _ in range(repeats):
+                once()
+
+        return go
+
+    return {PRODUCTS: prepare}
 
 
 def copies(row: Row, device: str) -> dict[str, Prepare]:

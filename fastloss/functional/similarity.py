@@ -230,10 +230,10 @@ def _pose(
         affine = (affine[0], float(bias))
     if distances:
         affine = (-2.0, 2.0 if normalize else 0.0)
-    itself = columns is None
+    itself, budget = columns is None, options.get("memory_budget")
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
-        options.get("loss_dtype") or loss_dtype, options.get("memory_budget") or MEMORY_BUDGET, again,
+        options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else budget, again,
         options.get("group"), options.get("ddp", False),
     )  # fmt: skip
     tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
