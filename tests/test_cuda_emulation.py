@@ -1,8 +1,9 @@
 """The CUDA kernels, executed on the host: the same .cu files against emulation/cuda/device.h, under the sanitizers.
 
-Each dtype runs the driver of a family (emulation/{rows,points,pairs,similarity}_driver.cpp) in a process of its own. Then
-bugs are planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would mean
-nothing.
+Each dtype runs the driver of a family (emulation/{rows,points,pairs,similarity}_driver.cpp) in a process of its own.
+Then bugs are planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would
+mean nothing.
+
 """
 
 import os
@@ -285,8 +286,8 @@ SIMILARITY_PLANTS = {
     ),
     "lanes behind the end counted": (
         "got",
-        "    if (n < N) kept = n > 0 ? (1u << n) - 1 : 0;\n",
-        "",
+        "return n >= N ? kAll<N> : n > 0 ? (1u << n) - 1 : 0;",
+        "return n > 0 ? kAll<N> : 0;",
     ),
     "last element not written": (
         "derivatives not written",
@@ -295,23 +296,28 @@ SIMILARITY_PLANTS = {
     ),
     "a vector next to itself": (
         "got",
-        "if (self >= 0 && self < N)",
-        "if (self > 0 && self < N)",
+        "return at >= 0 && at < N ?",
+        "return at > 0 && at < N ?",
     ),
     "itself without the offsets": (
         "got",
-        "r.row_offset + i - r.column_offset - j;",
-        "i - j;",
+        "bit_at<N>(r.row_offset + i - r.column_offset - j)",
+        "bit_at<N>(i - j)",
     ),
     "wrong stride of the mask": (
         "runtime error",
         "read(r.mask + i * r.mask_stride + j)",
         "read(r.mask + i * a.columns + j)",
     ),
+    "positives taken for negatives": (
+        "got",
+        "if (relation.kept == kAll<N> && relation.positive == 0) {\n      add_negatives",
+        "if (relation.kept == kAll<N>) {\n      add_negatives",
+    ),
     "labels of 32 bits": (
         "got",
-        "row.label == column_label;",
-        "(int)row.label == (int)column_label;",
+        "(unsigned)(labels[v] == wanted)",
+        "(unsigned)((int)labels[v] == (int)wanted)",
     ),
     "offsets of 32 bits": (
         "AddressSanitizer",
@@ -372,13 +378,13 @@ SIMILARITY_PLANTS = {
     ),
     "left out, with a derivative": (
         "derivative",
-        "          d = p.kept ? d : (T)0;\n",
+        "              d[k] = 0;\n",
         "",
     ),
     "derivatives without the scale": (
         "derivative",
-        "narrow<S>(d * view.scale)",
-        "narrow<S>(d)",
+        "narrow<S>(d[k] * view.scale)",
+        "narrow<S>(d[k])",
     ),
 }
 # In a planted copy one loss is compiled, the one that a quick run takes.

@@ -9,6 +9,9 @@
 // rows. Longer rows are cut into stripes, a block's work each. Columns: a thread has one, neighbouring threads neighbouring
 // ones, and kColumnRows rows of it. Tiles off 16 bytes go element by element.
 //
+// Nearly all pairs of a batch are kept negatives. Which are not is a set of bits, so that vectors without any go a way of
+// their own, a fifth of the other's instructions.
+//
 // Sums. A tile is read once. A thread holds some scores at a time (a row's 16 bytes, kColumnBatch of a column): finds their
 // maxima, brings its sums to a greater one, and adds. It adds at most 16 numbers of a row in the computing type, 64 of a column;
 // the lanes of a warp are a tree in that type (derivatives: in double), everything after them is double: the warps in their
@@ -52,15 +55,24 @@ struct Side {
 };
 template <class T, int N>
 struct Sides {
-  int64_t label[N];
+  int64_t label[N];  // if they have labels of their own
   T term[N];
 };
 
-template <class T>
-struct Pair {
-  bool kept, positive;
-  T similarity, score, slope;
+// What pairs of one row, or of one column, are to each other: a bit each.
+struct Relation {
+  unsigned kept, positive;
 };
+template <int N>
+constexpr unsigned kAll = (1u << N) - 1;
+template <int N>
+FASTLOSS_DEVICE unsigned bit_at(int64_t at) {
+  return at >= 0 && at < N ? 1u << at : 0;
+}
+template <int N>
+FASTLOSS_DEVICE unsigned first_bits(int64_t n) {
+  return n >= N ? kAll<N> : n > 0 ? (1u << n) - 1 : 0;
+}
 
 template <class S, template <class> class Loss>
 struct TileView {
@@ -80,27 +92,25 @@ struct TileView {
     const LabelView& label = a.relation.row_label;
     return {label.whole ? label.whole[i] : a.relation.row_offset + i, a.row_terms ? ((const T*)a.row_terms)[i] : (T)0};
   }
-  template <bool vectors, int N>
-  FASTLOSS_DEVICE void column_sides(int64_t j, Sides<T, N>& to) const {
+  FASTLOSS_DEVICE Side<T> column_side(int64_t j) const {
     const LabelView& label = a.relation.column_label;
-    const int64_t n = a.columns - j;
-    if (label.whole) {
-      load_values<vectors>(label.whole + j, n, to.label);
-    } else {
-      FASTLOSS_UNROLL
-      for (int v = 0; v < N; ++v) to.label[v] = a.relation.column_offset + j + v;
-    }
-    if (a.row_terms) {
-      load_values<vectors>((const T*)a.column_terms + j, n, to.term);
-    } else {
-      FASTLOSS_UNROLL
-      for (int v = 0; v < N; ++v) to.term[v] = 0;
-    }
+    return {label.whole ? label.whole[j] : a.relation.column_offset + j,
+            a.row_terms ? ((const T*)a.column_terms)[j] : (T)0};
   }
 
-  // Flags of N pairs from column j on, as bits: which are kept, and which are positive if that has flags.
+  // N columns from j on; N rows from i on.
   template <bool vectors, int N>
-  FASTLOSS_DEVICE void flags(int64_t i, int64_t j, unsigned& kept, unsigned& positive) const {
+  FASTLOSS_DEVICE void column_sides(int64_t j, Sides<T, N>& to) const {
+    sides<vectors>(a.relation.column_label.whole, (const T*)a.column_terms, j, a.columns - j, to);
+  }
+  template <int N>
+  FASTLOSS_DEVICE void row_sides(int64_t i, Sides<T, N>& to) const {
+    sides<false>(a.relation.row_label.whole, (const T*)a.row_terms, i, a.rows - i, to);
+  }
+
+  // Row i and N columns from j on.
+  template <bool vectors, int N>
+  FASTLOSS_DEVICE Relation along(int64_t i, int64_t j, const Side<T>& row, const Sides<T, N>& columns) const {
     const PairRelation& r = a.relation;
     const int64_t n = a.columns - j;
     const auto read = [&](const bool* p) {
@@ -111,28 +121,59 @@ struct TileView {
       for (int v = 0; v < N; ++v) bits |= (unsigned)flag[v] << v;
       return bits;
     };
-    kept = (1u << N) - 1;
-    if (n < N) kept = n > 0 ? (1u << n) - 1 : 0;
-    if (r.mask) kept &= read(r.mask + i * r.mask_stride + j);
-    if (r.skip_self) {
-      const int64_t self = r.row_offset + i - r.column_offset - j;
-      if (self >= 0 && self < N) kept &= ~(1u << self);
-    }
-    positive = r.positives ? read(r.positives + i * r.positives_stride + j) : 0;
+    Relation to{first_bits<N>(n), 0};
+    if (r.mask) to.kept &= read(r.mask + i * r.mask_stride + j);
+    if (r.skip_self) to.kept &= ~bit_at<N>(r.row_offset + i - r.column_offset - j);
+    to.positive = r.positives ? read(r.positives + i * r.positives_stride + j)
+                              : equal(r.column_label, columns.label, r.column_offset + j, row.label);
+    return to;
+  }
+  // Column j and N rows from i on.
+  template <int N>
+  FASTLOSS_DEVICE Relation down(int64_t i, int64_t j, const Sides<T, N>& rows, const Side<T>& column) const {
+    const PairRelation& r = a.relation;
+    const int64_t n = a.rows - i;
+    const auto read = [&](const bool* p, int64_t stride) {
+      unsigned bits = 0;
+      FASTLOSS_UNROLL
+      for (int v = 0; v < N; ++v) {
+        if (v < n) bits |= (unsigned)p[(i + v) * stride + j] << v;
+      }
+      return bits;
+    };
+    Relation to{first_bits<N>(n), 0};
+    if (r.mask) to.kept &= read(r.mask, r.mask_stride);
+    if (r.skip_self) to.kept &= ~bit_at<N>(r.column_offset + j - r.row_offset - i);
+    to.positive = r.positives ? read(r.positives, r.positives_stride)
+                              : equal(r.row_label, rows.label, r.row_offset + i, column.label);
+    return to;
   }
 
-  FASTLOSS_DEVICE Pair<T> pair(S stored, bool kept, bool flag, const Side<T>& row, int64_t column_label,
-                               T column_term) const {
-    Pair<T> p;
-    p.kept = kept;
-    p.positive = a.relation.positives ? flag : row.label == column_label;
-    p.similarity = widen(stored);
-    T z = scale * p.similarity + bias;
-    if (a.row_terms) z += row.term + column_term;
-    const PairScore<T> near = f.positive(z), far = f.negative(z);
-    p.score = p.positive ? near.value : far.value;
-    p.slope = p.positive ? near.slope : far.slope;
-    return p;
+  FASTLOSS_DEVICE T score_of(T similarity, T row_term, T column_term) const {
+    const T z = scale * similarity + bias;
+    return a.row_terms ? z + (row_term + column_term) : z;
+  }
+
+ private:
+  template <bool vectors, int N>
+  FASTLOSS_DEVICE void sides(const int64_t* label, const T* term, int64_t at, int64_t n, Sides<T, N>& to) const {
+    if (label) load_values<vectors>(label + at, n, to.label);
+    if (a.row_terms) {
+      load_values<vectors>(term + at, n, to.term);
+    } else {
+      FASTLOSS_UNROLL
+      for (int v = 0; v < N; ++v) to.term[v] = 0;
+    }
+  }
+  // Which of N labels, or of N indices from `first` on if there are none, are `wanted`.
+  template <int N>
+  FASTLOSS_DEVICE static unsigned equal(const LabelView& view, const int64_t (&labels)[N], int64_t first,
+                                        int64_t wanted) {
+    if (!view.whole) return bit_at<N>(wanted - first);
+    unsigned bits = 0;
+    FASTLOSS_UNROLL
+    for (int v = 0; v < N; ++v) bits |= (unsigned)(labels[v] == wanted) << v;
+    return bits;
   }
 };
 
@@ -149,34 +190,54 @@ struct Part {
     max[k] = to;
   }
 
-  template <int N>
-  FASTLOSS_DEVICE void add(const Pair<T> (&pairs)[N]) {
-    if constexpr (exponential) {
-      T top[kPairKinds] = {max[kPositive], max[kNegative]};
-      FASTLOSS_UNROLL
-      for (int v = 0; v < N; ++v) {
-        const T score = pairs[v].kept ? pairs[v].score : lowest<T>();
-        if (pairs[v].positive) {
-          top[kPositive] = maximum(top[kPositive], score);
-        } else {
-          top[kNegative] = maximum(top[kNegative], score);
-        }
-      }
-      FASTLOSS_UNROLL
-      for (int k = 0; k < kPairKinds; ++k) move(k, top[k]);
+  template <int N, class F>
+  FASTLOSS_DEVICE void add(const F& f, const T (&z)[N], Relation relation) {
+    if (relation.kept == kAll<N> && relation.positive == 0) {
+      add_negatives(f, z);
+    } else {
+      add_any(f, z, relation);
     }
+  }
+  template <int N, class F>
+  FASTLOSS_DEVICE void add_negatives(const F& f, const T (&z)[N]) {
+    T score[N], top = max[kNegative];
     FASTLOSS_UNROLL
     for (int v = 0; v < N; ++v) {
-      const Pair<T>& p = pairs[v];
-      const T value = exponential ? exp_negative(p.score - (p.positive ? max[kPositive] : max[kNegative])) : p.score;
-      const bool counts = p.kept && (exponential || value != 0);
+      score[v] = f.negative(z[v]).value;
+      if (exponential) top = maximum(top, score[v]);
+    }
+    if (exponential) move(kNegative, top), count[kNegative] += N;
+    FASTLOSS_UNROLL
+    for (int v = 0; v < N; ++v) {
+      sum[kNegative] += exponential ? exp_negative(score[v] - top) : score[v];
+      if (!exponential) count[kNegative] += score[v] != 0;
+    }
+  }
+  template <int N, class F>
+  FASTLOSS_DEVICE void add_any(const F& f, const T (&z)[N], Relation relation) {
+    T score[N], top[kPairKinds] = {max[kPositive], max[kNegative]};
+    FASTLOSS_UNROLL
+    for (int v = 0; v < N; ++v) {
+      const bool kept = relation.kept >> v & 1, positive = relation.positive >> v & 1;
+      score[v] = positive ? f.positive(z[v]).value : f.negative(z[v]).value;
+      FASTLOSS_UNROLL
+      for (int k = 0; exponential && k < kPairKinds; ++k) {
+        if (kept && positive == (k == kPositive)) top[k] = maximum(top[k], score[v]);
+      }
+    }
+    FASTLOSS_UNROLL
+    for (int k = 0; exponential && k < kPairKinds; ++k) move(k, top[k]);
+    FASTLOSS_UNROLL
+    for (int v = 0; v < N; ++v) {
+      const bool kept = relation.kept >> v & 1, positive = relation.positive >> v & 1;
+      const T value = exponential ? exp_negative(score[v] - (positive ? max[kPositive] : max[kNegative])) : score[v];
       FASTLOSS_UNROLL
       for (int k = 0; k < kPairKinds; ++k) {
-        const bool own = p.positive == (k == kPositive);
-        sum[k] += p.kept && own ? value : (T)0;
-        count[k] += counts && own;
+        const bool own = kept && positive == (k == kPositive);
+        sum[k] += own ? value : (T)0;
+        count[k] += own && (exponential || value != 0);
       }
-      if (exponential) total += p.kept && p.positive ? p.score : (T)0;
+      if (exponential) total += kept && positive ? score[v] : (T)0;
     }
   }
 
@@ -276,14 +337,10 @@ similarity_rows(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
     FASTLOSS_UNROLL
     for (int r = 0; r < kTileRows; ++r) {
       if (r >= at.rows) continue;
-      unsigned kept, positive;
-      view.template flags<(V > 1), V>(at.row + r, j, kept, positive);
-      Pair<T> pairs[V];
+      T z[V];
       FASTLOSS_UNROLL
-      for (int v = 0; v < V; ++v) {
-        pairs[v] = view.pair(in[r][v], kept >> v & 1, positive >> v & 1, row[r], column.label[v], column.term[v]);
-      }
-      part[r].add(pairs);
+      for (int v = 0; v < V; ++v) z[v] = view.score_of(widen(in[r][v]), row[r].term, column.term[v]);
+      part[r].add(f, z, view.template along<(V > 1)>(at.row + r, j, row[r], column));
     }
   }
   AnchorSums* const warps = (AnchorSums*)shared_memory();  // [warps of the block][kTileRows]
@@ -302,7 +359,7 @@ similarity_rows(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
 }
 
 template <class S, template <class> class Loss>
-FASTLOSS_KERNEL(kTileThreads, 4)
+FASTLOSS_KERNEL(kTileThreads, (sizeof(S) == 8 ? 2 : 3))
 similarity_columns(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   const TileView<S, Loss> view(l, f);
@@ -311,27 +368,22 @@ similarity_columns(const TileLaunch l, const Loss<typename Compute<S>::type> f) 
   if (j >= l.args.columns) return;
   const int64_t begin = chunk * kColumnRows, left = l.args.rows - begin;
   const int rows = left < kColumnRows ? (int)left : kColumnRows;
-  Sides<T, 1> column;
-  view.template column_sides<false>(j, column);
+  const Side<T> column = view.column_side(j);
   Part<T, Loss<T>::exponential> part;
   for (int first = 0; first < rows; first += kColumnBatch) {
-    S in[kColumnBatch];
+    const int64_t i = begin + first;
+    T z[kColumnBatch];
     FASTLOSS_UNROLL
     for (int k = 0; k < kColumnBatch; ++k) {
-      in[k] = S{};
-      if (first + k < rows) in[k] = view.row(begin + first + k)[j];
+      S in{};
+      if (first + k < rows) in = view.row(i + k)[j];
+      z[k] = widen(in);
     }
-    Pair<T> pairs[kColumnBatch];
+    Sides<T, kColumnBatch> row;
+    view.row_sides(i, row);
     FASTLOSS_UNROLL
-    for (int k = 0; k < kColumnBatch; ++k) {
-      const int64_t i = begin + first + k;
-      pairs[k] = {};
-      if (first + k >= rows) continue;
-      unsigned kept, positive;
-      view.template flags<false, 1>(i, j, kept, positive);
-      pairs[k] = view.pair(in[k], kept, positive, view.row_side(i), column.label[0], column.term[0]);
-    }
-    part.add(pairs);
+    for (int k = 0; k < kColumnBatch; ++k) z[k] = view.score_of(z[k], row.term[k], column.term);
+    part.add(f, z, view.down(i, j, row, column));
   }
   const int64_t columns = l.args.columns;
   store_part((T*)l.column_parts + chunk * kPartPlanes * columns + j, columns, part.wide());
@@ -339,14 +391,14 @@ similarity_columns(const TileLaunch l, const Loss<typename Compute<S>::type> f) 
 
 // df/dz of a pair as one of its anchors sees it.
 template <bool exponential, class T>
-FASTLOSS_DEVICE T derivative(const Pair<T>& p, const T (&c)[kCoefficients]) {
-  if (!exponential) return p.slope * (p.positive ? c[kWeightPositive] : c[kWeightNegative]);
-  const T e = exp_negative(p.score - (p.positive ? c[kMaxPositive] : c[kMaxNegative]));
-  return p.slope * (p.positive ? c[kWeightPositive] * e + c[kShift] : c[kWeightNegative] * e);
+FASTLOSS_DEVICE T derivative(const PairScore<T>& p, bool positive, const T (&c)[kCoefficients]) {
+  if (!exponential) return p.slope * (positive ? c[kWeightPositive] : c[kWeightNegative]);
+  const T e = exp_negative(p.value - (positive ? c[kMaxPositive] : c[kMaxNegative]));
+  return p.slope * (positive ? c[kWeightPositive] * e + c[kShift] : c[kWeightNegative] * e);
 }
 
 template <class S, template <class> class Loss, int V>
-FASTLOSS_KERNEL(kTileThreads, 2)
+FASTLOSS_KERNEL(kTileThreads, (sizeof(S) == 8 ? 1 : 2))
 similarity_gradient(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   constexpr bool exponential = Loss<T>::exponential;
@@ -384,24 +436,48 @@ similarity_gradient(const TileLaunch l, const Loss<typename Compute<S>::type> f)
       FASTLOSS_UNROLL
       for (int r = 0; r < kTileRows; ++r) {
         if (r >= at.rows) continue;
-        unsigned kept, positive;
-        view.template flags<(V > 1), N>(at.row + r, j + v, kept, positive);
+        const Relation relation = view.template along<(V > 1)>(at.row + r, j + v, row[r], column);
+        T d[N] = {};
+        const auto derive = [&](auto positive) {  // of the k-th pair
+          PairScore<T> p[N];
+          FASTLOSS_UNROLL
+          for (int k = 0; k < N; ++k) {
+            const T z = view.score_of(widen(in[r][v + k]), row[r].term, column.term[k]);
+            p[k] = positive(k) ? f.positive(z) : f.negative(z);
+          }
+          if (row_anchors.data) {
+            FASTLOSS_UNROLL
+            for (int k = 0; k < N; ++k) d[k] = derivative<exponential>(p[k], positive(k), own[r]);
+          }
+          if (column_anchors.data) {
+            FASTLOSS_UNROLL
+            for (int k = 0; k < N; ++k) {
+              T c[kCoefficients];
+              FASTLOSS_UNROLL
+              for (int q = kFirst; q < kLast; ++q) c[q] = other[q][k];
+              d[k] += derivative<exponential>(p[k], positive(k), c);
+            }
+          }
+        };
+        if (relation.kept == kAll<N> && relation.positive == 0) {
+          derive([](int) { return false; });
+          FASTLOSS_UNROLL
+          for (int k = 0; k < N; ++k) with_similarity[r] += d[k] * widen(in[r][v + k]);
+        } else {
+          derive([&](int k) { return (bool)(relation.positive >> k & 1); });
+          FASTLOSS_UNROLL
+          for (int k = 0; k < N; ++k) {
+            if (relation.kept >> k & 1) {
+              with_similarity[r] += d[k] * widen(in[r][v + k]);
+            } else {
+              d[k] = 0;
+            }
+          }
+        }
         FASTLOSS_UNROLL
         for (int k = 0; k < N; ++k) {
-          const Pair<T> p =
-              view.pair(in[r][v + k], kept >> k & 1, positive >> k & 1, row[r], column.label[k], column.term[k]);
-          T d = 0;
-          if (row_anchors.data) d = derivative<exponential>(p, own[r]);
-          if (column_anchors.data) {
-            T c[kCoefficients];
-            FASTLOSS_UNROLL
-            for (int q = kFirst; q < kLast; ++q) c[q] = other[q][k];
-            d += derivative<exponential>(p, c);
-          }
-          d = p.kept ? d : (T)0;
-          with_similarity[r] += p.kept ? d * p.similarity : (T)0;
-          alone[r] += d;
-          in[r][v + k] = narrow<S>(d * view.scale);
+          alone[r] += d[k];
+          in[r][v + k] = narrow<S>(d[k] * view.scale);
         }
       }
     }
