@@ -36,9 +36,11 @@ from fastloss import _memory, _ops
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
 MEMORY_BUDGET = 256 << 20
-_STRIP_BYTES = 16 << 20
+_STRIP_BYTES = 32 << 20
 _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
 _MIN_STRIP_ROWS = 128
+# Up to so many bytes one operator does it all. More comes from the pool, where the operator's would be fresh memory.
+_SMALL_BYTES = 4 << 20
 
 MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
 _STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
@@ -379,7 +381,7 @@ def _is_small(call: Call, vectors: Vectors) -> bool:
         and call.loss not in MINING
         and (call.normalize or not call.distances)
         and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
-        <= min(_STRIP_BYTES, call.memory_budget)
+        <= min(_SMALL_BYTES, call.memory_budget)
     )
 
 

@@ -83,3 +83,13 @@ def test_errors(module):
     with pytest.raises(ValueError, match="reduction must be"):
         module(reduction="none")(*scores)
     assert repr(module("hinge")) == f"{module.__name__}(mode=hinge, reduction=mean)"
+
+
+def test_explains_its_terms():
+    few, many = torch.zeros(3), torch.zeros(400_000)
+    explain, generator = fastloss.explain, fastloss.functional.gan_generator_loss
+    assert [explain(generator, few, mode).path for mode in MODES] == ["native", "native", "native", "native"]
+    assert [explain(generator, many, mode).path for mode in MODES] == ["kernel", "native", "kernel", "native"]
+    both = explain(fastloss.GANDiscriminatorLoss(), many, few)
+    assert both.path == "kernel"
+    assert "fake: native" in both.reason

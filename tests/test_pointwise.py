@@ -633,3 +633,14 @@ def test_focal_tail():
         leaf = x.detach().to(dtype).requires_grad_()
         f(leaf, torch.full_like(leaf, y), gamma=gamma, reduction="sum").backward()
         assert leaf.grad.isfinite().all()
+
+
+def test_explains_what_is_taken_from_the_small_route(monkeypatch):
+    """A broadcast, a weight or a pos_weight is no call for PyTorch's operator as it is."""
+    monkeypatch.setattr(module, "NATIVE_WHEN_TINY", True)
+    column, row = torch.zeros(3, 1), torch.zeros(1, 4)
+    bce = fastloss.functional.binary_cross_entropy_with_logits
+    assert fastloss.explain(bce, column, column).path == "native"
+    assert fastloss.explain(fastloss.functional.mse_loss, column, row).path == "kernel"
+    for name in ("weight", "pos_weight"):
+        assert fastloss.explain(bce, column, column, **{name: torch.ones(1)}).path == "kernel"

@@ -8,3 +8,7 @@
 #else
 #define FASTLOSS_FN inline __attribute__((always_inline))
 #endif
+
+// The way that a loop takes nearly always; compilers lay it out straight.
+#define FASTLOSS_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#define FASTLOSS_UNLIKELY(condition) __builtin_expect(!!(condition), 0)

@@ -158,6 +158,21 @@ FASTLOSS_FN Vec<T> keep_where(Mask<T> c, Vec<T> a) {
 }
 #endif
 
+// Whether the mask is true anywhere.
+template <class T>
+FASTLOSS_FN bool any(Mask<T> m) {
+#if defined(__AVX512F__)
+  return (m.m & ((1u << Vec<T>::size) - 1u)) != 0;
+#elif defined(__AVX2__)
+  return !_mm256_testz_si256((__m256i)m.m, (__m256i)m.m);
+#else
+  int64_t parts[sizeof(m.m) / sizeof(int64_t)], all = 0;
+  memcpy(parts, &m.m, sizeof(parts));
+  for (const int64_t part : parts) all |= part;
+  return all != 0;
+#endif
+}
+
 // sum + v where the mask is true.
 #if defined(__AVX512F__)
 FASTLOSS_FN Vec<float> add_where(Mask<float> c, Vec<float> sum, Vec<float> v) {

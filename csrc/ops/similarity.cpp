@@ -92,6 +92,7 @@ void add_statistics(const TileInputs& in, TileArgs& args, AnchorSums* row_sums, 
   const SimilarityKernels& kernels = kernels_of(in.loss, in.tile);
   parallel(elements, args.rows, [&](int64_t begin, int64_t end) { kernels.rows(args, begin, end); });
   if (!column_sums) return;
+  STD_TORCH_CHECK(kernels.columns, "fastloss: columns of this loss are no anchors");
   const int64_t blocks = (args.columns + kColumnBlock - 1) / kColumnBlock;
   parallel(elements, blocks, [&](int64_t begin, int64_t end) {
     kernels.columns(args, begin * kColumnBlock, std::min(args.columns, end * kColumnBlock));
@@ -286,7 +287,7 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
 }
 
 // Note [Small problems]
-// A problem of one strip in one call: Python's part of several would take longer than the work. What
+// A problem of one small strip in one call: Python's part of several would take as long as the work. What
 // fastloss/_similarity.py does for larger ones is done here in the same order with the same kernels.
 
 Tensor product(const Tensor& a, const Tensor& b) {

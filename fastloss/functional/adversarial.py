@@ -2,28 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fastloss._explain import Path, planned_by
+from fastloss._explain import Path, _planners, planned_by
 from fastloss.functional import pointwise
 from fastloss.reference.adversarial import check_mode
 
 
-def _score(scores: Tensor, sign: int, mode: str, reduction: str) -> Any:
-    """What the discriminator pays for scores that should be high (``sign`` 1) or low (-1)."""
+def _term(scores: Tensor, sign: int, mode: str) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
+    """The pointwise loss of scores that should be high (``sign`` 1) or low (-1), and its arguments."""
     if mode == "wasserstein":
-        return -sign * (scores.sum() if reduction == "sum" else scores.mean())
+        return _negative_score if sign == 1 else _plain_score, (scores,)
     # One number for all elements; nothing of the size of the scores is made.
     label = sign if mode == "hinge" else max(sign, 0)
     target = torch.full((), label, dtype=scores.dtype, device=scores.device).expand(scores.shape)
-    if mode == "non_saturating":
-        return pointwise.binary_cross_entropy_with_logits(scores, target, reduction=reduction)
-    if mode == "hinge":
-        return pointwise.hinge_loss(scores, target, reduction=reduction)
+    return _LOSSES[mode], (scores, target)
+
+
+def _plain_score(scores: Tensor, reduction: str) -> Tensor:
+    return scores.sum() if reduction == "sum" else scores.mean()
+
+
+def _negative_score(scores: Tensor, reduction: str) -> Tensor:
+    return -_plain_score(scores, reduction)
+
+
+def _half_square(scores: Tensor, target: Tensor, reduction: str) -> Any:
     return 0.5 * pointwise.mse_loss(scores, target, reduction=reduction)
+
+
+_LOSSES: dict[str, Callable[..., Any]] = {
+    "non_saturating": pointwise.binary_cross_entropy_with_logits,
+    "hinge": pointwise.hinge_loss,
+    "least_squares": _half_square,
+}
+
+
+def _score(scores: Tensor, sign: int, mode: str, reduction: str) -> Any:
+    loss, arguments = _term(scores, sign, mode)
+    return loss(*arguments, reduction=reduction)
 
 
 def _check(name: str, mode: str, reduction: str) -> None:
@@ -32,11 +53,29 @@ def _check(name: str, mode: str, reduction: str) -> None:
         raise ValueError(f"fastloss.{name}: reduction must be 'mean' or 'sum', got {reduction!r}")
 
 
-def _plan(*args: Any, mode: str = "non_saturating", **kwargs: Any) -> tuple[Path, str]:
-    return "kernel", "a sum of pointwise losses, each of which goes its own way"
+def _plan_score(scores: Tensor, sign: int, mode: str, reduction: str) -> tuple[Path, str]:
+    loss, arguments = _term(scores, sign, mode)
+    if mode == "wasserstein":
+        return "native", "a mean of scores is PyTorch's"
+    return _planners[pointwise.mse_loss if loss is _half_square else loss](*arguments, reduction=reduction)
 
 
-@planned_by(_plan)
+def _plan_generator(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> tuple[Path, str]:
+    _check("gan_generator_loss", mode, reduction)
+    return _plan_score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
+
+
+def _plan_discriminator(
+    real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean"
+) -> tuple[Path, str]:
+    _check("gan_discriminator_loss", mode, reduction)
+    first, second = _plan_score(real, 1, mode, reduction), _plan_score(fake, -1, mode, reduction)
+    if first[0] == second[0]:
+        return first
+    return "kernel", f"real: {first[0]}, {first[1]}; fake: {second[0]}, {second[1]}"
+
+
+@planned_by(_plan_generator)
 def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
     r"""What a generator pays for the scores d that the discriminator gives its samples.
 
@@ -64,7 +103,7 @@ def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: st
     return _score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
 
 
-@planned_by(_plan)
+@planned_by(_plan_discriminator)
 def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
     r"""What a discriminator pays for its scores r of real samples and d of generated ones.
 

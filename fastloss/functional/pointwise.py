@@ -144,7 +144,9 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
             options = arguments.pop("options", {})
             if spec.adapt:
                 arguments, options = spec.adapt(arguments, options)
-            if not options and arguments.get("weight") is None and _is_tiny(spec, arguments[spec.tensors[0]]):
+            first, second = (arguments[name] for name in spec.tensors[:2])
+            more = any(isinstance(value, Tensor) and name not in spec.tensors for name, value in arguments.items())
+            if not options and not more and _goes_native(spec, first, second, arguments.get("reduction")):
                 return "native", _WHY_NATIVE
             reason, *_ = _prepare(spec, arguments, options)
             return ("reference", reason) if reason else ("kernel", "covered")
@@ -154,14 +156,11 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
     return complete
 
 
-def _is_tiny(spec: Spec, input: Tensor) -> bool:
-    if input.is_cuda:  # a bad probability kills the context there, and where the kernels overtake is not yet measured
-        return False
-    return NATIVE_WHEN_TINY and input.numel() <= spec.tiny
-
-
 def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
-    """Whether PyTorch's C++ operator takes this call, which has no options, faster than anything else could."""
+    """Whether PyTorch's C++ operator takes this call, which has no options, faster than anything else could.
+
+    Not on CUDA: a bad probability kills the context there, and where the kernels overtake is not yet measured.
+    """
     return (
         type(input) in _TENSORS
         and type(target) in _TENSORS

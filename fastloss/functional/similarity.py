@@ -53,7 +53,7 @@ _SHARED = """
     Raises: ValueError or TypeError with argument, expected, got and remedy.
     Gradient: with respect to all vectors and scalars; differentiable again (through the reference, which needs the
         whole matrix). Made during forward, except for ``"none"``.
-    Memory: the gradients in float32, a strip of similarities (16 MiB; CUDA: 128), or all of them if they fit
+    Memory: the gradients in float32, a strip of similarities (32 MiB; CUDA: 128), or all of them if they fit
         ``memory_budget``.
     Accuracy: an anchor's positives and negatives are summed apart, so nothing cancels where a positive's probability
         nears 1. The result does not depend on the number of threads.

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from fastloss._explain import Path, _planners
 from fastloss.functional import adversarial
 from fastloss.reference.adversarial import check_mode
 
 
 class _GANLoss(torch.nn.Module):
+    _function: Callable[..., Any]
+
     def __init__(self, mode: str = "non_saturating", reduction: str = "mean") -> None:
         super().__init__()
         check_mode(type(self).__name__, mode)
         self.mode, self.reduction = mode, reduction
+
+    def _plan(self, *scores: Tensor) -> tuple[Path, str]:
+        return _planners[type(self)._function](*scores, self.mode, self.reduction)
 
     def extra_repr(self) -> str:
         return f"mode={self.mode}, reduction={self.reduction}"
@@ -31,6 +38,8 @@ class GANGeneratorLoss(_GANLoss):
         ``forward(fake)``.
     """
 
+    _function = staticmethod(adversarial.gan_generator_loss)
+
     def forward(self, fake: Tensor) -> Any:
         return adversarial.gan_generator_loss(fake, self.mode, self.reduction)
 
@@ -44,6 +53,8 @@ class GANDiscriminatorLoss(_GANLoss):
     Shape:
         ``forward(real, fake)``.
     """
+
+    _function = staticmethod(adversarial.gan_discriminator_loss)
 
     def forward(self, real: Tensor, fake: Tensor) -> Any:
         return adversarial.gan_discriminator_loss(real, fake, self.mode, self.reduction)
