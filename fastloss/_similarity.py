@@ -363,8 +363,8 @@ def add_product(to: Tensor, a: Any, b: Tensor, first: bool = False) -> Tensor:
     if to.dtype == b.dtype:
         return torch.mm(a, b, out=to) if first else to.addmm_(a, b)
     if to.is_cuda:  # in float32, as it was added up
-        wide: Any = {"out_dtype": to.dtype, "out": to}
-        return torch.mm(a, b, **wide) if first else torch.addmm(to, a, b, **wide)
+        wide: Any = {"out_dtype": to.dtype}
+        return torch.mm(a, b, **wide, out=to) if first else to.add_(torch.mm(a, b, **wide))
     product = torch.mm(a, b)
     return to.copy_(product) if first else to.add_(product)
 
