@@ -222,12 +222,13 @@ class SimilarityOps(NamedTuple):
     statistics_: Callable[..., Any]
     anchors: Callable[..., Any]
     gradient_: Callable[..., Any]
+    positives_: Callable[..., Any]  # CPU only
     triplets_: Callable[..., Any]
     finish: Callable[..., Any]
 
 
 def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
-    names = ("whole", "normalize", "statistics_", "anchors", "gradient_", "triplets_", "finish")
+    names = ("whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "triplets_", "finish")
     found = (getattr(torch.ops.fastloss, f"similarity_{name}").default for name in names)
     return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)
 

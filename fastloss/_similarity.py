@@ -317,6 +317,8 @@ class Plan:
         rows = self.cut(self.rows, begin, end)
         shared = tile if self.further is None else tile[:, : self.shared]
         if self.want_rows:
+            if self.symmetric and rows.is_cpu:
+                self.take_positives(begin, end, self.about(begin, end, tile), self.columns)
             gradient = self.accumulate(0, begin, end, shared, self.columns)
             if self.terms is not None:
                 gradient.addcmul_(rows, sums[:, 1:].to(gradient.dtype), value=2)
@@ -336,9 +338,16 @@ class Plan:
             further = self.gradients[2]
             torch.mul(tile[:, self.shared :].unsqueeze(2), rows.unsqueeze(1), out=further[begin:end])  # type: ignore[index]
 
+    def take_positives(self, begin: int, end: int, about: tuple[Any, ...], columns: Tensor) -> None:
+        """Starts rows of the gradient with what the positives contribute, which are no part of the product then."""
+        if self.gradients[0] is None:
+            compute = _ops.compute_dtype(columns.dtype)
+            self.gradients[0] = _memory.empty((self.n, columns.shape[1]), columns, compute).zero_()
+        _ops.SIMILARITY.positives_(*about, columns, self.cut(self.gradients[0], begin, end))
+
     def accumulate(self, which: int, begin: int, end: int, derivatives: Tensor, vectors: Tensor) -> Tensor:
         """Adds a product to rows of a gradient; the first to reach them writes them. Returns those rows."""
-        first = self.gradients[which] is None or which == 0
+        first = self.gradients[which] is None or (which == 0 and not (self.symmetric and vectors.is_cpu))
         if self.gradients[which] is None:
             height = self.n if which == 0 else self.shared
             compute = _ops.compute_dtype(vectors.dtype)

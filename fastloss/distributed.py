@@ -102,6 +102,12 @@ class RingPlan(Plan):
         sizes = ring.sizes(vectors.rows.shape[0], own.shape[0], device=own.device)
         self.heights = [height for _, height in sizes]
         self.starts = [sum(self.heights[:k]) for k in range(ring.size + 1)]
+        for name, pairs in (("mask", relation.mask), ("positives", relation.positives)):
+            if pairs is not None and pairs.shape[1] != self.starts[-1]:
+                raise ValueError(
+                    f"fastloss: {name} has shape {tuple(pairs.shape)}, expected ({pairs.shape[0]}, {self.starts[-1]}), "
+                    "one column for each vector of all processes"
+                )
         if (
             relation.positives is None and relation.column_labels is None
         ):  # a row's label is the index of its own column
@@ -179,7 +185,7 @@ class RingPlan(Plan):
         compute, width = _ops.compute_dtype(self.rows.dtype), self.rows.shape[1]
         returns = not self.symmetric and (self.want_columns or (self.want_rows and call.itself))
         home = [torch.zeros(self.shared, width, dtype=compute, device=self.rows.device)] if returns else []
-        gradient = torch.zeros(self.n, width, dtype=compute, device=self.rows.device)
+        gradient = self.gradients[0] = torch.zeros(self.n, width, dtype=compute, device=self.rows.device)
         for owner, visible, moving in self.ring.travel(shown, home, self.heights):
             columns = self.seen(owner, visible)
             others = visible[-1].t().contiguous() if call.both or self.symmetric else None
@@ -192,13 +198,16 @@ class RingPlan(Plan):
                 part = sums.sum(0)
                 self.sums = part if self.sums is None else self.sums + part
                 if self.want_rows:
+                    if self.symmetric and rows.is_cpu:
+                        about = self.about_columns(begin, end, tile, columns)
+                        self.take_positives(begin, end, about, columns.vectors)
                     to = add_product(gradient[begin:end], tile, columns.vectors)
                     if self.terms is not None:
                         to.addcmul_(rows, sums[:, 1:].to(compute), value=2)
                 if returns:
                     add_product(moving[0], tile.t(), rows)
-        if self.want_rows:
-            self.gradients[0] = gradient
+        if not self.want_rows:
+            self.gradients[0] = None
         if returns:
             self.gradients[1] = home[0]
 

@@ -681,3 +681,133 @@ def same_outcome(ours: Any, native: Any, what: Any) -> None:
             torch.testing.assert_close(
                 a, b, rtol=1e-9 if tight else 2e-5, atol=1e-9 if tight else 1e-6, equal_nan=True, msg=str
             )
+
+
+# ---------------------------------------------------------------------------------------------- similarity
+
+
+@dataclass(frozen=True)
+class SimilarityCase(Named):
+    """One loss of the similarity family.
+
+    Attributes:
+        vectors: Names of the arguments that are vectors.
+        labelled: Whether integer labels come next.
+        scalars: Values of further tensors that are differentiable: of an argument in its place, or by keyword.
+        params: Settings; a callable among the values makes a tensor of (rows, columns).
+        steepness: For given keywords and the longest vector's length, the largest derivative of a score in its
+            similarity.
+        distances: Whether it sees distances, which are made in float32 at least.
+    """
+
+    name: str
+    module: type[torch.nn.Module]
+    vectors: tuple[str, ...]
+    params: tuple[dict[str, Any], ...]
+    steepness: Callable[..., float]
+    labelled: bool = False
+    scalars: dict[str, float] = field(default_factory=dict)
+    distances: bool = False
+    normalize: bool = True
+
+    def normalizes(self, params: dict[str, Any]) -> bool:
+        return bool(params.get("normalize", self.normalize))
+
+
+def pair_flags(share: float, seed: int = 3) -> Callable[[int, int], Tensor]:
+    return lambda n, m: torch.rand(n, m, generator=torch.Generator().manual_seed(seed)) < share
+
+
+def key_labels(n: int, m: int) -> Tensor:
+    """The index of a key, of none, and of a further negative if there is one."""
+    labels = torch.randint(-2, m + 2, (n,), generator=torch.Generator().manual_seed(4))
+    labels[::5] = 2**40
+    return labels
+
+
+SIMILARITY = (
+    SimilarityCase(
+        "info_nce_loss", fastloss.InfoNCELoss, ("query", "key"),
+        (
+            {}, {"symmetric": True, "mask": pair_flags(0.8)}, {"labels": key_labels, "mask": pair_flags(0.7)},
+            {"positives": pair_flags(0.2), "multi_positive": "in"},
+            {"positives": pair_flags(0.2), "mask": pair_flags(0.7, 5), "normalize": False},
+            {"positives": pair_flags(0.1), "symmetric": True},
+        ),
+        lambda temperature, **_: 1 / temperature,
+        scalars={"temperature": 0.3},
+    ),
+    SimilarityCase(
+        "clip_loss", fastloss.ClipLoss, ("image_features", "text_features"),
+        ({}, {"normalize": True, "mask": pair_flags(0.8)}), lambda logit_scale, **_: logit_scale,
+        scalars={"logit_scale": 0.7, "logit_bias": -0.4}, normalize=False,
+    ),
+    SimilarityCase(
+        "siglip_loss", fastloss.SigLipLoss, ("image_features", "text_features"),
+        ({}, {"normalize": True, "mask": pair_flags(0.8)}), lambda logit_scale, **_: logit_scale,
+        scalars={"logit_scale": 0.7, "logit_bias": -0.4}, normalize=False,
+    ),
+    SimilarityCase(
+        "nt_xent_loss", fastloss.NTXentLoss, ("z0", "z1"), ({}, {"decoupled": True}, {"normalize": False}),
+        lambda temperature, **_: 1 / temperature, scalars={"temperature": 0.4},
+    ),
+    SimilarityCase(
+        "supcon_loss", fastloss.SupConLoss, ("features",),
+        ({}, {"positives": "in"}, {"labels": None, "mask": lambda n, _: pair_flags(0.2)(n, n)}, {"normalize": False}),
+        lambda temperature, **_: 1 / temperature, labelled=True, scalars={"temperature": 0.4},
+    ),
+    SimilarityCase(
+        "pairwise_contrastive_loss", fastloss.PairwiseContrastiveLoss, ("embeddings",),
+        (
+            {"neg_margin": 1.3}, {"pos_margin": 0.4, "squared": True, "neg_margin": 1.4},
+            {"normalize": False, "neg_margin": 5.0}, {"normalize": False, "neg_margin": 5.0, "squared": True},
+        ),
+        lambda **_: 1.0, labelled=True, distances=True,
+    ),
+    SimilarityCase(
+        "multi_similarity_loss", fastloss.MultiSimilarityLoss, ("embeddings",),
+        ({}, {"alpha": 1.0, "beta": 2.0, "base": 0.1, "normalize": False}),
+        lambda alpha=2.0, beta=50.0, **_: max(alpha, beta), labelled=True,
+    ),
+    SimilarityCase(
+        "circle_loss", fastloss.CircleLoss, ("embeddings",), ({}, {"m": 0.25, "gamma": 8.0}),
+        lambda m=0.4, gamma=80.0, longest=1.0, **_: 2 * gamma * (1 + m + longest**2), labelled=True,
+    ),
+    SimilarityCase(
+        "mined_triplet_margin_loss", fastloss.MinedTripletMarginLoss, ("embeddings",),
+        (
+            {}, {"soft": True}, {"normalize": True, "margin": 0.3}, {"mining": "semi_hard"},
+            {"mining": "semi_hard", "soft": True, "normalize": True}, {"mining": "all"},
+            {"mining": "all", "margin": 0.2, "normalize": True},
+        ),
+        lambda **_: 1.0, labelled=True, distances=True, normalize=False,
+    ),
+)  # fmt: skip
+
+
+def make_similarity(
+    case: SimilarityCase,
+    params: dict[str, Any],
+    n: int,
+    width: int,
+    dtype: torch.dtype = torch.float32,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Keyword arguments of a loss with n rows: vectors exactly representable in ``dtype``, scalars, labels, setting.
+
+    InfoNCE has 5 more keys than queries unless it is symmetric. Labels are negative, small and beyond 32 bits (two
+    of them equal in their low halves), one of every seven is alone.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    m = n + 5 if case.name == "info_nce_loss" and not params.get("symmetric") else n
+    made: dict[str, Any] = {}
+    for k, name in enumerate(case.vectors):
+        made[name] = torch.randn(m if k else n, width, generator=generator).to(dtype).requires_grad_()
+    if case.labelled:
+        few = torch.tensor([-7, 0, 3, 5 + 2**33, 3 + 2**32])
+        made["labels"] = few[torch.randint(len(few), (n,), generator=generator)]
+        made["labels"][6::7] = torch.arange(100, 100 + len(made["labels"][6::7]))
+    for name, value in case.scalars.items():
+        made[name] = torch.tensor(value, dtype=torch.float64 if dtype == torch.float64 else torch.float32)
+        made[name].requires_grad_()
+    return {**made, **{k: v(n, m) if callable(v) else v for k, v in params.items()}}

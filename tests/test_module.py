@@ -91,3 +91,14 @@ def test_is_a_loss_module(case):
     assert isinstance(module, torch.nn.Module)
     assert not list(module.parameters())
     assert fastloss.explain(module, *cases.make((400, 500))).path in ("kernel", "reference")
+
+
+MODULES = [
+    m for m in map(fastloss.__dict__.get, fastloss.__all__) if isinstance(m, type) and issubclass(m, torch.nn.Module)
+]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
+def test_every_module_can_be_pickled(module):
+    assert len(MODULES) >= 30
+    assert type(pickle.loads(pickle.dumps(module()))) is module

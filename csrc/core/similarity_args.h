@@ -53,6 +53,15 @@ struct TileArgs {
   double* triplets;      // [rows][2]: the value, and how many values a mean counts
 };
 
+// Vectors of the columns and gradients of the rows of a tile: [columns][width] and [rows][width], the latter of the computing
+// type.
+struct PositiveArgs {
+  const void* vectors;
+  int64_t vector_stride, width;
+  void* gradients;
+  int64_t gradient_stride;
+};
+
 // Which triplets of an anchor are taken.
 enum Mining : int { kBatchHard, kSemiHard, kAllTriplets, kMinings };
 

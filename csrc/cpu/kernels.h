@@ -68,6 +68,7 @@ struct Engine {
   PointwiseKernel pointwise;
   ScaleKernel scale;
   UnitKernel unit_rows, unit_rows_backward;
+  void (*take_positives)(const TileArgs&, const PositiveArgs&, int64_t begin, int64_t end);  // null for float16
   MineKernel mine;
   int64_t (*mine_scratch)(int64_t columns);  // elements
 };

@@ -20,9 +20,14 @@ template <class S>
 Engine engine() {
   using T = typename Compute<S>::type;
   using Unit = typename Products<S>::type;
-  Engine e{
-      &Rows<S>::run, &rows_scratch<S>, &pointwise<S>, &scale<S>, &unit_rows<S, Unit>, &unit_rows_backward<T, S, Unit>,
-      nullptr,       nullptr};
+  Engine e{};
+  e.rows = &Rows<S>::run;
+  e.rows_scratch = &rows_scratch<S>;
+  e.pointwise = &pointwise<S>;
+  e.scale = &scale<S>;
+  e.unit_rows = &unit_rows<S, Unit>;
+  e.unit_rows_backward = &unit_rows_backward<T, S, Unit>;
+  if constexpr (!is_half<S>) e.take_positives = &take_positives<S>;
   if constexpr (sizeof(S) == sizeof(T)) {
     e.mine = &Mine<T>::run;
     e.mine_scratch = &Mine<T>::scratch;

@@ -34,12 +34,12 @@ struct Mine : TileRows<T> {
   // The extremes of a row, and where the first of them are.
   struct Row {
     T farthest_positive = -1, nearest_negative, farthest_negative = -1;
-    bool has_negative;
+    bool has_negative, has_nan;
   };
 
   Row read(int64_t i) const {
     const V infinity((T)__builtin_inf()), none((T)-1);
-    V far_positive = none, near_negative = infinity, far_negative = none;
+    V far_positive = none, near_negative = infinity, far_negative = none, nans((T)0);
     this->along([&](int64_t j, int n) __attribute__((always_inline)) {
       const auto p = this->lanes(i, j, n);
       const V d = sqrt(max(V((T)0), p.z));
@@ -50,12 +50,14 @@ struct Mine : TileRows<T> {
       far_positive = max(far_positive, select(p.kept & p.positive, d, none));
       near_negative = min(near_negative, select(negative, d, infinity));
       far_negative = max(far_negative, select(negative, d, none));
+      nans = add_where(p.kept & ~(p.z == p.z), nans, V((T)1));
     });
     Row r;
     r.farthest_positive = reduce_max(far_positive);
     r.nearest_negative = -reduce_max(-near_negative);
     r.farthest_negative = reduce_max(far_negative);
     r.has_negative = r.farthest_negative >= 0;
+    r.has_nan = reduce_max(nans) > 0;
     return r;
   }
 
@@ -126,7 +128,7 @@ struct Mine : TileRows<T> {
     this->along([&](int64_t j, int n) __attribute__((always_inline)) {
       const auto p = this->lanes(i, j, n);
       const V d = sqrt(max(zero, p.z));
-      const V g = select(zero < d, half * load(slope + j) / d, zero);
+      const V g = select(d == zero, zero, half * load(slope + j) / d);
       const V scaled = keep_where(p.kept, g) * this->scale;
       with_similarity += reduce_add(widen(keep_where(p.kept, g * p.similarity)));
       alone += reduce_add(widen(keep_where(p.kept, g)));
@@ -144,7 +146,11 @@ struct Mine : TileRows<T> {
       if (mining == kBatchHard) self.batch_hard(r, value, count);
       if (mining == kSemiHard) self.semi_hard(r, value, count);
       if (mining == kAllTriplets) self.all(value, count);
-      const double factor = a.factor ? a.factor[i] : 1;
+      double factor = a.factor ? a.factor[i] : 1;
+      if (r.has_nan) {  // which maxima and minima do not see
+        factor = __builtin_nan("");
+        count = count > 1 ? count : 1;
+      }
       a.triplets[2 * i] = value * factor;
       a.triplets[2 * i + 1] = count;
       if (a.derivative_sums) self.write(i, factor);

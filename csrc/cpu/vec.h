@@ -29,6 +29,11 @@ constexpr bool is_bfloat16 = false;
 template <>
 constexpr bool is_bfloat16<BFloat16> = true;
 
+template <class S>
+constexpr bool is_half = false;
+template <>
+constexpr bool is_half<Half> = true;
+
 template <class T>
 struct Lanes;  // native vectors; not written inside Vec because GCC drops vector_size on a dependent type
 template <>
@@ -170,6 +175,15 @@ FASTLOSS_FN bool any(Mask<T> m) {
   memcpy(parts, &m.m, sizeof(parts));
   for (const int64_t part : parts) all |= part;
   return all != 0;
+#endif
+}
+
+template <class T>
+FASTLOSS_FN bool is_true(Mask<T> m, int lane) {
+#if defined(__AVX512F__)
+  return (m.m >> lane) & 1;
+#else
+  return m.m[lane] != 0;
 #endif
 }
 

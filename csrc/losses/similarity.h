@@ -83,8 +83,9 @@ struct PairwiseContrastive {
   FASTLOSS_FN PairScore<V> hinge(V d, V h, T sign) const {
     const V zero(T(0)), half(T(0.5));
     const V active = max(zero, h);
-    const V rate = select(zero < d, V(sign) * half / d, zero);
-    return {squared ? half * active * active : active, squared ? active * rate : select(zero < h, rate, zero)};
+    const V rate = select(d == zero, zero, V(sign) * half / d);
+    const V none = select(h == h, zero, h);  // NaN stays
+    return {squared ? half * active * active : active, squared ? active * rate : select(zero < h, rate, none)};
   }
   template <class V>
   FASTLOSS_FN PairScore<V> positive(V z) const {

@@ -218,6 +218,28 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
   return {r.losses, totals, reduced, r.coefficients};
 }
 
+// Adds what the positives of a tile of derivatives contribute to the gradients of its rows, and takes them out of it.
+void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, const Tensor& gradients) {
+  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns &&
+                      vectors.scalar_type() == tile.scalar_type(),
+                  "fastloss: expected a vector of the tile's dtype for each column");
+  STD_TORCH_CHECK(gradients.is_cpu() && gradients.dim() == 2 && gradients.size(0) == args.rows &&
+                      gradients.size(1) == vectors.size(1) && gradients.scalar_type() == compute_type(tile) &&
+                      (gradients.stride(1) == 1 || gradients.size(1) <= 1),
+                  "fastloss: expected a gradient of the computing type for each row");
+  const Tensor dense = as_dense(vectors);
+  const PositiveArgs positives{dense.const_data_ptr(), dense.stride(0), dense.size(1),
+                               (void*)gradients.const_data_ptr(), gradients.stride(0)};
+  const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
+  parallel(args.rows * args.columns, args.rows,
+           [&](int64_t begin, int64_t end) { engine.take_positives(args, positives, begin, end); });
+}
+
+void positives_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, const Tensor& gradients) {
+  Tile work(FASTLOSS_TILE_INPUTS);
+  take_positives(work.args, tile, vectors, gradients);
+}
+
 // Per row, value and count of the triplets found in it; the tile's derivatives, and their sums per row as gradient_'s.
 std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
   STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
@@ -244,7 +266,7 @@ std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), May
 
 // x / |x| in the matrix products' dtype, |x|.
 std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
-  STD_TORCH_CHECK(x.is_cpu() && x.dim() == 2 && (x.stride(1) == 1 || x.size(1) == 1),
+  STD_TORCH_CHECK(x.is_cpu() && x.dim() == 2 && (x.stride(1) == 1 || x.size(1) <= 1),
                   "fastloss: expected a CPU matrix, adjacent along the rows");
   UnitArgs args{};
   const int64_t rows = x.size(0);
@@ -303,7 +325,7 @@ struct UnitRows {
 
   UnitRows(const Tensor& x, bool normalized) : vectors(x) {
     if (normalized) {
-      auto [unit, norms] = normalize(x.stride(1) == 1 || x.size(1) == 1 ? x : torch::stable::contiguous(x));
+      auto [unit, norms] = normalize(x.stride(1) == 1 || x.size(1) <= 1 ? x : torch::stable::contiguous(x));
       vectors = unit;
       length = norms;
     } else if (x.scalar_type() == ScalarType::Half) {
@@ -370,7 +392,14 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
   for (int64_t i = 0; i < 2 * args.rows; ++i) total[i % 2] += symmetric ? parts[i] / 2 : parts[i];
   Tensor grad_rows = nothing, grad_columns = nothing;
   if (want_rows) {
+    Tensor taken = nothing;
+    if (symmetric) {
+      taken = empty({args.rows, left.size(1)}, compute_type(tile));
+      memset(taken.mutable_data_ptr(), 0, taken.numel() * taken.element_size());
+      take_positives(args, tile, right, taken);
+    }
     grad_rows = product(tile, right);
+    if (symmetric) grad_rows = torch::stable::subtract(as_compute(grad_rows, compute_type(tile)), taken, -1);
     if (itself && !symmetric) {
       const Tensor more = product(transposed(tile), left);
       grad_rows = torch::stable::subtract(grad_rows, more, -1);
@@ -410,6 +439,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
       "Tensor grad_rows, Tensor grad_columns, Tensor grad_scale, Tensor grad_bias)");
   m.def(
       "similarity_triplets_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? factor, bool want_gradient) -> (Tensor, Tensor)");
+  m.def("similarity_positives_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor vectors, Tensor(b!) gradients) -> ()");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
 }
@@ -419,6 +449,7 @@ STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
   m.impl("similarity_gradient_", TORCH_BOX(&gradient_));
   m.impl("similarity_anchors", TORCH_BOX(&anchors));
   m.impl("similarity_triplets_", TORCH_BOX(&triplets_));
+  m.impl("similarity_positives_", TORCH_BOX(&positives_));
   m.impl("similarity_whole", TORCH_BOX(&whole));
   m.impl("similarity_normalize", TORCH_BOX(&normalize));
   m.impl("similarity_finish", TORCH_BOX(&finish));

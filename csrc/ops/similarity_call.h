@@ -39,7 +39,7 @@ inline void check_loss(int64_t loss, const std::vector<double>& params) {
 // [rows][columns] bools of a tile, adjacent along the columns; returns the stride between rows.
 inline int64_t check_pairs(const char* name, const Tensor& t, const Tensor& tile) {
   STD_TORCH_CHECK(same_device(t, tile) && t.scalar_type() == ScalarType::Bool && t.dim() == 2 &&
-                      t.size(0) == tile.size(0) && t.size(1) == tile.size(1) && (t.stride(1) == 1 || t.size(1) == 1),
+                      t.size(0) == tile.size(0) && t.size(1) == tile.size(1) && (t.stride(1) == 1 || t.size(1) <= 1),
                   "fastloss: expected ", name, " to be bool, of the tile's shape, adjacent along the columns");
   return t.stride(0);
 }
@@ -57,7 +57,7 @@ inline const void* terms(const char* name, const MaybeTensor& t, const Tensor& t
 inline TileArgs tile_args(const TileInputs& in) {
   check_loss(in.loss, in.params);
   const Tensor& tile = in.tile;
-  STD_TORCH_CHECK(tile.dim() == 2 && (tile.stride(1) == 1 || tile.size(1) == 1),
+  STD_TORCH_CHECK(tile.dim() == 2 && (tile.stride(1) == 1 || tile.size(1) <= 1),
                   "fastloss: expected a matrix of similarities, adjacent along the columns");
   STD_TORCH_CHECK(tile.scalar_type() != ScalarType::Half || !tile.is_cpu(), "fastloss: expected float32 similarities");
   STD_TORCH_CHECK(in.affine.size() == 2, "fastloss: expected factor and summand of the similarities");
@@ -69,7 +69,7 @@ inline TileArgs tile_args(const TileInputs& in) {
   std::copy(in.params.begin(), in.params.end(), args.params);
   args.row_terms = terms("row_terms", in.row_terms, tile, args.rows);
   args.column_terms = terms("column_terms", in.column_terms, tile, args.columns);
-  STD_TORCH_CHECK(!args.row_terms == !args.column_terms, "fastloss: expected terms of rows and columns or of neither");
+  STD_TORCH_CHECK(!in.row_terms == !in.column_terms, "fastloss: expected terms of rows and columns or of neither");
   PairRelation& relation = args.relation;
   relation.row_offset = in.row_offset;
   relation.column_offset = in.column_offset;
@@ -102,7 +102,7 @@ inline AnchorView anchor_view(const char* name, const MaybeTensor& coefficients,
   if (!coefficients) return {nullptr, 0};
   const Tensor& c = *coefficients;
   STD_TORCH_CHECK(same_device(c, tile) && c.scalar_type() == compute_type(tile) && c.dim() == 2 &&
-                      c.size(0) == kCoefficients && c.size(1) == count && (c.stride(1) == 1 || count == 1),
+                      c.size(0) == kCoefficients && c.size(1) == count && (c.stride(1) == 1 || count <= 1),
                   "fastloss: expected ", name, " to be ", (int)kCoefficients, " planes of ", count,
                   " values of the computing type");
   return {c.const_data_ptr(), c.stride(0)};

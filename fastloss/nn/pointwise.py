@@ -81,7 +81,7 @@ def _finish(
     native: type[torch.nn.Module] | None,
 ) -> type[Any]:
     module.__name__ = module.__qualname__ = name
-    module.__module__ = __name__
+    module.__module__ = function.__module__.replace(".functional.", ".nn.")  # where pickle finds it
     module._function = staticmethod(function)
     module._arguments = arguments
     module.__doc__ = _DOCUMENT.format(

@@ -429,7 +429,7 @@ def _distances(x: Tensor, normalize: bool) -> Tensor:
         s = x @ x.mT
         square = x.square().sum(-1)
         d = 2 - 2 * s if normalize else square.unsqueeze(1) + square - 2 * s
-        apart = d > 0
+        apart = ~(d <= 0)  # NaN too
         return torch.where(apart, torch.where(apart, d, 1.0).sqrt(), 0.0)
 
 
