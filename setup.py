@@ -46,10 +46,14 @@ ISA_FLAGS = {
     "aarch64": {"neon": "-ffp-contract=fast"},
 }
 CUDA_SOURCES = (
-    "plan", "plan_points", "plan_pairs", "reduce",
-    *(f"{family}_{dtype}" for family in ("rows", "pointwise", "pairs") for dtype in ("f32", "f64", "bf16", "f16")),
+    "mining", "plan", "plan_points", "plan_pairs", "reduce", "similarity",
+    *(
+        f"{family}_{dtype}"
+        for family in ("rows", "pointwise", "pairs", "similarity")
+        for dtype in ("f32", "f64", "bf16", "f16")
+    ),
 )  # fmt: skip
-CUDA_OPERATORS = ("rows_cuda", "pointwise_cuda", "pairs_cuda")
+CUDA_OPERATORS = ("rows_cuda", "pointwise_cuda", "pairs_cuda", "similarity_cuda")
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
 # What PyTorch's own CUDA 13 builds have; PTX for what comes later.
 CUDA_ARCHS = "75;80;86;90;100;120+PTX"

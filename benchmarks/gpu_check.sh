@@ -3,8 +3,8 @@
 #
 #     benchmarks/gpu_check.sh OUT_DIR
 #
-# Builds for the card, runs the CUDA tests, compute-sanitizer on a short run, the benchmark suites gpu, gpu_pointwise and
-# gpu_pairs against eager, torch.compile and every peer that imports, and ncu for the bytes that DRAM really moved. Writes
+# Builds for the card, runs the CUDA tests, compute-sanitizer on a short run, the benchmark suites gpu, gpu_pointwise,
+# gpu_pairs and gpu_similarity against eager, torch.compile and every peer that imports, and ncu for the bytes that DRAM really moved. Writes
 # logs, JSON and tables to OUT_DIR and a summary to standard output. A tool that is missing or refuses the device is reported and skipped; a
 # failed test makes the exit status 1. Nothing of the card's settings is changed.
 #
@@ -59,7 +59,7 @@ fi
 cat "$OUT/build_info.txt"
 
 step tests 150 "$PYTHON" -m pytest -q -m "cuda and not slow" -p no:cacheprovider \
-  tests/test_cuda.py tests/test_cuda_pointwise.py tests/test_cuda_pairs.py || STATUS=1
+  tests/test_cuda.py tests/test_cuda_pointwise.py tests/test_cuda_pairs.py tests/test_cuda_similarity.py || STATUS=1
 tail -15 "$OUT/tests.log"
 
 # Every path once, forward and backward, small enough for tools that slow a program a hundredfold.
@@ -87,6 +87,14 @@ for shape in ((301, 3), (301, 16), (37, 100), (37, 512), (11, 2048), (5, 4096), 
         fastloss.functional.cosine_embedding_loss(x, y, label).backward()
         fastloss.functional.triplet_margin_loss(x, y, z, reduction="none").sum().backward()
         fastloss.functional.triplet_margin_loss(x, y, z, mask=label > 0, return_stats=True)[0].backward()
+for n, width in ((301, 24), (64, 7), (40, 5000)):
+    for dtype in (torch.float32, torch.bfloat16):
+        x, y = (torch.randn(n, width, device="cuda", dtype=dtype, requires_grad=True) for _ in range(2))
+        label = torch.arange(n, device="cuda") % 7
+        fastloss.functional.clip_loss(x, y, torch.full((), 5.0, device="cuda"), normalize=True).backward()
+        fastloss.functional.siglip_loss(x, y, 5.0, -1.0, reduction="none").sum().backward()
+        fastloss.functional.supcon_loss(x, label).backward()
+        fastloss.functional.mined_triplet_margin_loss(x, label, mining="semi_hard").backward()
 torch.cuda.synchronize()
 PYTHON_END
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
@@ -110,6 +118,7 @@ bench() {
 bench gpu 210 --seconds 3 --compile-seconds 60
 bench gpu_pointwise 80 --seconds 2 --compile-seconds 30
 bench gpu_pairs 60 --seconds 1 --compile-seconds 15
+bench gpu_similarity 60 --seconds 1 --compile-seconds 15
 
 # Bytes that DRAM moved in our kernels, next to those that they must.
 cat > "$OUT/one.py" << 'PYTHON_END'
@@ -129,13 +138,16 @@ for width in (64, 1024, 16384):
     x, y, z = (torch.randn(2**26 // width, width, device="cuda", dtype=torch.bfloat16) for _ in range(3))
     fastloss.functional.triplet_margin_loss(x.requires_grad_(), y, z).backward()
     print(tuple(x.shape), "triplet margin, must move", 4 * x.numel() * x.element_size(), "bytes")
+x, y = (torch.nn.functional.normalize(torch.randn(32768, 1024, device="cuda")).bfloat16() for _ in range(2))
+fastloss.functional.clip_loss(x.requires_grad_(), y.requires_grad_(), 20.0).backward()
+print("clip 32768, tiles of", 2 * 2048 * 32768, "bytes: read by rows and columns, read and written by the gradient")
 torch.cuda.synchronize()
 PYTHON_END
 if have ncu; then
-  step ncu 60 ncu --clock-control none --kernel-name regex:'rows_by|points_|pairs_' --metrics \
+  step ncu 60 ncu --clock-control none --kernel-name regex:'rows_by|points_|pairs_|similarity_' --metrics \
     dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum,sm__warps_active.avg.pct_of_peak_sustained_active \
     "$PYTHON" "$OUT/one.py"
-  grep -E "must move|rows_by|points_|pairs_|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -40
+  grep -E "must move|tiles of|rows_by|points_|pairs_|similarity_|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -80
 else
   echo "ncu: not installed" | tee -a "$OUT/summary.txt"
 fi

@@ -15,6 +15,8 @@ products make gradients. Flops count N M D:
 
 Memory: gradients in the computing type, 8 doubles per anchor, a strip or the matrix.
 
+Nothing here waits for a GPU, nothing branches on what only it knows.
+
 Note [When gradients are made]
 In forward, for an upstream gradient of one: they are O(N D), what they were made from is O(N M). Backward multiplies
 them by the upstream gradient, takes the normalisation back and rounds once, as often as it is asked. With
@@ -35,6 +37,7 @@ from fastloss import _memory, _ops
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
 MEMORY_BUDGET = 256 << 20
 _STRIP_BYTES = 32 << 20
+_CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
 _MIN_STRIP_ROWS = 128
 # Up to so many bytes one operator does it all. More comes from the pool, where the operator's would be fresh memory.
 _SMALL_BYTES = 4 << 20
@@ -170,9 +173,10 @@ class Plan:
         self.symmetric = call.itself and relation.mask is None and relation.positives is None and not mines
         self.waits = call.both or self.symmetric or call.by_kind
         row_bytes = self.m * rows.element_size()
-        budget = call.memory_budget if self.waits else min(call.memory_budget, _STRIP_BYTES)
+        strip_bytes = min(_STRIP_BYTES if rows.is_cpu else _CUDA_STRIP_BYTES, call.memory_budget)
+        budget = call.memory_budget if self.waits else strip_bytes
         self.whole = self.n * row_bytes <= budget
-        strip_rows = max(_MIN_STRIP_ROWS, min(_STRIP_BYTES, call.memory_budget) // max(1, row_bytes))
+        strip_rows = max(_MIN_STRIP_ROWS, strip_bytes // max(1, row_bytes))
         self.single = self.n <= strip_rows
         self.strips = [(0, self.n)]
         if not self.single:
@@ -245,11 +249,19 @@ class Plan:
         finish = (
             parts, relation.normalizer, call.params, share, mean and parts is None, call.empty_zero, self.dtype
         )  # fmt: skip
-        losses, _, loss, anchors = ops.anchors(self.index, state, weight, *finish)
+        losses, totals, loss, anchors = ops.anchors(self.index, state, weight, *finish)
         column_anchors = anchors if self.symmetric else None
         if column_state is not None:
             more, _, loss_of_columns, column_anchors = ops.anchors(self.index, column_state, weight, *finish)
             losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
+        factor = None
+        if self.want and mean and self.rows.dtype == torch.float16:  # which holds no probability over the batch's size
+            divisor = totals[1] if relation.normalizer is None else relation.normalizer
+            divisor = torch.where(divisor == 0, 1.0, divisor)
+            anchors[2:] *= divisor  # all but the maxima
+            if column_state is not None:
+                column_anchors[2:] *= divisor  # type: ignore[index]
+            factor = 1 / divisor
         if self.want:
             for begin, end in self.strips:
                 tile = self.cut(self.matrix, begin, end) if self.whole else self.similarities(begin, end)
@@ -258,7 +270,7 @@ class Plan:
                 self.multiply(begin, end, tile, sums)
         if parts is not None and not call.empty_zero:
             loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
-        return self.outcome(losses if call.reduction == 0 else loss, None)
+        return self.outcome(losses if call.reduction == 0 else loss, factor)
 
     def in_one_look(self, weight: Tensor | None) -> Outcome:
         """Both steps of a strip, then the next; the mean's divisor is known at the end."""
@@ -343,10 +355,7 @@ class Plan:
         to: Any = self.gradients[which]
         if which == 0:
             to = self.cut(to, begin, end)
-        if to.dtype != vectors.dtype:
-            product = torch.mm(derivatives, vectors)
-            return to.copy_(product) if first else to.add_(product)
-        return torch.mm(derivatives, vectors, out=to) if first else to.addmm_(derivatives, vectors)
+        return add_product(to, derivatives, vectors, first)
 
     def outcome(self, loss: Tensor, factor: Tensor | None) -> Outcome:
         rows, columns, negatives = self.gradients
@@ -358,11 +367,23 @@ class Plan:
         return Outcome(loss, (rows, columns, negatives), self.sums, factor, self.units)
 
 
+def add_product(to: Tensor, a: Any, b: Tensor, first: bool = False) -> Tensor:
+    """Adds a matrix product to ``to``, which is of the computing type; ``first``: writes it there."""
+    if to.dtype == b.dtype:
+        return torch.mm(a, b, out=to) if first else to.addmm_(a, b)
+    if to.is_cuda:  # in float32, as it was added up
+        wide: Any = {"out_dtype": to.dtype}
+        return torch.mm(a, b, **wide, out=to) if first else to.add_(torch.mm(a, b, **wide))
+    product = torch.mm(a, b)
+    return to.copy_(product) if first else to.add_(product)
+
+
 def _is_small(call: Call, vectors: Vectors) -> bool:
     """Whether one operator does it all: Note [Small problems] in csrc/ops/similarity.cpp."""
     rows, columns, negatives, _, _ = vectors
     return (
-        call.reduction != 0
+        rows.is_cpu
+        and call.reduction != 0
         and negatives is None
         and call.group is None
         and not call.by_kind

@@ -25,7 +25,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fastloss import _ops
-from fastloss._similarity import _COUNTS, _STATE, Call, Outcome, Plan, Relation, Vectors
+from fastloss._similarity import _COUNTS, _STATE, Call, Outcome, Plan, Relation, Vectors, add_product
 
 
 class Ring:
@@ -37,7 +37,7 @@ class Ring:
         self.next, self.previous = (dist.get_global_rank(group, (self.rank + k) % self.size) for k in (1, -1))
 
     def sizes(self, *own: int, device: torch.device) -> list[tuple[int, ...]]:
-        """These numbers of each process."""
+        """These numbers of each process. On a GPU the host waits for them: shapes depend on them."""
         mine = torch.tensor(own, device=device)
         all_ = [torch.empty_like(mine) for _ in range(self.size)]
         dist.all_gather(all_, mine, self.group)
@@ -159,7 +159,7 @@ class RingPlan(Plan):
         losses = sides[0][0] if len(sides) == 1 else sides[0][0] + sides[1][0]
         anchors = [side[3] for side in sides]
         totals = ring.sum_(torch.stack([side[1] for side in sides]))
-        loss = totals[:, 0].sum()
+        loss, factor = totals[:, 0].sum(), None
         if parts is not None:
             if not call.empty_zero:
                 loss = torch.where(counts.sum() == 0, torch.nan, loss)
@@ -167,11 +167,15 @@ class RingPlan(Plan):
             divisor = totals[:, 1] if relation.normalizer is None else relation.normalizer.expand(len(sides))
             means = totals[:, 0] / divisor
             loss = (torch.where(divisor == 0, 0.0, means) if call.empty_zero else means).sum()
-            for coefficients, by in zip(anchors, torch.where(divisor == 0, 0.0, 1 / divisor), strict=True):
+            shares = torch.where(divisor == 0, 0.0, 1 / divisor)
+            if self.rows.dtype == torch.float16:  # as in Plan.in_two_looks
+                factor = shares[0]
+                shares = torch.where(factor == 0, 0.0, shares / factor)
+            for coefficients, by in zip(anchors, shares, strict=True):
                 coefficients[2:] *= by  # all but the maxima
         if self.want:
             self.second_round(anchors[0], anchors[-1])
-        return self.outcome(losses if call.reduction == 0 else loss, None)
+        return self.outcome(losses if call.reduction == 0 else loss, factor)
 
     def second_round(self, anchors: Tensor, column_anchors: Tensor) -> None:
         call, ops = self.call, _ops.SIMILARITY
@@ -197,12 +201,11 @@ class RingPlan(Plan):
                     if self.symmetric and rows.is_cpu:
                         about = self.about_columns(begin, end, tile, columns)
                         self.take_positives(begin, end, about, columns.vectors)
-                    to = gradient[begin:end]
-                    to += torch.mm(tile, columns.vectors)
+                    to = add_product(gradient[begin:end], tile, columns.vectors)
                     if self.terms is not None:
                         to.addcmul_(rows, sums[:, 1:].to(compute), value=2)
                 if returns:
-                    moving[0] += torch.mm(tile.t(), rows)
+                    add_product(moving[0], tile.t(), rows)
         if not self.want_rows:
             self.gradients[0] = None
         if returns:

@@ -21,7 +21,8 @@ needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 
 # Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/README.md counts
 # on; of a rows kernel by bytes of an element and whether it has extras, of a pointwise one by tensors and whether it
-# takes upstream gradients per element (float64: one block fewer), of a pairs kernel by tensors and threads per row.
+# takes upstream gradients per element (float64: one block fewer), of a pairs kernel by tensors and threads per row, of
+# a similarity kernel by what it does (derivatives of float64: one block fewer).
 ROWS_REGISTERS = {
     ("rows_by_group", 2, False): 64,
     ("rows_by_group", 4, False): 96,
@@ -42,16 +43,18 @@ ROWS_REGISTERS = {
 POINTS_REGISTERS = {(2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
 GENERAL_REGISTERS = 128
 PAIRS_REGISTERS = {2: 96, 3: 128}  # 256 threads on a row: 128
+SIMILARITY_REGISTERS = {"rows": 128, "gradient": 128, "columns": 80}
 SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
 SIZE = f"({'|'.join(SIZES)})"
 ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
 POINTS = re.compile(rf"points_plainI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
 GENERAL = re.compile(rf"points_generalI{SIZE}E")
 PAIRS = re.compile(rf"pairs_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELi(\d+)ELi(\d+)ELb([01])EE")
+SIMILARITY = re.compile(rf"similarity_(rows|gradient|columns)I{SIZE}N\w*?_\d+([A-Za-z]\w*?)E(?:Li(\d)E)?E")
 LOSSES = (CSRC / "losses" / "losses.h").read_text()
-ROWS_FUNCTORS, POINTS_FUNCTORS, PAIRS_FUNCTORS = (
+ROWS_FUNCTORS, POINTS_FUNCTORS, PAIRS_FUNCTORS, SIMILARITY_FUNCTORS = (
     set(re.findall(r"X\(\w+, (\w+), ", re.search(rf"FASTLOSS_{family}_LOSSES\(X\)(.*?)\n\n", LOSSES, re.DOTALL)[1]))
-    for family in ("ROWS", "POINTWISE", "PAIRS")
+    for family in ("ROWS", "POINTWISE", "PAIRS", "SIMILARITY")
 )
 
 
@@ -123,6 +126,10 @@ def test_resources(compiled):
                 size, functor, elements, threads, held = pairs.groups()
                 limit = 128 if threads == "256" else PAIRS_REGISTERS[tensors_of(functor)]
                 seen.add((size, functor, elements, threads, held))
+            elif similarity := SIMILARITY.search(symbol):
+                what, size, functor, elements = similarity.groups()
+                limit = {"columns": 128, "gradient": 176}.get(what, 128) if size == "d" else SIMILARITY_REGISTERS[what]
+                seen.add((what, size, functor, elements))
             elif general := GENERAL.search(symbol):
                 limit = GENERAL_REGISTERS
                 seen.add(general[1])
@@ -131,6 +138,14 @@ def test_resources(compiled):
         *((*kernel, functor) for kernel in ROWS_REGISTERS for functor in ROWS_FUNCTORS),
         *((size, functor, each) for size in SIZES for functor in POINTS_FUNCTORS for each in "01"),
         *((size, functor, *kernel) for size in SIZES for functor in PAIRS_FUNCTORS for kernel in pairs_kernels(size)),
+        *(
+            (what, size, functor, elements)
+            for what in ("rows", "gradient")
+            for size in SIZES
+            for functor in SIMILARITY_FUNCTORS
+            for elements in (str(16 // SIZES[size]), "1")
+        ),
+        *(("columns", size, "InfoNce", None) for size in SIZES),  # the one loss with anchors on both sides
         *SIZES,
     }
 
@@ -181,6 +196,13 @@ def test_machine_code(compiled):
                         assert stores >= 2 * tensors, symbol
                     wide += 1
                 continue
+            if similarity := SIMILARITY.search(symbol):
+                what, _, _, elements = similarity.groups()
+                if elements not in (None, "1"):  # two rows of the tile
+                    assert len(re.findall(r"LDG\.E\.128", function)) >= 2, symbol
+                    assert what == "rows" or re.search(r"STG\.E\.128", function), symbol
+                    wide += 1
+                continue
             rows = ROWS.search(symbol)
             if not rows or rows[1] == "rows_by_column":
                 continue
@@ -212,6 +234,8 @@ def test_library_registers(tmp_path):
         "for name, _ in fastloss._C.rows_losses() + fastloss._C.pointwise_losses() + fastloss._C.pairs_losses():\n"
         "    for form in ('', '_out', '_backward', '_backward_out', '_rescale_'):\n"
         "        assert has(f'fastloss::{name}{form}', 'CUDA'), name + form\n"
+        "for name in ('statistics_', 'anchors', 'gradient_', 'triplets_', 'normalize', 'finish'):\n"
+        "    assert has(f'fastloss::similarity_{name}', 'CUDA'), name\n"
         "assert torch._C._dispatch_has_kernel_for_dispatch_key('fastloss::scale_', 'CUDA')\n"
     )
     bare = run(sys.executable, "-c", code, check=False)

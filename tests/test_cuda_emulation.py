@@ -1,7 +1,9 @@
 """The CUDA kernels, executed on the host: the same .cu files against emulation/cuda/device.h, under the sanitizers.
 
-Each dtype runs the driver of a family (emulation/{rows,points,pairs}_driver.cpp) in a process of its own. Then bugs are
-planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would mean nothing.
+Each dtype runs the driver of a family (emulation/{rows,points,pairs,similarity}_driver.cpp) in a process of its own.
+Then bugs are planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would
+mean nothing.
+
 """
 
 import os
@@ -20,6 +22,8 @@ DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f1
 ROWS = ("rows_driver", "plan", *(f"rows_{short}" for short in DTYPES.values()))
 POINTS = ("points_driver", "plan_points", *(f"pointwise_{short}" for short in DTYPES.values()))
 PAIRS = ("pairs_driver", "plan_pairs", *(f"pairs_{short}" for short in DTYPES.values()))
+SIMILARITY = ("similarity_driver", "similarity", "mining", *(f"similarity_{short}" for short in DTYPES.values()))
+FAMILIES = (ROWS, POINTS, PAIRS, SIMILARITY)
 PATHS = {
     "columns_wide",
     "columns",
@@ -274,6 +278,159 @@ PAIRS_PLANTS = {
     ),
 }
 
+SIMILARITY_PLANTS = {
+    "off-by-one tail": (
+        "AddressSanitizer",
+        "if (k < n) to[k] = p[k];",
+        "if (k <= n) to[k] = p[k];",
+    ),
+    "lanes behind the end counted": (
+        "got",
+        "return n >= N ? kAll<N> : n > 0 ? (1u << n) - 1 : 0;",
+        "return n > 0 ? kAll<N> : 0;",
+    ),
+    "last element not written": (
+        "derivatives not written",
+        "if (j + v < view.a.columns) store_one",
+        "if (j + v < view.a.columns - 1) store_one",
+    ),
+    "a vector next to itself": (
+        "got",
+        "return at >= 0 && at < N ?",
+        "return at > 0 && at < N ?",
+    ),
+    "itself without the offsets": (
+        "got",
+        "bit_at<N>(r.row_offset + i - r.column_offset - j)",
+        "bit_at<N>(i - j)",
+    ),
+    "wrong stride of the mask": (
+        "runtime error",
+        "read(r.mask + i * r.mask_stride + j)",
+        "read(r.mask + i * a.columns + j)",
+    ),
+    "positives taken for negatives": (
+        "got",
+        "if (relation.kept == kAll<N> && relation.positive == 0) {\n      add_negatives",
+        "if (relation.kept == kAll<N>) {\n      add_negatives",
+    ),
+    "labels of 32 bits": (
+        "got",
+        "(unsigned)(labels[v] == wanted)",
+        "(unsigned)((int)labels[v] == (int)wanted)",
+    ),
+    "offsets of 32 bits": (
+        "AddressSanitizer",
+        "return (S*)a.tile + i * a.tile_stride;",
+        "return (S*)a.tile + (int)(i * a.tile_stride);",
+    ),
+    "missing barrier": (
+        "got",
+        "  block_barrier();\n  const int r = at.rank;",
+        "  const int r = at.rank;",
+    ),
+    "missing barrier, derivatives": (
+        "sum",
+        "  block_barrier();\n  if (at.rank >= 2 * at.rows) return;",
+        "  if (at.rank >= 2 * at.rows) return;",
+    ),
+    "wrong shuffle mask": (
+        "mask leaves",
+        "top = maximum(top, shuffle_xor(top, lanes));",
+        "top = maximum(top, shuffle_xor(top, lanes, 0xffffu));",
+    ),
+    "shuffle that stops short": (
+        "got",
+        "for (int lanes = 16; lanes > 0; lanes /= 2) {\n      FASTLOSS_UNROLL\n"
+        "      for (int k = 0; k < kPairKinds; ++k) {\n        sum[k]",
+        "for (int lanes = 8; lanes > 0; lanes /= 2) {\n      FASTLOSS_UNROLL\n"
+        "      for (int k = 0; k < kPairKinds; ++k) {\n        sum[k]",
+    ),
+    "sums of another maximum": (
+        "got",
+        "    sum[k] *= exp_negative(max[k] - to);\n",
+        "",
+    ),
+    "a warp left out": (
+        "got",
+        "for (int w = 0; w < l.warps; ++w) join(",
+        "for (int w = 0; w < (l.warps + 1) / 2; ++w) join(",
+    ),
+    "one stripe over another": (
+        "written twice",
+        "(T*)l.row_parts + at.stripe * kPartPlanes * rows",
+        "(T*)l.row_parts",
+    ),
+    "chunks overlap": (
+        "sums of a column",
+        "const int64_t begin = chunk * kColumnRows,",
+        "const int64_t begin = chunk * (kColumnRows - 1),",
+    ),
+    "last chunk first": (
+        "order",
+        "const T* const p = from + part * kPartPlanes * n + i;",
+        "const T* const p = from + (parts - 1 - part) * kPartPlanes * n + i;",
+    ),
+    "coefficients of another row": (
+        "derivative",
+        "c * row_anchors.plane + at.row + r] : (T)0;",
+        "c * row_anchors.plane + at.row] : (T)0;",
+    ),
+    "left out, with a derivative": (
+        "derivative",
+        "              d[k] = 0;\n",
+        "",
+    ),
+    "derivatives without the scale": (
+        "derivative",
+        "narrow<S>(d[k] * view.scale)",
+        "narrow<S>(d[k])",
+    ),
+}
+# In a planted copy one loss is compiled, the one that a quick run takes.
+ONE_LOSS = ("FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_RUN)", 'FASTLOSS_RUN(info_nce, InfoNce, "")')
+
+AROUND_TILES_PLANTS = {
+    "vectors off their alignment": (
+        "off its alignment",
+        "l.vectors = lies(a.tile, 16) &&",
+        "l.vectors =",
+    ),
+    "a block's own divisor": (
+        "total",
+        "for (int64_t b = thread(); b < blocks(); b += kAnchorThreads) total",
+        "for (int64_t b = thread(); b < 1; b += kAnchorThreads) total",
+    ),
+    "the first warp's length": (
+        "length",
+        "for (int w = 0; w < threads / 32; ++w) total",
+        "for (int w = 0; w < 1; ++w) total",
+    ),
+    "last stripe left out": (
+        "order",
+        "for (int64_t s = 0; s < l.stripes; ++s) sum",
+        "for (int64_t s = 0; s < l.stripes - 1; ++s) sum",
+    ),
+}
+
+MINING_PLANTS = {
+    "missing barrier": (
+        "got",
+        "    block_barrier();  // slopes are from other threads\n",
+        "",
+    ),
+    "the last of several": (
+        "derivative",
+        "return (int64_t)-block_maximum(-at, scratch);\n  }\n  // The first positive",
+        "return (int64_t)block_maximum(at, scratch);\n  }\n  // The first positive",
+    ),
+    "first positive alone": (
+        "got",
+        "for (; j < a.columns; j += kMineThreads) {\n      const int64_t own",
+        "for (; j < 1; j += kMineThreads) {\n      const int64_t own",
+    ),
+}
+
 # In block.h, which the kernels of all families share.
 BLOCK_PLANTS = {
     "one block's sum over another's": (
@@ -322,7 +479,7 @@ class Builder:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             # The drivers' own arithmetic goes without checks; their allocations are guarded all the same.
             jobs = [
-                *(pool.submit(self.compile, HERE / f"{family[0]}.cpp", ["-O1"]) for family in (ROWS, POINTS, PAIRS)),
+                *(pool.submit(self.compile, HERE / f"{family[0]}.cpp", ["-O1"]) for family in FAMILIES),
                 *(pool.submit(self.compile, path, self.sanitize) for path in KERNELS.glob("*.cu")),
                 pool.submit(self.compile, HERE / "emulation.cpp", ["-O2"]),
             ]
@@ -355,10 +512,10 @@ class Builder:
             for dtype, result in results.items()
         }
 
-    def run_planted(self, parts, file, plants):
-        """Each plant in a copy of ``file`` that the include path finds first, for float32."""
-        text = (KERNELS / file).read_text()
-        source = next(part for part in parts if part.endswith("_f32"))
+    def run_planted(self, parts, file, plants, source=None, slim=("", "")):
+        """Each plant in a copy of ``file`` that the include path finds first, for float32, or in that of ``source``."""
+        text = (KERNELS / file).read_text().replace(*slim) if slim[0] else (KERNELS / file).read_text()
+        source = source or next(part for part in parts if part.endswith("_f32"))
 
         def plant(item):
             name, (message, *changes) = item
@@ -370,7 +527,7 @@ class Builder:
             changed = self.out / f"{slug}_source"
             (changed / "cuda").mkdir(parents=True)
             (changed / "cuda" / file).write_text(planted_text)
-            shutil.copy(KERNELS / f"{source}.cu", changed)
+            shutil.copy(changed / "cuda" / file if file == f"{source}.cu" else KERNELS / f"{source}.cu", changed)
             planted = self.compile(changed / f"{source}.cu", self.sanitize, first=(changed,), name=f"{slug}_f32")
             return name, message, run([self.link(slug, parts, **{source: planted}), "float32", "quick"])
 
@@ -413,6 +570,20 @@ def test_pairs(builder):
         assert counts["gradients"] > 2_000_000
 
 
+def test_similarity(builder):
+    kernels = {
+        f"{what}_{how}{warps}"
+        for what in ("rows", "gradient")
+        for how in ("vectors", "elements")
+        for warps in (*"1248", "8_stripes")
+    }
+    for dtype, counts in builder.run_each_dtype(SIMILARITY).items():
+        assert counts.pop("sums") > 50_000
+        assert counts.pop("gradients") > 500_000
+        mines = {"mine_shared", "mine_scratch"} if dtype in ("float32", "float64") else set()
+        assert counts.keys() == kernels | mines | {"columns"}
+
+
 def test_bugs_planted_in_rows(builder):
     builder.run_planted(ROWS, "rows.cuh", ROWS_PLANTS)
 
@@ -423,6 +594,12 @@ def test_bugs_planted_in_points(builder):
 
 def test_bugs_planted_in_pairs(builder):
     builder.run_planted(PAIRS, "pairs.cuh", PAIRS_PLANTS)
+
+
+def test_bugs_planted_in_similarity(builder):
+    builder.run_planted(SIMILARITY, "similarity.cuh", SIMILARITY_PLANTS, slim=ONE_LOSS)
+    builder.run_planted(SIMILARITY, "similarity.cu", AROUND_TILES_PLANTS, source="similarity")
+    builder.run_planted(SIMILARITY, "mining.cu", MINING_PLANTS, source="mining")
 
 
 def test_bugs_planted_in_block(builder):

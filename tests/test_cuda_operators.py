@@ -38,12 +38,17 @@ CHANGES = {
     "pairs_cuda.cpp": (
         ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
     ),
+    "similarity_call.h": (("ScalarType::Half || !tile.is_cpu()", "ScalarType::Half || tile.is_cpu()"),),
+    "similarity_cuda.cpp": (
+        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
+    ),
 }
 # What no CPU tensor can show is left out, large shapes that take the emulation long, and all but one ISA.
 SELECTED = {
     "test_cuda.py": "upstream or retained or inplace or stats or exponents or (options and (float32 or bfloat16))",
     "test_cuda_pointwise.py": "not bits and not waits and not 2_31",
     "test_cuda_pairs.py": "not bits and not waits and not 2_31",
+    "test_cuda_similarity.py": "(reference and (float32 or clip)) or none or strips or options or small",
     "test_pairs.py": "((kinks or options or masked or upstream) and {isa}) or samples or transforms",
     "test_pointwise.py": "((kinks or nan_and_infinity or broadcast or masked) and {isa}) or samples",
 }

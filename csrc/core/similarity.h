@@ -50,6 +50,27 @@ struct AnchorEval {
   bool counts;  // whether it is one of the values that a mean averages
 };
 
+// Adds the sums over further pairs to those of an anchor.
+FASTLOSS_FN void join(AnchorSums& to, const AnchorSums& more, bool exponential) {
+  for (int k = 0; k < kPairKinds; ++k) {
+    if (exponential && more.count[k] != 0) {
+      if (to.count[k] == 0) {
+        to.max[k] = more.max[k];
+        to.sum[k] = more.sum[k];
+      } else {
+        const double m = to.max[k] > more.max[k] ? to.max[k] : more.max[k];
+        const auto moved = [m](double max, double sum) { return max == m ? sum : sum * exp(max - m); };
+        to.sum[k] = moved(to.max[k], to.sum[k]) + moved(more.max[k], more.sum[k]);
+        to.max[k] = m;
+      }
+    } else if (!exponential) {
+      to.sum[k] += more.sum[k];
+    }
+    to.count[k] += more.count[k];
+  }
+  to.total += more.total;
+}
+
 // What the derivative of a pair needs of its anchor, in the order of the planes of the coefficient tensor.
 enum AnchorCoefficient : int { kMaxPositive, kMaxNegative, kWeightPositive, kWeightNegative, kShift, kCoefficients };
 

@@ -13,27 +13,6 @@
 namespace fastloss::FASTLOSS_ISA {
 namespace {
 
-// Adds the sums over further pairs to those of an anchor.
-FASTLOSS_FN void join(AnchorSums& to, const AnchorSums& more, bool exponential) {
-  for (int k = 0; k < kPairKinds; ++k) {
-    if (exponential && more.count[k] != 0) {
-      if (to.count[k] == 0) {
-        to.max[k] = more.max[k];
-        to.sum[k] = more.sum[k];
-      } else {
-        const double m = to.max[k] > more.max[k] ? to.max[k] : more.max[k];
-        const auto moved = [m](double max, double sum) { return max == m ? sum : sum * fastloss::exp(max - m); };
-        to.sum[k] = moved(to.max[k], to.sum[k]) + moved(more.max[k], more.sum[k]);
-        to.max[k] = m;
-      }
-    } else if (!exponential) {
-      to.sum[k] += more.sum[k];
-    }
-    to.count[k] += more.count[k];
-  }
-  to.total += more.total;
-}
-
 // A tile as vectors of a row see it: z, and what the pairs are to each other.
 template <class S>
 struct TileRows {

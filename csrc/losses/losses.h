@@ -50,6 +50,7 @@ namespace fastloss {
 #define FASTLOSS_INDEX(name, Functor, params) k_##name,
 enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
 enum PairsLoss : int { FASTLOSS_PAIRS_LOSSES(FASTLOSS_INDEX) };
+enum SimilarityLoss : int { FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_INDEX) };
 #undef FASTLOSS_INDEX
 
 }  // namespace fastloss

@@ -144,6 +144,15 @@ SUITES: dict[str, tuple[Row, ...]] = {
         for dtype in ("float32", "bfloat16")
         for shape in ((1_000_000, 64), (65536, 1024), (65536, 1001), (4096, 16384))
     ),
+    # All pairs: CLIP's batch, where products are what counts; batches of one strip; and one that is all launches.
+    "gpu_similarity": (
+        *(Row((n, 1024), "bfloat16", loss="clip") for n in (32768, 8192)),
+        Row((8192, 1024), loss="clip"),
+        Row((16384, 1024), "bfloat16", loss="siglip"),
+        Row((4096, 256), "bfloat16", loss="nt_xent"),
+        Row((8192, 256), "bfloat16", loss="supcon"),
+        Row((256, 128), loss="clip"),
+    ),
     # Tensors far larger than any L2, and one that is all launches.
     "gpu_pointwise": tuple(
         Row((n,), dtype, loss=loss)

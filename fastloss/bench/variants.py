@@ -149,7 +149,8 @@ def products(row: Row, device: str) -> dict[str, Prepare]:
     x, y = (torch.randn(n, row.shape[1], device=device).to(row.torch_dtype) for _ in range(2))
     row_bytes = n * x.element_size()
     looks = 1 if n * row_bytes <= _similarity.MEMORY_BUDGET else 2
-    height = max(1, min(n, _similarity._STRIP_BYTES // row_bytes))
+    strip_bytes = _similarity._STRIP_BYTES if device == "cpu" else _similarity._CUDA_STRIP_BYTES
+    height = max(1, min(n, strip_bytes // row_bytes))
     matrix = torch.empty(n if looks == 1 else height, n, dtype=x.dtype, device=device)
     gradients = [torch.empty_like(x), torch.zeros_like(y)]
 

@@ -49,10 +49,12 @@ _SHARED = """
 
     Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch. Similarities are a
         matrix product in the vectors' dtype (float16 on the CPU: float32), everything after it is float32 or float64.
+    CUDA: kernels wait for nothing; a number of the loss (a scale, a temperature) that lies on the device is read there.
     Raises: ValueError or TypeError with argument, expected, got and remedy.
     Gradient: with respect to all vectors and scalars; differentiable again (through the reference, which needs the
         whole matrix). Made during forward, except for ``"none"``.
-    Memory: the gradients in float32, a strip of similarities (32 MiB), or all of them if they fit ``memory_budget``.
+    Memory: the gradients in float32, a strip of similarities (32 MiB; CUDA: 128), or all of them if they fit
+        ``memory_budget``.
     Accuracy: an anchor's positives and negatives are summed apart, so nothing cancels where a positive's probability
         nears 1. Of all steps only the matrix products, which are PyTorch's own, may give other bits with another number
         of threads.
@@ -117,7 +119,9 @@ def _why_not_kernel(tensors: list[Tensor]) -> str:
     if not tensors or not all(_is_plain(t) for t in tensors):
         return "an argument is a Tensor subclass, or there is none"
     device = tensors[0].device
-    if device.type != "cpu":
+    if device.type == "cuda" and not _ops.CUDA:
+        return f"there are no CUDA kernels: {_ops.missing_cuda_reason()}"
+    if device.type not in ("cpu", "cuda"):
         return f"there is no {device.type} kernel"
     for t in tensors:
         if t.device != device:
@@ -163,9 +167,9 @@ def _scalar(value: Any, positive: bool = False) -> bool:
 
 
 def _fixed(value: Any) -> float | None:
-    """A hyperparameter that kernels take as a number; None if it is none or needs a gradient."""
+    """A hyperparameter that kernels take as a number; None if it is none, needs a gradient or is the GPU's to know."""
     if isinstance(value, Tensor):
-        known = value.numel() == 1 and not value.requires_grad and not _is_compiling()
+        known = value.numel() == 1 and value.is_cpu and not value.requires_grad and not _is_compiling()
         return float(value) if known else None
     return float(value) if isinstance(value, int | float) else None
 
@@ -200,7 +204,10 @@ def _pose(
     if normalizer is not None:
         if code != 1 or (isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad)):
             return None
-        normalizer = torch.as_tensor(normalizer, dtype=torch.float64, device=rows.device).reshape(())
+        if isinstance(normalizer, Tensor):
+            normalizer = normalizer.to(rows.device, torch.float64).reshape(())
+        else:
+            normalizer = torch.full((), normalizer, dtype=torch.float64, device=rows.device)
     if weight is not None:
         if not isinstance(weight, Tensor) or weight.shape != rows.shape[:1] or weight.requires_grad:
             return None

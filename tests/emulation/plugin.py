@@ -6,7 +6,18 @@ import torch
 
 import fastloss.functional.pointwise as pointwise_module
 import fastloss.functional.rows as rows_module
+from fastloss import _ops, _similarity
 
 torch.ops.load_library(os.environ["FASTLOSS_EMULATED_CUDA"])
 rows_module.TINY = -1
 pointwise_module.NATIVE_WHEN_TINY = False
+_similarity._is_small = lambda *_: False  # similarity_whole is the CPU's alone
+
+
+def _take_nothing(plan, begin, end, about, columns):
+    """On CUDA positives stay in the product; what they would be added to starts at zero here."""
+    if plan.gradients[0] is None:
+        plan.gradients[0] = columns.new_zeros(plan.n, columns.shape[1], dtype=_ops.compute_dtype(columns.dtype))
+
+
+_similarity.Plan.take_positives = _take_nothing
