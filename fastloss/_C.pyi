@@ -25,6 +25,9 @@ def pointwise_losses() -> list[tuple[str, str]]:
 def pairs_losses() -> list[tuple[str, str]]:
     """Losses of the pairs family, likewise."""
 
+def similarity_losses() -> list[tuple[str, str]]:
+    """Losses of the similarity family, likewise, in the order of the numbers by which its operators know them."""
+
 def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
     """Runs a vector function (exp, log, ..., half conversions) of an ISA on packed values, for tests."""
 
