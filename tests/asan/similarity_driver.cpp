@@ -150,11 +150,14 @@ class Case {
     const int64_t rows = args_.rows, columns = args_.columns;
     AnchorSums *const row_sums = sums(rows), *const column_sums = sums(columns);
     args_.row_sums = row_sums, args_.column_sums = column_sums;
-    const int looks = 1 + (int)random_.below(2);  // the second adds to the first
+    const int looks = 1 + (int)random_.below(2);  // the second adds to the first, as other columns would
+    const double bias = args_.bias;
     for (int look = 0; look < looks; ++look) {
+      args_.bias = bias + 0.7 * look;
       cut(rows, 1, [&](int64_t begin, int64_t end) { kernels_.rows(args_, begin, end); });
       if (kernels_.columns) cut(columns, 64, [&](int64_t begin, int64_t end) { kernels_.columns(args_, begin, end); });
     }
+    args_.bias = bias;
     for (int64_t i = 0; i < rows; ++i) compare("row", i, row_sums[i], expect(i, -1, looks));
     if (kernels_.columns) {
       for (int64_t j = 0; j < columns; ++j) compare("column", j, column_sums[j], expect(-1, j, looks));
@@ -208,29 +211,30 @@ class Case {
   double score_error(double u) const { return 40 * z_error() + 16 * unit_ * std::fabs(u); }
 
   // Anchor: row i, or column j.
-  Expected expect(int64_t row, int64_t column, int looks) const {
+  Expected expect(int64_t row, int64_t column, int looks) {
     Expected e;
     const int64_t n = row >= 0 ? args_.columns : args_.rows;
-    for (int64_t k = 0; k < n; ++k) {
-      const int64_t i = row >= 0 ? row : k, j = row >= 0 ? k : column;
+    const double bias = args_.bias;
+    for (int64_t k = 0; k < n * looks; ++k) {
+      const int64_t i = row >= 0 ? row : k % n, j = row >= 0 ? k % n : column;
+      args_.bias = bias + 0.7 * (double)(k / n);
       if (!relation_.kept(i, j)) continue;
       const int kind = relation_.positive(i, j) ? kPositive : kNegative;
       const double u = score(i, j).value;
       e.scores[kind].push_back(u);
       e.max[kind] = std::max(e.max[kind], u);
-      e.size[kind] += std::fabs(u) * looks;
-      if (!F::exponential) {
-        e.sum[kind] += u * looks;
-        // Near a hinge's kink either will do.
-        std::fabs(u) < score_error(u) && u != 0 ? e.unsure[kind] += looks : e.count[kind] += (u != 0) * looks;
-        if (u == 0) e.unsure[kind] += looks;
+      e.size[kind] += std::fabs(u);
+      if (F::exponential) {
+        e.count[kind] += 1;
+        if (kind == kPositive) e.total += u, e.total_size += std::fabs(u);
       } else {
-        e.count[kind] += looks;
-        if (kind == kPositive) e.total += u * looks, e.total_size += std::fabs(u) * looks;
+        e.sum[kind] += u;
+        (std::fabs(u) < score_error(u) ? e.unsure : e.count)[kind] += 1;  // near a hinge's kink either will do
       }
     }
+    args_.bias = bias;
     for (int kind = 0; kind < kPairKinds && F::exponential; ++kind) {
-      for (double u : e.scores[kind]) e.sum[kind] += std::exp(u - e.max[kind]) * looks;
+      for (double u : e.scores[kind]) e.sum[kind] += std::exp(u - e.max[kind]);
     }
     return e;
   }
