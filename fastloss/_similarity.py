@@ -154,15 +154,14 @@ class Plan:
     def __init__(self, call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, bool, bool, bool]) -> None:
         self.call, self.relation = call, relation
         self.scale, self.bias = vectors.scale, vectors.bias
-        self.x, self.y, self.negatives = units = (
+        self.units = units = (
             _unit(vectors.rows, call.normalize),
             _unit(vectors.columns, call.normalize),
             _unit(vectors.negatives, call.normalize),
         )
-        self.units = units
         rows = self.rows = units[0].vectors  # type: ignore[union-attr]
         columns = self.columns = rows if call.itself else units[1].vectors  # type: ignore[union-attr]
-        self.further = None if self.negatives is None else self.negatives.vectors
+        self.further = None if units[2] is None else units[2].vectors
         self.n, self.shared = rows.shape[0], columns.shape[0]
         self.row_offset = 0  # of row 0 among the columns
         self.m = self.width()
@@ -215,11 +214,28 @@ class Plan:
 
     def about(self, begin: int, end: int, tile: Tensor) -> tuple[Any, ...]:
         """What the operators are told about the pairs of a strip."""
-        relation, call = self.relation, self.call
+        relation = self.relation
+        return self.about_columns(
+            begin, end, tile, relation.mask, relation.positives, self.column_labels, 0, self.column_terms
+        )
+
+    def about_columns(
+        self,
+        begin: int,
+        end: int,
+        tile: Tensor,
+        mask: Tensor | None,
+        positives: Tensor | None,
+        labels: Tensor | None,
+        offset: int,
+        terms: Tensor | None,
+    ) -> tuple[Any, ...]:
+        """Likewise for some of the columns: theirs of mask and positives, their labels, index and terms."""
+        call = self.call
         return (
-            self.index, tile, self.cut(relation.mask, begin, end), self.cut(relation.positives, begin, end),
-            self.cut(relation.row_labels, begin, end), self.column_labels, self.row_offset + begin, 0, call.itself,
-            self.scale, self.bias, self.cut(self.terms, begin, end), self.column_terms, call.affine, call.params,
+            self.index, tile, self.cut(mask, begin, end), self.cut(positives, begin, end),
+            self.cut(self.relation.row_labels, begin, end), labels, self.row_offset + begin, offset, call.itself,
+            self.scale, self.bias, self.cut(self.terms, begin, end), terms, call.affine, call.params,
         )  # fmt: skip
 
     def evaluate(self, upstream: Tensor | None = None) -> Outcome:

@@ -148,7 +148,7 @@ class RingPlan(Plan):
                 tile = self.tile(begin, end, columns)
                 torch.mm(self.rows[begin:end], columns.vectors.t(), out=tile)
                 column_state = moving[0] if call.both else None
-                ops.statistics_(*self.about_columns(begin, end, tile, columns), state[begin:end], column_state)
+                ops.statistics_(*self.about_block(begin, end, tile, columns), state[begin:end], column_state)
         parts = None
         if call.by_kind and mean and relation.normalizer is None:
             counts = ring.sum_(state[:, _COUNTS].sum(0))
@@ -194,12 +194,12 @@ class RingPlan(Plan):
                 if not self.whole:
                     torch.mm(rows, columns.vectors.t(), out=tile)
                 own = anchors[:, begin:end]
-                sums = ops.gradient_(*self.about_columns(begin, end, tile, columns), own, others)
+                about = self.about_block(begin, end, tile, columns)
+                sums = ops.gradient_(*about, own, others)
                 part = sums.sum(0)
                 self.sums = part if self.sums is None else self.sums + part
                 if self.want_rows:
                     if self.symmetric and rows.is_cpu:
-                        about = self.about_columns(begin, end, tile, columns)
                         self.take_positives(begin, end, about, columns.vectors)
                     to = add_product(gradient[begin:end], tile, columns.vectors)
                     if self.terms is not None:
@@ -216,18 +216,10 @@ class RingPlan(Plan):
             return self.matrix[begin:end, columns.first : columns.last]
         return self.matrix[: end - begin, : columns.last - columns.first]
 
-    def about_columns(self, begin: int, end: int, tile: Tensor, columns: _Columns) -> tuple[Any, ...]:
-        relation, call = self.relation, self.call
-
-        def pairs(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t[begin:end, columns.first : columns.last]
-
-        return (
-            self.index, tile, pairs(relation.mask), pairs(relation.positives),
-            self.cut(relation.row_labels, begin, end), columns.labels, self.row_offset + begin, columns.first,
-            call.itself, self.scale, self.bias, self.cut(self.terms, begin, end), columns.terms, call.affine,
-            call.params,
-        )  # fmt: skip
+    def about_block(self, begin: int, end: int, tile: Tensor, columns: _Columns) -> tuple[Any, ...]:
+        relation, first, last = self.relation, columns.first, columns.last
+        mask, positives = (None if t is None else t[:, first:last] for t in (relation.mask, relation.positives))
+        return self.about_columns(begin, end, tile, mask, positives, columns.labels, first, columns.terms)
 
     def of_all_columns(self, weight: Tensor | None) -> Outcome:
         """A triplet needs all columns of its row at once, so each process gathers the vectors, not the similarities."""

@@ -20,18 +20,13 @@ struct HalvedLabels {
   std::vector<int32_t> low, high;
   bool wide = false;
 
-  void read(const int64_t* labels, int64_t n) {
+  // Without labels: indices from `first` on.
+  void read(const int64_t* labels, int64_t first, int64_t n) {
     low.resize(n);
     for (int64_t i = 0; i < n; ++i) {
-      low[i] = (int32_t)labels[i];
-      wide = wide || low[i] != labels[i];
-    }
-  }
-  void read_indices(int64_t first, int64_t n) {
-    low.resize(n);
-    for (int64_t i = 0; i < n; ++i) {
-      low[i] = (int32_t)(first + i);
-      wide = wide || low[i] != first + i;
+      const int64_t label = labels ? labels[i] : first + i;
+      low[i] = (int32_t)label;
+      wide = wide || low[i] != label;
     }
   }
   void read_high(const int64_t* labels, int64_t first, int64_t n) {
@@ -55,16 +50,7 @@ struct Tile {
     args.scale = in.affine[0] * number(in.scale);
     args.bias = in.affine[1] + (in.bias ? number(in.bias) : 0);
     PairRelation& relation = args.relation;
-    if (relation.positives) return;
-    if (in.row_labels) {
-      check_labels("row_labels", *in.row_labels, in.tile, args.rows);
-      relation.row_label.whole = (const int64_t*)in.row_labels->const_data_ptr();
-    }
-    if (in.column_labels) {
-      check_labels("column_labels", *in.column_labels, in.tile, args.columns);
-      relation.column_label.whole = (const int64_t*)in.column_labels->const_data_ptr();
-    }
-    if (in.tile.scalar_type() == ScalarType::Double) return;
+    if (relation.positives || in.tile.scalar_type() == ScalarType::Double) return;
     read(rows, relation.row_label, relation.row_offset, args.rows);
     read(columns, relation.column_label, relation.column_offset, args.columns);
     if (rows.wide || columns.wide) {
@@ -75,7 +61,7 @@ struct Tile {
 
  private:
   static void read(HalvedLabels& to, LabelView& view, int64_t first, int64_t n) {
-    view.whole ? to.read(view.whole, n) : to.read_indices(first, n);
+    to.read(view.whole, first, n);
     view.low = to.low.data();
   }
   static void read_high(HalvedLabels& to, LabelView& view, int64_t first, int64_t n) {
@@ -242,10 +228,7 @@ void positives_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, c
 
 // Per row, value and count of the triplets found in it; the tile's derivatives, and their sums per row as gradient_'s.
 std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
-  STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
-                  "fastloss: expected float32 or float64 distances");
-  const int64_t mining = loss;
-  STD_TORCH_CHECK(mining >= 0 && mining < kMinings, "fastloss: unknown mining ", mining);
+  const int mining = check_mining(loss, tile);
   loss = 0;  // none of the listed ones
   Tile work(FASTLOSS_TILE_INPUTS);
   TileArgs& args = work.args;
@@ -259,20 +242,16 @@ std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), May
   parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) {
     std::vector<char> memory(scratch + 64);
     char* const aligned = memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64;
-    engine.mine(args, (int)mining, begin, end, aligned);
+    engine.mine(args, mining, begin, end, aligned);
   });
   return {found, sums};
 }
 
 // x / |x| in the matrix products' dtype, |x|.
 std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
-  STD_TORCH_CHECK(x.is_cpu() && x.dim() == 2 && (x.stride(1) == 1 || x.size(1) <= 1),
-                  "fastloss: expected a CPU matrix, adjacent along the rows");
-  UnitArgs args{};
+  STD_TORCH_CHECK(x.is_cpu(), "fastloss: expected a CPU matrix");
+  UnitArgs args = unit_args(x);
   const int64_t rows = x.size(0);
-  args.width = x.size(1);
-  args.input = x.const_data_ptr();
-  args.input_stride = x.stride(0);
   Tensor unit = empty({rows, args.width}, x.scalar_type() == ScalarType::Half ? ScalarType::Float : x.scalar_type());
   Tensor length = empty({rows}, ScalarType::Double);
   args.unit = unit.mutable_data_ptr();

@@ -53,7 +53,16 @@ inline const void* terms(const char* name, const MaybeTensor& t, const Tensor& t
   return t->const_data_ptr();
 }
 
-// Fills in what needs no memory of the backend's; labels and factors are the backend's business.
+// [count] labels, or null.
+inline const int64_t* labels(const char* name, const MaybeTensor& t, const Tensor& tile, int64_t count) {
+  if (!t) return nullptr;
+  STD_TORCH_CHECK(same_device(*t, tile) && t->scalar_type() == ScalarType::Long && t->dim() == 1 &&
+                      t->size(0) == count && t->is_contiguous(),
+                  "fastloss: expected ", name, " to be ", count, " dense int64 values");
+  return (const int64_t*)t->const_data_ptr();
+}
+
+// Fills in all but scale and bias, which a backend reads where they are, and what it has memory for.
 inline TileArgs tile_args(const TileInputs& in) {
   check_loss(in.loss, in.params);
   const Tensor& tile = in.tile;
@@ -81,14 +90,11 @@ inline TileArgs tile_args(const TileInputs& in) {
   if (in.positives) {
     relation.positives = (const bool*)in.positives->const_data_ptr();
     relation.positives_stride = check_pairs("positives", *in.positives, tile);
+  } else {
+    relation.row_label.whole = labels("row_labels", in.row_labels, tile, args.rows);
+    relation.column_label.whole = labels("column_labels", in.column_labels, tile, args.columns);
   }
   return args;
-}
-
-inline void check_labels(const char* name, const Tensor& labels, const Tensor& tile, int64_t count) {
-  STD_TORCH_CHECK(same_device(labels, tile) && labels.scalar_type() == ScalarType::Long && labels.dim() == 1 &&
-                      labels.size(0) == count && labels.is_contiguous(),
-                  "fastloss: expected ", name, " to be ", count, " dense int64 values");
 }
 
 inline AnchorSums* anchor_sums(const char* name, const Tensor& sums, const Tensor& like, int64_t count) {
@@ -106,6 +112,25 @@ inline AnchorView anchor_view(const char* name, const MaybeTensor& coefficients,
                   "fastloss: expected ", name, " to be ", (int)kCoefficients, " planes of ", count,
                   " values of the computing type");
   return {c.const_data_ptr(), c.stride(0)};
+}
+
+// Which triplets are asked for, in the place where other operators have the loss.
+inline int check_mining(int64_t mining, const Tensor& tile) {
+  STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
+                  "fastloss: expected float32 or float64 distances");
+  STD_TORCH_CHECK(mining >= 0 && mining < kMinings, "fastloss: unknown mining ", mining);
+  return (int)mining;
+}
+
+// Vectors to be brought to length one.
+inline UnitArgs unit_args(const Tensor& x) {
+  STD_TORCH_CHECK(x.dim() == 2 && (x.stride(1) == 1 || x.size(1) <= 1),
+                  "fastloss: expected a matrix, adjacent along the rows");
+  UnitArgs args{};
+  args.width = x.size(1);
+  args.input = x.const_data_ptr();
+  args.input_stride = x.stride(0);
+  return args;
 }
 
 // [anchors] doubles on the device of `like`, or null.

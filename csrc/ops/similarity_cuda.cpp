@@ -28,20 +28,9 @@ struct Tile {
     args.bias = in.affine[1];
     launch.scale = device_number("scale", in.scale, in.tile);
     launch.bias = device_number("bias", in.bias, in.tile);
-    PairRelation& relation = args.relation;
-    if (relation.positives) return;
-    relation.row_label.whole = labels("row_labels", in.row_labels, in.tile, args.rows);
-    relation.column_label.whole = labels("column_labels", in.column_labels, in.tile, args.columns);
   }
 
   bool is_empty() const { return launch.args.rows * launch.args.columns == 0; }
-
- private:
-  static const int64_t* labels(const char* name, const MaybeTensor& t, const Tensor& tile, int64_t count) {
-    if (!t) return nullptr;
-    check_labels(name, *t, tile, count);
-    return (const int64_t*)t->const_data_ptr();
-  }
 };
 
 void statistics_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums, MaybeTensor column_sums) {
@@ -107,10 +96,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
 }
 
 std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
-  STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
-                  "fastloss: expected float32 or float64 distances");
-  const int64_t mining = loss;
-  STD_TORCH_CHECK(mining >= 0 && mining < kMinings, "fastloss: unknown mining ", mining);
+  const int mining = check_mining(loss, tile);
   loss = 0;  // none of the listed ones
   Tile work(FASTLOSS_TILE_INPUTS);
   cuda::MineLaunch l{};
@@ -133,13 +119,9 @@ std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), May
 // x / |x|, |x|. Half vectors stay half: GPUs multiply them fastest.
 std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
   const Device device(x);
-  STD_TORCH_CHECK(x.dim() == 2 && (x.stride(1) == 1 || x.size(1) == 1),
-                  "fastloss: expected a matrix, adjacent along the rows");
   cuda::UnitLaunch l{};
   l.rows = x.size(0);
-  l.args.width = x.size(1);
-  l.args.input = x.const_data_ptr();
-  l.args.input_stride = x.stride(0);
+  l.args = unit_args(x);
   Tensor unit = new_empty(x, {l.rows, l.args.width}), length = new_empty(x, {l.rows}, ScalarType::Double);
   l.args.unit = unit.mutable_data_ptr();
   l.args.length = (double*)length.mutable_data_ptr();
