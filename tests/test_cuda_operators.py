@@ -48,7 +48,7 @@ SELECTED = {
     "test_cuda.py": "upstream or retained or inplace or stats or exponents or (options and (float32 or bfloat16))",
     "test_cuda_pointwise.py": "not bits and not waits and not 2_31",
     "test_cuda_pairs.py": "not bits and not waits and not 2_31",
-    "test_cuda_similarity.py": "(reference and (float32 or clip)) or none or strips or options or small",
+    "test_cuda_similarity.py": "(reference and (float32 or clip)) or none or strips or options or small or nan",
     "test_pairs.py": "((kinks or options or masked or upstream) and {isa}) or samples or transforms",
     "test_pointwise.py": "((kinks or nan_and_infinity or broadcast or masked) and {isa}) or samples",
 }

@@ -107,6 +107,16 @@ def test_against_reference(name, dtype):
         check(name, ours(loss, vectors, arguments), exact(loss, vectors, arguments), dtype)
 
 
+@pytest.mark.parametrize("name", ["batch_hard", "semi_hard", "all"])
+def test_nan_shows_in_triplets(name):
+    """A vector that is no number makes the loss, and its own gradient, none: maxima and minima do not see it."""
+    loss, vectors, arguments = problem(name)
+    vectors[0][3, 5] = float("nan")
+    value, gradient = ours(loss, vectors, arguments)
+    assert value.isnan()
+    assert gradient[3].isnan().all()
+
+
 @pytest.mark.parametrize("reduction", ["sum", "none"])
 @pytest.mark.parametrize("name", LOSSES)
 def test_reductions(name, reduction):

@@ -64,10 +64,11 @@ struct MineRow {
   }
 
   T farthest_positive, nearest_negative, farthest_negative;
+  bool has_nan;  // which maxima and minima do not see
 
   FASTLOSS_DEVICE void read(int64_t i) {
     const T infinity = (T)__builtin_inf();
-    T near = -1, close = infinity, distant = -1;
+    T near = -1, close = infinity, distant = -1, nan = 0;
     for (int64_t j = thread(); j < a.columns; j += kMineThreads) {
       const T d = distance_at(i, j);
       const bool kept = kept_at(i, j), positive = positive_at(i, j);
@@ -75,6 +76,7 @@ struct MineRow {
       far[j] = kept && !positive ? d : infinity;
       slope[j] = 0;
       if (!kept) continue;
+      if (d != d) nan = 1;
       if (positive) {
         near = maximum(near, d);
       } else {
@@ -84,6 +86,7 @@ struct MineRow {
     }
     farthest_positive = (T)block_maximum(near, scratch);
     nearest_negative = (T)-block_maximum(-close, scratch);
+    has_nan = block_maximum(nan, scratch) > 0;
     farthest_negative = (T)block_maximum(distant, scratch);  // its barriers: the row is there for every thread
   }
 
@@ -165,7 +168,7 @@ struct MineRow {
     block_barrier();  // slopes are from other threads
     for (int64_t j = thread(); j < a.columns; j += kMineThreads) {
       const T d = distance_at(i, j), similarity = row(i)[j];
-      const T g = kept_at(i, j) && d > 0 ? half * slope[j] / d : (T)0;
+      const T g = !kept_at(i, j) || d == 0 ? (T)0 : half * slope[j] / d;
       with_similarity += g == 0 ? 0.0 : (double)(g * similarity);
       alone += (double)g;
       store_one(row(i) + j, g * scale);
@@ -191,7 +194,11 @@ mine_rows(const MineLaunch l) {
     if (l.mining == kBatchHard) row.batch_hard();
     if (l.mining == kSemiHard) row.semi_hard();
     if (l.mining == kAllTriplets) row.all();
-    const double factor = a.factor ? a.factor[i] : 1.0;
+    double factor = a.factor ? a.factor[i] : 1.0;
+    if (row.has_nan) {
+      factor = __builtin_nan("");
+      row.count = row.count > 1 ? row.count : 1.0;
+    }
     if (thread() == 0) {
       store_one(a.triplets + 2 * i, row.value * factor);
       store_one(a.triplets + 2 * i + 1, row.count);
