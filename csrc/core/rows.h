@@ -6,18 +6,19 @@
 namespace fastloss {
 
 // Note [Rows]
-// A row is one sample's logits z_c with a target class y. The engine measures, relative to the row's maximum m,
-//     others = sum_{c != y} exp(z_c - m),   target = z_y - m <= 0,   e = exp(target),   gap = sum_c w_c (m - z_c)
+// A row is one sample's logits z_c with a target class y. The engine measures, relative to a reference m (the row's
+// maximum, or 0 where its exponentials are known to be far from overflow and underflow),
+//     others = sum_{c != y} exp(z_c - m),   target = z_y - m,   e = exp(target),   gap = sum_c w_c (m - z_c)
 // and a loss functor supplies f(nll, p, q) with its derivative f' in nll, where p = p_y and q = 1 - p_y. Then
-//     s     = others + e,       log s = log1p(others + (e - 1)),
-//     nll   = log s - target,             lse   = m + log s,
+//     s     = others + e,                 lse   = m + log s,
+//     nll   = log1p(others / e) if others < e, else log s - target,
 //     q     = others / s                  (never 1 - p: at p = 1 - 1e-9 float32 would leave nothing),
 //     loss  = w_y (1 - eps) f + (eps / C) (gap + W log s) + zeta w_y lse^2,            W = sum_c w_c,
 //     d loss / d z_j = p_j (A + U) - [j == y] A - (eps / C) w_j,
 //         A = w_y (1 - eps) f',    U = (eps / C) W + 2 zeta w_y lse,
 // and at j = y, with no cancellation, -q A + p U - (eps / C) w_y.
-// If y is the maximum, target is exactly 0 and log s = log1p(others) keeps its relative accuracy as p -> 1;
-// otherwise others >= 1 and both terms of nll are positive.
+// As p -> 1, log1p(others / e) keeps its relative accuracy. Where others >= e, nll is at least log 2, and the rounding of
+// log s and target, 2^-53 of some 50 at most unless nll is as large itself, does not show.
 //
 // Probability targets t: t'_c = (1 - eps) t_c + eps / C, mass = sum_c w_c t'_c, gap = sum_c w_c t'_c (m - z_c),
 // others = s sums all classes:
@@ -49,10 +50,15 @@ FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V o
                                   V upstream) {
   const V s = others + e;
   const V inverse = V(T(1)) / s;
-  const V log_s = log1p(others + (e - V(T(1))), inverse);
-  const V nll = log_s - target;
   const V p = e * inverse;
   const V q = others * inverse;
+  const auto likely = others < e;
+  const V ratio = others / e;
+  const V u = select(likely, V(T(1)) + ratio, s);
+  // log1p(ratio) = log(u) + what rounding 1 + ratio dropped, over u = 1 / p.
+  const V l = log(u) + select(likely, (ratio - (u - V(T(1)))) * p, V(T(0)));
+  const V nll = select(likely, l, l - target);
+  const V log_s = select(likely, l + target, l);
   const Eval<V> value = f(nll, p, q);
   const V keep = weight * V(T(1 - o.smoothing));
   V loss = keep * value.loss;

@@ -194,17 +194,18 @@ struct Rows {
     FASTLOSS_FN double total() const { return reduce_add(wide()); }
   };
 
-  template <bool tilted>
+  // `shifted`: relative to m, the maximum; otherwise to 0 (Note [Short rows]), and only `tilt` is relative to m.
+  template <bool tilted, bool shifted>
   FASTLOSS_FN static V exponential(V z, V m, V& tilt) {
     const V d = z - m;
-    const V e = exp_negative(d);
+    const V e = shifted ? exp_negative(d) : exp_logit(z);
     // e (m - z); at z = -inf this is 0 * inf, whose limit is 0.
     if (tilted) tilt = tilt + e * min(V(-lowest<T>()), -d);
     return e;
   }
 
-  // e[i] = exp(z[i] - m); returns their sum without element `skip` (negative: none).
-  template <bool tilted, class P>
+  // e[i] = exp(z[i] - m), or without `shifted` exp(z[i]); returns their sum without element `skip` (negative: none).
+  template <bool tilted, bool shifted, class P>
   static double chunk_exponentials(const P* z, T* e, int64_t n, T m, int64_t skip, double& tilt_sum, const char* next) {
     const V vm(m);
     Sum sum;
@@ -217,27 +218,27 @@ struct Rows {
     const auto run = [&](int64_t i, int64_t end) {
       for (; grouped && i + 4 * W <= end; i += 4 * W) {
         if (next) prefetch<4 * W>(next, i);
-        const V e0 = exponential<tilted>(load(z + i), vm, tilt), e1 = exponential<tilted>(load(z + i + W), vm, tilt);
-        const V e2 = exponential<tilted>(load(z + i + 2 * W), vm, tilt);
-        const V e3 = exponential<tilted>(load(z + i + 3 * W), vm, tilt);
+        const V e0 = exponential<tilted, shifted>(load(z + i), vm, tilt), e1 = exponential<tilted, shifted>(load(z + i + W), vm, tilt);
+        const V e2 = exponential<tilted, shifted>(load(z + i + 2 * W), vm, tilt);
+        const V e3 = exponential<tilted, shifted>(load(z + i + 3 * W), vm, tilt);
         store(e + i, e0), store(e + i + W, e1), store(e + i + 2 * W, e2), store(e + i + 3 * W, e3);
         sum.add((e0 + e1) + (e2 + e3));
       }
       for (; i < end; i += W) {
-        const V e0 = exponential<tilted>(load(z + i), vm, tilt);
+        const V e0 = exponential<tilted, shifted>(load(z + i), vm, tilt);
         store(e + i, e0);
         add(e0);
       }
     };
     run(0, hole);
     if (hole < vectors) {
-      const V e0 = exponential<tilted>(load(z + hole), vm, tilt);
+      const V e0 = exponential<tilted, shifted>(load(z + hole), vm, tilt);
       store(e + hole, e0);
       add(without(e0, skip - hole));
       run(hole + W, vectors);
     }
     if (vectors < n) {
-      const V e0 = exponential<tilted>(load_partial(z + vectors, (int)(n - vectors), -(T)__builtin_inf()), vm, tilt);
+      const V e0 = exponential<tilted, shifted>(load_partial(z + vectors, (int)(n - vectors), -(T)__builtin_inf()), vm, tilt);
       store_partial(e + vectors, (int)(n - vectors), e0);
       add(without(e0, skip - vectors));
     }
@@ -317,9 +318,23 @@ struct Rows {
     if (options.smoothing != 0 && !soft) r.gap += chunk_gap(z, weight + begin, n, r.m, r.mass);
     if (soft) measure_probabilities(z, row, begin, n, r);
     const int64_t skip = soft || y < begin || y >= begin + n ? -1 : y - begin;
-    r.sum += a.want_stats ? chunk_exponentials<true>(z, e, n, r.m, skip, r.tilt, next)
-                          : chunk_exponentials<false>(z, e, n, r.m, skip, r.tilt, next);
+    r.sum += a.want_stats ? chunk_exponentials<true, true>(z, e, n, r.m, skip, r.tilt, next)
+                          : chunk_exponentials<false, true>(z, e, n, r.m, skip, r.tilt, next);
     if (skip >= 0) r.skipped = e[skip];
+  }
+
+  // A short row relative to 0. False, and nothing done, if its exponentials are not in range.
+  template <class P>
+  bool measure_unshifted(const P* z, T* e, int64_t n, int64_t y, Running& r) const {
+    double tilt = 0;
+    const T top = a.want_stats ? reduce_max(chunk_maxima(z, n)) : (T)0;
+    const double sum = a.want_stats ? chunk_exponentials<true, false>(z, e, n, top, y, tilt, nullptr)
+                                    : chunk_exponentials<false, false>(z, e, n, top, y, tilt, nullptr);
+    if (!in_range(sum + e[y])) return false;
+    r.m = 0;
+    r.sum = sum;
+    r.tilt = tilt - top * (sum + e[y]);  // in double, where the difference costs nothing
+    return true;
   }
 
   template <class P>
@@ -347,13 +362,16 @@ struct Rows {
     Running r;
     for (int64_t begin = 0, k = 0; begin < a.classes; begin += kChunk, ++k) {
       const int64_t n = a.classes - begin < kChunk ? a.classes - begin : kChunk;
+      const auto measure = [&](const auto* z, const char* next) {
+        if (is_plain() && measure_unshifted(z, e, n, y, r)) return;
+        measure_chunk(z, keep ? e + begin : e, row, begin, n, y, r, next);
+      };
       if (direct()) {
         // Past the row's end this asks for the rows that follow, if they are adjacent.
-        const char* next = (const char*)(x + begin) + kAhead;
-        measure_chunk(x + begin, keep ? e + begin : e, row, begin, n, y, r, next);
+        measure(x + begin, (const char*)(x + begin) + kAhead);
       } else {
         stage_logits(offset, begin, n, other, slope + begin);
-        measure_chunk(other, keep ? e + begin : e, row, begin, n, y, r, nullptr);
+        measure(other, nullptr);
       }
       chunk_max[k] = r.m;
     }
@@ -465,7 +483,11 @@ struct Rows {
         T* const z = other;
         stage_logits(offset, begin, n, z, slope_row + begin);
         double unused = 0;
-        chunk_exponentials<false>(z, tile, n, (T)batch.max[i], -1, unused, nullptr);
+        if (is_plain() && batch.max[i] == 0) {
+          chunk_exponentials<false, false>(z, tile, n, (T)0, -1, unused, nullptr);
+        } else {
+          chunk_exponentials<false, true>(z, tile, n, (T)batch.max[i], -1, unused, nullptr);
+        }
         from = tile;
       } else if (a.classes > kChunk && chunk_max[k] != batch.max[i]) {
         scale = scale * load_exp((T)(chunk_max[k] - batch.max[i]));
@@ -542,16 +564,21 @@ struct Rows {
   }
 
   // Note [Short rows]
-  // Without extras, rows of up to kShortRow classes take a leaner way, in groups that fit L1. What costs there is not
-  // exp but everything around it, so
+  // Plain rows of up to kShortRow classes are measured relative to 0, not to their maximum, if the sum of their exponentials
+  // is in range: logits of up to 33, of which one is above -33. The maximum then costs nothing, and exp(z) has no rounded
+  // difference in it. Other rows are measured again, relative to their maximum. That is decided row by row, in every way
+  // that measures them, so a row's bits depend on nothing else.
+  //
+  // Without extras they take a leaner way, in groups that fit L1. What costs there is not exp but everything around it, so
   //   - horizontal reductions of many rows are done together (reduce_each), and no row waits for its own;
   //   - the target is masked in every vector: a branch around a random target would be mispredicted in every row;
   //   - a row's gradient is written while the exponentials of the row one group later are computed, so that stores on
   //     their way to memory and arithmetic overlap.
+  bool is_plain() const { return a.classes <= kShortRow && !soft && options.smoothing == 0 && a.softcap == 0; }
   bool is_short() const {
-    return a.classes <= kShortRow && direct() && !soft && options.smoothing == 0 && !a.want_stats && !a.from_state &&
-           (!a.gradient.data || a.gradient.class_stride == 1);
+    return is_plain() && direct() && !a.want_stats && !a.from_state && (!a.gradient.data || a.gradient.class_stride == 1);
   }
+  FASTLOSS_FN static bool in_range(double sum) { return sum > 0x1p-48 && sum < 0x1p48; }
 
   // A group of rows whose exponentials wait for their gradient to be written.
   struct Pending {
@@ -609,10 +636,9 @@ struct Rows {
     return w;
   }
 
-  // e = exp(x - top) of one row, and their sum without the target's, in lanes. Keeps `w` going.
+  // e = exp(x) of one row, and their sum without the target's, in lanes. Keeps `w` going.
   template <bool streamed>
-  FASTLOSS_FN Vec<double> exponentials_short(const S* x, T* e, T top, typename V::Int y, Writer<streamed>& w) const {
-    const V m(top);
+  FASTLOSS_FN Vec<double> exponentials_short(const S* x, T* e, typename V::Int y, Writer<streamed>& w) const {
     Sum sum;
     auto to_target = broadcast_int<T>(y) - lane_indices<T>();
     const auto add = [&](V v) {
@@ -621,7 +647,7 @@ struct Rows {
     };
     const auto measure = [&](int64_t c) {
       prefetch<W>((const char*)x + kAhead, c);
-      const V v = exp_negative(load(x + c) - m);
+      const V v = exp_logit(load(x + c));
       store(e + c, v);
       add(v);
     };
@@ -634,11 +660,20 @@ struct Rows {
     }
     for (; c < full; c += W) measure(c);
     if (c < a.classes) {
-      const V v = exp_negative(load_partial(x + c, (int)(a.classes - c), -(T)__builtin_inf()) - m);
+      const V v = exp_logit(load_partial(x + c, (int)(a.classes - c), -(T)__builtin_inf()));
       store(e + c, v);  // scratch is padded to whole vectors
       add(v);
     }
     return sum.lanes();
+  }
+
+  // A row of a group relative to its maximum.
+  void measure_shifted(const S* x, T* e, int64_t i) const {
+    Running r;
+    r.raise(reduce_max(chunk_maxima(x, a.classes)));
+    batch.max[i] = r.m;
+    batch.target[i] -= r.m;
+    batch.others[i] = chunk_exponentials<false, true>(x, e, a.classes, r.m, batch.target_class[i], r.tilt, nullptr);
   }
 
   template <bool streamed>
@@ -648,36 +683,32 @@ struct Rows {
     const int64_t group = group_rows(a.classes);
     Pending pending;
     T* exponentials = tile;
-    V maxima[kGroup];
     D lanes[kGroup];
     for (int64_t row = first; row < last; row += group) {
       const int64_t n = last - row < group ? last - row : group;
       prepare(row, n);
       const auto logits_of = [&](int64_t i) { return (const S*)a.logits.data + offset_of(a.logits, row + i); };
       for (int64_t i = 0; i < n; ++i) {
-        maxima[i] = batch.target_class[i] < 0 ? V((T)0) : chunk_maxima(logits_of(i), a.classes);
-      }
-      T top[kGroup];
-      for (int64_t i = 0; i < n; i += W) {
-        store(top + i, reduce_each(*(const V(*)[W])(maxima + i), [](V x, V y) { return max(x, y); }));
-      }
-      for (int64_t i = 0; i < n; ++i) {
         Writer<streamed> w = writer<streamed>(pending, i, pitch);
         const auto y = batch.target_class[i];
-        batch.max[i] = top[i];
-        batch.target[i] = batch.gap[i] = batch.mass[i] = 0;
+        batch.max[i] = batch.target[i] = batch.gap[i] = batch.mass[i] = 0;
         if (y < 0) {
           lanes[i] = D(0.0);
         } else {
           const S* const x = logits_of(i);
-          batch.target[i] = load_one(x + y) - top[i];
-          lanes[i] = exponentials_short(x, exponentials + i * pitch, top[i], y, w);
+          batch.target[i] = load_one(x + y);
+          lanes[i] = exponentials_short(x, exponentials + i * pitch, y, w);
         }
         w.finish();
       }
       for (int64_t i = n; i < pending.rows; ++i) writer<streamed>(pending, i, pitch).finish();
       for (int64_t i = 0; i < n; i += D::size) {
         store(batch.others + i, reduce_each(*(const D(*)[D::size])(lanes + i), [](D x, D y) { return x + y; }));
+      }
+      for (int64_t i = 0; i < n; ++i) {
+        const auto y = batch.target_class[i];
+        T* const e = exponentials + i * pitch;
+        if (y >= 0 && !in_range(batch.others[i] + e[y])) measure_shifted(logits_of(i), e, i);
       }
       formula(a, &batch, n);
       record(row, n, sums);
