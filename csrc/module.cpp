@@ -43,8 +43,8 @@ std::map<std::string, std::string> build() {
 // Runs one of the vector functions of an ISA on `bytes` of packed values, for the accuracy tests.
 py::bytes apply(const std::string& isa, const std::string& function, const std::string& bytes, bool is_double) {
   const fastloss::Kernels& k = fastloss::isa::kernels(isa);
-  const std::map<std::string, int> math{{"exp", 0},          {"log", 1},        {"log1p", 2},        {"tanh", 3},
-                                        {"exp_negative", 4}, {"log1p_unit", 5}, {"over_one_plus", 6}};
+  const std::map<std::string, int> math{{"exp", 0},          {"log", 1},        {"log1p", 2},         {"tanh", 3},
+                                        {"exp_negative", 4}, {"log1p_unit", 5}, {"over_one_plus", 6}, {"exp_logit", 7}};
   const std::map<std::string, std::tuple<int, int, int>> conversions{
       {"half_to_float", {0, 2, 4}}, {"float_to_half", {1, 4, 2}}, {"float_to_bfloat16", {2, 4, 2}}};
   if (math.count(function)) {

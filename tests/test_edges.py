@@ -162,8 +162,36 @@ def test_dropped_probability_rows_may_hold_anything(case, isa):
         assert grad[1].count_nonzero() == 0
 
 
+@pytest.mark.parametrize("c", [33, 80, 1000])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_rows_stand_alone(case, dtype, c, isa):
+    """Whatever the size of its logits, a row is right, and has the bits that it would have without its neighbours."""
+    offsets = torch.tensor([0.0, 10, 30, 33, 33.3, 34, 39, 41, 87, 90, 1e3, -1e4, -10, -33, -34, -60, -104, -1e3])
+    x, target = cases.make((offsets.numel() * 3, c), torch.float32)
+    x = (x + offsets.repeat(3)[:, None]).to(dtype)
+    x[5::7, 1::2] = -INF
+    target[5::7] = target[5::7] // 2 * 2
+    loss, grad = cases.run(case.functional, x, target, reduction="none")
+    summed, summed_grad = cases.run(case.functional, x, target, reduction="sum")
+    for i in range(len(x)):
+        row, label = x[i : i + 1], target[i : i + 1]
+        wanted = cases.exact(case, row, label, reduction="sum")
+        cases.check_loss(loss[i], wanted[0], row, scale=case.enlarges({}))
+        for made in (grad, summed_grad):
+            cases.check_grad(made[i : i + 1], wanted[1], row)
+        if isa != "none":
+            alone, alone_grad = cases.run(case.functional, row, label, reduction="sum")
+            assert torch.equal(loss[i], alone)
+            assert torch.equal(summed_grad[i : i + 1], alone_grad)
+    if isa != "none":
+        total, stats = case.functional(x, target, reduction="sum", return_stats=True)
+        assert torch.equal(total, summed)
+        assert stats.finite
+
+
 # p_y = 1 / (1 + k e^-gap): loss log1p(k e^-gap), and the target's gradient minus the sum of the others.
-@pytest.mark.parametrize("shift", [0.0, 1000.0, -1000.0])
+@pytest.mark.parametrize("shift", [0.0, 25.0, -32.0, 1000.0, -1000.0])
 @pytest.mark.parametrize("c", [2, 3, 17, 1000])
 @pytest.mark.parametrize("gap", [1.0, 10.0, 17.0, 30.0, 80.0])
 @pytest.mark.parametrize("layout", ["rows", "pixels", "channels_last"])

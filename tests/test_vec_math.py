@@ -8,10 +8,11 @@ from fastloss import _ops, isa
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 
-# Largest error in units of the last place of the exact result.
+# Largest error in units of the last place of the exact result, and what it grows by with |x|.
 BOUNDS = {
     (np.float32, "exp"): 1,
     (np.float32, "exp_negative"): 1.1,
+    (np.float32, "exp_logit"): 1.1,
     (np.float32, "log"): 1,
     (np.float32, "log1p"): 2,
     (np.float32, "log1p_unit"): 1.6,
@@ -19,13 +20,15 @@ BOUNDS = {
     (np.float32, "tanh"): 3,
     (np.float64, "exp"): 2,
     (np.float64, "exp_negative"): 2,
+    (np.float64, "exp_logit"): 2,
     (np.float64, "log"): 2,
     (np.float64, "log1p"): 2,
     (np.float64, "log1p_unit"): 1.6,
     (np.float64, "over_one_plus"): 1.5,
     (np.float64, "tanh"): 3,
 }
-FUNCTIONS = {"exp_negative": np.exp, "log1p_unit": np.log1p, "over_one_plus": lambda x: x / (1 + x)}
+SLOPES = {(np.float32, "exp_logit"): 0.23}
+FUNCTIONS = {"exp_negative": np.exp, "exp_logit": np.exp, "log1p_unit": np.log1p, "over_one_plus": lambda x: x / (1 + x)}
 UNIT = ("log1p_unit", "over_one_plus")  # of x in [0, 1]
 
 
@@ -67,6 +70,8 @@ def test_bound(dtype, function, name):
     if function in UNIT:
         x = np.abs(x)
         x = x[~(x > 1)]
+    if function == "exp_logit":
+        x = x[x <= 40]
     raw = _ops.extension().apply(name, function, x.tobytes(), dtype is np.float64)
     y = np.frombuffer(raw, dtype)
     with np.errstate(all="ignore"):
@@ -76,8 +81,21 @@ def test_bound(dtype, function, name):
         unit = np.spacing(np.abs(rounded)).astype(wide)
         error = np.where(same, 0, np.abs(y.astype(wide) - exact) / unit)
     error = np.where(np.isnan(error) | np.isinf(rounded) & ~same, np.inf, error)
+    error = error - SLOPES.get((dtype, function), 0) * np.where(np.isfinite(x), np.abs(x), 0)
     worst = int(np.argmax(error))
     assert error[worst] <= BOUNDS[dtype, function], f"{function}({x[worst]!r}) = {y[worst]!r}, exactly {exact[worst]!r}"
+
+
+@pytest.mark.parametrize("name", isa.available())
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_exp_logit_beyond_its_range(dtype, name):
+    x = patterns(dtype)
+    x = x[~(x <= 40)]
+    y = np.frombuffer(_ops.extension().apply(name, "exp_logit", x.tobytes(), dtype is np.float64), dtype)
+    assert np.isnan(x).any()
+    assert np.isinf(x).any()
+    assert (np.isnan(y) == np.isnan(x)).all()
+    assert (~(y < np.exp(40) * (1 - 1e-5))).all()
 
 
 def halfway(bits, shift):

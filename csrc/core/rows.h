@@ -11,13 +11,13 @@ namespace fastloss {
 //     others = sum_{c != y} exp(z_c - m),   target = z_y - m,   e = exp(target),   gap = sum_c w_c (m - z_c)
 // and a loss functor supplies f(nll, p, q) with its derivative f' in nll, where p = p_y and q = 1 - p_y. Then
 //     s     = others + e,                 lse   = m + log s,
-//     nll   = log1p(others / e) if others < e, else log s - target,
+//     nll   = -log1p(-q) if others < e, else log s - target,
 //     q     = others / s                  (never 1 - p: at p = 1 - 1e-9 float32 would leave nothing),
 //     loss  = w_y (1 - eps) f + (eps / C) (gap + W log s) + zeta w_y lse^2,            W = sum_c w_c,
 //     d loss / d z_j = p_j (A + U) - [j == y] A - (eps / C) w_j,
 //         A = w_y (1 - eps) f',    U = (eps / C) W + 2 zeta w_y lse,
 // and at j = y, with no cancellation, -q A + p U - (eps / C) w_y.
-// As p -> 1, log1p(others / e) keeps its relative accuracy. Where others >= e, nll is at least log 2, and the rounding of
+// As p -> 1, log1p(-q) keeps its relative accuracy. Where others >= e, nll is at least log 2, and the rounding of
 // log s and target, 2^-53 of some 50 at most unless nll is as large itself, does not show.
 //
 // Probability targets t: t'_c = (1 - eps) t_c + eps / C, mass = sum_c w_c t'_c, gap = sum_c w_c t'_c (m - z_c),
@@ -53,12 +53,11 @@ FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V o
   const V p = e * inverse;
   const V q = others * inverse;
   const auto likely = others < e;
-  const V ratio = others / e;
-  const V u = select(likely, V(T(1)) + ratio, s);
-  // log1p(ratio) = log(u) + what rounding 1 + ratio dropped, over u = 1 / p.
-  const V l = log(u) + select(likely, (ratio - (u - V(T(1)))) * p, V(T(0)));
-  const V nll = select(likely, l, l - target);
-  const V log_s = select(likely, l + target, l);
+  // log1p(-q) = log(u) + what rounding u = 1 - q dropped, over u; as that is below 2^-54, 1 / u is 1 + q.
+  const V u = select(likely, V(T(1)) - q, s);
+  const V l = log(u) - select(likely, (q - (V(T(1)) - u)) * (V(T(1)) + q), V(T(0)));
+  const V nll = select(likely, -l, l - target);
+  const V log_s = select(likely, target - l, l);
   const Eval<V> value = f(nll, p, q);
   const V keep = weight * V(T(1 - o.smoothing));
   V loss = keep * value.loss;

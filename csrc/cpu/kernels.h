@@ -79,7 +79,7 @@ struct Kernels {
   PointwiseFormula pointwise[kPointwiseLosses];
   PairsKernel pairs[kPairsLosses][(int)DType::count];
   SimilarityKernels similarity[kSimilarityLosses][(int)DType::count];
-  MathKernel math[7][2];      // of float and double; kernels.inl lists them
+  MathKernel math[8][2];      // of float and double; kernels.inl lists them
   MathKernel conversions[3];  // half to float, float to half, float to bfloat16
 
   void run_rows(int loss, DType dtype, const RowsArgs& args, int64_t begin, int64_t end, void* scratch) const {

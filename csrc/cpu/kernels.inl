@@ -54,6 +54,10 @@ Vec<T> map_exp_negative(Vec<T> x) {
   return exp_negative(x);
 }
 template <class T>
+Vec<T> map_exp_logit(Vec<T> x) {
+  return exp_logit(x);
+}
+template <class T>
 Vec<T> map_log(Vec<T> x) {
   return log(x);
 }
@@ -99,7 +103,8 @@ void list_engines(Kernels& table) {
                                 {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>},
                                 {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>},
                                 {&map<float, map_log1p_unit<float>>, &map<double, map_log1p_unit<double>>},
-                                {&map<float, map_over_one_plus<float>>, &map<double, map_over_one_plus<double>>}};
+                                {&map<float, map_over_one_plus<float>>, &map<double, map_over_one_plus<double>>},
+                                {&map<float, map_exp_logit<float>>, &map<double, map_exp_logit<double>>}};
   memcpy(table.math, math, sizeof(math));
   table.conversions[0] = &map_from_half;
   table.conversions[1] = &map_to_half;
