@@ -2,6 +2,8 @@
 
 No torch: the ISA files are plain C++ behind plain structs. Their flags are those of setup.py but for -O1: the
 sanitizers' checks make -O3 slow to compile. Each ISA of this CPU and each dtype runs in a process of its own.
+
+Then every bug of test_cuda_emulation.py is planted, of which the ordinary tests take a few.
 """
 
 from __future__ import annotations
@@ -108,6 +110,8 @@ def main() -> int:
             print(f"{isa}: {calls} kernel calls, {gradients} gradients checked")
             total += calls
         failed += len(failures)
+    planted = [sys.executable, "-m", "pytest", "-q", "-k", "planted", str(ROOT / "tests" / "test_cuda_emulation.py")]
+    failed += subprocess.run(planted, check=False, env={**os.environ, "FASTLOSS_EVERY_PLANT": "1"}).returncode != 0
     verdict = f"{failed} runs FAILED" if failed else f"{total} kernel calls clean"
     print(f"asan: {verdict}; build {built - start:.0f} s, run {time.monotonic() - built:.0f} s")
     return 1 if failed or not total else 0

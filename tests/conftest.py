@@ -12,11 +12,35 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", RuntimeWarning)  # test_fallback.py checks the one about a missing extension
     import fastloss
 
+import cases
+
 import fastloss.functional.rows as rows_module
 
 
+def _apart_from_isa(item):
+    """What the tests have in common that differ in their instruction set alone."""
+    parameters = getattr(item, "callspec", None)
+    others = {k: id(v) for k, v in parameters.params.items() if k != "isa"} if parameters else {}
+    return item.path, item.originalname, tuple(others.items())
+
+
+def pytest_collection_modifyitems(items):
+    """The instruction sets of a test one after the other: `cases.remembered` has what the first one computed."""
+    first = {}
+    for position, item in enumerate(items):
+        first.setdefault(_apart_from_isa(item), position)
+    items.sort(key=lambda item: first[_apart_from_isa(item)])
+
+
+_current = None
+
+
 @pytest.fixture(autouse=True)
-def _settings():
+def _settings(request):
+    global _current
+    if _current != (here := _apart_from_isa(request.node)):
+        _current = here
+        cases.REMEMBERED.clear()
     torch.set_num_threads(2)
     torch.manual_seed(0)
 

@@ -99,17 +99,28 @@ def library(tmp_path_factory):
     return made
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("file", SELECTED)
-def test_operators(library, file):
+@pytest.fixture(scope="module")
+def runs(library):
+    """One process a file, as many at a time as there are cores."""
     environment = {
         **os.environ,
         "FASTLOSS_CUDA_TEST_DEVICE": "cpu",
         "FASTLOSS_EMULATED_CUDA": str(library),
         "PYTHONPATH": os.pathsep.join([str(HERE / "emulation"), str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
     }
-    selected = SELECTED[file].format(isa=fastloss.isa.available()[0])
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-k", selected, str(HERE / file)]
-    done = subprocess.run(command, check=False, text=True, capture_output=True, env=environment, cwd=HERE.parent)
+
+    def start(file):
+        selected = SELECTED[file].format(isa=fastloss.isa.available()[0])
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-k", selected, str(HERE / file)]
+        return subprocess.run(command, check=False, text=True, capture_output=True, env=environment, cwd=HERE.parent)
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield {file: pool.submit(start, file) for file in SELECTED}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", SELECTED)
+def test_operators(runs, file):
+    done = runs[file].result()
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]
     assert " passed" in done.stdout

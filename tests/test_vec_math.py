@@ -28,7 +28,12 @@ BOUNDS = {
     (np.float64, "tanh"): 3,
 }
 SLOPES = {(np.float32, "exp_logit"): 0.23}
-FUNCTIONS = {"exp_negative": np.exp, "exp_logit": np.exp, "log1p_unit": np.log1p, "over_one_plus": lambda x: x / (1 + x)}
+FUNCTIONS = {
+    "exp_negative": np.exp,
+    "exp_logit": np.exp,
+    "log1p_unit": np.log1p,
+    "over_one_plus": lambda x: x / (1 + x),
+}
 UNIT = ("log1p_unit", "over_one_plus")  # of x in [0, 1]
 
 
