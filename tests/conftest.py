@@ -1,11 +1,15 @@
 """Fixtures: two threads, and every numeric test once per instruction set of this machine."""
 
+import os
 import sys
 import types
 import unittest
 import warnings
 
 import pytest
+
+# Idle threads sleep: a spinning one takes the core of a process beside this one (read when torch is loaded).
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import torch
 
 with warnings.catch_warnings():
