@@ -36,9 +36,11 @@ FLAGS = (
 )
 # -Wno-[maybe-]uninitialized: GCC 12's own AVX-512 intrinsics trip it.
 AVX512 = "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c -mprefer-vector-width=512"
+# baseline is for CPUs without AVX2, where a third of its compile time is worth more than speed. Other engines lose up
+# to 15 % at -O2.
 ISA_FLAGS = {
     "x86_64": {
-        "baseline": "",
+        "baseline": "-O2",
         "avx2": "-mavx2 -mfma -mf16c",
         "avx512": AVX512,
         "avx512_bf16": f"{AVX512} -mavx512bf16",
@@ -159,7 +161,7 @@ class BuildExt(build_ext):
         import pybind11
 
         include = torch / "include"
-        system = f"-isystem {pybind11.get_include()} -isystem {include} -isystem {sysconfig.get_paths()['include']}"
+        system = f"-O2 -isystem {pybind11.get_include()} -isystem {include} -isystem {sysconfig.get_paths()['include']}"
         sources = {
             "module.cpp": system,
             "cpu/isa.cpp": "",
