@@ -63,7 +63,7 @@ class CudaBackend : public Backend {
     ++runs[(int)plan.path];
     clusters += plan.cluster > 1;
     // Focal loss with these parameters is cross entropy.
-    const int loss = (int)random.below(cuda::kRowsLosses);
+    const int loss = (int)random.below(kRowsLosses);
     l.rows.params[0] = 1, l.rows.params[1] = 0;
     cuda::run_rows(loss, dtype_, l, plan, nullptr);
     if (!summed) return;
