@@ -6,12 +6,17 @@ A loss of the rows family joins every property test by a line in `CASES`.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+import os
+import subprocess
+import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, ParamSpec, TypeVar
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -180,6 +185,11 @@ CASES = (CROSS_ENTROPY, SOFTMAX_FOCAL)
 DROP_INS = tuple(case for case in CASES if case.drop_in)
 
 
+def settings(table: Any) -> list[Any]:
+    """Each loss of a table with each setting of its hyperparameters, to parametrize with."""
+    return [pytest.param(case, params, id=f"{case}-{i}") for case in table for i, params in enumerate(case.params)]
+
+
 def tensors(options: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
     """Options with their lists made tensors: ``weight`` of ``dtype``, ``mask`` of bool."""
     made = dict(options)
@@ -321,6 +331,17 @@ def _check(actual: Tensor, wanted: Tensor, tolerance: float | Tensor, what: str)
     excess = ((a - w).abs() / limit.clamp_min(1e-300))[ordinary]
     worst = float(excess.max()) if excess.numel() else 0.0
     assert worst <= 1.0, f"{what}: error is {worst:.2f} times its bound"
+
+
+def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a program in a process of its own, with these variables in its environment."""
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
 
 
 def info_of(entries: Any, matches: Callable[[Any], bool]) -> Any:
@@ -542,6 +563,27 @@ def gradients(
     return [loss.detach(), *torch.autograd.grad(loss, wanted, upstream)]
 
 
+def with_reductions(every: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Options of the pointwise and the pairs family, with each reduction that they go with."""
+    for options, reduction in itertools.product(every, REDUCTIONS):
+        if (reduction == "none" and "reduce_dims" in options) or (reduction != "mean" and "normalizer" in options):
+            continue
+        yield dict(options, reduction=reduction)
+
+
+def point_options(shape: tuple[int, int, int]) -> Iterator[dict[str, Any]]:
+    """For float64 arguments of a pointwise loss."""
+    weight, mask = torch.rand(shape, dtype=torch.float64) + 0.1, torch.rand(shape) < 0.6
+    mask[2] = False
+    return with_reductions([
+        dict(weight=weight), dict(mask=mask), dict(mask=mask[:1]), dict(weight=weight, mask=mask), dict(normalizer=7.0),
+        dict(normalizer=torch.tensor(7), mask=mask), dict(reduce_dims=(1, 2)),
+        dict(reduce_dims=1, mask=mask, weight=weight),
+        dict(reduce_dims=(1, 2), mask=mask, empty="zero"), dict(reduce_dims=(1, 2), normalizer=5.0),
+        dict(loss_dtype=torch.float32), dict(mask=torch.zeros_like(mask), empty="zero"),
+    ])  # fmt: skip
+
+
 @remembered
 def exact_points(case: PointCase, tensors: tuple[Tensor, ...], upstream: Any = None, **options: Any) -> list[Tensor]:
     """Loss and gradients by the reference in float64, from the values as they are."""
@@ -690,6 +732,16 @@ def make_pairs(
 
 
 # ------------------------------------------------------------------------------------- comparing with PyTorch
+
+
+def pair_options(rows: int) -> Iterator[dict[str, Any]]:
+    """For float64 arguments of a pairs loss."""
+    weight, mask = torch.rand(rows, dtype=torch.float64) + 0.1, torch.rand(rows) < 0.6
+    return with_reductions([
+        dict(weight=weight), dict(mask=mask), dict(weight=weight, mask=mask), dict(normalizer=7.0),
+        dict(normalizer=torch.tensor(7), mask=mask), dict(reduce_dims=0), dict(reduce_dims=0, mask=mask, weight=weight),
+        dict(mask=mask & False, empty="zero"), dict(mask=mask & False), dict(loss_dtype=torch.float32),
+    ])  # fmt: skip
 
 
 def outcome(fn: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> list[Tensor] | type[Exception]:

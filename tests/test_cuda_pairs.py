@@ -10,8 +10,8 @@ import itertools
 import cases
 import pytest
 import torch
-from cases import DTYPES, PAIRS, REDUCTIONS, UPSTREAM, make_pairs
-from device import DEVICE, check_waits_for_nothing, needs_device, on_device
+from cases import DTYPES, PAIRS, REDUCTIONS, UPSTREAM, make_pairs, pair_options, settings
+from device import DEVICE, check_losses_wait_for_nothing, check_retained_graph, leaves_on_device, needs_device, run
 from test_pairs import check, exact, scales
 
 import fastloss
@@ -19,7 +19,7 @@ from fastloss import _ops
 
 pytestmark = [pytest.mark.cuda, needs_device]
 close = torch.testing.assert_close
-SETTINGS = [pytest.param(case, params, id=f"{case}-{i}") for case in PAIRS for i, params in enumerate(case.params)]
+SETTINGS = settings(PAIRS)
 # (rows, width): a row for two threads, eight, a warp, 128, a block, a block twice; then the same element by element.
 SHAPES = {
     "2": (1001, 16),
@@ -40,14 +40,6 @@ STRIDES = {
     "transposed": lambda x: x.mT.contiguous().mT,
     "every second row": lambda x: x.repeat_interleave(2, 0)[::2],
 }
-
-
-def run(case, tensors, upstream=None, **options):
-    """Loss and gradients on the device, brought back."""
-    moved = tuple(t.detach().to(DEVICE).requires_grad_(t.requires_grad) for t in tensors)
-    if upstream is not None:
-        upstream = torch.as_tensor(upstream, dtype=torch.float64).to(DEVICE)
-    return [t.cpu() for t in cases.gradients(case.functional, moved, upstream, **on_device(options))]
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -89,17 +81,9 @@ def test_strides(case, change):
 @pytest.mark.parametrize("case", PAIRS, ids=str)
 def test_options(case):
     tensors = make_pairs(case, (120,), 40, torch.float64)
-    weight, mask = torch.rand(120, dtype=torch.float64) + 0.1, torch.rand(120) < 0.6
-    every = [
-        dict(weight=weight), dict(mask=mask), dict(weight=weight, mask=mask), dict(normalizer=7.0),
-        dict(normalizer=torch.tensor(7), mask=mask), dict(reduce_dims=0, mask=mask, weight=weight),
-        dict(mask=mask & False, empty="zero"), dict(mask=mask & False), dict(loss_dtype=torch.float32),
-    ]  # fmt: skip
-    for options, reduction in itertools.product(every, REDUCTIONS):
-        if (reduction == "none" and "reduce_dims" in options) or (reduction != "mean" and "normalizer" in options):
-            continue
-        ours = run(case, tensors, reduction=reduction, **options)
-        wanted = cases.gradients(case.reference, tensors, reduction=reduction, **options)
+    for options in pair_options(120):
+        ours = run(case, tensors, **options)
+        wanted = cases.gradients(case.reference, tensors, **options)
         for a, b in zip(ours, wanted, strict=True):
             close(a, b, rtol=1e-6 if a.dtype == torch.float32 else 1e-10, atol=1e-13, equal_nan=True)
 
@@ -136,13 +120,8 @@ def test_upstream(case, dtype, upstream):
 @pytest.mark.parametrize("case", PAIRS, ids=str)
 def test_retained_graph(case):
     for dtype in DTYPES:
-        tensors = make_pairs(case, (64,), 100, dtype)
-        leaves = tuple(t.detach().to(DEVICE).requires_grad_(t.requires_grad) for t in tensors)
-        wanted = [t for t in leaves if t.requires_grad]
-        loss = case.functional(*leaves, reduction="mean")
-        first, second = (torch.autograd.grad(loss, wanted, retain_graph=True) for _ in range(2))
-        for a, b in zip(first, second, strict=True):
-            assert torch.equal(a, b)
+        leaves = leaves_on_device(make_pairs(case, (64,), 100, dtype))
+        check_retained_graph(case.functional(*leaves, reduction="mean"), [t for t in leaves if t.requires_grad])
 
 
 @pytest.mark.parametrize("case", PAIRS, ids=str)
@@ -175,20 +154,7 @@ def test_same_bits(case):
 
 @pytest.mark.parametrize("case", PAIRS, ids=str)
 def test_waits_for_nothing(case):
-    mask = (torch.arange(300) % 3 != 0).to(DEVICE)
-    for dtype, options in itertools.product(
-        (torch.float32, torch.bfloat16, torch.float16),
-        ({}, {"normalizer": 8.0}, {"mask": mask}, {"mask": mask, "reduction": "none"}),
-    ):
-        leaf, *rest = (t.detach().to(DEVICE) for t in make_pairs(case, (300,), 72, dtype))
-        other = make_pairs(case, (300,), 72, dtype, seed=1)[0].detach().to(DEVICE)
-        leaf.requires_grad_()
-
-        def step(leaf=leaf, rest=rest, options=options):
-            loss = case.functional(leaf, *rest, **{"reduction": "mean", **options})
-            return loss, *torch.autograd.grad(loss, leaf, torch.ones_like(loss))
-
-        check_waits_for_nothing(step, leaf, other)
+    check_losses_wait_for_nothing(case, 300, lambda dtype, seed: make_pairs(case, (300,), 72, dtype, seed=seed))
 
 
 @pytest.mark.slow

@@ -10,8 +10,27 @@ import itertools
 import cases
 import pytest
 import torch
-from cases import DTYPES, HALF, POINTWISE, REDUCTIONS, UPSTREAM, check_points, exact_points, make_points
-from device import DEVICE, check_waits_for_nothing, needs_device, on_device
+from cases import (
+    DTYPES,
+    HALF,
+    POINTWISE,
+    REDUCTIONS,
+    UPSTREAM,
+    check_points,
+    exact_points,
+    make_points,
+    point_options,
+    settings,
+)
+from device import (
+    DEVICE,
+    STRIDES,
+    check_losses_wait_for_nothing,
+    check_retained_graph,
+    leaves_on_device,
+    needs_device,
+    run,
+)
 
 import fastloss
 from fastloss import _ops
@@ -22,15 +41,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:Using a target size"),
 ]
 close = torch.testing.assert_close
-SETTINGS = [pytest.param(case, params, id=f"{case}-{i}") for case in POINTWISE for i, params in enumerate(case.params)]
+SETTINGS = settings(POINTWISE)
 # Less than a vector, a few, and several blocks of the plain kernel.
 SHAPES = ((), (7,), (3, 5, 7), (40, 1000), (70001,))
-STRIDES = {
-    "transposed": lambda x: x.transpose(0, 1).contiguous().transpose(0, 1),
-    "padded": lambda x: torch.nn.functional.pad(x, (0, 3))[:, : x.shape[1]],
-    "every second": lambda x: x.repeat_interleave(2, 1)[:, ::2],
-    "shifted": lambda x: torch.cat([x.new_zeros(1), x.flatten()])[1:].view_as(x),
-}
 
 
 def make(case, shape, dtype, seed=0):
@@ -39,14 +52,6 @@ def make(case, shape, dtype, seed=0):
     if case.name == "binary_cross_entropy" and dtype in HALF:
         tensors = (tensors[0].detach().clamp(0.1, 0.9).requires_grad_(), tensors[1])
     return tensors
-
-
-def run(case, tensors, upstream=None, **options):
-    """Loss and gradients on the device, brought back."""
-    moved = tuple(t.detach().to(DEVICE).requires_grad_(t.requires_grad) for t in tensors)
-    if upstream is not None:
-        upstream = torch.as_tensor(upstream, dtype=torch.float64).to(DEVICE)
-    return [t.cpu() for t in cases.gradients(case.functional, moved, upstream, **on_device(options))]
 
 
 def check(case, tensors, params, upstream=None, **options):
@@ -89,21 +94,9 @@ def test_strides(case, change):
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
 def test_options(case):
     tensors = make_points(case, (6, 5, 40), torch.float64)
-    weight = torch.rand(6, 5, 40, dtype=torch.float64) + 0.1
-    mask = torch.rand(6, 5, 40) < 0.6
-    mask[2] = False
-    every = [
-        dict(weight=weight), dict(mask=mask), dict(mask=mask[:1]), dict(weight=weight, mask=mask), dict(normalizer=7.0),
-        dict(normalizer=torch.tensor(7), mask=mask), dict(reduce_dims=(1, 2)),
-        dict(reduce_dims=1, mask=mask, weight=weight),
-        dict(reduce_dims=(1, 2), mask=mask, empty="zero"), dict(reduce_dims=(1, 2), normalizer=5.0),
-        dict(loss_dtype=torch.float32), dict(mask=torch.zeros_like(mask), empty="zero"),
-    ]  # fmt: skip
-    for options, reduction in itertools.product(every, REDUCTIONS):
-        if (reduction == "none" and "reduce_dims" in options) or (reduction != "mean" and "normalizer" in options):
-            continue
-        ours = run(case, tensors, reduction=reduction, **options)
-        wanted = cases.gradients(case.reference, tensors, reduction=reduction, **options)
+    for options in point_options((6, 5, 40)):
+        ours = run(case, tensors, **options)
+        wanted = cases.gradients(case.reference, tensors, **options)
         for a, b in zip(ours, wanted, strict=True):
             close(a, b, rtol=1e-6 if a.dtype == torch.float32 else 1e-11, atol=1e-13, equal_nan=True)
 
@@ -138,12 +131,8 @@ def test_upstream(case, dtype, upstream):
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
 def test_retained_graph(case):
     for dtype in DTYPES:
-        leaves = tuple(t.detach().to(DEVICE).requires_grad_(t.requires_grad) for t in make(case, (64, 100), dtype))
-        wanted = [t for t in leaves if t.requires_grad]
-        loss = case.functional(*leaves, reduction="mean")
-        first, second = (torch.autograd.grad(loss, wanted, retain_graph=True) for _ in range(2))
-        for a, b in zip(first, second, strict=True):
-            assert torch.equal(a, b)
+        leaves = leaves_on_device(make(case, (64, 100), dtype))
+        check_retained_graph(case.functional(*leaves, reduction="mean"), [t for t in leaves if t.requires_grad])
 
 
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
@@ -209,20 +198,7 @@ def test_same_bits(case):
 
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
 def test_waits_for_nothing(case):
-    mask = (torch.arange(3000) % 3 != 0).to(DEVICE)
-    for dtype, options in itertools.product(
-        (torch.float32, torch.bfloat16, torch.float16),
-        ({}, {"normalizer": 8.0}, {"mask": mask}, {"mask": mask, "reduction": "none"}),
-    ):
-        leaf, *rest = (t.detach().to(DEVICE) for t in make(case, (3000,), dtype))
-        other = make(case, (3000,), dtype, seed=1)[0].detach().to(DEVICE)
-        leaf.requires_grad_()
-
-        def step(leaf=leaf, rest=rest, options=options):
-            loss = case.functional(leaf, *rest, **{"reduction": "mean", **options})
-            return loss, *torch.autograd.grad(loss, leaf, torch.ones_like(loss))
-
-        check_waits_for_nothing(step, leaf, other)
+    check_losses_wait_for_nothing(case, 3000, lambda dtype, seed: make(case, (3000,), dtype, seed))
 
 
 @pytest.mark.slow

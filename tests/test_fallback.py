@@ -1,9 +1,5 @@
 """Which path a call takes, that it says so, and that every path is right."""
 
-import os
-import subprocess
-import sys
-
 import cases
 import pytest
 import torch
@@ -86,16 +82,6 @@ def test_negative_and_conjugate_views(case, kernel):
     close(case.functional(view, target), case.native(-x, target))
 
 
-def python(program, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
 USE = """
 import torch, fastloss
 for n in (4, 400):
@@ -115,7 +101,7 @@ for n in (4, 400):
 
 def test_log():
     for value, expected in (("1", True), ("0", False), ("", False)):
-        done = python(USE, FASTLOSS_LOG=value)
+        done = cases.python(USE, FASTLOSS_LOG=value)
         assert done.returncode == 0, done.stderr
         lines = [line for line in done.stderr.splitlines() if "fastloss.cross_entropy" in line]
         assert bool(lines) == expected, done.stderr
@@ -142,5 +128,5 @@ def test_without_the_extension():
         "x, t = torch.zeros(4000, 50), torch.zeros(4000, dtype=torch.int64)\n"
         "assert fastloss.explain(fastloss.functional.cross_entropy, x, t).path == 'reference'\n"
     )
-    done = python(program + USE)
+    done = cases.python(program + USE)
     assert done.returncode == 0, done.stderr

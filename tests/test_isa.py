@@ -1,9 +1,5 @@
 """Instruction sets: chosen, forced, refused, and close to one another."""
 
-import os
-import subprocess
-import sys
-
 import cases
 import pytest
 from cases import CASES, DTYPES
@@ -68,27 +64,17 @@ fastloss.functional.cross_entropy(torch.zeros(200, 100), torch.zeros(200, dtype=
 """
 
 
-def python(program, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        capture_output=True,
-        text=True,
-        env={**os.environ, **environment},
-        check=False,
-    )
-
-
 @needs_extension
 @pytest.mark.parametrize("name", AVAILABLE)
 def test_environment_forces(name):
-    done = python(PROGRAM, FASTLOSS_ISA=name)
+    done = cases.python(PROGRAM, FASTLOSS_ISA=name)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [name]
 
 
 @needs_extension
 def test_environment_refuses():
-    done = python(PROGRAM, FASTLOSS_ISA="sse9")
+    done = cases.python(PROGRAM, FASTLOSS_ISA="sse9")
     assert done.returncode != 0
     last = done.stderr.strip().splitlines()[-1]
     assert "sse9" in last

@@ -24,6 +24,7 @@ from cases import (
     make_points,
     outcome,
     same_outcome,
+    settings,
 )
 from torch.autograd import forward_ad
 
@@ -36,7 +37,7 @@ pytestmark = pytest.mark.filterwarnings(
 )
 close = torch.testing.assert_close
 NATIVE = [case for case in POINTWISE if case.native is not None]
-SETTINGS = [pytest.param(case, params, id=f"{case}-{i}") for case in POINTWISE for i, params in enumerate(case.params)]
+SETTINGS = settings(POINTWISE)
 OPERATORS_OF = [name for name, _ in _ops.extension().pointwise_losses()] if _ops.AVAILABLE else []
 SHAPES = ((), (1,), (7,), (515,), (3, 5, 7), (40, 1000))
 
@@ -216,27 +217,12 @@ def test_nan_and_infinity(case, isa):
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
 def test_options(case, isa):
     tensors = make_points(case, (6, 5, 4), torch.float64)
-    weight = torch.rand(6, 5, 4, dtype=torch.float64) + 0.1
-    mask = torch.rand(6, 5, 4) < 0.6
-    mask[2] = False
-    every = [
-        dict(weight=weight), dict(mask=mask), dict(mask=mask[:1]), dict(weight=weight, mask=mask), dict(normalizer=7.0),
-        dict(normalizer=torch.tensor(7), mask=mask), dict(reduce_dims=(1, 2)),
-        dict(reduce_dims=1, mask=mask, weight=weight),
-        dict(reduce_dims=(1, 2), mask=mask, empty="zero"), dict(reduce_dims=(1, 2), normalizer=5.0),
-        dict(loss_dtype=torch.float32),
-    ]  # fmt: skip
-    for options in every:
-        for reduction in ("mean", "sum", "none"):
-            if reduction == "none" and "reduce_dims" in options:
-                continue
-            if reduction != "mean" and "normalizer" in options:
-                continue
-            assert fastloss.explain(case.functional, *tensors, reduction=reduction, **options).path == "kernel"
-            ours = gradients(case.functional, tensors, reduction=reduction, **options)
-            wanted = gradients(case.reference, tensors, reduction=reduction, **options)
-            for a, b in zip(ours, wanted, strict=True):
-                close(a, b, rtol=1e-6 if a.dtype == torch.float32 else 1e-11, atol=1e-13, equal_nan=True)
+    for options in cases.point_options((6, 5, 4)):
+        assert fastloss.explain(case.functional, *tensors, **options).path == "kernel"
+        ours = gradients(case.functional, tensors, **options)
+        wanted = gradients(case.reference, tensors, **options)
+        for a, b in zip(ours, wanted, strict=True):
+            close(a, b, rtol=1e-6 if a.dtype == torch.float32 else 1e-11, atol=1e-13, equal_nan=True)
 
 
 @pytest.mark.parametrize("case", POINTWISE, ids=str)

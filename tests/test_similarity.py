@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import test_similarity_reference
 import torch
-from cases import DTYPES, REDUCTIONS, SIMILARITY, UNDERFLOW, UNIT, make_similarity, to_double
+from cases import DTYPES, REDUCTIONS, SIMILARITY, UNDERFLOW, UNIT, make_similarity, settings, to_double
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -23,7 +23,7 @@ from fastloss import _ops
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 close = torch.testing.assert_close
-SETTINGS = [pytest.param(case, params, id=f"{case}-{i}") for case in SIMILARITY for i, params in enumerate(case.params)]
+SETTINGS = settings(SIMILARITY)
 ROUTES = ("small", "one strip", "strips kept", "strips twice")
 
 

@@ -3,11 +3,11 @@
 import cases
 import pytest
 import torch
-from cases import CASES, DTYPES, HALF, REDUCTIONS, UNIT
+from cases import CASES, DTYPES, HALF, REDUCTIONS, UNIT, settings
 
 SHAPES = ((7,), (5, 3), (33, 17), (9, 1000), (3, 21, 5, 7))
 POINTS = [pytest.param(case, point, id=f"{case}-{i}") for case in CASES for i, point in enumerate(case.points)]
-SETTINGS = [pytest.param(case, params, id=f"{case}-{i}") for case in CASES for i, params in enumerate(case.params)]
+SETTINGS = settings(CASES)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -10,13 +10,6 @@
 
 namespace fastloss {
 
-#define FASTLOSS_COUNT(name, Functor, params) +1
-constexpr int kRowsLosses = 0 FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT);
-constexpr int kPointwiseLosses = 0 FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT);
-constexpr int kPairsLosses = 0 FASTLOSS_PAIRS_LOSSES(FASTLOSS_COUNT);
-constexpr int kSimilarityLosses = 0 FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_COUNT);
-#undef FASTLOSS_COUNT
-
 // Turns the first n rows of a RowBatch<T> (cpu/row_batch.h) into losses and gradient factors; one each for T = float and
 // double.
 using RowsFormula = void (*)(const RowsArgs&, void* batch, int64_t n);

@@ -132,7 +132,7 @@ struct Mine : TileRows<T> {
       const V scaled = keep_where(p.kept, g) * this->scale;
       with_similarity += reduce_add(widen(keep_where(p.kept, g * p.similarity)));
       alone += reduce_add(widen(keep_where(p.kept, g)));
-      n == W ? store(this->row(i) + j, scaled) : store_partial(this->row(i) + j, n, scaled);
+      store_lanes(this->row(i) + j, n, scaled);
     });
     a.derivative_sums[2 * i] = with_similarity;
     a.derivative_sums[2 * i + 1] = alone;

@@ -19,6 +19,7 @@
 
 #include "core/rows.h"
 #include "cpu/kernels.h"
+#include "cpu/lane_sum.h"
 #include "cpu/row_batch.h"
 #include "cpu/vec_math.h"
 
@@ -168,16 +169,8 @@ struct Rows {
   }
 #endif
 
-  // Sums with their rounding errors kept apart (Dekker's fast two-sum): rows of a peaked softmax add many small
-  // terms to one that is near 1, and each addition would cost half an ULP of it. The two subtractions run on adders
-  // that exp leaves idle.
-  struct Sum {
-    V high{(T)0}, low{(T)0};
-    FASTLOSS_FN void add(V v) {
-      const V next = high + v;
-      low = low + (v - (next - high));
-      high = next;
-    }
+  struct Sum : LaneSum<T> {
+    using LaneSum<T>::add, LaneSum<T>::wide, LaneSum<T>::high;
     // Of a short row, where the mask is true. With 16 lanes or more, a lane adds at most 64 terms: plain addition is
     // exact enough there.
     FASTLOSS_FN void add_short(Mask<T> where, V v) {
@@ -186,10 +179,6 @@ struct Rows {
       } else {
         add(keep_where(where, v));
       }
-    }
-    FASTLOSS_FN auto wide() const {
-      const V zero((T)0);  // an infinite sum has left NaN in its rest
-      return widen(high) + widen(select(high - high == zero, low, zero));
     }
     FASTLOSS_FN void store_to(double* p) const { store(p, wide()); }
     FASTLOSS_FN Vec<double> lanes_short() const { return fold(kShortRow / W <= 64 ? widen(high) : wide()); }

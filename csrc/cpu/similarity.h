@@ -8,6 +8,7 @@
 // order of the calls.
 
 #include "cpu/kernels.h"
+#include "cpu/lane_sum.h"
 #include "cpu/vec_math.h"
 
 namespace fastloss::FASTLOSS_ISA {
@@ -36,7 +37,7 @@ struct TileRows {
   FASTLOSS_FN Lanes lanes(int64_t i, int64_t j, int n) const {
     const PairRelation& r = a.relation;
     Lanes p;
-    p.similarity = FASTLOSS_LIKELY(n == W) ? load(row(i) + j) : load_partial(row(i) + j, n, (T)0);
+    p.similarity = load_lanes(row(i) + j, n);
     p.kept = first_lanes<T>(n);
     if (FASTLOSS_UNLIKELY(r.mask)) p.kept = p.kept & load_flags(r.mask + i * r.mask_stride + j, n);
     const uint64_t lane = r.row_offset + i - r.column_offset - j;
@@ -47,8 +48,7 @@ struct TileRows {
                                                 : equal_labels(i, j, n);
     p.z = fma(scale, p.similarity, bias);
     if (FASTLOSS_UNLIKELY(a.row_terms)) {
-      const T* const terms = (const T*)a.column_terms + j;
-      p.z = p.z + (V(((const T*)a.row_terms)[i]) + (n == W ? load(terms) : load_partial(terms, n, (T)0)));
+      p.z = p.z + (V(((const T*)a.row_terms)[i]) + load_lanes((const T*)a.column_terms + j, n));
     }
     return p;
   }
@@ -56,10 +56,7 @@ struct TileRows {
   // Calls body(j, n) for the vectors of a row.
   template <class Body>
   FASTLOSS_FN void along(const Body& body) const {
-    for (int64_t j = 0; j < a.columns; j += W) {
-      const int64_t left = a.columns - j;
-      body(j, left < W ? (int)left : W);  // one copy of the body: compilers take their time over each
-    }
+    for_vectors<S>(a.columns, body);
   }
 
  private:
@@ -177,19 +174,7 @@ struct Similarity : TileRows<S> {
 
   // The sums of lanes: of vectors along a row, or of a vector of columns.
   struct LaneSums {
-    struct Sum {
-      V high{(T)0}, low{(T)0};
-      FASTLOSS_FN void add(V v) {
-        const V next = high + v;
-        low = low + (v - (next - high));
-        high = next;
-      }
-      FASTLOSS_FN auto wide() const {
-        const V zero((T)0);  // an infinite sum has left NaN in its rest
-        return widen(high) + widen(select(high - high == zero, low, zero));
-      }
-    };
-    Sum sum[kPairKinds], total;
+    LaneSum<T> sum[kPairKinds], total;
     V count[kPairKinds] = {V((T)0), V((T)0)};  // exact up to 2^24 in a lane
 
     FASTLOSS_FN void add(const Pairs& p, V value) {
@@ -321,17 +306,14 @@ struct Similarity : TileRows<S> {
         if (a.row_anchors.data) d = derivative(p, row);
         if (a.column_anchors.data) {
           for (int c = 0; c < kCoefficients; ++c) {
-            const T* const from = (const T*)a.column_anchors.data + c * a.column_anchors.plane + j;
-            column[c] = n == W ? load(from) : load_partial(from, n, (T)0);
+            column[c] = load_lanes((const T*)a.column_anchors.data + c * a.column_anchors.plane + j, n);
           }
           d = d + derivative(p, column);
         }
         d = keep_where(p.kept, d);
         with_similarity = with_similarity + widen(keep_where(p.kept, d * p.similarity));
         alone = alone + widen(d);
-        S* const to = self.row(i) + j;
-        const V scaled = d * self.scale;
-        n == W ? store(to, scaled) : store_partial(to, n, scaled);
+        store_lanes(self.row(i) + j, n, d * self.scale);
       });
       a.derivative_sums[2 * i] = reduce_add(with_similarity);
       a.derivative_sums[2 * i + 1] = reduce_add(alone);

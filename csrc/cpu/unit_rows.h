@@ -18,20 +18,6 @@ struct Products<Half> {
   using type = float;
 };
 
-template <class S, class Body>
-FASTLOSS_FN void for_vectors(int64_t width, const Body& body) {
-  constexpr int W = Vec<typename Compute<S>::type>::size;
-  for (int64_t j = 0; j < width; j += W) body(j, width - j < W ? (int)(width - j) : W);
-}
-template <class S>
-FASTLOSS_FN auto load_lanes(const S* p, int n) {
-  using T = typename Compute<S>::type;
-  return n == Vec<T>::size ? load(p) : load_partial(p, n, (T)0);
-}
-template <class S, class T>
-FASTLOSS_FN void store_lanes(S* p, int n, Vec<T> v) {
-  n == Vec<T>::size ? store(p, v) : store_partial(p, n, v);
-}
 FASTLOSS_FN Vec<float> narrow(Wide a) {
   float lanes[Vec<float>::size];
   store_narrow(lanes, a.low);

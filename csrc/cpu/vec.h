@@ -539,6 +539,22 @@ FASTLOSS_FN void store_partial(float* p, int n, Vec<float> a) {
 }
 #endif
 
+// The first n lanes, which may be all.
+template <class S, class T = typename Compute<S>::type>
+FASTLOSS_FN Vec<T> load_lanes(const S* p, int n) {
+  return FASTLOSS_LIKELY(n == Vec<T>::size) ? load(p) : load_partial(p, n, (T)0);
+}
+template <class S, class T>
+FASTLOSS_FN void store_lanes(S* p, int n, Vec<T> a) {
+  FASTLOSS_LIKELY(n == Vec<T>::size) ? store(p, a) : store_partial(p, n, a);
+}
+// Calls body(j, n) for the vectors of so many elements. There is one copy of the body: compilers take their time over each.
+template <class S, class Body>
+FASTLOSS_FN void for_vectors(int64_t elements, const Body& body) {
+  constexpr int W = Vec<typename Compute<S>::type>::size;
+  for (int64_t j = 0; j < elements; j += W) body(j, elements - j < W ? (int)(elements - j) : W);
+}
+
 // Lanes whose bool is true.
 #if defined(__AVX512F__)
 template <class T>

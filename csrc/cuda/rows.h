@@ -81,10 +81,6 @@ int run_finish(const FinishLaunch& launch, void* stream);
 int run_scale(void* data, DType dtype, int64_t n, const void* factor, DType factor_dtype, void* stream);
 const char* error_message(int error);
 
-#define FASTLOSS_COUNT(name, Functor, params) +1
-constexpr int kRowsLosses = 0 FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT);
-#undef FASTLOSS_COUNT
-
 // What a dtype's .cu file offers.
 struct RowsKernels {
   int (*run[kRowsLosses])(const RowsLaunch&, const RowsPlan&, void* stream);

@@ -48,9 +48,10 @@
 namespace fastloss {
 
 #define FASTLOSS_INDEX(name, Functor, params) k_##name,
-enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) };
-enum PairsLoss : int { FASTLOSS_PAIRS_LOSSES(FASTLOSS_INDEX) };
-enum SimilarityLoss : int { FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_INDEX) };
+enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) kRowsLosses };
+enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) kPointwiseLosses };
+enum PairsLoss : int { FASTLOSS_PAIRS_LOSSES(FASTLOSS_INDEX) kPairsLosses };
+enum SimilarityLoss : int { FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_INDEX) kSimilarityLosses };
 #undef FASTLOSS_INDEX
 
 }  // namespace fastloss

@@ -14,10 +14,6 @@ namespace fastloss::ops {
 
 using MaybeTensor = std::optional<Tensor>;
 
-#define FASTLOSS_COUNT(name, Functor, params) +1
-constexpr int64_t kLosses = 0 FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_COUNT);
-#undef FASTLOSS_COUNT
-
 constexpr int64_t kStateWidth = sizeof(AnchorSums) / sizeof(double);
 
 // What both operators on a tile are told about its pairs.
@@ -32,7 +28,7 @@ struct TileInputs {
 };
 
 inline void check_loss(int64_t loss, const std::vector<double>& params) {
-  STD_TORCH_CHECK(loss >= 0 && loss < kLosses, "fastloss: unknown similarity loss ", loss);
+  STD_TORCH_CHECK(loss >= 0 && loss < kSimilarityLosses, "fastloss: unknown similarity loss ", loss);
   STD_TORCH_CHECK(params.size() <= 4, "fastloss: at most 4 parameters, got ", params.size());
 }
 

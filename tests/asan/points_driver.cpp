@@ -3,29 +3,11 @@
 
 #include <cstring>
 
+#include "driver.h"
 #include "pairs_case.h"
 #include "points_case.h"
 
-#include "cpu/isa.h"
-
 namespace {
-
-int64_t calls = 0;
-
-// Cuts the tasks in two calls, as threads would.
-template <class Args, class Kernel>
-PointTotals run_tasks(Memory& memory, Random& random, Args& args, int64_t tasks, const Kernel& kernel) {
-  args.sums = memory.take<PointSums>(tasks);
-  const int64_t middle = random.below(tasks + 1);
-  if (middle > 0) kernel(0, middle), ++calls;
-  if (middle < tasks) kernel(middle, tasks), ++calls;
-  PointTotals total{};
-  for (int64_t t = 0; t < tasks; ++t) {
-    total.loss += args.sums[t].loss, total.gradient_square += args.sums[t].gradient_square;
-    if (args.sums[t].outside) fail("inside the domain", -1, -1, 1, 0, 0);
-  }
-  return total;
-}
 
 constexpr unsigned char kUntouched = 0xff;  // NaN in every stored type
 
@@ -39,24 +21,38 @@ int64_t untouched(const Output& o) {
   return count;
 }
 
+// Cuts the tasks in two calls, as threads would; all of an output but its gaps must be written.
+template <class Args, class Kernel>
+PointTotals run_tasks(Memory& memory, Random& random, Args& args, const std::vector<Output>& outputs, int64_t tasks,
+                      const Kernel& kernel) {
+  for (const Output& o : outputs) memset(o.data, kUntouched, o.bytes);
+  args.sums = memory.take<PointSums>(tasks);
+  const int64_t middle = random.below(tasks + 1);
+  if (middle > 0) kernel(0, middle), ++calls;
+  if (middle < tasks) kernel(middle, tasks), ++calls;
+  PointTotals total{};
+  for (int64_t t = 0; t < tasks; ++t) {
+    total.loss += args.sums[t].loss, total.gradient_square += args.sums[t].gradient_square;
+    if (args.sums[t].outside) fail("inside the domain", -1, -1, 1, 0, 0);
+  }
+  for (const Output& o : outputs) {
+    if (untouched(o) != o.gaps) fail(o.what, -1, -1, (double)untouched(o), (double)o.gaps, 0);
+  }
+  return total;
+}
+
 class CpuPoints : public PointBackend {
  public:
   CpuPoints(const Kernels& kernels, DType dtype) : kernels_(kernels), dtype_(dtype) {}
 
   PointTotals run(Memory& memory, Random& random, int id, PointArgs& args, const std::vector<Output>& outputs, bool,
                   double*) override {
-    for (const Output& o : outputs) memset(o.data, kUntouched, o.bytes);
     args.stream = random.chance(50);
     args.task_elements = 512 * (1 + random.below(3));
-    const PointTotals total =
-        run_tasks(memory, random, args, (args.elements + args.task_elements - 1) / args.task_elements,
-                  [&](int64_t begin, int64_t end) {
-                    kernels_.engine[(int)dtype_].pointwise(args, begin, end, kernels_.pointwise[id]);
-                  });
-    for (const Output& o : outputs) {
-      if (untouched(o) != o.gaps) fail(o.what, -1, -1, (double)untouched(o), (double)o.gaps, 0);
-    }
-    return total;
+    return run_tasks(memory, random, args, outputs, (args.elements + args.task_elements - 1) / args.task_elements,
+                     [&](int64_t begin, int64_t end) {
+                       kernels_.engine[(int)dtype_].pointwise(args, begin, end, kernels_.pointwise[id]);
+                     });
   }
 
   // exp and log of vectors are not the C library's: a few units of the terms of a value, which lie around 1 here (logarithms
@@ -102,15 +98,9 @@ class CpuPairs : public PairBackend {
 
   PointTotals run(Memory& memory, Random& random, int id, PairArgs& args, const std::vector<Output>& outputs, bool,
                   double*) override {
-    for (const Output& o : outputs) memset(o.data, kUntouched, o.bytes);
     args.task_rows = 1 + random.below(4);
-    const PointTotals total =
-        run_tasks(memory, random, args, (args.rows + args.task_rows - 1) / args.task_rows,
-                  [&](int64_t begin, int64_t end) { kernels_.pairs[id][(int)dtype_](args, begin, end); });
-    for (const Output& o : outputs) {
-      if (untouched(o) != o.gaps) fail(o.what, -1, -1, (double)untouched(o), (double)o.gaps, 0);
-    }
-    return total;
+    return run_tasks(memory, random, args, outputs, (args.rows + args.task_rows - 1) / args.task_rows,
+                     [&](int64_t begin, int64_t end) { kernels_.pairs[id][(int)dtype_](args, begin, end); });
   }
 
   // What a lane adds: of four vectors of two lanes or more, one takes the rest of the row. A product is rounded too where
@@ -152,16 +142,6 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
 
 }  // namespace
 
-// points_driver ISA DTYPE: prints the numbers of kernel calls and of gradient elements checked.
 int main(int argc, char** argv) {
-  if (argc != 3) return fprintf(stderr, "usage: points_driver ISA DTYPE\n"), 2;
-  __sanitizer_set_death_callback(print_case);
-  const std::string isa = argv[1];
-  const std::vector<std::string> available = isa::available();
-  if (std::find(available.begin(), available.end(), isa) == available.end()) return 0;
-  const int unknown =
-      with_stored(argv[2], [&](auto stored, DType dtype) { run_all<decltype(stored)>(isa, dtype, argv[2]); });
-  if (unknown) return unknown;
-  printf("%lld %lld\n", (long long)calls, (long long)gradients);
-  return 0;
+  return drive(argc, argv, [](auto stored, const auto&... about) { run_all<decltype(stored)>(about...); });
 }

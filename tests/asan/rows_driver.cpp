@@ -1,13 +1,10 @@
 // Runs the rows kernels of every ISA of this CPU over the cases of rows_case.h. Built and run by tests/asan.py under the
 // address and undefined-behaviour sanitizers.
 
+#include "driver.h"
 #include "rows_case.h"
 
-#include "cpu/isa.h"
-
 namespace {
-
-int64_t calls = 0;
 
 class CpuBackend : public Backend {
  public:
@@ -82,16 +79,6 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
 
 }  // namespace
 
-// rows_driver ISA DTYPE: prints the numbers of kernel calls and of gradient elements checked.
 int main(int argc, char** argv) {
-  if (argc != 3) return fprintf(stderr, "usage: rows_driver ISA DTYPE\n"), 2;
-  __sanitizer_set_death_callback(print_case);
-  const std::string isa = argv[1];
-  const std::vector<std::string> available = isa::available();
-  if (std::find(available.begin(), available.end(), isa) == available.end()) return 0;
-  const int unknown =
-      with_stored(argv[2], [&](auto stored, DType dtype) { run_all<decltype(stored)>(isa, dtype, argv[2]); });
-  if (unknown) return unknown;
-  printf("%lld %lld\n", (long long)calls, (long long)gradients);
-  return 0;
+  return drive(argc, argv, [](auto stored, const auto&... about) { run_all<decltype(stored)>(about...); });
 }

@@ -4,15 +4,12 @@
 
 #include <cstring>
 
-#include "case.h"
 #include "core/similarity_args.h"
-#include "cpu/isa.h"
+#include "driver.h"
 #include "losses/functors.h"
 #include "losses/losses.h"
 
 namespace {
-
-int64_t calls = 0;
 
 // A matrix of the stored type whose rows lie apart; what is between them must stay.
 template <class S>
@@ -600,16 +597,6 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
 
 }  // namespace
 
-// similarity_driver ISA DTYPE: prints the numbers of kernel calls and of gradient elements checked.
 int main(int argc, char** argv) {
-  if (argc != 3) return fprintf(stderr, "usage: similarity_driver ISA DTYPE\n"), 2;
-  __sanitizer_set_death_callback(print_case);
-  const std::string isa = argv[1];
-  const std::vector<std::string> available = isa::available();
-  if (std::find(available.begin(), available.end(), isa) == available.end()) return 0;
-  const int unknown =
-      with_stored(argv[2], [&](auto stored, DType dtype) { run_all<decltype(stored)>(isa, dtype, argv[2]); });
-  if (unknown) return unknown;
-  printf("%lld %lld\n", (long long)calls, (long long)gradients);
-  return 0;
+  return drive(argc, argv, [](auto stored, const auto&... about) { run_all<decltype(stored)>(about...); });
 }

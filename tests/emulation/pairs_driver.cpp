@@ -1,8 +1,6 @@
 // Runs the pairs CUDA kernels on the host (cuda/device.h here) over every functor: options, widths around every group's and
 // tile's, layouts, places; each number against a plain loop. Built and run by test_cuda_emulation.py.
 
-#include <map>
-
 #include "../asan/pairs_case.h"
 #include "cuda/pairs.h"
 #include "watched.h"
@@ -10,8 +8,6 @@
 namespace {
 
 using cuda::PairLaunch;
-
-std::map<std::string, int64_t> runs;  // by kernel
 
 class EmulatedBackend : public PairBackend {
  public:
@@ -23,7 +19,7 @@ class EmulatedBackend : public PairBackend {
     l.args = args;
     if (scalars) put_scalars(memory, random, l, scale);
     cuda::plan_pairs(dtype_, l);
-    ++runs[(l.held ? "held" : l.vectors ? "vectors" : "elements") + std::to_string(l.group)];
+    ++counts[(l.held ? "held" : l.vectors ? "vectors" : "elements") + std::to_string(l.group)];
     return run_watched(memory, random, l, outputs, [&] { return cuda::run_pairs(id, dtype_, l, nullptr); });
   }
 
@@ -160,15 +156,6 @@ void run_all(DType dtype, const char* name, bool quick) {
 
 }  // namespace
 
-// pairs_driver DTYPE [quick]: prints how many launches each kernel had, and the number of gradients checked.
 int main(int argc, char** argv) {
-  if (argc < 2) return fprintf(stderr, "usage: pairs_driver DTYPE [quick]\n"), 2;
-  __sanitizer_set_death_callback(print_case);
-  const bool quick = argc > 2;
-  const int unknown =
-      with_stored(argv[1], [&](auto stored, DType dtype) { run_all<decltype(stored)>(dtype, argv[1], quick); });
-  if (unknown) return unknown;
-  for (const auto& [kernel, count] : runs) printf("%s %lld\n", kernel.c_str(), (long long)count);
-  printf("gradients %lld\n", (long long)gradients);
-  return 0;
+  return drive(argc, argv, [](auto stored, const auto&... about) { run_all<decltype(stored)>(about...); });
 }

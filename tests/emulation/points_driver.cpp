@@ -9,8 +9,6 @@ namespace {
 using cuda::PointFinish;
 using cuda::PointLaunch;
 
-int64_t plain_runs = 0, general_runs = 0;
-
 class EmulatedBackend : public PointBackend {
  public:
   explicit EmulatedBackend(DType dtype) : dtype_(dtype) {}
@@ -25,7 +23,7 @@ class EmulatedBackend : public PointBackend {
       l.block_elements *= 1 + (int)random.below(3);
       l.blocks = (l.args.elements + l.block_elements - 1) / l.block_elements;
     }
-    ++(l.vectors ? plain_runs : general_runs);
+    ++counts[l.vectors ? "plain" : "general"];
     return run_watched(memory, random, l, outputs, [&] { return cuda::run_points(id, dtype_, l, nullptr); });
   }
 
@@ -46,7 +44,7 @@ void sweep(DType dtype, const char* dtype_name, bool quick) {
   std::vector<int64_t> lengths = {1, 2, 3, lane - 1, lane, lane + 1, 31, 33, 255, 256, 257, 1023, 1024, 1025, 4097};
   for (int64_t n : {tile - 1, tile, tile + 1, 2 * tile + 3, 3 * tile - lane - 1}) lengths.push_back(n);
   int turn = 0;
-  for (int id = 0; id < (int)(sizeof(kLosses) / sizeof(kLosses[0])); ++id) {
+  for (int id = 0; id < kPointwiseLosses; ++id) {
     for (int64_t n : lengths) {
       if (n == 0 || (quick && n > tile + 1)) continue;
       for (int repeat = 0; repeat < 3; ++repeat, ++turn) {
@@ -168,15 +166,6 @@ void run_all(DType dtype, const char* name, bool quick) {
 
 }  // namespace
 
-// points_driver DTYPE [quick]: prints how many launches each kernel had, and the number of gradients checked.
 int main(int argc, char** argv) {
-  if (argc < 2) return fprintf(stderr, "usage: points_driver DTYPE [quick]\n"), 2;
-  __sanitizer_set_death_callback(print_case);
-  const bool quick = argc > 2;
-  const int unknown =
-      with_stored(argv[1], [&](auto stored, DType dtype) { run_all<decltype(stored)>(dtype, argv[1], quick); });
-  if (unknown) return unknown;
-  printf("plain %lld\ngeneral %lld\ngradients %lld\n", (long long)plain_runs, (long long)general_runs,
-         (long long)gradients);
-  return 0;
+  return drive(argc, argv, [](auto stored, const auto&... about) { run_all<decltype(stored)>(about...); });
 }

@@ -1,9 +1,9 @@
 // Runs the CUDA kernels on the host (cuda/device.h here) over the cases of ../asan/rows_case.h, on every path that takes a
-// case: the planned one and those that could take its place. Built and run by tests/emulation.py.
+// case: the planned one and those that could take its place. Built and run by test_cuda_emulation.py.
 
 #include "../asan/rows_case.h"
-#include "cuda/device.h"
 #include "cuda/rows.h"
+#include "driver.h"
 
 namespace {
 
@@ -12,13 +12,9 @@ using cuda::RowsLaunch;
 using cuda::RowsPath;
 using cuda::RowsPlan;
 using cuda::SurveyLaunch;
-namespace emulation = cuda::emulation;
 
-constexpr int kPaths = 8;
-const char* const kPathNames[] = {"columns_wide", "columns",  "tile",     "group8",
-                                  "group32",      "group128", "group512", "stream"};
-int64_t runs[kPaths + 1];  // per path, and of `strided`
-int64_t clusters = 0;
+const char* const kPathNames[] = {"columns_wide", "columns",  "tile",   "group8", "group32",
+                                  "group128",     "group512", "stream", "strided"};
 
 template <class S>
 class CudaBackend : public Backend {
@@ -57,13 +53,12 @@ class CudaBackend : public Backend {
     l.sums = sums;
     const int64_t planes = a.want_stats ? cuda::kSums : 2;
     if (summed) emulation::watch(sums, planes * plan.blocks * 8, 8);
-    current += std::string(", ") + (plan.path == RowsPath::strided ? "strided" : kPathNames[(int)plan.path]) + " x " +
-               std::to_string(plan.cluster) + (plan.on_chip ? " on chip" : "") + ", schedule " +
-               std::to_string(emulation::schedule);
-    ++runs[(int)plan.path];
-    clusters += plan.cluster > 1;
+    current += std::string(", ") + kPathNames[(int)plan.path] + " x " + std::to_string(plan.cluster) +
+               (plan.on_chip ? " on chip" : "") + ", schedule " + std::to_string(emulation::schedule);
+    ++counts[kPathNames[(int)plan.path]];
+    if (plan.cluster > 1) ++counts["clusters"];
     // Focal loss with these parameters is cross entropy.
-    const int loss = (int)random.below(cuda::kRowsLosses);
+    const int loss = (int)random.below(kRowsLosses);
     l.rows.params[0] = 1, l.rows.params[1] = 0;
     cuda::run_rows(loss, dtype_, l, plan, nullptr);
     if (!summed) return;
@@ -316,26 +311,6 @@ void run_all(DType dtype, const char* dtype_name, bool quick) {
 
 }  // namespace
 
-// rows_driver DTYPE [quick]: prints, per path, how many launches ran, and the number of gradients checked.
 int main(int argc, char** argv) {
-  if (argc < 2) return fprintf(stderr, "usage: rows_driver DTYPE [quick]\n"), 2;
-  __sanitizer_set_death_callback(print_case);
-  const bool quick = argc > 2;
-  const int unknown =
-      with_stored(argv[1], [&](auto stored, DType dtype) { run_all<decltype(stored)>(dtype, argv[1], quick); });
-  if (unknown) return unknown;
-  for (int p = 0; p < kPaths; ++p) printf("%s %lld\n", kPathNames[p], (long long)runs[p]);
-  printf("strided %lld\nclusters %lld\ngradients %lld\n", (long long)runs[kPaths], (long long)clusters,
-         (long long)gradients);
-  return 0;
-}
-
-void fastloss::cuda::emulation::fail(const char* what) {
-  fprintf(stderr, "emulation: %s: %s", case_name(), what);
-  if (emulation::current) {
-    fprintf(stderr, " (block %lld, thread %d)", (long long)emulation::current->block->index,
-            emulation::current->thread);
-  }
-  fprintf(stderr, "\n");
-  _exit(1);
+  return drive(argc, argv, [](auto stored, const auto&... about) { run_all<decltype(stored)>(about...); });
 }

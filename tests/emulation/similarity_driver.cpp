@@ -8,22 +8,14 @@
 // argument, which telescopes where sums move to other maxima, each move an exponential of its own), and the additions in the
 // computing type.
 
-#include <map>
-
-#include "../asan/case.h"
-#include "cuda/device.h"
 #include "cuda/similarity.h"
+#include "driver.h"
 #include "losses/functors.h"
-
-namespace emulation = cuda::emulation;
 
 namespace {
 
 using cuda::TileLaunch;
 using Long = long double;
-
-std::map<std::string, int64_t> runs;  // by kernel
-int64_t sums_checked = 0;
 
 constexpr double kParams[][5][4] = {
     {{0, 0}, {}, {0.4, 0.9, 0}, {2, 30, 0.3}, {0.3, 20}},
@@ -169,7 +161,7 @@ class TileCase {
 
   void check_sums(const char* what, int64_t at, const AnchorSums& got, const AnchorSums& before, const Sums& s) {
     const double unit = storage_unit<T>();
-    ++sums_checked;
+    ++counts["sums"];
     for (int k = 0; k < kPairKinds; ++k) {
       Long sum = s.sum[k], error = s.error[k] * unit, max = s.max[k];
       if (!F::exponential) {
@@ -233,10 +225,10 @@ class TileCase {
     l_.column_parts = columns ? watched<T>(column_parts) : nullptr;
     emulation::schedule = random_.below(5);
     if (cuda::run_statistics(id_, dtype_, l_, nullptr) != 0) ::fail("launch", -1, -1, 1, 0, 0);
-    ++runs[(l_.vectors ? "rows_vectors" : "rows_elements") + std::to_string(l_.warps) +
-           (l_.stripes > 1 ? "_stripes" : "")];
+    ++counts[(l_.vectors ? "rows_vectors" : "rows_elements") + std::to_string(l_.warps) +
+             (l_.stripes > 1 ? "_stripes" : "")];
     expect_written("parts of rows", l_.row_parts);
-    if (columns) expect_written("parts of columns", l_.column_parts), ++runs["columns"];
+    if (columns) expect_written("parts of columns", l_.column_parts), ++counts["columns"];
     check_order(of_rows, rows_before, (const T*)l_.row_parts, l_.stripes);
     if (columns) check_order(of_columns, columns_before, (const T*)l_.column_parts, l_.chunks);
     for (int64_t i = 0; i < rows_; ++i) {
@@ -276,8 +268,8 @@ class TileCase {
     emulation::watch(tile_, elements * (int64_t)sizeof(S), sizeof(S));
     emulation::schedule = random_.below(5);
     if (cuda::run_derivatives(id_, dtype_, l_, nullptr) != 0) ::fail("launch", -1, -1, 1, 0, 0);
-    ++runs[(l_.vectors ? "gradient_vectors" : "gradient_elements") + std::to_string(l_.warps) +
-           (l_.stripes > 1 ? "_stripes" : "")];
+    ++counts[(l_.vectors ? "gradient_vectors" : "gradient_elements") + std::to_string(l_.warps) +
+             (l_.stripes > 1 ? "_stripes" : "")];
     if (emulation::unwatch(tile_) != elements - rows_ * columns_) ::fail("derivatives not written", -1, -1, 0, 0, 0);
     if (l_.parts) expect_written("parts of sums", l_.parts);
     expect_written("sums of derivatives", a.derivative_sums);
@@ -427,7 +419,7 @@ void mine_case(DType dtype, Mining mining, int64_t rows, int64_t columns, Place 
   emulation::watch(tile, extent * (int64_t)sizeof(T), sizeof(T));
   emulation::schedule = random.below(5);
   cuda::run_mine(dtype, l, nullptr);
-  ++runs[in_shared ? "mine_shared" : "mine_scratch"];
+  ++counts[in_shared ? "mine_shared" : "mine_scratch"];
   if (emulation::unwatch(found) != 0) ::fail("triplets not written", -1, -1, 0, 0, 0);
   if (emulation::unwatch(tile) != extent - (want ? rows * columns : 0)) ::fail("derivatives", -1, -1, 0, 0, 0);
 
@@ -712,25 +704,6 @@ void run_all(DType dtype, const char* name, bool quick) {
 
 }  // namespace
 
-void fastloss::cuda::emulation::fail(const char* what) {
-  fprintf(stderr, "emulation: %s: %s", case_name(), what);
-  if (emulation::current) {
-    fprintf(stderr, " (block %lld, thread %d)", (long long)emulation::current->block->index,
-            emulation::current->thread);
-  }
-  fprintf(stderr, "\n");
-  _exit(1);
-}
-
-// similarity_driver DTYPE [quick]: prints how many launches each kernel had, and the numbers checked.
 int main(int argc, char** argv) {
-  if (argc < 2) return fprintf(stderr, "usage: similarity_driver DTYPE [quick]\n"), 2;
-  __sanitizer_set_death_callback(print_case);
-  const bool quick = argc > 2;
-  const int unknown =
-      with_stored(argv[1], [&](auto stored, DType dtype) { run_all<decltype(stored)>(dtype, argv[1], quick); });
-  if (unknown) return unknown;
-  for (const auto& [kernel, count] : runs) printf("%s %lld\n", kernel.c_str(), (long long)count);
-  printf("sums %lld\ngradients %lld\n", (long long)sums_checked, (long long)gradients);
-  return 0;
+  return drive(argc, argv, [](auto stored, const auto&... about) { run_all<decltype(stored)>(about...); });
 }

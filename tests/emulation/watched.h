@@ -3,11 +3,8 @@
 // What the drivers of the pointwise and the pairs family share: a launch whose numbers on the device are made, whose outputs
 // are watched and whose sums are added up.
 
-#include "../asan/case.h"
-#include "cuda/device.h"
 #include "cuda/pointwise.h"
-
-namespace emulation = cuda::emulation;
+#include "driver.h"
 
 namespace {
 
@@ -43,13 +40,3 @@ PointTotals run_watched(Memory& memory, Random& random, Launch& l, const std::ve
 }
 
 }  // namespace
-
-void fastloss::cuda::emulation::fail(const char* what) {
-  fprintf(stderr, "emulation: %s: %s", case_name(), what);
-  if (emulation::current) {
-    fprintf(stderr, " (block %lld, thread %d)", (long long)emulation::current->block->index,
-            emulation::current->thread);
-  }
-  fprintf(stderr, "\n");
-  _exit(1);
-}
