@@ -385,7 +385,10 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
   if (random.chance(40)) {
     row_terms = memory.take<T>(rows), column_terms = memory.take<T>(columns);
     for (int64_t i = 0; i < rows; ++i) row_terms[i] = (T)random.below(3);
-    for (int64_t j = 0; j < columns; ++j) column_terms[j] = (T)random.below(3);
+    // Some so far away that the slope of a soft triplet is 0 in float, and not in double.
+    const bool far = mining != kAllTriplets && random.chance(30);
+    for (int64_t j = 0; j < columns; ++j)
+      column_terms[j] = (T)(random.below(3) + (far && random.chance(30) ? 90000 : 0));
     a.row_terms = row_terms, a.column_terms = column_terms;
   }
   Relation relation;
@@ -422,13 +425,12 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
   const Triplet f(a.params);
   const double unit = storage_unit<T>();
   for (int64_t i = 0; i < rows; ++i) {
-    std::vector<T> distance(columns);
-    std::vector<double> slope(columns);
+    std::vector<double> distance(columns), slope(columns);
     std::vector<int64_t> near, far;
     for (int64_t j = 0; j < columns; ++j) {
       const T z =
           (T)(-2 * similarity[i * columns + j] + 2 + (row_terms ? (double)row_terms[i] + (double)column_terms[j] : 0));
-      distance[j] = std::sqrt(std::max((T)0, z));
+      distance[j] = mining == kAllTriplets ? std::sqrt(std::max((T)0, z)) : std::sqrt(std::max(0.0, (double)z));
       if (relation.kept(i, j)) (relation.positive(i, j) ? near : far).push_back(j);
     }
     double value = 0, count = 0;
@@ -443,8 +445,8 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
       }
       return best;
     };
-    const auto larger = [](T x, T y) { return x > y; };
-    const auto smaller = [](T x, T y) { return x < y; };
+    const auto larger = [](double x, double y) { return x > y; };
+    const auto smaller = [](double x, double y) { return x < y; };
     if (mining == kBatchHard && !near.empty() && !far.empty()) {
       count = 1;
       add(first(near, larger), first(far, smaller));
@@ -459,7 +461,7 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
         add(p, farther.empty() ? first(far, larger) : first(farther, smaller));
       }
       for (int64_t n : far) {
-        const T h = (T)(distance[p] + f.margin) - distance[n];
+        const T h = (T)(distance[p] + f.margin) - (T)distance[n];
         if (mining != kAllTriplets || !(h > 0)) continue;
         value += h, count += 1, slope[p] += 1, slope[n] -= 1;
       }
