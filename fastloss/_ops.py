@@ -224,11 +224,15 @@ class SimilarityOps(NamedTuple):
     gradient_: Callable[..., Any]
     positives_: Callable[..., Any]  # CPU only
     triplets_: Callable[..., Any]
+    few_triplets_: Callable[..., Any]  # CPU only
     finish: Callable[..., Any]
 
 
 def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
-    names = ("whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "triplets_", "finish")
+    names = (
+        "whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "triplets_", "few_triplets_",
+        "finish",
+    )  # fmt: skip
     found = (getattr(torch.ops.fastloss, f"similarity_{name}").default for name in names)
     return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)
 

@@ -17,6 +17,14 @@ Memory: gradients in the computing type, 8 doubles per anchor, a strip or the ma
 
 Nothing here waits for a GPU, nothing branches on what only it knows.
 
+Note [Few triplets]
+Triplets found in the batch count 2 for the distances and 4 for the gradients of rows and columns, which one product
+does not serve: a triplet has one anchor. But batch hard triplets are one per anchor, semi hard ones as many as
+positives, so few pairs have a derivative. On the CPU the operator lists those of a strip and adds each to the gradients
+of its two vectors: 6 D flops a pair, and 2 N M D in all. Vectors gathered from memory are slower than a product: where
+one pair of ``_PRODUCT_PAIRS`` or more has a derivative (semi hard, few labels), and for all triplets, strips are
+multiplied. On a GPU they always are: the host would have to wait to know.
+
 Note [When gradients are made]
 In forward, for an upstream gradient of one: they are O(N D), what they were made from is O(N M). Backward multiplies
 them by the upstream gradient, takes the normalisation back and rounds once, as often as it is asked. With
@@ -41,6 +49,10 @@ _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradie
 _MIN_STRIP_ROWS = 128
 # Up to so many bytes one operator does it all. More comes from the pool, where the operator's would be fresh memory.
 _SMALL_BYTES = 4 << 20
+
+# Note [Few triplets]. Pairs take as long as products at one of 8 (2048 x 512), 7 (2048 x 128), 5 (512 x 64); their
+# lists take 48 bytes a pair.
+_PRODUCT_PAIRS = 16
 
 MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
 _STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
@@ -186,6 +198,7 @@ class Plan:
         self.column_terms, self.column_labels = self.terms, relation.column_labels
         self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]
         self.mines = mines
+        self.few = mines and call.loss != "all" and self.want and rows.is_cpu
         self.dtype = _ops.DTYPE_CODES[_ops.compute_dtype(rows.dtype)]
         self.gradients: list[Tensor | None] = [None, None, None]
         self.sums: Tensor | None = None
@@ -298,18 +311,16 @@ class Plan:
             tile = self.similarities(begin, end)
             factor = self.cut(weight, begin, end)
             if self.mines:
-                found, sums = ops.triplets_(*self.about(begin, end, tile), factor, self.want)
+                found = self.mine(begin, end, tile, factor)
                 losses, more = found[:, 0], found.sum(0)
             else:
                 state = torch.zeros(end - begin, _STATE, dtype=torch.float64, device=self.rows.device)
                 ops.statistics_(*self.about(begin, end, tile), state, None)
                 losses, more, _, anchors = ops.anchors(self.index, state, factor, *finish)
                 if self.want:
-                    sums = ops.gradient_(*self.about(begin, end, tile), anchors, None)
+                    self.multiply(begin, end, tile, ops.gradient_(*self.about(begin, end, tile), anchors, None))
             kept.append(losses)
             totals += more
-            if self.want:
-                self.multiply(begin, end, tile, sums)
         if call.reduction == 0:
             return self.outcome(torch.cat(kept), None)
         totals = self.total(totals)
@@ -320,6 +331,20 @@ class Plan:
         if call.empty_zero:
             loss = torch.where(divisor == 0, 0.0, loss)
         return self.outcome(loss, torch.where(divisor == 0, 0.0, 1 / divisor))
+
+    def mine(self, begin: int, end: int, tile: Tensor, factor: Tensor | None) -> Tensor:
+        """Value and count per row of a strip's triplets; adds to gradients what they mean: Note [Few triplets]."""
+        about, ops = self.about(begin, end, tile), _ops.SIMILARITY
+        if self.few:
+            if self.gradients[1] is None:
+                self.gradients[1] = _memory.empty((self.shared, self.columns.shape[1]), self.columns).zero_()
+            most = tile.numel() // _PRODUCT_PAIRS
+            found, sums = ops.few_triplets_(*about, factor, self.columns, self.gradients[1], most)
+        else:
+            found, sums = ops.triplets_(*about, factor, self.want)
+        if self.want and not (self.few and len(sums) == 0):
+            self.multiply(begin, end, tile, sums)
+        return found
 
     def multiply(self, begin: int, end: int, tile: Tensor, sums: Tensor) -> None:
         """Adds what the derivatives of a strip, and their sums per row, mean for the gradients.
@@ -367,7 +392,9 @@ class Plan:
         if self.gradients[which] is None:
             height = self.n if which == 0 else self.shared
             compute = _ops.compute_dtype(vectors.dtype)
-            self.gradients[which] = _memory.empty((height, vectors.shape[1]), vectors, compute)
+            made = self.gradients[which] = _memory.empty((height, vectors.shape[1]), vectors, compute)
+            if self.few:  # strips of few triplets leave their rows to the columns' gradient
+                made.zero_()
         to: Any = self.gradients[which]
         if which == 0:
             to = self.cut(to, begin, end)
@@ -376,8 +403,7 @@ class Plan:
     def outcome(self, loss: Tensor, factor: Tensor | None) -> Outcome:
         rows, columns, negatives = self.gradients
         if self.call.itself and columns is not None:
-            assert rows is not None
-            rows, columns = rows.add_(columns), None
+            rows, columns = columns if rows is None else rows.add_(columns), None
         if self.symmetric and self.sums is not None:  # every pair was there twice, once with each of its anchors
             self.sums = self.sums / 2
         return Outcome(loss, (rows, columns, negatives), self.sums, factor, self.units)

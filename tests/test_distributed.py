@@ -203,6 +203,7 @@ def work(rank, world, folder):
         world_size=world,
     )
     engine._MIN_STRIP_ROWS, engine._STRIP_BYTES = 3, 64
+    engine._PRODUCT_PAIRS = 4  # some strips of semi-hard triplets are few, some many
     jobs = {name: [(check, (*what, rows, rank)) for rows in WORLDS[world]] for name, what in CHECKS.items()}
     if world > 2:
         jobs = {name: calls for name, calls in jobs.items() if name.endswith("float64")}

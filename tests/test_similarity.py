@@ -24,6 +24,7 @@ from fastloss import _ops
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 close = torch.testing.assert_close
 SETTINGS = settings(SIMILARITY)
+ALWAYS_PAIRS, NEVER_PAIRS = 1, 1 << 60  # of engine._PRODUCT_PAIRS
 ROUTES = ("small", "one strip", "strips kept", "strips twice")
 
 
@@ -43,13 +44,19 @@ def own_isa(isa, dtype):
 
 @pytest.fixture
 def route(monkeypatch):
-    """Sends problems the named way (Note [Plan]); returns the options that it needs."""
+    """Sends problems the named way (Note [Plan]); returns the options that it needs.
+
+    Gradients of triplets come from products where strips are kept, from pairs where they are made twice.
+    """
     is_small, strip_rows, strip_bytes = engine._is_small, engine._MIN_STRIP_ROWS, engine._STRIP_BYTES
+    product_pairs = engine._PRODUCT_PAIRS
 
     def choose(name):
         monkeypatch.setattr(engine, "_is_small", is_small if name == "small" else lambda *_: False)
         monkeypatch.setattr(engine, "_MIN_STRIP_ROWS", 8 if "strips" in name else strip_rows)
         monkeypatch.setattr(engine, "_STRIP_BYTES", 1 if "strips" in name else strip_bytes)
+        by = {"strips kept": NEVER_PAIRS, "strips twice": ALWAYS_PAIRS}.get(name, product_pairs)
+        monkeypatch.setattr(engine, "_PRODUCT_PAIRS", by)
         return {"memory_budget": 1} if name == "strips twice" else {}
 
     return choose
@@ -894,6 +901,147 @@ def test_triplet_margin_loss_with_labels():
             fn(*arguments, **options)
     with pytest.raises(ValueError, match="mining"):
         fn(x, labels=labels, mining="hardest")
+
+
+# ------------------------------------------------------------------------------------- gradients of triplets by pairs
+
+
+def lattice(kind, width, generator):
+    """Vectors of small integers and labels: squared distances are exact, and many are equal."""
+    labels = torch.randint(0, 5, (45,), generator=generator)
+    x = torch.randint(-3, 4, (45, width), generator=generator).double()
+    if kind == "duplicates":  # of one label and of others
+        x = x[torch.randint(0, 12, (45,), generator=generator)]
+    elif kind == "ties":
+        x.clamp_(0, 1)
+    elif kind == "hub":  # nearest to all; alone
+        x[17], labels[17] = 0, 77
+        x[x.abs().sum(-1) == 0, 0] = 3
+        x[17] = 0
+    elif kind == "alone":  # anchors without positives
+        labels[::2] = torch.arange(100, 123)
+    elif kind == "one label":  # and without negatives
+        labels[:] = 3
+    return x, labels
+
+
+KINDS = ("any", "duplicates", "ties", "hub", "alone", "one label")
+
+
+@pytest.fixture
+def by_pairs(monkeypatch):
+    """How many strips have taken the pairs, and how many the products."""
+    counts, operator = [0, 0], _ops.SIMILARITY.few_triplets_
+
+    def counted(*args):
+        found, sums = operator(*args)
+        counts[len(sums) > 0] += 1
+        return found, sums
+
+    monkeypatch.setattr(_ops, "SIMILARITY", _ops.SIMILARITY._replace(few_triplets_=counted))
+    return counts
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("mining", ["batch_hard", "semi_hard"])
+def test_gradients_by_pairs(mining, dtype, own_isa, by_pairs, monkeypatch):
+    """By pairs a gradient is exact to units of double until it is rounded: when kept, and over the mean's divisor.
+
+    The products round each pair, to a unit of the computing dtype.
+    """
+    generator, fn = torch.Generator().manual_seed(3), fastloss.functional.mined_triplet_margin_loss
+    compute = torch.float64 if dtype == torch.float64 else torch.float32
+    for width, kind in itertools.product((1, 7, 16, 33, 70, 131), KINDS):
+        x, labels = lattice(kind, width, generator)
+        weight = torch.rand(45, generator=generator, dtype=torch.float64)
+        weight[::4] = 0
+        for margin, more in itertools.product((0.5, 4.0), ({}, {"weight": weight}, {"reduction": "sum"})):
+            wide = x.clone().requires_grad_()
+            wanted = torch.autograd.grad(
+                fastloss.reference.mined_triplet_margin_loss(wide, labels, margin, mining=mining, **more), wide
+            )[0]
+            leaf = x.to(dtype).requires_grad_()
+            for way, pairs in enumerate((ALWAYS_PAIRS, NEVER_PAIRS)):
+                monkeypatch.setattr(engine, "_PRODUCT_PAIRS", pairs)
+                before = by_pairs[way]
+                got = torch.autograd.grad(fn(leaf, labels, margin, mining=mining, **more), leaf)[0].double()
+                nothing = kind == "one label"
+                assert by_pairs[way] == before + 1 or (nothing and way), "the other way"
+                # A pair's share is below 1, a difference below 7; an anchor's pairs are 90 at most, of 45 anchors.
+                limit = 45 * 90 * 7 * UNIT[torch.float64 if way == 0 else compute] / (11 if "weight" in more else 1)
+                rounding = 1.01 * (UNIT[dtype] + UNIT[compute])
+                what = (width, kind, margin, list(more), way)
+                assert not nothing or not got.any()
+                assert bool(((got - wanted).abs() <= rounding * wanted.abs() + limit + UNDERFLOW[dtype]).all()), what
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_strips_of_few_and_of_many_triplets(normalize, by_pairs, route):
+    """All anchors of some strips have one label: products make their gradients, pairs those of others; same bits."""
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.cat((torch.arange(16).repeat_interleave(2), torch.full((32,), 99), torch.arange(16) // 2 + 200))
+    x = torch.randn(80, 19, generator=generator, dtype=torch.float64).requires_grad_()
+    arguments = {"embeddings": x, "labels": labels, "mining": "semi_hard", "normalize": normalize}
+    case = next(c for c in SIMILARITY if c.name == "mined_triplet_margin_loss")
+    for layout, reduction in itertools.product(("rows", "strided", "transposed"), REDUCTIONS):
+        route("strips by rule")
+        results = []
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            by_pairs[:] = 0, 0
+            given = {**arguments, "embeddings": laid(x.detach(), layout).requires_grad_() if layout != "rows" else x}
+            with OneThreadProducts():
+                results.append(check(case, given, {}, reduction=reduction, what=(layout, reduction)))
+            assert by_pairs == [6, 4], by_pairs
+        for other in results[1:]:
+            assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
+
+
+def test_threads_and_pairs(isa, by_pairs, monkeypatch):
+    """Enough work for several threads, a vector that nearly all anchors choose: same bits."""
+    generator, fn = torch.Generator().manual_seed(5), fastloss.functional.mined_triplet_margin_loss
+    monkeypatch.setattr(engine, "_PRODUCT_PAIRS", ALWAYS_PAIRS)
+    for dtype, mining in itertools.product((torch.float32, torch.float64), ("batch_hard", "semi_hard")):
+        x = torch.randn(517, 37, generator=generator).to(dtype)
+        x[100] = 0.0
+        x.requires_grad_()
+        labels = torch.arange(517) % 100
+        labels[100] = 1000
+        results = []
+        for threads in (1, 2, 3, 7):
+            torch.set_num_threads(threads)
+            with OneThreadProducts():
+                loss = fn(x, labels, 0.3, mining=mining)
+                results.append((loss, torch.autograd.grad(loss, x)[0]))
+        for loss, grad in results[1:]:
+            assert torch.equal(loss, results[0][0])
+            assert torch.equal(grad, results[0][1])
+    assert by_pairs == [16, 0]
+
+
+def test_operator_of_few_triplets():
+    """Its schema; and what it refuses, since anybody can call it."""
+    x = torch.randn(12, 5)
+    labels, gradients = torch.arange(12) // 3, torch.zeros(12, 5)
+
+    def call(mining=0, tile=None, vectors=x, to=gradients, offset=0):
+        tile = x @ x.t() if tile is None else tile
+        rows = labels[offset : offset + len(tile)] if offset + len(tile) <= 12 else labels[: len(tile)]
+        return (mining, tile, None, None, rows, labels, offset, 0, True, None, None, None, None, (-2.0, 2.0),
+                (0.5, 0.0), None, vectors, to, 100)  # fmt: skip
+
+    operator = _ops.SIMILARITY.few_triplets_
+    for mining in (0, 1):
+        torch.library.opcheck(operator, call(mining), test_utils=("test_schema",))
+    for bad in (
+        call(2), call(vectors=x[:11]), call(vectors=x.double()), call(vectors=x[0]), call(to=gradients[:11]),
+        call(to=gradients.double()), call(to=gradients[:, :4]), call(to=torch.zeros(5, 12).t()),
+        call(tile=(x @ x.t())[:4], offset=9), call(tile=(x @ x.t())[:4], offset=-1),
+        call(tile=(x @ x.t()).bfloat16()),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match="fastloss: "):
+            operator(*bad)
+    assert not gradients.isnan().any()
 
 
 MEASURE = """

@@ -62,6 +62,24 @@ struct PositiveArgs {
   int64_t gradient_stride;
 };
 
+// A pair's share in the gradients of its two vectors x and y: by (x - y), and by (y - x).
+struct PairShare {
+  int64_t other;  // the pair's second vector
+  double by;
+};
+
+// Vectors, their gradients, and the pairs of each: [rows][width], of the computing type. Of vectors of length one a
+// share is by (-y): normalisation does not see what lies along x.
+struct ShareArgs {
+  const void* vectors;
+  int64_t vector_stride, width;
+  void* gradients;
+  int64_t gradient_stride;
+  const int64_t* begins;  // [rows + 1]: a vector's pairs are those from its own to the next one's
+  const PairShare* pairs;
+  bool differences;  // else vectors have length one
+};
+
 // Which triplets of an anchor are taken.
 enum Mining : int { kBatchHard, kSemiHard, kAllTriplets, kMinings };
 

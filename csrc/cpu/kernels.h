@@ -54,6 +54,7 @@ struct SimilarityKernels {
 
 // Rows [begin, end) with scratch of a size that mine_scratch says. float and double only.
 using MineKernel = void (*)(const TileArgs&, int mining, int64_t begin, int64_t end, void* scratch);
+using ListKernel = int64_t (*)(const TileArgs&, int mining, int64_t row, void* scratch, PairShare* pairs);
 
 struct Engine {
   RowsKernel rows;
@@ -63,7 +64,9 @@ struct Engine {
   UnitKernel unit_rows, unit_rows_backward;
   void (*take_positives)(const TileArgs&, const PositiveArgs&, int64_t begin, int64_t end);  // null for float16
   MineKernel mine;
-  int64_t (*mine_scratch)(int64_t columns);  // elements
+  ListKernel list_pairs;
+  int64_t (*mine_scratch)(int64_t columns);  // elements, for either
+  void (*add_shares)(const ShareArgs&, int64_t begin, int64_t end);
 };
 
 struct Kernels {

@@ -30,7 +30,9 @@ Engine engine() {
   if constexpr (!is_half<S>) e.take_positives = &take_positives<S>;
   if constexpr (sizeof(S) == sizeof(T)) {
     e.mine = &Mine<T>::run;
+    e.list_pairs = &Mine<T>::list;
     e.mine_scratch = &Mine<T>::scratch;
+    e.add_shares = &Shares<T>::run;
   }
   return e;
 }

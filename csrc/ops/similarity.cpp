@@ -2,6 +2,8 @@
 
 #include "ops/similarity_call.h"
 
+#include <atomic>
+
 #include "cpu/isa.h"
 #include "losses/functors.h"
 
@@ -226,6 +228,16 @@ void positives_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, c
   take_positives(work.args, tile, vectors, gradients);
 }
 
+// Memory for `mine` and `list_pairs`.
+struct MineScratch {
+  std::vector<char> memory;
+  void* data;
+
+  MineScratch(const Engine& engine, const Tensor& tile)
+      : memory(engine.mine_scratch(tile.size(1)) * tile.element_size() + 64),
+        data(memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64) {}
+};
+
 // Per row, value and count of the triplets found in it; the tile's derivatives, and their sums per row as gradient_'s.
 std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
   const int mining = check_mining(loss, tile);
@@ -238,13 +250,129 @@ std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), May
   args.triplets = (double*)found.mutable_data_ptr();
   if (want_gradient) args.derivative_sums = (double*)sums.mutable_data_ptr();
   const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
-  const size_t scratch = engine.mine_scratch(args.columns) * tile.element_size();
-  parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) {
-    std::vector<char> memory(scratch + 64);
-    char* const aligned = memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64;
-    engine.mine(args, mining, begin, end, aligned);
-  });
+  parallel(tile.numel(), args.rows,
+           [&](int64_t begin, int64_t end) { engine.mine(args, mining, begin, end, MineScratch(engine, tile).data); });
   return {found, sums};
+}
+
+// A row of derivatives from the pairs that have one, and their sums as gradient_ makes them.
+template <class T>
+void spread(const TileArgs& args, int64_t i, const PairShare* pairs, int64_t count) {
+  T* const row = (T*)args.tile + i * args.tile_stride;
+  double* const sums = args.derivative_sums + 2 * i;
+  sums[0] = sums[1] = 0;
+  for (int64_t k = 0; k < count; ++k) {
+    sums[0] += pairs[k].by / 2 * row[pairs[k].other];
+    sums[1] += pairs[k].by / 2;
+  }
+  std::fill_n(row, args.columns, (T)0);
+  for (int64_t k = 0; k < count; ++k) row[pairs[k].other] = (T)(args.scale * pairs[k].by / 2);
+}
+
+// The pairs of rows of a tile; a block of rows is one thread's. Beyond `most` in all no more are kept: which rows' were
+// before, is up to the threads.
+struct RowPairs {
+  static constexpr int64_t kBlock = 16;
+  const int64_t rows, blocks, most;
+  std::vector<std::vector<PairShare>> of_block;
+  std::vector<int64_t> count;  // of a row, -1: not kept
+  std::atomic<int64_t> total{0};
+
+  RowPairs(int64_t rows, int64_t most)
+      : rows(rows), blocks((rows + kBlock - 1) / kBlock), most(most), of_block(blocks), count(rows) {}
+
+  bool too_many() const { return total.load() > most; }
+  bool keep(int64_t row, const PairShare* pairs, int64_t n) {
+    const bool kept = total.fetch_add(n) + n <= most;
+    std::vector<PairShare>& to = of_block[row / kBlock];
+    if (kept) to.insert(to.end(), pairs, pairs + n);
+    count[row] = kept ? n : -1;
+    return kept;
+  }
+  // body(row, pairs, count) of each row of a block that was kept.
+  template <class Body>
+  void for_rows(int64_t block, const Body& body) const {
+    const PairShare* pairs = of_block[block].data();
+    for (int64_t i = block * kBlock; i < std::min(rows, (block + 1) * kBlock); ++i) {
+      if (count[i] < 0) continue;
+      body(i, pairs, count[i]);
+      pairs += count[i];
+    }
+  }
+};
+
+// The pairs of each of `vectors` vectors, of which `first` is row 0 of a tile. A pair is in the lists of both its
+// vectors, in the order of the rows that found it: gradients add up in that order, whoever adds them.
+struct VectorPairs {
+  std::vector<int64_t> begins;
+  std::vector<PairShare> pairs;
+
+  VectorPairs(const RowPairs& found, int64_t first, int64_t vectors) : begins(vectors + 2), pairs(2 * found.total) {
+    for_each(found, first, [&](int64_t vector, PairShare) { ++begins[vector + 2]; });
+    for (size_t v = 2; v < begins.size(); ++v) begins[v] += begins[v - 1];
+    for_each(found, first, [&](int64_t vector, PairShare p) { pairs[begins[vector + 1]++] = p; });
+  }
+
+ private:
+  template <class Body>
+  static void for_each(const RowPairs& found, int64_t first, const Body& body) {
+    for (int64_t block = 0; block < found.blocks; ++block) {
+      found.for_rows(block, [&](int64_t i, const PairShare* pairs, int64_t count) {
+        for (int64_t k = 0; k < count; ++k) {
+          body(first + i, pairs[k]);
+          body(pairs[k].other, {first + i, pairs[k].by});
+        }
+      });
+    }
+  }
+};
+
+// As triplets_, of batch hard and semi hard ones; rows are columns, the first is column `row_offset`. If at most `most`
+// pairs have a derivative, they are added to the gradients of both their vectors: no sums, and the tile is as it was.
+std::tuple<Tensor, Tensor> few_triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
+                                         const Tensor& vectors, const Tensor& gradients, int64_t most) {
+  const int mining = check_mining(loss, tile);
+  STD_TORCH_CHECK(mining != kAllTriplets, "fastloss: all triplets are not few");
+  loss = 0;  // none of the listed ones
+  Tile work(FASTLOSS_TILE_INPUTS);
+  TileArgs& args = work.args;
+  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns && row_offset >= 0 &&
+                      row_offset + args.rows <= args.columns && vectors.scalar_type() == tile.scalar_type(),
+                  "fastloss: expected a vector of the tile's dtype for each column, rows among them");
+  STD_TORCH_CHECK(gradients.is_cpu() && gradients.dim() == 2 && gradients.size(0) == args.columns &&
+                      gradients.size(1) == vectors.size(1) && gradients.scalar_type() == tile.scalar_type() &&
+                      (gradients.stride(1) == 1 || gradients.size(1) <= 1),
+                  "fastloss: expected a gradient of the tile's dtype for each column");
+  args.factor = per_anchor("factor", factor, tile, args.rows);
+  Tensor found = empty({args.rows, 2}, ScalarType::Double), sums = empty({args.rows, 2}, ScalarType::Double);
+  args.triplets = (double*)found.mutable_data_ptr();
+  args.derivative_sums = (double*)sums.mutable_data_ptr();
+  const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
+  const auto spread_row = [&](int64_t i, const PairShare* pairs, int64_t count) {
+    dtype_of(tile) == DType::f64 ? spread<double>(args, i, pairs, count) : spread<float>(args, i, pairs, count);
+  };
+  RowPairs rows(args.rows, most);
+  parallel(tile.numel(), rows.blocks, [&](int64_t begin, int64_t end) {
+    const MineScratch scratch(engine, tile);
+    std::vector<PairShare> pairs(args.columns);
+    for (int64_t i = begin * RowPairs::kBlock; i < std::min(args.rows, end * RowPairs::kBlock); ++i) {
+      const int64_t count = engine.list_pairs(args, mining, i, scratch.data, pairs.data());
+      if (!rows.keep(i, pairs.data(), count)) spread_row(i, pairs.data(), count);
+    }
+  });
+  if (rows.too_many()) {
+    parallel(tile.numel(), rows.blocks, [&](int64_t begin, int64_t end) {
+      for (int64_t block = begin; block < end; ++block) rows.for_rows(block, spread_row);
+    });
+    return {found, sums};
+  }
+  const VectorPairs lists(rows, row_offset, args.columns);
+  const Tensor dense = as_dense(vectors);
+  const ShareArgs shares{dense.const_data_ptr(), dense.stride(0),     dense.size(1),      gradients.mutable_data_ptr(),
+                         gradients.stride(0),    lists.begins.data(), lists.pairs.data(), row_terms.has_value()};
+  parallel((int64_t)lists.pairs.size() * dense.size(1), args.columns,
+           [&](int64_t begin, int64_t end) { engine.add_shares(shares, begin, end); });
+  return {found, empty({0, 2}, ScalarType::Double)};
 }
 
 // x / |x| in the matrix products' dtype, |x|.
@@ -418,6 +546,8 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
       "Tensor grad_rows, Tensor grad_columns, Tensor grad_scale, Tensor grad_bias)");
   m.def(
       "similarity_triplets_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? factor, bool want_gradient) -> (Tensor, Tensor)");
+  m.def("similarity_few_triplets_(" FASTLOSS_TILE_SCHEMA(
+      "(a!)") ", Tensor? factor, Tensor vectors, Tensor(b!) gradients, int most) -> (Tensor, Tensor)");
   m.def("similarity_positives_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor vectors, Tensor(b!) gradients) -> ()");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
@@ -428,6 +558,7 @@ STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
   m.impl("similarity_gradient_", TORCH_BOX(&gradient_));
   m.impl("similarity_anchors", TORCH_BOX(&anchors));
   m.impl("similarity_triplets_", TORCH_BOX(&triplets_));
+  m.impl("similarity_few_triplets_", TORCH_BOX(&few_triplets_));
   m.impl("similarity_positives_", TORCH_BOX(&positives_));
   m.impl("similarity_whole", TORCH_BOX(&whole));
   m.impl("similarity_normalize", TORCH_BOX(&normalize));

@@ -1,6 +1,6 @@
 // Runs the similarity kernels of an ISA of this CPU over every functor: statistics of rows and columns, derivatives in place,
-// triplets, vectors of length one and back; each number against a plain loop in double. Built and run by tests/asan.py under
-// the sanitizers.
+// triplets, gradients by pairs, vectors of length one and back; each number against a plain loop in double. Built and
+// run by tests/asan.py under the sanitizers.
 
 #include <cstring>
 
@@ -382,7 +382,10 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
   if (random.chance(40)) {
     row_terms = memory.take<T>(rows), column_terms = memory.take<T>(columns);
     for (int64_t i = 0; i < rows; ++i) row_terms[i] = (T)random.below(3);
-    for (int64_t j = 0; j < columns; ++j) column_terms[j] = (T)random.below(3);
+    // Some so far away that the slope of a soft triplet is 0 in float, and not in double.
+    const bool far = mining != kAllTriplets && random.chance(30);
+    for (int64_t j = 0; j < columns; ++j)
+      column_terms[j] = (T)(random.below(3) + (far && random.chance(30) ? 90000 : 0));
     a.row_terms = row_terms, a.column_terms = column_terms;
   }
   Relation relation;
@@ -395,6 +398,23 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
   double* const sums = random.chance(80) ? memory.take<double>(2 * rows) : nullptr;
   a.derivative_sums = sums;
   const int64_t bytes = engine.mine_scratch(columns) * (int64_t)sizeof(T), middle = random.below(rows + 1);
+  std::vector<double> listed(rows * columns), found_by_list;
+  if (mining != kAllTriplets) {
+    for (int64_t i = 0; i < rows; ++i, ++calls) {
+      PairShare* const pairs = memory.take<PairShare>(columns);
+      const int64_t count = engine.list_pairs(a, mining, i, memory.take(bytes, 64), pairs);
+      for (int64_t k = 0; k < count; ++k) {
+        double& share = listed[i * columns + pairs[k].other];
+        if (share != 0 || pairs[k].by == 0) fail("pair listed twice, or for nothing", i, k, pairs[k].by, 0, 0);
+        share = pairs[k].by;
+      }
+    }
+    found_by_list.assign(found, found + 2 * rows);
+    for (int64_t i = 0; i < rows; ++i) {
+      for (int64_t j = 0; j < columns; ++j)
+        check("what is left", i, j, (double)tile.at(i, j), similarity[i * columns + j], 0);
+    }
+  }
   if (middle > 0) engine.mine(a, mining, 0, middle, memory.take(bytes, 64)), ++calls;
   if (middle < rows) engine.mine(a, mining, middle, rows, memory.take(bytes, 64)), ++calls;
   tile.check_gaps();
@@ -402,13 +422,12 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
   const Triplet f(a.params);
   const double unit = storage_unit<T>();
   for (int64_t i = 0; i < rows; ++i) {
-    std::vector<T> distance(columns);
-    std::vector<double> slope(columns);
+    std::vector<double> distance(columns), slope(columns);
     std::vector<int64_t> near, far;
     for (int64_t j = 0; j < columns; ++j) {
       const T z =
           (T)(-2 * similarity[i * columns + j] + 2 + (row_terms ? (double)row_terms[i] + (double)column_terms[j] : 0));
-      distance[j] = std::sqrt(std::max((T)0, z));
+      distance[j] = mining == kAllTriplets ? std::sqrt(std::max((T)0, z)) : std::sqrt(std::max(0.0, (double)z));
       if (relation.kept(i, j)) (relation.positive(i, j) ? near : far).push_back(j);
     }
     double value = 0, count = 0;
@@ -423,8 +442,8 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
       }
       return best;
     };
-    const auto larger = [](T x, T y) { return x > y; };
-    const auto smaller = [](T x, T y) { return x < y; };
+    const auto larger = [](double x, double y) { return x > y; };
+    const auto smaller = [](double x, double y) { return x < y; };
     if (mining == kBatchHard && !near.empty() && !far.empty()) {
       count = 1;
       add(first(near, larger), first(far, smaller));
@@ -439,7 +458,7 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
         add(p, farther.empty() ? first(far, larger) : first(farther, smaller));
       }
       for (int64_t n : far) {
-        const T h = (T)(distance[p] + f.margin) - distance[n];
+        const T h = (T)(distance[p] + f.margin) - (T)distance[n];
         if (mining != kAllTriplets || !(h > 0)) continue;
         value += h, count += 1, slope[p] += 1, slope[n] -= 1;
       }
@@ -448,6 +467,16 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
     check("triplets' value", i, mining, found[2 * i], value * by,
           (8 + (double)columns) * unit * std::fabs(by) * (std::fabs(value) + 4 * pairs));
     check("triplets' count", i, mining, found[2 * i + 1], count, 0);
+    for (int64_t j = 0; j < columns && !found_by_list.empty(); ++j) {
+      const bool kept = relation.kept(i, j) && distance[j] > 0;
+      const double share = kept ? by * slope[j] / (double)distance[j] : 0;
+      const double terms = a.params[1] && kept ? std::fabs(by) * (double)near.size() / (double)distance[j] : 0;
+      check("pair's share", i, j, listed[i * columns + j], share, 8 * unit * (std::fabs(share) + terms));
+    }
+    if (!found_by_list.empty()) {
+      check("triplets' value by list", i, mining, found_by_list[2 * i], found[2 * i], 0);
+      check("triplets' count by list", i, mining, found_by_list[2 * i + 1], found[2 * i + 1], 0);
+    }
     if (!sums) continue;
     double with = 0, alone = 0, size = 0;
     for (int64_t j = 0; j < columns; ++j, ++gradients) {
@@ -460,6 +489,46 @@ void mine_case(const Engine& engine, int mining, int64_t rows, int64_t columns, 
     }
     check("sum of triplets' derivatives", i, 1, sums[2 * i + 1], alone, 16 * unit * size);
     check("sum of triplets' derivatives times similarities", i, 0, sums[2 * i], with, 16 * unit * size);
+  }
+}
+
+// Gradients by lists of pairs: none, one or many, the vector itself among them.
+template <class T>
+void shares_case(const Engine& engine, int64_t rows, int64_t width, Place place, uint64_t seed) {
+  Random random{seed};
+  Memory memory(place);
+  Matrix<T> vectors(random, memory, rows, width), to(random, memory, rows, width);
+  int64_t* const begins = memory.take<int64_t>(rows + 1);
+  begins[0] = 0;
+  for (int64_t i = 0; i < rows; ++i) begins[i + 1] = begins[i] + (random.chance(40) ? 0 : random.below(9));
+  PairShare* const pairs = memory.take<PairShare>(begins[rows]);
+  for (int64_t k = 0; k < begins[rows]; ++k) pairs[k] = {random.below(rows), random.normal()};
+  std::vector<double> expected(rows * width), size(rows * width);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t d = 0; d < width; ++d) vectors.at(i, d) = (T)random.normal(), to.at(i, d) = (T)random.normal();
+  }
+  const bool differences = random.chance(50);
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t d = 0; d < width; ++d) {
+      double sum = (double)to.at(i, d), all = std::fabs(sum);
+      for (int64_t k = begins[i]; k < begins[i + 1]; ++k) {
+        const double own = differences ? (double)vectors.at(i, d) : 0, other = (double)vectors.at(pairs[k].other, d);
+        sum += pairs[k].by * (own - other), all += std::fabs(pairs[k].by) * (std::fabs(own) + std::fabs(other));
+      }
+      expected[i * width + d] = sum, size[i * width + d] = all;
+    }
+  }
+  const ShareArgs a{vectors.data, vectors.stride, width, to.data, to.stride, begins, pairs, differences};
+  const int64_t middle = random.below(rows + 1);
+  engine.add_shares(a, 0, middle), ++calls;
+  engine.add_shares(a, middle, rows), ++calls;
+  vectors.check_gaps(), to.check_gaps();
+  for (int64_t i = 0; i < rows; ++i) {
+    for (int64_t d = 0; d < width; ++d, ++gradients) {
+      const double wanted = expected[i * width + d], rounding = begins[i] == begins[i + 1] ? 0 : storage_unit<T>();
+      check("gradient by pairs", i, d, (double)to.at(i, d), wanted,
+            rounding * std::fabs(wanted) + 24 * storage_unit<double>() * size[i * width + d]);
+    }
   }
 }
 
@@ -581,6 +650,9 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
         mine_case<T>(engine, mining, rows, columns, place, seed);
       });
     }
+    sweep(prefix, "shares", random, seed, [&](int64_t rows, int64_t width, Place place, uint64_t seed) {
+      shares_case<T>(engine, rows, width, place, seed);
+    });
   }
   if constexpr (!std::is_same_v<S, Half>) {
     int id = 0;
