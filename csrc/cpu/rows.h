@@ -170,22 +170,25 @@ struct Rows {
 #endif
 
   struct Sum : LaneSum<T> {
-    using LaneSum<T>::add, LaneSum<T>::wide;
-    // Of a short row, classes from c on, where the mask is true: eight vectors are added plainly, which few roundings at the
-    // size of a large term survive, and their sum with its error kept. (Keeping every error takes 15 % more time, none at all
-    // leaves the largest gradient error of 1000 classes at native's.)
+    using LaneSum<T>::wide;
+    FASTLOSS_FN void store_to(double* p) const { store(p, wide()); }
+    FASTLOSS_FN Vec<double> lanes() const { return fold(wide()); }
+    FASTLOSS_FN double total() const { return reduce_add(wide()); }
+  };
+  // Of a short row: eight vectors are added plainly, which few roundings at the size of a large term survive, and their sum
+  // with its error kept. (Keeping every error takes 15 % more time, none at all leaves the largest gradient error of 1000
+  // classes at native's.)
+  struct ShortSum : Sum {
     V part{(T)0};
+    // Classes from c on, where the mask is true.
     FASTLOSS_FN void add_short(int64_t c, Mask<T> where, V v) {
       part = add_where(where, part, v);
       if ((uint64_t)c / W % 8 == 7) end_part();
     }
     FASTLOSS_FN void end_part() {
-      add(part);
+      this->add(part);
       part = V((T)0);
     }
-    FASTLOSS_FN void store_to(double* p) const { store(p, wide()); }
-    FASTLOSS_FN Vec<double> lanes() const { return fold(wide()); }
-    FASTLOSS_FN double total() const { return reduce_add(wide()); }
   };
 
   // `shifted`: relative to m, the maximum; otherwise to 0 (Note [Short rows]), and only `tilt` is relative to m.
@@ -202,7 +205,7 @@ struct Rows {
   template <bool tilted, bool shifted, class P>
   static double chunk_exponentials(const P* z, T* e, int64_t n, T m, int64_t skip, double& tilt_sum, const char* next) {
     const V vm(m);
-    Sum sum;
+    ShortSum sum;
     V tilt((T)0);
     const int64_t vectors = n / W * W;
     const auto without = [&](V value, int64_t lane) { return keep_where(~is_at(lane, 0), value); };
@@ -639,7 +642,7 @@ struct Rows {
   // e = exp(x) of one row, and their sum without the target's, in lanes. Keeps `w` going.
   template <bool streamed>
   FASTLOSS_FN Vec<double> exponentials_short(const S* x, T* e, typename V::Int y, Writer<streamed>& w) const {
-    Sum sum;
+    ShortSum sum;
     auto to_target = broadcast_int<T>(y) - lane_indices<T>();
     const auto add = [&](int64_t c, V v) {
       sum.add_short(c, lanes_differ<T>(to_target, typename V::NativeInt{}), v);
