@@ -42,7 +42,6 @@ Dual expm1_negative(Dual a) { return chain(a, ::expm1(a.v), ::exp(a.v)); }
 Dual log(Dual a) { return chain(a, ::log(a.v), 1 / a.v); }
 Dual log1p(Dual a) { return chain(a, ::log1p(a.v), 1 / (1 + a.v)); }
 Dual log1p_unit(Dual a) { return log1p(a); }
-Dual log1p(Dual a, Dual) { return log1p(a); }
 Dual over_one_plus(Dual a) { return a / (Dual(1) + a); }
 Dual sqrt(Dual a) { return chain(a, ::sqrt(a.v), 0.5 / ::sqrt(a.v)); }
 Dual abs(Dual a) { return a.v < 0 ? -a : a; }

@@ -33,9 +33,6 @@ FASTLOSS_FN double log1p_unit(double x) { return ::log1p(x); }
 // x / (1 + x) for x in [0, 1].
 FASTLOSS_FN float over_one_plus(float x) { return x / (1.0f + x); }
 FASTLOSS_FN double over_one_plus(double x) { return x / (1.0 + x); }
-// log1p for a caller that has 1 / (1 + x) already: spares vectors a division.
-FASTLOSS_FN float log1p(float x, float) { return ::log1pf(x); }
-FASTLOSS_FN double log1p(double x, double) { return ::log1p(x); }
 FASTLOSS_FN float abs(float x) { return ::fabsf(x); }
 FASTLOSS_FN double abs(double x) { return ::fabs(x); }
 FASTLOSS_FN float sqrt(float x) { return ::sqrtf(x); }

@@ -30,7 +30,6 @@ constexpr int64_t kChunk = 4096;  // classes; 16 KiB of float: L1 holds the logi
 constexpr int64_t kGroup = 64;    // rows of a by_class group at most
 constexpr int64_t kFewClasses = 32;
 constexpr int64_t kShortRow = 1024;
-
 constexpr int64_t kAhead = 16 * 1024;      // bytes between a load and its prefetch: a chunk
 constexpr int64_t kAheadShort = 8 * 1024;  // and in short rows
 constexpr int64_t kPlanesAhead = 3;
@@ -169,25 +168,26 @@ struct Rows {
   }
 #endif
 
-  struct Sum : LaneSum<T> {
-    using LaneSum<T>::wide;
-    FASTLOSS_FN void store_to(double* p) const { store(p, wide()); }
-    FASTLOSS_FN Vec<double> lanes() const { return fold(wide()); }
-    FASTLOSS_FN double total() const { return reduce_add(wide()); }
-  };
+  using Sum = LaneSum<T>;
   // Of a short row: eight vectors are added plainly, which few roundings at the size of a large term survive, and their sum
   // with its error kept. (Keeping every error takes 15 % more time, none at all leaves the largest gradient error of 1000
   // classes at native's.)
-  struct ShortSum : Sum {
+  struct ShortSum {
+    Sum whole;
     V part{(T)0};
+    FASTLOSS_FN void add(V v) { whole.add(v); }
     // Classes from c on, where the mask is true.
     FASTLOSS_FN void add_short(int64_t c, Mask<T> where, V v) {
       part = add_where(where, part, v);
       if ((uint64_t)c / W % 8 == 7) end_part();
     }
     FASTLOSS_FN void end_part() {
-      this->add(part);
+      whole.add(part);
       part = V((T)0);
+    }
+    FASTLOSS_FN auto wide() {
+      end_part();
+      return whole.wide();
     }
   };
 
@@ -242,8 +242,7 @@ struct Rows {
       add(vectors, without(e0, skip - vectors));
     }
     if (tilted) tilt_sum += reduce_add(tilt);
-    sum.end_part();
-    return sum.total();
+    return reduce_add(sum.wide());
   }
   // Asks for logits that come after those of this iteration, so that memory and exp overlap. The hardware's own
   // prefetcher stops at page ends and does not see the next row coming. Into L2: L1 is full of exponentials, and what came
@@ -582,6 +581,7 @@ struct Rows {
            (!a.gradient.data || a.gradient.class_stride == 1);
   }
   FASTLOSS_FN static bool in_range(double sum) { return sum > 0x1p-48 && sum < 0x1p48; }
+  static constexpr double kOutOfRange = 34;  // a logit whose exponential alone is beyond 2^48
 
   // A group of rows whose exponentials wait for their gradient to be written.
   struct Pending {
@@ -667,8 +667,7 @@ struct Rows {
       store(e + c, v);  // scratch is padded to whole vectors
       add(c, v);
     }
-    sum.end_part();
-    return sum.lanes();
+    return fold(sum.wide());
   }
 
   // A row of a group relative to its maximum.
@@ -702,10 +701,10 @@ struct Rows {
         if (y >= 0) {
           const S* const x = logits_of(i);
           batch.target[i] = load_one(x + y);
-          if (batch.target[i] < 34) {
+          if (batch.target[i] < kOutOfRange) {
             lanes[i] = exponentials_short(x, e, y, w);
           } else {
-            e[y] = 0;  // out of range for certain, as a confident row of large logits is; no need to find out
+            e[y] = 0;  // as a confident row of large logits is: no need to find out
           }
         }
         w.finish();
@@ -992,13 +991,13 @@ struct Rows {
     if (c < a.classes) sum.add(exponential(c));
     store(batch.max + p, widen(m));
     store(batch.target + p, widen(at_y - m));
-    sum.store_to(batch.others + p);
-    gap.store_to(batch.gap + p);
+    store(batch.others + p, sum.wide());
+    store(batch.gap + p, gap.wide());
     if (!extras) return;
-    mass.store_to(batch.mass + p);
-    tilt.store_to(batch.tilt + p);
-    plain_gap.store_to(batch.plain_gap + p);
-    plain_mass.store_to(batch.plain_mass + p);
+    store(batch.mass + p, mass.wide());
+    store(batch.tilt + p, tilt.wide());
+    store(batch.plain_gap + p, plain_gap.wide());
+    store(batch.plain_mass + p, plain_mass.wide());
   }
 
   void exponentials_from_state(int64_t p, int64_t pitch) const {

@@ -84,6 +84,11 @@ FASTLOSS_FN Vec<T> scale_by_power(Vec<T> p, Vec<T> n) {
 #if defined(__AVX512F__)
 FASTLOSS_FN Vec<float> scale_by_power(Vec<float> p, Vec<float> n) { return _mm512_scalef_ps(p.v, n.v); }
 FASTLOSS_FN Vec<double> scale_by_power(Vec<double> p, Vec<double> n) { return _mm512_scalef_pd(p.v, n.v); }
+// 2^(i / 16)
+alignas(64) constexpr float kPowers[16] = {1.0f,          1.0442737341f, 1.0905077457f, 1.1387885809f,
+                                           1.1892070770f, 1.2418577671f, 1.2968395948f, 1.3542555571f,
+                                           1.4142135382f, 1.4768261909f, 1.5422108173f, 1.6104903221f,
+                                           1.6817928553f, 1.7562521696f, 1.8340080976f, 1.9152065516f};
 #endif
 
 // Writes e^x = (1 + r + r^2 tail) 2^n with n = round(x / ln 2), r = x - n ln 2. Returns n in the low bits of a T.
@@ -111,11 +116,6 @@ FASTLOSS_FN Vec<T> exp(Vec<T> x) {
 
 // x <= 0 or NaN, as logits minus their maximum are: faster than exp, and less exact.
 #if defined(__AVX512F__)
-// 2^(i / 16)
-alignas(64) constexpr float kPowers[16] = {1.0f,          1.0442737341f, 1.0905077457f, 1.1387885809f,
-                                           1.1892070770f, 1.2418577671f, 1.2968395948f, 1.3542555571f,
-                                           1.4142135382f, 1.4768261909f, 1.5422108173f, 1.6104903221f,
-                                           1.6817928553f, 1.7562521696f, 1.8340080976f, 1.9152065516f};
 // n = round(16 x / ln 2) / 16, r = x - n ln 2, e^x = 2^(n - floor n) e^r 2^floor(n) with a cubic for e^r - 1 (error
 // 2^-27). Sixteen values of 2^(j / 16) fit one register, the low bits of t are their index, and scalef rounds n down
 // itself: three multiplications less than exp (7.5 cycles a vector for 12 on Zen 4; this is the inner loop of cross
@@ -235,20 +235,15 @@ FASTLOSS_FN Vec<T> log(Vec<T> x) {
   return log_plus(x, Vec<T>((T)0));
 }
 
-// log(1 + x) = log(u) + (x - (u - 1)) / u with u = 1 + x rounded; x >= -1, inverse = 1 / (1 + x) or near it.
+// log(1 + x) = log(u) + (x - (u - 1)) / u with u = 1 + x rounded; x >= -1.
 template <class T>
-FASTLOSS_FN Vec<T> log1p(Vec<T> x, Vec<T> inverse) {
+FASTLOSS_FN Vec<T> log1p(Vec<T> x) {
   const Vec<T> one((T)1), infinity((T)__builtin_inf());
   const Vec<T> u = one + x;
   const Mask<T> big = Vec<T>((T)1e8) < x;  // there x - (u - 1) may be inf - inf, and the rest is below half an ULP
-  const Vec<T> rest = select(big, Vec<T>((T)0), (x - (u - one)) * inverse);
+  const Vec<T> rest = select(big, Vec<T>((T)0), (x - (u - one)) * (one / u));
   const Mask<T> pole = u == Vec<T>((T)0);
   return select(pole, -infinity, log_plus(u, select(pole, Vec<T>((T)0), rest)));
-}
-template <class T>
-FASTLOSS_FN Vec<T> log1p(Vec<T> x) {
-  const Vec<T> one((T)1);
-  return log1p(x, one / (one + x));
 }
 
 // x in [0, 1] or NaN: no exponent to take out and nothing special to see to. log(1 + x) = x + x^2 Q(x), minimax fit of
