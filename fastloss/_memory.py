@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-import torch.utils.dlpack
 from torch import Tensor
 
 from fastloss import _ops
@@ -31,7 +30,7 @@ def empty(shape: tuple[int, int], like: Tensor, dtype: torch.dtype | None = None
 
 def _pooled(shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     capsule = _ops.extension().pooled_tensor(shape, strides, dtype.itemsize, dtype == torch.bfloat16)
-    return torch.utils.dlpack.from_dlpack(capsule)
+    return torch._C._from_dlpack(capsule)
 
 
 def memory_usage() -> dict[str, int]:
