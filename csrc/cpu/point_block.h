@@ -85,17 +85,17 @@ void whole_blocks(const PointArgs& a, int64_t first, int64_t last, PointSums* ou
   using T = typename Compute<S>::type;
   using V = Vec<T>;
   using L = PointLoss<T, Loss>;
-  constexpr int W = V::size;
+  constexpr int W = V::size, K = stream_vectors<S>();
   const L loss(a.params);
   const V scale((T)a.scale);
-  const bool past_caches = a.stream && (uintptr_t)a.gradient[0].data % stream_alignment<S>() == 0;
+  const bool past_caches = a.stream && (uintptr_t)a.gradient[0].data % kStreamAlignment == 0;
   TaskSums<T> sums;
   for (int64_t b = first; b < last; b += kBlock) {
     const S* p[L::arity];
     for (int k = 0; k < L::arity; ++k) p[k] = (const S*)a.operand[k].data + b;
     S* const g = (S*)a.gradient[0].data + b;
     for (int i = 0; i < kBlock; i += 4 * W) {
-      V slope[4];
+      V slope[4 / K][K];
 #pragma GCC unroll 4
       for (int u = 0; u < 4; ++u) {
         V v[L::arity];
@@ -103,11 +103,12 @@ void whole_blocks(const PointArgs& a, int64_t first, int64_t last, PointSums* ou
         const typename L::Eval r = loss.evaluate(v);
         sums.block[u] = sums.block[u] + rounded(r.loss);
         if constexpr (L::F::checked) sums.outside = max(sums.outside, loss.outside(v));
-        slope[u] = r.grad[0] * scale;
+        slope[u / K][u % K] = r.grad[0] * scale;
       }
 #pragma GCC unroll 4
       for (int u = 0; u < 4; ++u) {
-        past_caches ? stream(g + i + u * W, slope[u]) : store(g + i + u * W, slope[u]);
+        if (!past_caches) store(g + i + u * W, slope[u / K][u % K]);
+        else if (u % K == 0) stream(g + i + u * W, slope[u / K]);
       }
     }
     sums.end_block();

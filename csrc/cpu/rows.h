@@ -403,7 +403,7 @@ struct Rows {
   // Elements before the first address that streaming stores accept.
   template <class Out>
   FASTLOSS_FN static int64_t head(const Out* g) {
-    return (int64_t)(-(uintptr_t)g % stream_alignment<Out>() / sizeof(Out));
+    return (int64_t)(-(uintptr_t)g % kStreamAlignment / sizeof(Out));
   }
 
   // Gradient of a chunk from its exponentials:
@@ -430,35 +430,43 @@ struct Rows {
       return v;
     };
     int64_t c = 0;
-    if (streamed) {  // whole vectors on the stream's alignment; the head and the tail go the ordinary way
+    const auto ordinary = [&](int64_t end) {
+      for (; c + W <= end; c += W) store(g + c, value(load(e + c), c, W));
+    };
+    if (streamed) {  // whole lines from the stream's alignment on; the head and the tail go the ordinary way
       const int64_t first = head<Out>(g);
-      if (first > 0 && first < n) {
-        store_head(g, (int)first, value(load_partial(e, (int)first, (T)0), 0, (int)first));
-        c = first;
+      if (first < n) {
+        c = first % W;
+        if (c > 0) store_head(g, (int)c, value(load_partial(e, (int)c, (T)0), 0, (int)c));
+        ordinary(first);
       }
     }
     const bool plain = !w && !t && !slope && !a.want_stats;
-    const auto put = [](Out* p, V v) { streamed ? stream(p, v) : store(p, v); };
-    const int64_t hole = y < c ? n : c + (y - c) / W * W;  // the vector that holds the target
+    constexpr int K = streamed ? stream_vectors<Out>() : 1, line = K * W;
+    const auto put = [&](auto of) {
+      V v[K];
+      for (int k = 0; k < K; ++k) v[k] = of(c + k * W);
+      if constexpr (streamed) stream(g + c, v);
+      else store(g + c, v[0]);
+      c += line;
+    };
+    const auto scaled = [&](int64_t at) { return vs * load(e + at); };
+    const auto any = [&](int64_t at) { return value(load(e + at), at, W); };
+    const int64_t hole = y < c ? n : c + (y - c) / line * line;  // the line that holds the target
     const auto run = [&](int64_t end) {
       if (plain) {
-        for (; c + 4 * W <= end; c += 4 * W) {
-          put(g + c, vs * load(e + c));
-          put(g + c + W, vs * load(e + c + W));
-          put(g + c + 2 * W, vs * load(e + c + 2 * W));
-          put(g + c + 3 * W, vs * load(e + c + 3 * W));
-        }
-        for (; c + W <= end; c += W) put(g + c, vs * load(e + c));
+        while (c + 4 * line <= end) put(scaled), put(scaled), put(scaled), put(scaled);
+        while (c + line <= end) put(scaled);
       } else {
-        for (; c + W <= end; c += W) put(g + c, value(load(e + c), c, W));
+        while (c + line <= end) put(any);
       }
     };
     run(hole < n ? hole : n);
-    if (c + W <= n) {
-      put(g + c, value(load(e + c), c, W));
-      c += W;
+    if (c + line <= n) {
+      put(any);
       run(n);
     }
+    ordinary(n);
     if (c < n) store_partial(g + c, (int)(n - c), value(load_partial(e + c, (int)(n - c), (T)0), c, (int)(n - c)));
     if (a.want_stats) square += reduce_add(norm);
   }
@@ -591,9 +599,10 @@ struct Rows {
     T scale[kGroup], at_target[kGroup];
   };
 
-  // Writes one gradient, a vector a step: scale e, and `at_target` at the target.
+  // Writes one gradient, a line a step: scale e, and `at_target` at the target.
   template <bool streamed>
   struct Writer {
+    static constexpr int K = streamed ? stream_vectors<S>() : 1, kLine = K * W;
     S* g = nullptr;
     const T* e = nullptr;
     V scale{(T)0}, at_target{(T)0};
@@ -607,12 +616,31 @@ struct Rows {
       c += by;
       to_target -= broadcast_int<T>((typename V::Int)by);
     }
+    FASTLOSS_FN void begin() {
+      const int64_t first = streamed ? head(g) : 0;
+      if (first >= classes) return;
+      if (first % W > 0) {
+        store_head(g, (int)(first % W), value());
+        advance(first % W);
+      }
+      ordinary(first);
+    }
     FASTLOSS_FN void step() {
-      streamed ? stream(g + c, value()) : store(g + c, value());
-      advance(W);
+      S* const p = g + c;
+      V v[K];
+      for (int k = 0; k < K; ++k) {
+        v[k] = value();
+        advance(W);
+      }
+      if constexpr (streamed) stream(p, v);
+      else store(p, v[0]);
+    }
+    FASTLOSS_FN void ordinary(int64_t end) {
+      for (; c + W <= end; advance(W)) store(g + c, value());
     }
     FASTLOSS_FN void finish() {
-      while (c + W <= classes) step();
+      while (c + kLine <= classes) step();
+      ordinary(classes);
       if (c < classes) store_partial(g + c, (int)(classes - c), value());
     }
   };
@@ -631,11 +659,7 @@ struct Rows {
     w.at_target = V(p.at_target[i]);
     w.to_target = broadcast_int<T>(p.target[i]) - lane_indices<T>();
     w.classes = a.classes;
-    const int64_t first = streamed ? head(w.g) : 0;
-    if (first > 0 && first < a.classes) {
-      store_head(w.g, (int)first, w.value());
-      w.advance(first);
-    }
+    w.begin();
     return w;
   }
 
@@ -654,11 +678,12 @@ struct Rows {
       store(e + c, v);
       add(c, v);
     };
+    constexpr int64_t line = Writer<streamed>::kLine;
     const int64_t full = a.classes / W * W, writable = w.classes - w.c;
-    const int64_t both = writable < full ? (writable < 0 ? 0 : writable / W * W) : full;
+    const int64_t both = writable < 0 ? 0 : (writable < full ? writable : full) / line * line;
     int64_t c = 0;
-    for (; c < both; c += W) {
-      measure(c);
+    while (c < both) {
+      for (const int64_t end = c + line; c < end; c += W) measure(c);
       w.step();
     }
     for (; c < full; c += W) measure(c);
@@ -878,10 +903,13 @@ struct Rows {
         for (int64_t c = 0; c < a.classes; ++c) {
           S* to = p + c * view.class_stride;
           const T* line = from + c * pitch + i;
-          const bool aligned = (uintptr_t)to % stream_alignment<S>() == 0;
+          constexpr int K = stream_vectors<S>();
+          const bool aligned = (uintptr_t)to % kStreamAlignment == 0;
           int64_t j = 0;
-          if (a.stream && aligned) {
-            for (; j + W <= run; j += W) stream(to + j, load(line + j));
+          while (a.stream && aligned && j + K * W <= run) {
+            V v[K];
+            for (int k = 0; k < K; ++k, j += W) v[k] = load(line + j);
+            stream(to + j - K * W, v);
           }
           for (; j + W <= run; j += W) store(to + j, load(line + j));
           if (j < run) store_partial(to + j, (int)(run - j), load_partial(line + j, (int)(run - j), (T)0));
@@ -1021,12 +1049,21 @@ struct Rows {
   template <bool streamed>
   void write_planes(int64_t n, int64_t pitch, S* to) const {
     const int64_t plane = a.gradient.class_stride, classes = a.classes;
+    constexpr int K = stream_vectors<S>();
     for (int64_t c = 0; c < classes; ++c) {
-      for (int64_t p = 0; p < n; p += W) {
+      const auto value = [&](int64_t p) {
         const V v = load(batch.scale + p) * load(tile + c * pitch + p);
-        const V g = keep_where(kept_at(p), select(is_class(classes_at(p), c), load(batch.at_target + p), v));
-        streamed ? stream(to + c * plane + p, g) : store(to + c * plane + p, g);
+        return keep_where(kept_at(p), select(is_class(classes_at(p), c), load(batch.at_target + p), v));
+      };
+      S* const line = to + c * plane;
+      int64_t p = 0;
+      while (streamed && p + K * W <= n) {
+        V v[K];
+        for (int k = 0; k < K; ++k) v[k] = value(p + k * W);
+        stream(line + p, v);
+        p += K * W;
       }
+      for (; p < n; p += W) store(line + p, value(p));
     }
   }
 
@@ -1062,7 +1099,7 @@ struct Rows {
   void write_lanes(int64_t row, int64_t n, int64_t pitch, double& square) const {
     S* const to = extras ? nullptr : gradient_plane(row, n);
     if (to) {
-      const int64_t line = stream_alignment<S>();
+      const int64_t line = kStreamAlignment;
       const bool lines = (uintptr_t)to % line == 0 && a.gradient.class_stride * (int64_t)sizeof(S) % line == 0;
       return a.stream && lines ? write_planes<true>(n, pitch, to) : write_planes<false>(n, pitch, to);
     }
