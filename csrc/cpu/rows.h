@@ -449,8 +449,10 @@ struct Rows {
     const auto put = [&](auto of) {
       V v[K];
       for (int k = 0; k < K; ++k) v[k] = of(c + k * W);
-      if constexpr (streamed) stream(g + c, v);
-      else store(g + c, v[0]);
+      if constexpr (streamed)
+        stream(g + c, v);
+      else
+        store(g + c, v[0]);
       c += line;
     };
     const auto scaled = [&](int64_t at) { return vs * load(e + at); };
@@ -635,8 +637,10 @@ struct Rows {
         v[k] = value();
         advance(W);
       }
-      if constexpr (streamed) stream(p, v);
-      else store(p, v[0]);
+      if constexpr (streamed)
+        stream(p, v);
+      else
+        store(p, v[0]);
     }
     FASTLOSS_FN void ordinary(int64_t end) {
       for (; c + W <= end; advance(W)) store(g + c, value());

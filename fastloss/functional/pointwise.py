@@ -25,6 +25,7 @@ from fastloss.functional.rows import (
     _WHY_NATIVE,
     _autocasts,
     _is_compiling,
+    _is_dynamo_compiling,
     _is_plain,
     _scalar,
     _transforms_active,
@@ -169,7 +170,7 @@ def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
         and input.shape == target.shape
         and reduction in _REDUCTIONS
         and not input.is_cuda
-        and not _is_compiling()
+        and not _is_dynamo_compiling()
     )
 
 

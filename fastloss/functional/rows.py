@@ -28,6 +28,9 @@ _TENSORS = (Tensor, torch.nn.Parameter)
 _TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
 _native_operator: Any = torch._C._nn.cross_entropy_loss
 _is_compiling = torch.compiler.is_compiling
+_is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # a third of the time of the other
+_REDUCTIONS = _ops.REDUCTIONS
+_NO_Z_LOSS = 0.0  # the default itself, so that identity says it was not given
 _transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
 
@@ -65,7 +68,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0,
     *,
-    z_loss: float | Tensor = 0.0,
+    z_loss: float | Tensor = _NO_Z_LOSS,
     softcap: float | Tensor | None = None,
     mask: Tensor | None = None,
     normalizer: float | Tensor | None = None,
@@ -139,19 +142,27 @@ def cross_entropy(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
-    # Inline because a tiny call lasts 30 us and must not be slower than native.
+    # Inline, and what is asked first in as few steps as there are: PyTorch's own layer over its operator takes 0.3 us.
     if (
-        mask is None
+        not _is_dynamo_compiling()
+        and mask is None
         and softcap is None
         and normalizer is None
         and loss_dtype is None
         and not return_stats
-        and type(z_loss) is float
-        and z_loss == 0.0
+        and z_loss is _NO_Z_LOSS
         and empty == "nan"
-        and not _is_compiling()
     ):
         try:
+            if (
+                type(input) is Tensor
+                and type(target) is Tensor
+                and reduction in _REDUCTIONS
+                and input.numel() <= TINY
+                and not input.is_cuda
+                and not _ops.LOG
+            ):
+                return _native_operator(input, target, weight, _REDUCTIONS[reduction], ignore_index, label_smoothing)
             if not isinstance(input, Tensor) or _is_tiny(input):
                 if _ops.LOG:
                     log("cross_entropy", "native", _WHY_NATIVE)
