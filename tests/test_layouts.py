@@ -1,9 +1,11 @@
 """Every way logits may lie in memory, and every size around the vector widths."""
 
+import math
+
 import cases
 import pytest
 import torch
-from cases import CASES, DTYPES, REDUCTIONS
+from cases import CASES, CROSS_ENTROPY, DTYPES, REDUCTIONS
 
 import fastloss
 
@@ -172,6 +174,35 @@ def test_many_classes(case, dtype, shape, kind, isa):
         pytest.skip("without kernels half precision is PyTorch's own")
     x, target = cases.make(shape, dtype, kind)
     check(case, x, target, label_smoothing=0.1)
+
+
+# Classes and what follows them; the batch makes up for the rest of 8 MiB. Odd classes begin rows anywhere in a line.
+STREAMED = [
+    ((19,), {}),
+    ((1001,), {}),
+    ((1003,), {"label_smoothing": 0.1}),
+    ((5003,), {}),
+    ((21, 32, 32), {}),
+    ((5, 7, 9), {}),
+]
+
+
+@pytest.mark.parametrize("how", ["contiguous", "offset 1"])
+@pytest.mark.parametrize(("inner", "options"), STREAMED, ids=lambda v: str(v).replace(" ", ""))
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_large_gradient(dtype, inner, options, how, isa):
+    """A gradient of 8 MiB goes past the caches, and has the bits of the same one made in eight parts, which do not."""
+    if isa == "none":
+        pytest.skip("a promise of the kernels")
+    batch = 8 * math.ceil((1 << 20) / dtype.itemsize / math.prod(inner))
+    x, target = cases.make((batch, *inner), dtype)
+    x = lay(x, how)
+    _, grad = cases.run(CROSS_ENTROPY.functional, x, target, reduction="sum", **options)
+    assert grad.nbytes >= 8 << 20
+    for rows in torch.arange(batch).chunk(8):
+        part = slice(int(rows[0]), int(rows[-1]) + 1)
+        _, wanted = cases.run(CROSS_ENTROPY.functional, x[part], target[part], reduction="sum", **options)
+        assert torch.equal(grad[part], wanted)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

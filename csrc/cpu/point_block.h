@@ -107,10 +107,11 @@ void whole_blocks(const PointArgs& a, int64_t first, int64_t last, PointSums* ou
       }
 #pragma GCC unroll 4
       for (int u = 0; u < 4; ++u) {
-        if (!past_caches)
+        if (!past_caches) {
           store(g + i + u * W, slope[u / K][u % K]);
-        else if (u % K == 0)
+        } else if (u % K == 0) {
           stream(g + i + u * W, slope[u / K]);
+        }
       }
     }
     sums.end_block();

@@ -415,15 +415,16 @@ struct Rows {
   void chunk_gradient(const T* e, Out* g, int64_t i, int64_t n, T scale, int64_t y, const T* w, const T* t,
                       const T* slope, double& square) const {
     const T keep = (T)(1 - options.smoothing), floor = (T)(options.smoothing * options.inverse_classes);
-    const V vs(scale), vo(batch.offset[i]), vk(keep), vf(floor);
+    const V vs(scale), minus_offset(-batch.offset[i]), vk(keep), vf(floor);
     V norm((T)0);
     const auto value = [&](V ei, int64_t at, int left) {
       V v = vs * ei;
       const auto part = [&](const T* p) { return left == W ? load(p + at) : load_partial(p + at, left, (T)0); };
+      // By fma: left to choose which product to contract, the compiler chose differently in a row's head.
       if (t) {
-        v = v - vo * part(w) * fma(vk, part(t), vf);
+        v = fma(minus_offset * part(w), fma(vk, part(t), vf), v);
       } else if (w) {
-        v = v - vo * part(w);
+        v = fma(minus_offset, part(w), v);
       }
       if (y >= at && y < at + left) {
         v = select(is_at(y, at), V(batch.at_target[i]), v);
@@ -449,10 +450,11 @@ struct Rows {
     const auto put = [&](auto of) {
       V v[K];
       for (int k = 0; k < K; ++k) v[k] = of(c + k * W);
-      if constexpr (streamed)
+      if constexpr (streamed) {
         stream(g + c, v);
-      else
+      } else {
         store(g + c, v[0]);
+      }
       c += line;
     };
     const auto scaled = [&](int64_t at) { return vs * load(e + at); };
@@ -637,10 +639,11 @@ struct Rows {
         v[k] = value();
         advance(W);
       }
-      if constexpr (streamed)
+      if constexpr (streamed) {
         stream(p, v);
-      else
+      } else {
         store(p, v[0]);
+      }
     }
     FASTLOSS_FN void ordinary(int64_t end) {
       for (; c + W <= end; advance(W)) store(g + c, value());
