@@ -114,7 +114,6 @@ class Rows(torch.autograd.Function):
         if torch.is_grad_enabled():
             return _reference_backward(ctx, grad_output)
         name, options, now, inplace, _stats = ctx.call
-        ops = _ops.ROWS[name]
         if now and ctx.grad is not None:
             # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor
             # has none, a device's would have to be waited for.)
@@ -127,8 +126,9 @@ class Rows(torch.autograd.Function):
                 # logits, over the gradient that is there, unless the factor is 1.
                 input, target, weight, mask, normalizer, _ = ctx.saved_tensors
                 grad, ctx.grad = ctx.grad, None
-                assert ops.rescale_ is not None
-                ops.rescale_(grad, grad_output, input, target, weight, mask, normalizer, *options.for_backward())
+                rescale_ = _ops.ROWS[name].rescale_
+                assert rescale_ is not None
+                rescale_(grad, grad_output, input, target, weight, mask, normalizer, *options.for_backward())
                 return grad, None, None, None, None, None
             if inplace or _scales_exactly(ctx.grad, factor):
                 grad, ctx.grad = ctx.grad, None
@@ -137,6 +137,7 @@ class Rows(torch.autograd.Function):
         if now and inplace:
             raise _gone("a second backward")
         input, target, weight, mask, normalizer, state = ctx.saved_tensors
+        ops = _ops.ROWS[name]
         need_grad, need_target_grad = ctx.needs_input_grad[:2]
         arguments = (grad_output, input, target, weight, mask, normalizer, state, *options.for_backward())
         if torch.compiler.is_compiling():  # traced: outputs must come from the operator

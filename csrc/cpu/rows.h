@@ -59,6 +59,11 @@ struct Rows {
     }
     return offset + row * view.row_stride[0];
   }
+  FASTLOSS_FN int64_t task_end(int64_t task) const {
+    const int64_t end = (task + 1) * a.task_rows;
+    return end < a.rows ? end : a.rows;
+  }
+
   // -------------------------------------------------------------------------------------- results of the rows
 
   // Adds the batch's rows to the sums and writes what is asked for per row.
@@ -714,8 +719,9 @@ struct Rows {
     batch.others[i] = chunk_exponentials<false, true>(x, e, a.classes, r.m, batch.target_class[i], r.tilt, nullptr);
   }
 
+  // Tasks [begin, end): one stream of rows, whose sums change from task to task.
   template <bool streamed>
-  void by_class_short(int64_t first, int64_t last, RowsSums* sums) const {
+  void by_class_short(int64_t begin, int64_t end) const {
     using D = Vec<double>;
     const int64_t pitch = (a.classes + W - 1) / W * W;
     const int64_t group = group_rows(a.classes);
@@ -723,8 +729,9 @@ struct Rows {
     T* exponentials = tile;
     D lanes[kGroup];
     for (int64_t i = 0; i < kGroup; ++i) batch.gap[i] = 0;
-    for (int64_t row = first; row < last; row += group) {
-      const int64_t n = last - row < group ? last - row : group;
+    int64_t task = begin, last = task_end(task), n = 0;
+    for (int64_t row = begin * a.task_rows; task < end; row += n) {
+      n = last - row < group ? last - row : group;
       prepare(row, n);
       const auto logits_of = [&](int64_t i) { return (const S*)a.logits.data + offset_of(a.logits, row + i); };
       for (int64_t i = 0; i < n; ++i) {
@@ -755,7 +762,8 @@ struct Rows {
         if (y >= 0 && !in_range(batch.others[i] + e[y])) measure_shifted(logits_of(i), e, i);
       }
       formula(a, &batch, n);
-      record(row, n, sums);
+      record(row, n, a.sums ? a.sums + task : nullptr);
+      if (row + n == last) last = task_end(++task);
       if (!a.gradient.data) continue;
       pending.row = row;
       pending.rows = n;
@@ -1209,17 +1217,13 @@ struct Rows {
     const Rows engine{
         a,      formula, row_options(a),  (const T*)a.weight,         a.probability.data != nullptr,
         *batch, memory,  memory + l.tile, memory + l.tile + l.slopes, memory + l.tile + l.slopes + l.other};
-    for (int64_t task = begin; task < end; ++task) {
-      const int64_t first = task * a.task_rows;
-      const int64_t last = first + a.task_rows < a.rows ? first + a.task_rows : a.rows;
-      RowsSums* sums = a.sums ? a.sums + task : nullptr;
-      if (lanes_over_rows(a)) {
-        engine.by_row(first, last, sums);
-      } else if (engine.is_short()) {
-        a.stream ? engine.template by_class_short<true>(first, last, sums)
-                 : engine.template by_class_short<false>(first, last, sums);
-      } else {
-        engine.by_class(first, last, sums);
+    if (!lanes_over_rows(a) && engine.is_short()) {
+      a.stream ? engine.template by_class_short<true>(begin, end) : engine.template by_class_short<false>(begin, end);
+    } else {
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t first = task * a.task_rows, last = engine.task_end(task);
+        RowsSums* const sums = a.sums ? a.sums + task : nullptr;
+        lanes_over_rows(a) ? engine.by_row(first, last, sums) : engine.by_class(first, last, sums);
       }
     }
     stream_fence();
