@@ -473,11 +473,11 @@ def _explain_error(
 
 
 _nn: Any = torch._C._nn
-_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=131072)
-_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=131072)
-_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=131072)
-_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024)
-_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, tiny=8192)
+_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=65536)
+_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=65536)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=65536)
+_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=2048)
+_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, tiny=3072)
 _BCE_POS_WEIGHT = Spec(
     _BCE.name,
     operator="binary_cross_entropy_with_logits_pos_weight",
@@ -511,8 +511,8 @@ _FOCAL = Spec(
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
 )
-_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=1024)
-_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), tiny=512)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=768)
+_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), tiny=64)
 _HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",))
 _RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",))
 _POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"))
@@ -522,7 +522,7 @@ _GAUSSIAN = Spec(
     params=("full", "eps"),
     accepts=lambda full, eps: eps > 0,
 )
-_KL = Spec("kl_div", params=("log_target",), tiny=2048)
+_KL = Spec("kl_div", params=("log_target",), tiny=512)
 _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
