@@ -163,14 +163,14 @@ def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
     Not on CUDA: a bad probability kills the context there, and where the kernels overtake is not yet measured.
     """
     return (
-        type(input) in _TENSORS
+        not _is_dynamo_compiling()  # before any question about sizes, which would become guards
+        and type(input) in _TENSORS
         and type(target) in _TENSORS
         and input.numel() <= spec.tiny
         and NATIVE_WHEN_TINY
         and input.shape == target.shape
         and reduction in _REDUCTIONS
         and not input.is_cuda
-        and not _is_dynamo_compiling()
     )
 
 
@@ -232,7 +232,7 @@ def _prepare(
         if not shape or any(t.shape != shape for t in tensors if t is not label):
             return no("PyTorch decides about different sizes")
         tensors = tuple(t if t is label or t.is_contiguous() or _lies_in_rows(t) else t.contiguous() for t in tensors)
-        empty, shape = shape.numel() == 0, shape[:-1]
+        empty, shape = 0 in shape, shape[:-1]
         if empty or (label is not None and (label.shape != shape or label.is_complex())):
             return no("PyTorch decides about empty arguments and other labels")
     elif any(t.shape != shape for t in tensors):
@@ -245,7 +245,7 @@ def _prepare(
         if spec.same_size and shape != input.shape:
             return no("PyTorch decides about different sizes")
         tensors = tuple(t.expand(shape) for t in tensors)
-    if shape.numel() == 0 or len(shape) > _MAX_DIMS:
+    if 0 in shape or len(shape) > _MAX_DIMS:  # `Size.numel` would make symbolic sizes constants
         return no("the arguments are empty or have many dimensions")
     if mask is not None and mask.dtype != torch.bool:
         return no("the reference checks this mask")

@@ -150,7 +150,7 @@ def cross_entropy(
         and normalizer is None
         and loss_dtype is None
         and not return_stats
-        and z_loss is _NO_Z_LOSS
+        and (z_loss is _NO_Z_LOSS or (type(z_loss) is float and z_loss == 0.0))
         and empty == "nan"
     ):
         try:
@@ -163,7 +163,7 @@ def cross_entropy(
                 and not _ops.LOG
             ):
                 return _native_operator(input, target, weight, _REDUCTIONS[reduction], ignore_index, label_smoothing)
-            if not isinstance(input, Tensor) or _is_tiny(input):
+            if not isinstance(input, Tensor) or (not _is_compiling() and _is_tiny(input)):
                 if _ops.LOG:
                     log("cross_entropy", "native", _WHY_NATIVE)
                 return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
