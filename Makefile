@@ -37,10 +37,11 @@ dev: $(STAMP) ## make .venv and install torch, the tools and fastloss (editable)
 build: dev ## compile what changed in csrc
 	@$(PY) setup.py --quiet build_ext --inplace
 
-# Files of tests go to two processes, of two threads each: a test is Python most of the time, and idle threads sleep.
+# Files of tests go to two processes, of two threads each: a test is Python most of the time, and idle threads sleep. Not the
+# file with most tests first: those that compile have few.
 WORKERS ?= 2
 test: build ## run the test suite
-	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 demo: build ## train a small language model with native and fused cross-entropy (about two minutes)
 	@$(PY) -m fastloss.demo $(ARGS)

@@ -166,8 +166,9 @@ def test_machine_code(compiled):
     tool = disassembler()
     environment = {**os.environ, "PATH": f"{Path(tool).parent}{os.pathsep}{os.environ['PATH']}"}  # it calls nvdisasm
     wide = 0
-    for path in compiled:
-        code = run(tool, "-sass", path, env=environment).stdout
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        codes = list(pool.map(lambda path: run(tool, "-sass", path, env=environment).stdout, compiled))
+    for code in codes:
         for function in code.split("Function : ")[1:]:
             symbol = function.split(maxsplit=1)[0]
             assert not re.search(r"\b(LDL|STL)\b", function), f"{symbol}: local memory"
