@@ -68,7 +68,7 @@ class RowsCall(NamedTuple):
     want_stats: bool
 
 
-def _past_python(function: type[torch.autograd.Function]) -> Callable[..., Any]:
+def past_python(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     """``function.apply`` without its Python layer: 2 us, and 18 from cold caches, as in a training step.
 
     That layer looks for ``setup_context``, which we have not, and for functorch transforms, which the callers' guards
@@ -153,7 +153,7 @@ class Rows(torch.autograd.Function):
         return grad, target_grad, None, None, None, None
 
 
-_apply_rows = _past_python(Rows)
+_apply_rows = past_python(Rows)
 
 
 def _scales_exactly(grad: Tensor, factor: float) -> bool:
@@ -289,7 +289,7 @@ class Pointwise(torch.autograd.Function):
         return None, None, None, None, *grads
 
 
-_apply_pointwise = _past_python(Pointwise)
+_apply_pointwise = past_python(Pointwise)
 
 
 def _empty_gradients(

@@ -40,6 +40,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops
+from fastloss._autograd import past_python
 
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
@@ -659,6 +660,9 @@ def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
 _traced.register_autograd(_traced_backward, setup_context=_traced_setup)
 
 
+_apply = past_python(Similarity)
+
+
 def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     want = [t is not None and t.requires_grad and torch.is_grad_enabled() for t in vectors]
     return _traced(
@@ -670,10 +674,12 @@ def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
 
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
-    if torch.compiler.is_compiling() and call.group is None:
+    compiling = torch.compiler.is_compiling()
+    if compiling and call.group is None:
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        return Similarity.apply(call, relation, *vectors)
+        apply = Similarity.apply if compiling else _apply
+        return apply(call, relation, *vectors)
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]
     return _plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)
