@@ -194,14 +194,10 @@ def rows(
 ) -> tuple[Tensor, Tensor | None]:
     """Runs a rows-family kernel with the autograd it needs; the statistics come as a vector."""
     if torch.is_grad_enabled() and (input.requires_grad or target.requires_grad):
-        now = not (
-            options.reduction == 0
-            or input.dtype == torch.float16
-            or target.requires_grad
-            or torch.compiler.is_compiling()
-        )
+        compiling = torch.compiler.is_compiling()
+        now = not (options.reduction == 0 or input.dtype == torch.float16 or target.requires_grad or compiling)
         call = RowsCall(name, options, now, inplace, want_stats)
-        apply = Rows.apply if torch.compiler.is_compiling() else _apply_rows
+        apply = Rows.apply if compiling else _apply_rows
         result = apply(input, target, weight, mask, normalizer, call)
         return result if want_stats else (result, None)
     loss, _, stats = _ops.ROWS[name].forward(input, target, weight, mask, normalizer, *options, False, want_stats)

@@ -451,15 +451,9 @@ struct Rows {
       }
     }
     const bool plain = !w && !t && !slope && !a.want_stats;
-    constexpr int K = streamed ? stream_vectors<Out>() : 1, line = K * W;
+    constexpr int line = line_size<streamed, Out>();
     const auto put = [&](auto of) {
-      V v[K];
-      for (int k = 0; k < K; ++k) v[k] = of(c + k * W);
-      if constexpr (streamed) {
-        stream(g + c, v);
-      } else {
-        store(g + c, v[0]);
-      }
+      put_line<streamed>(g + c, [&](int k) { return of(c + k); });
       c += line;
     };
     const auto scaled = [&](int64_t at) { return vs * load(e + at); };
@@ -614,7 +608,7 @@ struct Rows {
   // Writes one gradient, a line a step: scale e, and `at_target` at the target.
   template <bool streamed>
   struct Writer {
-    static constexpr int K = streamed ? stream_vectors<S>() : 1, kLine = K * W;
+    static constexpr int kLine = line_size<streamed, S>();
     S* g = nullptr;
     const T* e = nullptr;
     V scale{(T)0}, at_target{(T)0};
@@ -638,17 +632,11 @@ struct Rows {
       ordinary(first);
     }
     FASTLOSS_FN void step() {
-      S* const p = g + c;
-      V v[K];
-      for (int k = 0; k < K; ++k) {
-        v[k] = value();
+      put_line<streamed>(g + c, [&](int) {
+        const V v = value();
         advance(W);
-      }
-      if constexpr (streamed) {
-        stream(p, v);
-      } else {
-        store(p, v[0]);
-      }
+        return v;
+      });
     }
     FASTLOSS_FN void ordinary(int64_t end) {
       for (; c + W <= end; advance(W)) store(g + c, value());
@@ -921,13 +909,10 @@ struct Rows {
         for (int64_t c = 0; c < a.classes; ++c) {
           S* to = p + c * view.class_stride;
           const T* line = from + c * pitch + i;
-          constexpr int K = stream_vectors<S>();
-          const bool aligned = (uintptr_t)to % kStreamAlignment == 0;
+          constexpr int whole = line_size<true, S>();
           int64_t j = 0;
-          while (a.stream && aligned && j + K * W <= run) {
-            V v[K];
-            for (int k = 0; k < K; ++k, j += W) v[k] = load(line + j);
-            stream(to + j - K * W, v);
+          if (a.stream && (uintptr_t)to % kStreamAlignment == 0) {
+            for (; j + whole <= run; j += whole) put_line<true>(to + j, [&](int k) { return load(line + j + k); });
           }
           for (; j + W <= run; j += W) store(to + j, load(line + j));
           if (j < run) store_partial(to + j, (int)(run - j), load_partial(line + j, (int)(run - j), (T)0));
@@ -1067,21 +1052,16 @@ struct Rows {
   template <bool streamed>
   void write_planes(int64_t n, int64_t pitch, S* to) const {
     const int64_t plane = a.gradient.class_stride, classes = a.classes;
-    constexpr int K = stream_vectors<S>();
+    constexpr int line = line_size<streamed, S>();
     for (int64_t c = 0; c < classes; ++c) {
       const auto value = [&](int64_t p) {
         const V v = load(batch.scale + p) * load(tile + c * pitch + p);
         return keep_where(kept_at(p), select(is_class(classes_at(p), c), load(batch.at_target + p), v));
       };
-      S* const line = to + c * plane;
+      S* const g = to + c * plane;
       int64_t p = 0;
-      while (streamed && p + K * W <= n) {
-        V v[K];
-        for (int k = 0; k < K; ++k) v[k] = value(p + k * W);
-        stream(line + p, v);
-        p += K * W;
-      }
-      for (; p < n; p += W) store(line + p, value(p));
+      for (; p + line <= n; p += line) put_line<streamed>(g + p, [&](int k) { return value(p + k); });
+      for (; p < n; p += W) store(g + p, value(p));
     }
   }
 

@@ -502,6 +502,23 @@ FASTLOSS_FN void stream(BFloat16* p, const Vec<float> (&a)[2]) {
 #endif
 }
 FASTLOSS_FN void stream(Half* p, const Vec<float> (&a)[2]) { stream_halves(p, to_half(a[0]), to_half(a[1])); }
+// What a loop of streaming stores writes at a time: line_size<streamed, S>() values, of(0) the first vector of them, of(W)
+// the next. Without `streamed` one vector, stored the ordinary way.
+template <bool streamed, class S>
+constexpr int line_size() {
+  return Vec<typename Compute<S>::type>::size * (streamed ? stream_vectors<S>() : 1);
+}
+template <bool streamed, class S, class Of>
+FASTLOSS_FN void put_line(S* p, Of of) {
+  using V = Vec<typename Compute<S>::type>;
+  if constexpr (streamed) {
+    V v[stream_vectors<S>()];
+    for (int k = 0; k < stream_vectors<S>(); ++k) v[k] = of(k * V::size);
+    stream(p, v);
+  } else {
+    store(p, of(0));
+  }
+}
 FASTLOSS_FN void stream_fence() {
 #if defined(__SSE2__)
   _mm_sfence();

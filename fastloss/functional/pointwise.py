@@ -20,6 +20,7 @@ from fastloss._explain import Path, log, planned_by
 from fastloss._stats import PointStats
 from fastloss.functional.rows import (
     _KERNEL_DTYPES,
+    _REDUCTIONS,
     _TENSORS,
     _TORCH_ERRORS,
     _WHY_NATIVE,
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 # Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
 
-_REDUCTIONS = _ops.REDUCTIONS
 _STRIDED = torch.strided
 _NUMBERS = (float, int, bool)
 _MAX_DIMS = 8

@@ -170,7 +170,7 @@ def cross_entropy(
             if not inplace and _is_plain_call(input, target, weight, ignore_index, reduction, label_smoothing):
                 code = _ops.DTYPE_CODES[input.dtype]
                 smoothing: Any = label_smoothing  # a float, as was checked
-                options = RowsOptions((), ignore_index, _ops.REDUCTIONS[reduction], smoothing, 0.0, 0.0, False, code)
+                options = RowsOptions((), ignore_index, _REDUCTIONS[reduction], smoothing, 0.0, 0.0, False, code)
                 return rows("cross_entropy", input, target, weight, None, None, options, False, False)[0]
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
@@ -336,7 +336,7 @@ def _is_plain_call(
         and type(label_smoothing) is float
         and 0.0 <= label_smoothing <= 1.0
         and type(ignore_index) is int
-        and reduction in _ops.REDUCTIONS
+        and reduction in _REDUCTIONS
         and _ops.AVAILABLE
         and not _ops.LOG
         and not _transforms_active()
@@ -354,8 +354,8 @@ def _native_cross_entropy(
     label_smoothing: float | Tensor,
 ) -> Tensor:
     """`torch.nn.functional.cross_entropy`, past its Python layer where no subclass asks for that."""
-    if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _ops.REDUCTIONS:
-        code = _ops.REDUCTIONS[reduction]
+    if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _REDUCTIONS:
+        code = _REDUCTIONS[reduction]
         return _native_operator(input, target, weight, code, ignore_index, label_smoothing)
     return F.cross_entropy(
         input,
@@ -397,7 +397,7 @@ def _rows_loss(
         )
     scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
-    if not reason and reduction not in _ops.REDUCTIONS:
+    if not reason and reduction not in _REDUCTIONS:
         reason = "PyTorch decides this reduction"
     if _ops.LOG:
         log(name, "reference" if reason else "kernel", reason or "covered")
@@ -417,7 +417,7 @@ def _rows_loss(
                 normalizer = torch.full((), normalizer, dtype=torch.float64, device=input.device)
         smoothing, z_weight, cap = (float(value or 0.0) for value in scalars)
         options = RowsOptions(
-            tuple(params.values()), ignore_index, _ops.REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
+            tuple(params.values()), ignore_index, _REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
             _ops.DTYPE_CODES[dtype],
         )  # fmt: skip
         if input.is_cuda and _ops.debugging() and not target.is_floating_point():
