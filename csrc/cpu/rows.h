@@ -204,7 +204,7 @@ struct Rows {
   template <bool tilted, bool shifted>
   FASTLOSS_FN static V exponential(V z, V m, V& tilt) {
     const V d = z - m;
-    const V e = shifted ? exp_negative(d) : exp_logit(z);
+    const V e = shifted ? exp_shifted(d) : exp_logit(z);
     // e (m - z); at z = -inf this is 0 * inf, whose limit is 0.
     if (tilted) tilt = tilt + e * min(V(-lowest<T>()), -d);
     return e;
@@ -1024,7 +1024,7 @@ struct Rows {
     const auto exponential = [&](int64_t c) {
       ahead.ask();
       const V d = load(z + c * pitch) - m;
-      const V e = exp_negative(d);
+      const V e = exp_shifted(d);
       store(z + c * pitch, e);
       const Mask<T> is_other = lanes_differ<T>(to_target, zero);
       to_target -= one;
@@ -1066,7 +1066,7 @@ struct Rows {
     for (int64_t c = 0; c < a.classes; ++c) {
       const V d = load(tile + c * pitch + p) - m;
       at_y = select(is_class(y, c), d, at_y);
-      store(tile + c * pitch + p, exp_negative(d));
+      store(tile + c * pitch + p, exp_shifted(d));
     }
     store(batch.target + p, widen(at_y));
   }
