@@ -63,7 +63,7 @@ class RowsCall(NamedTuple):
 
     name: str
     options: RowsOptions
-    now: bool
+    now: bool  # never while compiling
     inplace: bool
     want_stats: bool
 
@@ -182,26 +182,21 @@ def _reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, .
 
 
 def rows(
-    name: str,
+    call: RowsCall,
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None,
-    mask: Tensor | None,
-    normalizer: Tensor | None,
-    options: RowsOptions,
-    inplace: bool,
-    want_stats: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Runs a rows-family kernel with the autograd it needs; the statistics come as a vector."""
-    if torch.is_grad_enabled() and (input.requires_grad or target.requires_grad):
-        compiling = torch.compiler.is_compiling()
-        now = not (options.reduction == 0 or input.dtype == torch.float16 or target.requires_grad or compiling)
-        call = RowsCall(name, options, now, inplace, want_stats)
-        apply = Rows.apply if compiling else _apply_rows
-        result = apply(input, target, weight, mask, normalizer, call)
-        return result if want_stats else (result, None)
-    loss, _, stats = _ops.ROWS[name].forward(input, target, weight, mask, normalizer, *options, False, want_stats)
-    return loss, stats if want_stats else None
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: Tensor | None = None,
+) -> Any:
+    """Runs a rows-family kernel with the autograd it needs: the loss, or with ``want_stats`` (loss, statistics)."""
+    if (input.requires_grad or target.requires_grad) and torch.is_grad_enabled():
+        apply = _apply_rows if call.now or not torch.compiler.is_compiling() else Rows.apply
+        return apply(input, target, weight, mask, normalizer, call)
+    loss, _, stats = _ops.ROWS[call.name].forward(
+        input, target, weight, mask, normalizer, *call.options, False, call.want_stats
+    )
+    return (loss, stats) if call.want_stats else loss
 
 
 class PointwiseCall(NamedTuple):
@@ -322,10 +317,10 @@ def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor 
 
 def pointwise(
     call: PointwiseCall,
-    weight: Tensor | None,
-    mask: Tensor | None,
-    divisor: Tensor | None,
     tensors: tuple[Tensor, ...],
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    divisor: Tensor | None = None,
 ) -> Any:
     """Runs a pointwise kernel with the autograd it needs: the loss, or with ``want_stats`` (loss, measurements)."""
     input, target = tensors[:2]
@@ -333,7 +328,7 @@ def pointwise(
     if (
         input.requires_grad or target.requires_grad or (third is not None and third.requires_grad)
     ) and torch.is_grad_enabled():
-        apply = Pointwise.apply if torch.compiler.is_compiling() else _apply_pointwise
+        apply = _apply_pointwise if call.now or not torch.compiler.is_compiling() else Pointwise.apply
         return apply(call, weight, mask, divisor, input, target, third)
     loss, stats = call.ops.forward(input, target, third, weight, mask, divisor, *call.options)
     return (loss, stats) if call.options[4] else loss

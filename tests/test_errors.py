@@ -42,6 +42,7 @@ AS_TORCH = {
     "number for logits": ((torch.tensor(1.0), torch.tensor(0)), {}),
     "list for logits": (([[0.0, 1.0]], Y[:1]), {}),
     "list for target": ((X, [0] * N), {}),
+    "targets in a column": ((X, Y[:, None]), {}),
     "target on another device": ((X, Y.to("meta")), {}),
     "no target": ((X, None), {}),
     "unknown option": ((X, Y), dict(nonsense=2.0)),

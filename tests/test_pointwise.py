@@ -193,6 +193,36 @@ def test_broadcast(case, isa):
                 close(a, b, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("shapes", [((1, 6), (6,)), ((6, 1), (6,)), ((2, 3), (3, 2))], ids=str)
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_as_many_elements_in_another_shape(case, shapes):
+    """What the quick way lets through to the operator, which refuses it."""
+    first, second, *more = make_points(case, (6,), torch.float64)
+    tensors = (first.reshape(shapes[0]), second.reshape(shapes[1]), *(t.reshape(shapes[0]) for t in more))
+
+    def outcome(function):
+        try:
+            return gradients(function, tuple(t.detach().requires_grad_(t.requires_grad) for t in tensors))
+        except (RuntimeError, ValueError) as error:
+            return type(error)
+
+    wanted, ours = outcome(case.reference), outcome(case.functional)
+    if not isinstance(wanted, type):
+        for a, b in zip(ours, wanted, strict=True):
+            close(a, b, rtol=1e-12, atol=1e-13)
+    elif case.name != "soft_margin_loss":  # broadcast, its backward in PyTorch fails
+        assert ours is wanted
+
+
+@pytest.mark.parametrize("case", POINTWISE, ids=str)
+def test_lazily_negated_view(case):
+    tensors = make_points(case, (40,), torch.float64)
+    negated = torch.complex(torch.zeros_like(tensors[0]), -tensors[0].detach()).conj().imag
+    assert negated.is_neg()
+    with torch.no_grad():
+        close(case.functional(negated, *tensors[1:]), case.functional(*tensors), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("case", NATIVE, ids=str)
 def test_kinks(case, isa):
     for dtype, point in itertools.product((torch.float64, torch.float32), case.kinks):

@@ -83,7 +83,13 @@ inline void check_rows(const Tensor& input, const Tensor& target, const std::opt
                       ", expected ", input.size(d));
     }
   } else {
-    STD_TORCH_CHECK(target.numel() == rows, "fastloss: expected ", rows, " targets, got ", target.numel());
+    STD_TORCH_CHECK(target.dim() == input.dim() - 1, "fastloss: target has ", target.dim(), " dimensions, expected ",
+                    input.dim() - 1);
+    for (int64_t d = 0; d < target.dim(); ++d) {
+      const int64_t expected = input.size(d < class_dim(input) ? d : d + 1);
+      STD_TORCH_CHECK(target.size(d) == expected, "fastloss: target size ", target.size(d), " at dimension ", d,
+                      ", expected ", expected);
+    }
   }
   if (mask) {
     STD_TORCH_CHECK(mask->scalar_type() == ScalarType::Bool && mask->numel() == rows,

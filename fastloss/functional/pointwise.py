@@ -7,6 +7,7 @@ import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
@@ -39,8 +40,7 @@ if TYPE_CHECKING:
 # Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
 
-_STRIDED = torch.strided
-_NUMBERS = (float, int, bool)
+_NUMBERS = frozenset((float, int, bool))
 _MAX_DIMS = 8
 
 
@@ -85,7 +85,7 @@ _SHARED = """
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Spec:
     """What sets one pointwise loss apart from the others.
 
@@ -104,7 +104,7 @@ class Spec:
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
-        adapt: Turns arguments and options into those of a call without the loss's own further options.
+        adapt: Turns options and arguments into arguments and options of a call without the loss's own further options.
     """
 
     name: str
@@ -142,12 +142,12 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             arguments = dict(bound.arguments)
-            options = arguments.pop("options", {})
+            options, reduction = arguments.pop("options", {}), arguments.pop("reduction")
             if spec.adapt:
-                arguments, options = spec.adapt(arguments, options)
+                arguments, options = spec.adapt(options, **arguments)
             first, second = (arguments[name] for name in spec.tensors[:2])
             more = any(isinstance(value, Tensor) and name not in spec.tensors for name, value in arguments.items())
-            if not options and not more and _goes_native(spec, first, second, arguments.get("reduction")):
+            if not options and not more and _goes_native(spec, first, second, reduction):
                 return "native", _WHY_NATIVE
             reason, *_ = _prepare(spec, arguments, options)
             return ("reference", reason) if reason else ("kernel", "covered")
@@ -273,16 +273,16 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
 
     ``arguments`` are the call's by name, without ``reduction`` and ``options``.
     """
-    if not options.keys() <= _OPTIONS:
+    if not options:
+        plain = _plain_call(spec, arguments, reduction)
+        if plain is not None:
+            try:
+                return pointwise(*plain)
+            except _TORCH_ERRORS:
+                pass  # the general way says what is wrong, or does it differently
+    elif not options.keys() <= _OPTIONS:
         unknown = ", ".join(sorted(options.keys() - _OPTIONS))
         raise TypeError(f"fastloss.{spec.name}: unexpected argument {unknown}, expected {', '.join(sorted(_OPTIONS))}")
-    if not options and reduction in _REDUCTIONS and arguments.get("weight") is None and not spec.pairs:
-        quick = _quick(spec, arguments)
-        if quick is not None and not _ops.LOG:
-            try:
-                return _run(spec, *quick, _REDUCTIONS[reduction])
-            except Exception as error:
-                return _explain_error(spec, error, arguments, reduction, options)
     reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
     if not reason and reduction not in _REDUCTIONS:
         reason = "PyTorch decides this reduction"
@@ -301,59 +301,70 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
         return _explain_error(spec, error, arguments, reduction, options)
 
 
-def _quick(spec: Spec, arguments: dict[str, Any]) -> tuple[tuple[Tensor, ...], tuple[float, ...]] | None:
-    """Tensors and parameters of a call without options that the kernel obviously takes; None asks `_prepare`.
+def _plain_call(
+    spec: Spec, arguments: dict[str, Any], reduction: str
+) -> tuple[PointwiseCall, tuple[Tensor, ...]] | None:
+    """What to call the kernel with if it takes these arguments as they stand, as it does most; None asks `_prepare`.
 
-    The time of a small loss is Python's, so this tests the usual case with as few steps as it can.
+    The time of a small loss is Python's, and cold in a training step. So this looks at as little as it can, and leaves
+    it to the operator to refuse other sizes and layouts. (A meta tensor among others it would not refuse.)
     """
-    if _transforms_active() or forward_ad._current_level >= 0 or _is_compiling() or not _ops.AVAILABLE:
+    if (
+        reduction not in _REDUCTIONS
+        or arguments.get("weight") is not None
+        or spec.pairs
+        or _ops.LOG
+        or not _ops.AVAILABLE
+        or _transforms_active()
+        or forward_ad._current_level >= 0
+        or _is_compiling()
+    ):
         return None
-    tensors = tuple([arguments[name] for name in spec.tensors])
+    tensors = tuple(map(arguments.__getitem__, spec.tensors))
+    params = tuple(map(arguments.__getitem__, spec.params))
+    if not (_TENSORS.issuperset(map(type, tensors)) and _NUMBERS.issuperset(map(type, params))):
+        return None
     input = tensors[0]
-    if type(input) not in _TENSORS:
-        return None
-    shape, dtype = input.shape, input.dtype
-    if dtype not in _KERNEL_DTYPES or len(shape) > _MAX_DIMS or not input.numel():
+    count, dtype = input.numel(), input.dtype
+    if count == 0 or dtype not in _KERNEL_DTYPES:
         return None
     on_cpu = input.is_cpu
     if not on_cpu and (not input.is_cuda or not _ops.CUDA or _ops.debugging()):
         return None
-    for t in tensors:
-        if (t is not input and (type(t) not in _TENSORS or t.dtype is not dtype or t.shape != shape)) or not (
-            (t.is_cpu if on_cpu else t.device == input.device) and t.layout is _STRIDED and not t.is_neg()
-        ):
+    for t in tensors[1:]:
+        if t.dtype is not dtype or t.numel() != count or not (t.is_cpu if on_cpu else t.device == input.device):
             return None
     for name in spec.fixed:
         if arguments[name].requires_grad:
             return None
-    if not spec.params:
-        return tensors, ()
-    params = tuple([arguments[name] for name in spec.params])
-    for value in params:
-        if type(value) not in _NUMBERS:
-            return None
-    return (tensors, params) if spec.accepts(*params) else None
+    call = _accepted_call(spec, params, _REDUCTIONS[reduction], dtype, _loss_dtype(input))
+    return None if call is None else (call, tensors)
 
 
-def _run(
+@lru_cache(maxsize=256)
+def _accepted_call(
+    spec: Spec, params: tuple[float, ...], code: int, dtype: torch.dtype, loss_dtype: torch.dtype
+) -> PointwiseCall | None:
+    return _call(spec, params, code, dtype, loss_dtype) if spec.accepts(*params) else None
+
+
+def _call(
     spec: Spec,
-    tensors: tuple[Tensor, ...],
     params: tuple[float, ...],
     code: int,
-    weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    divisor: Tensor | None = None,
-    empty: str = "nan",
-    loss_dtype: torch.dtype | None = None,
+    dtype: torch.dtype,
+    loss_dtype: torch.dtype,
+    empty_zero: bool = False,
     want_stats: bool = False,
-) -> Any:
-    dtype = tensors[0].dtype
-    if loss_dtype is None:
-        loss_dtype = torch.float32 if dtype.itemsize == 2 and _autocasts(tensors[0].device.type) else dtype
+) -> PointwiseCall:
+    options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype], want_stats)
     now = code != 0 and dtype is not torch.float16 and not _is_compiling()
-    options = (params, code, empty == "zero", _ops.DTYPE_CODES[loss_dtype], want_stats)
-    call = PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
-    return pointwise(call, weight, mask, divisor, tensors)
+    return PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
+
+
+def _loss_dtype(input: Tensor) -> torch.dtype:
+    dtype = input.dtype
+    return torch.float32 if dtype.itemsize == 2 and _autocasts(input.device.type) else dtype
 
 
 def _kernel(
@@ -382,9 +393,9 @@ def _kernel(
             divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
-    result = _run(
-        spec, tensors, params, kernel_code, weight, mask, divisor, empty, options.get("loss_dtype"), want_stats
-    )
+    loss_dtype = options.get("loss_dtype") or _loss_dtype(input)
+    call = _call(spec, params, kernel_code, input.dtype, loss_dtype, empty == "zero", want_stats)
+    result = pointwise(call, tensors, weight, mask, divisor)
     loss, measured = result if want_stats else (result, None)
     if dims is not None:
         loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
@@ -487,21 +498,23 @@ _BCE_POS_WEIGHT = Spec(
 )
 
 
-def _adapt_focal(arguments: dict[str, Any], options: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    arguments = dict(arguments)
-    ignore_index, label_smoothing = arguments.pop("ignore_index"), arguments.pop("label_smoothing")
-    inputs, targets, alpha = arguments["inputs"], arguments["targets"], arguments["alpha"]
+def _adapt_focal(
+    options: Any,
+    inputs: Tensor,
+    targets: Tensor,
+    alpha: float | Tensor,
+    gamma: float | Tensor,
+    ignore_index: int | None,
+    label_smoothing: float,
+) -> tuple[dict[str, Any], Any]:
     if (
-        ignore_index is None
-        and not label_smoothing
-        and targets.dtype == inputs.dtype
-        and not (isinstance(alpha, Tensor) and alpha.dim())
+        ignore_index is not None
+        or label_smoothing
+        or targets.dtype != inputs.dtype
+        or (isinstance(alpha, Tensor) and alpha.dim())
     ):
-        return arguments, options
-    arguments["targets"], arguments["alpha"], options = focal_call(
-        inputs, targets, alpha, ignore_index, label_smoothing, options
-    )
-    return arguments, options
+        targets, alpha, options = focal_call(inputs, targets, alpha, ignore_index, label_smoothing, options)
+    return {"inputs": inputs, "targets": targets, "alpha": alpha, "gamma": gamma}, options
 
 
 _FOCAL = Spec(
@@ -738,9 +751,8 @@ def sigmoid_focal_loss(
         smp ``FocalLoss("multiclass")``             ``C * sigmoid_focal_loss(x, y, -1, gamma, "mean")``: not softmax
         ==========================================  ============================================================
     """
-    arguments: dict[str, Any] = {"inputs": inputs, "targets": targets, "alpha": alpha, "gamma": gamma}
-    adapted = _adapt_focal({**arguments, "ignore_index": ignore_index, "label_smoothing": label_smoothing}, options)
-    return _loss(_FOCAL, adapted[0], reduction, adapted[1])
+    arguments, options = _adapt_focal(options, inputs, targets, alpha, gamma, ignore_index, label_smoothing)
+    return _loss(_FOCAL, arguments, reduction, options)
 
 
 def count_positives(

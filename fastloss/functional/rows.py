@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
 import torch
@@ -11,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops, reference
-from fastloss._autograd import RowsOptions, rows
+from fastloss._autograd import RowsCall, RowsOptions, rows
 from fastloss._explain import Path, log, planned_by
 from fastloss._stats import RowStats
 
@@ -24,7 +25,7 @@ _TINY_WIDE = 28  # times TINY
 _WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
 _KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 _FULL_DTYPES = (torch.float32, torch.float64)  # whose loss has their dtype, autocast or not
-_TENSORS = (Tensor, torch.nn.Parameter)
+_TENSORS = frozenset((Tensor, torch.nn.Parameter))
 _TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
 _native_operator: Any = torch._C._nn.cross_entropy_loss
 _is_compiling = torch.compiler.is_compiling
@@ -163,17 +164,20 @@ def cross_entropy(
                 and not _ops.LOG
             ):
                 return _native_operator(input, target, weight, _REDUCTIONS[reduction], ignore_index, label_smoothing)
-            if not isinstance(input, Tensor) or (not _is_compiling() and _is_tiny(input)):
+            compiling = _is_compiling()
+            if not isinstance(input, Tensor) or (not compiling and _is_tiny(input)):
                 if _ops.LOG:
                     log("cross_entropy", "native", _WHY_NATIVE)
                 return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
-            if not inplace and _is_plain_call(input, target, weight, ignore_index, reduction, label_smoothing):
-                code = _ops.DTYPE_CODES[input.dtype]
-                smoothing: Any = label_smoothing  # a float, as was checked
-                options = RowsOptions((), ignore_index, _REDUCTIONS[reduction], smoothing, 0.0, 0.0, False, code)
-                return rows("cross_entropy", input, target, weight, None, None, options, False, False)[0]
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
+        if not inplace and not compiling:
+            call = _plain_call(input, target, weight, ignore_index, reduction, label_smoothing)
+            if call is not None:
+                try:
+                    return rows(call, input, target)
+                except _TORCH_ERRORS:
+                    pass  # the general way says what is wrong, or does it differently
     return _rows_loss(
         "cross_entropy", {}, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
         normalizer, empty, loss_dtype, inplace, return_stats,
@@ -308,31 +312,27 @@ def _why_not_focal_kernel(
     return "alpha is a tensor that needs a gradient" if alpha is not None and _scalar(alpha) is None else ""
 
 
-def _is_plain_call(
+def _plain_call(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None,
     ignore_index: int,
     reduction: str,
     label_smoothing: float | Tensor,
-) -> bool:
-    """Whether the kernel obviously takes this call, as it does most; else `_why_not_kernel` says, with every reason.
+) -> RowsCall | None:
+    """What to call the kernel with if it takes these arguments, as it does most; None asks `_why_not_kernel`.
 
-    At 256x1000 Python is two thirds of the time, and cold: this runs a quarter of the general way's instructions.
+    At 256x1000 Python is two thirds of the time, and cold: every object that is looked at is a cache miss. So this asks
+    what the operator cannot know or would do something else for, and leaves it to refuse the rest.
     """
-    dim = input.dim()
-    return (
-        dim > 1
-        and type(input) in _TENSORS
+    if (
+        type(input) in _TENSORS
         and type(target) is Tensor
         and weight is None
         and input.is_cpu
         and target.is_cpu
         and input.dtype in _FULL_DTYPES
         and target.dtype is torch.int64
-        and target.shape == (input.shape[:1] if dim == 2 else input.shape[:1] + input.shape[2:])
-        and input.layout is torch.strided
-        and not input.is_neg()
         and type(label_smoothing) is float
         and 0.0 <= label_smoothing <= 1.0
         and type(ignore_index) is int
@@ -341,8 +341,15 @@ def _is_plain_call(
         and not _ops.LOG
         and not _transforms_active()
         and forward_ad._current_level < 0
-        and input.numel() > 0
-    )
+    ):
+        return _full_precision_call(ignore_index, _REDUCTIONS[reduction], label_smoothing, input.dtype)
+    return None
+
+
+@lru_cache(maxsize=64)
+def _full_precision_call(ignore_index: int, reduction: int, smoothing: float, dtype: torch.dtype) -> RowsCall:
+    options = RowsOptions((), ignore_index, reduction, smoothing, 0.0, 0.0, False, _ops.DTYPE_CODES[dtype])
+    return RowsCall("cross_entropy", options, reduction != 0, False, False)
 
 
 def _native_cross_entropy(
@@ -425,10 +432,12 @@ def _rows_loss(
             if bad:
                 raise IndexError(f"fastloss.{name}: {bad}")
         overwrite = inplace and not _is_compiling() and not _repeats_memory(input)
-        loss, stats = rows(name, input, target, weight, mask, normalizer, options, overwrite, return_stats)
+        now = not (reduction == "none" or input.dtype == torch.float16 or target.requires_grad or _is_compiling())
+        call = RowsCall(name, options, now, overwrite, return_stats)
+        result = rows(call, input, target, weight, mask, normalizer)
     except Exception as error:
         _explain_error(name, error, input, target, weight, ignore_index)
-    return loss if stats is None else (loss, RowStats.from_vector(stats))
+    return (result[0], RowStats.from_vector(result[1])) if return_stats else result
 
 
 def _is_plain(tensor: Tensor | None) -> bool:
