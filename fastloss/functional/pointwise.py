@@ -484,11 +484,11 @@ def _explain_error(
 
 
 _nn: Any = torch._C._nn
-_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=65536)
-_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=65536)
-_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=65536)
-_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=2048)
-_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, tiny=3072)
+_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=61440)
+_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=57344)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=49152)
+_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024)
+_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, tiny=1024)
 _BCE_POS_WEIGHT = Spec(
     _BCE.name,
     operator="binary_cross_entropy_with_logits_pos_weight",
@@ -524,7 +524,7 @@ _FOCAL = Spec(
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
 )
-_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=768)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=832)
 _SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), tiny=64)
 _HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",))
 _RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",))
@@ -535,7 +535,7 @@ _GAUSSIAN = Spec(
     params=("full", "eps"),
     accepts=lambda full, eps: eps > 0,
 )
-_KL = Spec("kl_div", params=("log_target",), tiny=512)
+_KL = Spec("kl_div", params=("log_target",), tiny=3072)
 _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
@@ -815,7 +815,7 @@ def soft_margin_loss(
     r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`.
 
     Equivalent to ``torch.nn.functional.soft_margin_loss(input, target, reduction=reduction)``, except that a large
-    :math:`-y x` gives it back instead of infinity, and a finite gradient (above 512 elements: up to there PyTorch's own
+    :math:`-y x` gives it back instead of infinity, and a finite gradient (above 64 elements: up to there PyTorch's own
     operator runs).
 
     Args:

@@ -16,10 +16,10 @@ from fastloss._autograd import RowsCall, RowsOptions, rows
 from fastloss._explain import Path, log, planned_by
 from fastloss._stats import RowStats
 
-# Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 20 us less
+# Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 15 us less
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
 # vectorised too, break even later. Measured on 2 cores (`python -m fastloss.bench --suite small`).
-TINY = 3072
+TINY = 2560
 _TINY_WIDE = 28  # times TINY
 
 _WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
