@@ -97,6 +97,10 @@ class Call(NamedTuple):
     group: Any = None
     ddp: bool = False
 
+    def processes(self) -> int:
+        """What gradients are to be multiplied by, because others will divide them by it."""
+        return torch.distributed.get_world_size(self.group) if self.ddp else 1
+
 
 class Relation(NamedTuple):
     """Which pairs are positive or left out, and the weight of anchors: nothing in which to differentiate.
@@ -489,7 +493,7 @@ class Similarity(torch.autograd.Function):
         tensors, kept = saved[:5], saved[5:]
         need = ctx.needs_input_grad[2:]
         if ctx.call.ddp:
-            grad_output = grad_output * torch.distributed.get_world_size(ctx.call.group)
+            grad_output = grad_output * ctx.call.processes()
         if torch.is_grad_enabled():
             if ctx.call.group is not None:
                 raise RuntimeError(
@@ -557,7 +561,7 @@ def _large_backward(
 # Note [Traced problems]
 # torch.compile sees one opaque operator, written in Python over the engine above: loss and gradients for an upstream
 # gradient of one (that of float16 in float32: it may be small). With reduction="none" its backward runs the engine with
-# the upstream gradients inside, as the eager one does.
+# the upstream gradients inside, as the eager one does. A process group comes by its name; what is sent is sent inside.
 
 
 def _traced_dtype(t: Any) -> torch.dtype:
@@ -579,12 +583,13 @@ def _outputs(
                 found[k] = _ops.SIMILARITY.finish(made[k], None, None, one, _ops.DTYPE_CODES[_traced_dtype(vectors[k])])
     else:
         now = call.reduction != 0 or upstream is not None
-        plan = Plan(call, vectors, relation, (want[0], want[1], want[2], want[3] or want[4]) if now else (False,) * 4)
+        plan = _plan(call, vectors, relation, (want[0], want[1], want[2], want[3] or want[4]) if now else (False,) * 4)
         outcome = plan.evaluate(upstream)
         loss, found = outcome.loss.to(call.loss_dtype), [None] * 5
         if now:
             dtypes = [None if t is None else _traced_dtype(t) for t in vectors]
-            found = _large_backward(call, vectors, want, outcome.kept(), rows.new_ones((), dtype=torch.float64), dtypes)
+            factor = rows.new_full((), call.processes(), dtype=torch.float64)
+            found = _large_backward(call, vectors, want, outcome.kept(), factor, dtypes)
     return [loss, *(t if t is not None and needed else nothing.clone() for t, needed in zip(found, want, strict=True))]
 
 
@@ -603,14 +608,17 @@ def _traced(
     normalizer: Tensor | None,
     upstream: Tensor | None,
     loss: str,
+    group: str,
     numbers: list[float],
     flags: list[bool],
     codes: list[int],
     want: list[bool],
 ) -> list[Tensor]:
+    find: Any = torch.distributed.distributed_c10d
+    processes = find._resolve_process_group(group) if group else None
     call = Call(
         loss, tuple(numbers[2:]), (numbers[0], numbers[1]), flags[0], flags[1], flags[2], flags[3], flags[4], codes[0],
-        flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused,
+        flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused, processes, flags[6],
     )  # fmt: skip
     vectors = Vectors(rows, columns, negatives, scale, bias)
     relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
@@ -623,7 +631,7 @@ def _unused(*_: Any) -> Tensor:
 
 @_traced.register_fake
 def _(*inputs: Any) -> list[Tensor]:
-    rows, columns, negatives, scale, bias, *_, upstream, _, _, _, codes, want = inputs
+    rows, columns, negatives, scale, bias, *_, upstream, _, _, _, _, codes, want = inputs
     dtype = _ops.DTYPE_OF_CODE[codes[1]]
     anchors = [rows.shape[0]] if codes[0] == 0 else []
     made = codes[0] != 0 or upstream is not None
@@ -638,7 +646,7 @@ def _(*inputs: Any) -> list[Tensor]:
 
 
 def _traced_setup(ctx: Any, inputs: Any, output: Any) -> None:
-    *tensors, _, ctx.loss, ctx.numbers, ctx.flags, ctx.codes, ctx.want = inputs
+    *tensors, _, ctx.loss, ctx.group, ctx.numbers, ctx.flags, ctx.codes, ctx.want = inputs
     ctx.reduced = ctx.codes[0] != 0
     ctx.dtypes = [None if t is None else t.dtype for t in tensors[:5]]
     ctx.save_for_backward(*(output[1:] if ctx.reduced else tensors))
@@ -651,10 +659,10 @@ def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
         made = ctx.saved_tensors
         found = [(t * grad).to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
     elif grad is not None:
-        about = (ctx.loss, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
+        about = (ctx.loss, ctx.group, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
         made = _traced(*ctx.saved_tensors, grad.double(), *about)[1:]
         found = [t.to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
-    return *found, *([None] * 12)
+    return *found, *([None] * 13)
 
 
 _traced.register_autograd(_traced_backward, setup_context=_traced_setup)
@@ -665,21 +673,20 @@ _apply = past_python(Similarity)
 
 def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     want = [t is not None and t.requires_grad and torch.is_grad_enabled() for t in vectors]
+    group = "" if call.group is None else call.group.group_name
     return _traced(
-        *vectors, *relation, None, call.loss, [*call.affine, *map(float, call.params)],
-        [call.itself, call.both, call.normalize, call.distances, call.by_kind, call.empty_zero],
+        *vectors, *relation, None, call.loss, group, [*call.affine, *map(float, call.params)],
+        [call.itself, call.both, call.normalize, call.distances, call.by_kind, call.empty_zero, call.ddp],
         [call.reduction, _ops.DTYPE_CODES[call.loss_dtype], call.memory_budget], want,
     )[0]  # fmt: skip
 
 
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
-    compiling = torch.compiler.is_compiling()
-    if compiling and call.group is None:
+    if torch.compiler.is_compiling():
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        apply = Similarity.apply if compiling else _apply
-        return apply(call, relation, *vectors)
+        return _apply(call, relation, *vectors)
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]
     return _plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)

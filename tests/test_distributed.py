@@ -170,6 +170,23 @@ def check_data_parallel(case, rows, rank):
             torch.testing.assert_close(p.grad, wanted, rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def check_compiled(case, rows, rank):
+    """Under torch.compile the same numbers, in one graph."""
+    split = Split(case, case.params[0], rows, rank, torch.float64)
+    free = [*case.vectors, *(k for k in case.scalars if k in split.part)]
+    upstream = torch.rand(len(split.anchors), generator=torch.Generator().manual_seed(6), dtype=torch.float64)
+    for reduction in ("mean", "none") if case.name == "clip_loss" else ("mean",):
+        up = upstream if reduction == "none" else torch.tensor(-2.5).double()
+        options = dict(reduction=reduction, group=dist.group.WORLD, ddp=True)
+        torch._dynamo.reset()
+        compiled = torch.compile(case.functional, fullgraph=True, backend="aot_eager")
+        loss, grads = solve(case.functional, split.part, free, up, **options)
+        traced, traced_grads = solve(compiled, split.part, free, up, **options)
+        torch.testing.assert_close(traced, loss, rtol=1e-12, atol=0)
+        for k in free:
+            torch.testing.assert_close(traced_grads[k], grads[k], rtol=1e-12, atol=1e-15)
+
+
 def check_errors(rows, rank):
     """What a group cannot do is said on every process, before anything is sent."""
     x, y = torch.randn(3, WIDTH, requires_grad=True), torch.randn(3, WIDTH)
@@ -208,6 +225,8 @@ def work(rank, world, folder):
     if world > 2:
         jobs = {name: calls for name, calls in jobs.items() if name.endswith("float64")}
     jobs |= {f"{c}-ddp": [(check_data_parallel, (c, rows, rank)) for rows in WORLDS[world]] for c in SIMILARITY}
+    if world == 2:
+        jobs |= {f"{c}-compiled": [(check_compiled, (c, WORLDS[world][0], rank))] for c in SIMILARITY}
     jobs["errors"] = [(check_errors, (rows, rank)) for rows in WORLDS[world]]
     failed = {}
     for name, calls in jobs.items():
@@ -241,7 +260,9 @@ def outcome(request, tmp_path_factory):
     return failed, last, ran
 
 
-@pytest.mark.parametrize("name", [*CHECKS, *(f"{c}-ddp" for c in SIMILARITY), "errors"])
+@pytest.mark.parametrize(
+    "name", [*CHECKS, *(f"{c}-{how}" for how in ("ddp", "compiled") for c in SIMILARITY), "errors"]
+)
 def test_group(name, outcome):
     failed, last, ran = outcome
     if name not in ran:
