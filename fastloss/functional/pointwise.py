@@ -25,10 +25,10 @@ from fastloss.functional.rows import (
     _TENSORS,
     _TORCH_ERRORS,
     _WHY_NATIVE,
-    _autocasts,
     _is_compiling,
     _is_dynamo_compiling,
     _is_plain,
+    _loss_dtype,
     _scalar,
     _transforms_active,
 )
@@ -360,11 +360,6 @@ def _call(
     options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype], want_stats)
     now = code != 0 and dtype is not torch.float16 and not _is_compiling()
     return PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
-
-
-def _loss_dtype(input: Tensor) -> torch.dtype:
-    dtype = input.dtype
-    return torch.float32 if dtype.itemsize == 2 and _autocasts(input.device.type) else dtype
 
 
 def _kernel(
