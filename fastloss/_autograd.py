@@ -75,7 +75,9 @@ def past_python(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     keep away. TorchDynamo knows only the method itself. Backward loses a layer too, which looks whether it is called
     ``vjp``: 16 us from cold caches.
     """
-    function._backward_cls.apply = function.backward  # type: ignore[attr-defined]
+    backward = getattr(function, "_backward_cls", None)
+    if backward is not None:
+        backward.apply = function.backward
     return super(torch.autograd.Function, function).apply  # type: ignore[misc]
 
 

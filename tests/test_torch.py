@@ -183,6 +183,18 @@ def test_compiled_graph_holds_our_operators(case, kernel):
     assert {f"fastloss.{case.name}.default", f"fastloss.{case.name}_backward.default"} <= set(seen)
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_compiled_autograd(case, kernel):
+    """PyTorch traces an eager backward, which calls ours by another way than its engine does."""
+    compiled_autograd = pytest.importorskip("torch._dynamo.compiled_autograd")
+    torch._dynamo.reset()
+    x, target = cases.make((6, 9), torch.float32)
+    wanted = cases.run(case.functional, x, target)
+    with compiled_autograd._enable(torch.compile(backend="eager")):
+        got = cases.run(case.functional, x, target)
+    assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
+
+
 @pytest.mark.parametrize("dtype", HALF, ids=str)
 @pytest.mark.parametrize("kind", ["index", "probability"])
 @pytest.mark.parametrize("case", CASES, ids=str)
