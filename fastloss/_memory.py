@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -11,13 +13,18 @@ from fastloss import _ops
 POOLED_BYTES = 128 << 10
 
 
+_pooled_tensor: Any = _ops._C.pooled_tensor if _ops._C is not None else None
+_from_dlpack: Any = torch._C._from_dlpack
+_is_compiling = torch.compiler.is_compiling
+
+
 def empty_like(tensor: Tensor) -> Tensor:
     """`torch.empty_like`; a large CPU tensor from the gradient pool (Note [Gradient pool] in csrc/ops/memory.h)."""
-    bytes = tensor.numel() * tensor.element_size()
-    if bytes < POOLED_BYTES or not tensor.is_cpu or type(tensor) is not Tensor or torch.compiler.is_compiling():
+    if type(tensor) is not Tensor or not tensor.is_cpu or _is_compiling() or tensor.nbytes < POOLED_BYTES:
         return torch.empty_like(tensor)
     strides = tensor.stride() if tensor.is_contiguous() else torch.empty_like(tensor, device="meta").stride()
-    return _pooled(tensor.shape, strides, tensor.dtype)
+    dtype = tensor.dtype
+    return _from_dlpack(_pooled_tensor(tensor.shape, strides, dtype.itemsize, dtype is torch.bfloat16))
 
 
 def empty(shape: tuple[int, int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -25,12 +32,7 @@ def empty(shape: tuple[int, int], like: Tensor, dtype: torch.dtype | None = None
     dtype = dtype or like.dtype
     if shape[0] * shape[1] * dtype.itemsize < POOLED_BYTES or not like.is_cpu:
         return torch.empty(shape, dtype=dtype, device=like.device)
-    return _pooled(shape, (shape[1], 1), dtype)
-
-
-def _pooled(shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    capsule = _ops.extension().pooled_tensor(shape, strides, dtype.itemsize, dtype == torch.bfloat16)
-    return torch._C._from_dlpack(capsule)
+    return _from_dlpack(_pooled_tensor(shape, (shape[1], 1), dtype.itemsize, dtype is torch.bfloat16))
 
 
 def memory_usage() -> dict[str, int]:
