@@ -15,9 +15,8 @@ void advise_huge_pages(void* data, int64_t bytes);
 // Note [Gradient pool]
 // A training step makes one gradient of the same size and drops it again. The C library gives blocks of 32 MiB and more
 // back to the kernel each time, smaller ones whenever enough memory at the end of its heap is free: every step the kernel
-// then zeroes memory that is about to be overwritten (16 of 30 ms for 262 MB, huge pages included). The pool keeps such blocks, under two rules:
-//   - what it holds, in use and idle, never exceeds the most that was in use at once: it costs no peak memory;
-//   - an idle block is offered back with MADV_FREE, so that a kernel short of memory takes it without asking.
+// then zeroes memory that is about to be overwritten (16 of 30 ms for 262 MB, huge pages included). The pool keeps such
+// blocks. What it holds, in use and idle, never exceeds the most that was in use at once: it costs no peak memory.
 // `release_idle` gives everything idle back at once.
 
 struct Block {
