@@ -28,6 +28,11 @@ from torch import Tensor
 from fastloss import _memory, _ops, reference
 
 
+def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
+    """Whether forward writes the gradient to ``input`` (Note [When the gradient is made])."""
+    return reduction != 0 and dtype is not torch.float16 and not torch.compiler.is_compiling()
+
+
 class RowsOptions(NamedTuple):
     """What a rows-family operator takes besides tensors, in the operator's order."""
 
@@ -75,9 +80,9 @@ def past_python(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     keep away. TorchDynamo knows only the method itself. Backward loses a layer too, which looks whether it is called
     ``vjp``: 16 us from cold caches.
     """
-    backward = getattr(function, "_backward_cls", None)
-    if backward is not None:
-        backward.apply = function.backward
+    node = getattr(function, "_backward_cls", None)
+    if node is not None:
+        node.apply = function.backward
     return super(torch.autograd.Function, function).apply  # type: ignore[misc]
 
 

@@ -12,7 +12,6 @@ from fastloss import _ops
 # Smaller blocks the C library keeps between steps by itself (its own threshold).
 POOLED_BYTES = 128 << 10
 
-
 _pooled_tensor: Any = _ops._C.pooled_tensor if _ops._C is not None else None
 _from_dlpack: Any = torch._C._from_dlpack
 _is_compiling = torch.compiler.is_compiling
@@ -23,8 +22,7 @@ def empty_like(tensor: Tensor) -> Tensor:
     if type(tensor) is not Tensor or not tensor.is_cpu or _is_compiling() or tensor.nbytes < POOLED_BYTES:
         return torch.empty_like(tensor)
     strides = tensor.stride() if tensor.is_contiguous() else torch.empty_like(tensor, device="meta").stride()
-    dtype = tensor.dtype
-    return _from_dlpack(_pooled_tensor(tensor.shape, strides, dtype.itemsize, dtype is torch.bfloat16))
+    return _pooled(tensor.shape, strides, tensor.dtype)
 
 
 def empty(shape: tuple[int, int], like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
@@ -32,7 +30,11 @@ def empty(shape: tuple[int, int], like: Tensor, dtype: torch.dtype | None = None
     dtype = dtype or like.dtype
     if shape[0] * shape[1] * dtype.itemsize < POOLED_BYTES or not like.is_cpu:
         return torch.empty(shape, dtype=dtype, device=like.device)
-    return _from_dlpack(_pooled_tensor(shape, (shape[1], 1), dtype.itemsize, dtype is torch.bfloat16))
+    return _pooled(shape, (shape[1], 1), dtype)
+
+
+def _pooled(shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
+    return _from_dlpack(_pooled_tensor(shape, strides, dtype.itemsize, dtype is torch.bfloat16))
 
 
 def memory_usage() -> dict[str, int]:

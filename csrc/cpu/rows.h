@@ -30,7 +30,7 @@ constexpr int64_t kChunk = 4096;  // classes; 16 KiB of float: L1 holds the logi
 constexpr int64_t kGroup = 64;    // rows of a by_class group at most
 constexpr int64_t kFewClasses = 32;
 constexpr int64_t kShortRow = 1024;
-constexpr int64_t kFewVectors = 16;        // of a short row: fewer than a branch for the target pays for
+constexpr int64_t kFewVectors = 16;        // of a short row, at most; with more a branch for the target pays
 constexpr int64_t kAhead = 16 * 1024;      // bytes between a load and its prefetch: a chunk
 constexpr int64_t kAheadShort = 8 * 1024;  // and in short rows
 constexpr int64_t kPlanesAhead = 3;
@@ -1224,8 +1224,9 @@ struct Rows {
         a,      formula, row_options(a),  (const T*)a.weight,         a.probability.data != nullptr,
         *batch, memory,  memory + l.tile, memory + l.tile + l.slopes, memory + l.tile + l.slopes + l.other};
     if (!lanes_over_rows(a) && engine.is_short()) {
-      a.classes <= kFewVectors* W ? engine.template by_class_short<TargetInLanes>(begin, end)
-                                  : engine.template by_class_short<TargetByBranch>(begin, end);
+      const bool few = a.classes <= kFewVectors * W;
+      few ? engine.template by_class_short<TargetInLanes>(begin, end)
+          : engine.template by_class_short<TargetByBranch>(begin, end);
     } else {
       for (int64_t task = begin; task < end; ++task) {
         const int64_t first = task * a.task_rows, last = engine.task_end(task);

@@ -83,12 +83,12 @@ inline void check_rows(const Tensor& input, const Tensor& target, const std::opt
                       ", expected ", input.size(d));
     }
   } else {
-    STD_TORCH_CHECK(target.dim() == input.dim() - 1, "fastloss: target has ", target.dim(), " dimensions, expected ",
-                    input.dim() - 1);
+    const std::vector<int64_t> expected = rows_shape(input);
+    STD_TORCH_CHECK(target.dim() == (int64_t)expected.size(), "fastloss: target has ", target.dim(),
+                    " dimensions, expected ", expected.size());
     for (int64_t d = 0; d < target.dim(); ++d) {
-      const int64_t expected = input.size(d < class_dim(input) ? d : d + 1);
-      STD_TORCH_CHECK(target.size(d) == expected, "fastloss: target size ", target.size(d), " at dimension ", d,
-                      ", expected ", expected);
+      STD_TORCH_CHECK(target.size(d) == expected[d], "fastloss: target size ", target.size(d), " at dimension ", d,
+                      ", expected ", expected[d]);
     }
   }
   if (mask) {

@@ -16,7 +16,7 @@ from torch.autograd import forward_ad
 from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops, reference
-from fastloss._autograd import PointwiseCall, pointwise
+from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
 from fastloss._explain import Path, log, planned_by
 from fastloss._stats import PointStats
 from fastloss.functional.rows import (
@@ -85,7 +85,7 @@ _SHARED = """
 """
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)  # one object for each loss: `_accepted_call` finds it by identity
 class Spec:
     """What sets one pointwise loss apart from the others.
 
@@ -358,7 +358,7 @@ def _call(
     want_stats: bool = False,
 ) -> PointwiseCall:
     options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype], want_stats)
-    now = code != 0 and dtype is not torch.float16 and not _is_compiling()
+    now = makes_gradient_now(code, dtype)
     return PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
 
 

@@ -12,7 +12,7 @@ from torch.autograd import forward_ad
 from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops, reference
-from fastloss._autograd import RowsCall, RowsOptions, rows
+from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
 from fastloss._explain import Path, log, planned_by
 from fastloss._stats import RowStats
 
@@ -174,14 +174,11 @@ def cross_entropy(
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
         if not compiling:
-            call = _plain_call(
+            loss = _plain_loss(
                 "cross_entropy", (), input, target, weight, ignore_index, reduction, label_smoothing, inplace
             )
-            if call is not None:
-                try:
-                    return rows(call, input, target)
-                except _TORCH_ERRORS:
-                    pass  # the general way says what is wrong, or does it differently
+            if loss is not None:
+                return loss
     return _rows_loss(
         "cross_entropy", {}, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
         normalizer, empty, loss_dtype, inplace, return_stats,
@@ -274,14 +271,11 @@ def softmax_focal_loss(
         and (alpha is None or type(alpha) is float)
     ):
         params = (1.0 if alpha is None else alpha, gamma)
-        call = _plain_call(
+        loss = _plain_loss(
             "softmax_focal_loss", params, input, target, weight, ignore_index, reduction, label_smoothing, inplace
         )
-        if call is not None:
-            try:
-                return rows(call, input, target)
-            except _TORCH_ERRORS:
-                pass  # as in cross_entropy
+        if loss is not None:
+            return loss
     fixed = _scalar(gamma)
     if fixed is not None and not fixed >= 0.0:
         raise ValueError(f"fastloss.softmax_focal_loss: gamma must be at least 0, got {fixed}")
@@ -337,7 +331,7 @@ def _why_not_focal_kernel(
     return "alpha is a tensor that needs a gradient" if alpha is not None and _scalar(alpha) is None else ""
 
 
-def _plain_call(
+def _plain_loss(
     name: str,
     params: tuple[float, ...],
     input: Tensor,
@@ -347,14 +341,14 @@ def _plain_call(
     reduction: str,
     label_smoothing: float | Tensor,
     inplace: bool,
-) -> RowsCall | None:
-    """What to call the kernel with if it takes these arguments, as it does most; None asks `_why_not_kernel`.
+) -> Tensor | None:
+    """The kernel's loss if it takes these arguments, as it does most; None sends them the general way, `_rows_loss`.
 
     In a training step Python is cold, and every object that is looked at a cache miss: the general way takes 5 us at
     256x1000, in a loop, and 100 after a step of 8192x1000 logits. So this asks what the operator cannot know, or would
     do something else for, and leaves it to refuse the rest.
     """
-    if (
+    if not (
         type(input) in _TENSORS
         and type(target) is Tensor
         and weight is None
@@ -372,9 +366,13 @@ def _plain_call(
         and not _transforms_active()
         and forward_ad._current_level < 0
     ):
-        code = _REDUCTIONS[reduction]
-        return _call(name, params, ignore_index, code, label_smoothing, input.dtype, _loss_dtype(input), inplace)
-    return None
+        return None
+    code = _REDUCTIONS[reduction]
+    call = _call(name, params, ignore_index, code, label_smoothing, input.dtype, _loss_dtype(input), inplace)
+    try:
+        return rows(call, input, target)
+    except _TORCH_ERRORS:
+        return None  # the general way says what is wrong, or does it differently
 
 
 @lru_cache(maxsize=64)
@@ -389,7 +387,7 @@ def _call(
     inplace: bool,
 ) -> RowsCall:
     options = RowsOptions(params, ignore_index, reduction, smoothing, 0.0, 0.0, False, _ops.DTYPE_CODES[loss_dtype])
-    return RowsCall(name, options, reduction != 0 and dtype != torch.float16, inplace, False)
+    return RowsCall(name, options, makes_gradient_now(reduction, dtype), inplace, False)
 
 
 def _native_cross_entropy(
@@ -471,7 +469,7 @@ def _rows_loss(
             if bad:
                 raise IndexError(f"fastloss.{name}: {bad}")
         overwrite = inplace and not _is_compiling() and not _repeats_memory(input)
-        now = not (reduction == "none" or input.dtype == torch.float16 or target.requires_grad or _is_compiling())
+        now = makes_gradient_now(options.reduction, input.dtype) and not target.requires_grad
         call = RowsCall(name, options, now, overwrite, return_stats)
         result = rows(call, input, target, weight, mask, normalizer)
     except Exception as error:
