@@ -58,6 +58,8 @@ FASTLOSS_DEVICE int cluster_rank() {
   return (int)rank;
 }
 FASTLOSS_DEVICE void cluster_arrive() { asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory"); }
+// Publishes no writes, and does not wait for them.
+FASTLOSS_DEVICE void cluster_arrive_relaxed() { asm volatile("barrier.cluster.arrive.relaxed.aligned;" ::: "memory"); }
 FASTLOSS_DEVICE void cluster_wait() { asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory"); }
 
 // Writes to the place that `local`, an address in this block's shared memory, has in the block of that rank.
@@ -71,6 +73,7 @@ FASTLOSS_DEVICE void cluster_store(double* local, int rank, double value) {
 #else
 FASTLOSS_DEVICE int cluster_rank() { return 0; }
 FASTLOSS_DEVICE void cluster_arrive() { __trap(); }
+FASTLOSS_DEVICE void cluster_arrive_relaxed() { __trap(); }
 FASTLOSS_DEVICE void cluster_wait() { __trap(); }
 FASTLOSS_DEVICE void cluster_store(double*, int, double) { __trap(); }
 #endif
@@ -100,6 +103,20 @@ FASTLOSS_DEVICE BFloat16 narrow<BFloat16>(float x) {
 template <>
 FASTLOSS_DEVICE Half narrow<Half>(float x) {
   return __float2half_rn(x);
+}
+
+// e^x, as good as what was stored as an S deserves: for half precision within 2 + 0.61 |x| units of float (x times a rounded
+// log2 e, then one instruction of 2 units), and 0 where it would be subnormal. A third of expf's instructions.
+template <class S>
+FASTLOSS_DEVICE float exp_of(float x) {
+  if (sizeof(S) > 2) return expf(x);
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
+  return y;
+}
+template <class S>
+FASTLOSS_DEVICE double exp_of(double x) {
+  return exp(x);
 }
 
 // ------------------------------------------------------------------------------------------------- wide accesses
@@ -156,6 +173,102 @@ FASTLOSS_DEVICE void store_pack(S* p, const Pack<S, N>& pack) {
   *reinterpret_cast<W*>(p) = word;
 }
 
+// Two half values in a word: what the hardware does to both at once, and the compiler only if told.
+template <class S>
+struct Two;
+template <>
+struct Two<BFloat16> {
+  using type = __nv_bfloat162;
+  FASTLOSS_DEVICE static type narrow(float a, float b) { return __floats2bfloat162_rn(a, b); }
+  FASTLOSS_DEVICE static void widen(uint32_t word, float& a, float& b) {
+    a = __uint_as_float(word << 16);
+    b = __uint_as_float(word & 0xffff0000u);
+  }
+};
+template <>
+struct Two<Half> {
+  using type = __half2;
+  FASTLOSS_DEVICE static type narrow(float a, float b) { return __floats2half2_rn(a, b); }
+  FASTLOSS_DEVICE static void widen(uint32_t word, float& a, float& b) {
+    type two;
+    memcpy(&two, &word, sizeof(two));
+    const float2 both = __half22float2(two);
+    a = both.x, b = both.y;
+  }
+};
+
+// The values of a pack, and a pack of values.
+template <class S, int N, class T>
+FASTLOSS_DEVICE void widen_pack(const Pack<S, N>& pack, T (&to)[N]) {
+  if constexpr (sizeof(S) == 2 && N % 2 == 0) {
+    uint32_t words[N / 2];
+    memcpy(words, &pack, sizeof(words));
+    FASTLOSS_UNROLL
+    for (int k = 0; k < N / 2; ++k) Two<S>::widen(words[k], to[2 * k], to[2 * k + 1]);
+  } else {
+    FASTLOSS_UNROLL
+    for (int k = 0; k < N; ++k) to[k] = widen(pack.v[k]);
+  }
+}
+template <class S, class T, int N>
+FASTLOSS_DEVICE Pack<S, N> narrow_pack(const T (&values)[N]) {
+  Pack<S, N> pack;
+  if constexpr (sizeof(S) == 2 && N % 2 == 0) {
+    typename Two<S>::type words[N / 2];
+    FASTLOSS_UNROLL
+    for (int k = 0; k < N / 2; ++k) words[k] = Two<S>::narrow(values[2 * k], values[2 * k + 1]);
+    memcpy(&pack, words, sizeof(pack));
+  } else {
+    FASTLOSS_UNROLL
+    for (int k = 0; k < N; ++k) pack.v[k] = narrow<S>(values[k]);
+  }
+  return pack;
+}
+
+// N times the same value. By words, or the compiler takes later loads over it apart.
+template <int N, class S>
+FASTLOSS_DEVICE Pack<S, N> fill_pack(S value) {
+  Pack<S, N> pack;
+  if constexpr (sizeof(S) == 2) {
+    uint16_t half;
+    memcpy(&half, &value, sizeof(half));
+    uint32_t words[N / 2];
+    FASTLOSS_UNROLL
+    for (int k = 0; k < N / 2; ++k) words[k] = half * 0x10001u;
+    memcpy(&pack, words, sizeof(pack));
+  } else {
+    FASTLOSS_UNROLL
+    for (int k = 0; k < N; ++k) pack.v[k] = value;
+  }
+  return pack;
+}
+
+// The largest value of some packs, NaN apart.
+template <class S, int N, int packs>
+FASTLOSS_DEVICE auto largest(const Pack<S, N> (&pack)[packs]) {
+  if constexpr (sizeof(S) == 2) {
+    typename Two<S>::type top[N / 2], words[N / 2];
+    memcpy(top, &pack[0], sizeof(top));
+    FASTLOSS_UNROLL
+    for (int u = 1; u < packs; ++u) {
+      memcpy(words, &pack[u], sizeof(words));
+      FASTLOSS_UNROLL
+      for (int k = 0; k < N / 2; ++k) top[k] = __hmax2(top[k], words[k]);
+    }
+    FASTLOSS_UNROLL
+    for (int n = N / 4; n > 0; n /= 2) {
+      FASTLOSS_UNROLL
+      for (int k = 0; k < n; ++k) top[k] = __hmax2(top[k], top[k + n]);
+    }
+    return maximum(widen(top[0].x), widen(top[0].y));
+  } else {
+    auto top = widen(pack[0].v[0]);
+    FASTLOSS_UNROLL
+    for (int i = 1; i < packs * N; ++i) top = maximum(top, widen(pack[i / N].v[i % N]));
+    return top;
+  }
+}
+
 // The pack is what it was, but the compiler no longer knows how it came about: what was computed from it is computed again
 // instead of kept in registers.
 template <class S, int N>
@@ -167,9 +280,13 @@ FASTLOSS_DEVICE void forget_origin(Pack<S, N>& pack) {
   memcpy(&pack, &word, sizeof(word));
 }
 
-// One value; by name so that the emulation can count what is written.
+// One value; by name so that the emulation can count what is written. `store_again` replaces what this thread wrote.
 template <class S>
 FASTLOSS_DEVICE void store_one(S* p, S value) {
+  *p = value;
+}
+template <class S>
+FASTLOSS_DEVICE void store_again(S* p, S value) {
   *p = value;
 }
 
@@ -201,20 +318,19 @@ inline Limits limits() {
           get(cudaDevAttrComputeCapabilityMajor) >= 9};
 }
 
-// Launches through the runtime's C++ interface, since <<<>>> is no C++. Returns a cudaError_t.
-template <class... Arguments>
-int launch(void (*kernel)(Arguments...), const Grid& grid, Stream stream, Arguments... arguments) {
+// Allows a kernel what the grid asks beyond what any may have. Returns a cudaError_t.
+inline int allow(const void* kernel, const Grid& grid) {
+  cudaError_t error = cudaSuccess;
   if (grid.shared_bytes > 48 * 1024) {
-    const cudaError_t error =
-        cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, grid.shared_bytes);
-    if (error != cudaSuccess) return error;
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, grid.shared_bytes);
   }
-  if (grid.cluster > 8) {
-    const cudaError_t error =
-        cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
-    if (error != cudaSuccess) return error;
+  if (error == cudaSuccess && grid.cluster > 8) {
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
   }
-  cudaLaunchAttribute attribute{};
+  return error;
+}
+
+inline cudaLaunchConfig_t configuration(const Grid& grid, Stream stream, cudaLaunchAttribute& attribute) {
   attribute.id = cudaLaunchAttributeClusterDimension;
   attribute.val.clusterDim = {(unsigned)grid.cluster, 1, 1};
   cudaLaunchConfig_t config{};
@@ -224,28 +340,31 @@ int launch(void (*kernel)(Arguments...), const Grid& grid, Stream stream, Argume
   config.stream = stream;
   config.attrs = &attribute;
   config.numAttrs = grid.cluster > 1;
+  return config;
+}
+
+// Launches through the runtime's C++ interface, since <<<>>> is no C++. Returns a cudaError_t.
+template <class... Arguments>
+int launch(void (*kernel)(Arguments...), const Grid& grid, Stream stream, Arguments... arguments) {
+  if (const int error = allow((const void*)kernel, grid)) return error;
+  cudaLaunchAttribute attribute{};
+  const cudaLaunchConfig_t config = configuration(grid, stream, attribute);
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
-// Whether the current device can hold at least one such cluster (a partition of a GPU may not).
+// Whether the current device can hold at least one such block, or cluster of them (a partition of a GPU may not).
 template <class... Arguments>
 bool fits(void (*kernel)(Arguments...), const Grid& grid) {
-  if (grid.cluster > 8 &&
-      cudaFuncSetAttribute((const void*)kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1) != cudaSuccess) {
+  if (grid.shared_bytes > limits().shared_bytes) return false;
+  if (grid.cluster == 1) return true;
+  cudaLaunchAttribute attribute{};
+  const cudaLaunchConfig_t config = configuration(grid, nullptr, attribute);
+  int clusters = 0;
+  if (allow((const void*)kernel, grid) != cudaSuccess ||
+      cudaOccupancyMaxActiveClusters(&clusters, (const void*)kernel, &config) != cudaSuccess) {
     cudaGetLastError();
     return false;
   }
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeClusterDimension;
-  attribute.val.clusterDim = {(unsigned)grid.cluster, 1, 1};
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(grid.cluster);
-  config.blockDim = dim3(grid.threads);
-  config.dynamicSmemBytes = grid.shared_bytes;
-  config.attrs = &attribute;
-  config.numAttrs = 1;
-  int clusters = 0;
-  if (cudaOccupancyMaxActiveClusters(&clusters, (const void*)kernel, &config) != cudaSuccess) cudaGetLastError();
   return clusters > 0;
 }
 

@@ -62,25 +62,22 @@ struct Problem {
 int cluster_for(const RowsKernels& kernels, int64_t vectors, int64_t per_block, bool clusters) {
   for (int cluster = 1; cluster <= 16; cluster *= 2) {
     if (vectors > per_block * cluster) continue;
-    if (cluster == 1) return 1;
-    return clusters && kernels.fits(cluster) ? cluster : 0;
+    return (cluster == 1 || clusters) && kernels.fits(cluster) ? cluster : 0;
   }
   return 0;
 }
 
-}  // namespace
-
-RowsPlan plan_rows(DType dtype, const RowsLaunch& l) {
+RowsPlan cut(DType dtype, const RowsLaunch& l) {
   const RowsArgs& a = l.rows;
-  const int64_t size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
+  const int size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
   const int64_t wide = dtype == DType::f64 ? 8 : 4;  // of the computing type
-  const int64_t lanes = 16 / size, per_thread = group_vectors(size);
+  const int64_t lanes = 16 / size;
   const Problem p{a, size};
-  const bool extras = a.probability.data || a.smoothing != 0 || a.softcap != 0 || a.want_stats || a.from_state;
+  const bool extras = needs_extras(a);
 
   RowsPlan plan{};
   plan.cluster = 1;
-  plan.shared_bytes = group_bytes(0);
+  plan.shared_bytes = kGroupMemory;
   int64_t extent = (a.classes - 1) * a.logits.class_stride + 1;
   for (int d = 0; d < a.dims; ++d) extent += (a.size[d] - 1) * a.logits.row_stride[d];
   plan.begin = (int64_t)a.logits.data;
@@ -98,28 +95,35 @@ RowsPlan plan_rows(DType dtype, const RowsLaunch& l) {
   if (p.adjacent_classes(a.logits) && p.adjacent_classes(a.gradient) && p.congruent()) {
     const bool aligned = p.aligned(a.logits, 16, a.dims);
     const int64_t vectors = aligned ? divide_up(a.classes, lanes) : (a.classes + 2 * (lanes - 1)) / lanes;
-    const auto group = [&](RowsPath path, int threads) {
+    const auto group = [&](RowsPath path, int classes) {
+      const int threads = group_threads(size, classes);
       plan.path = path;
-      plan.slice = threads * per_thread;
-      plan.shared_bytes = group_bytes(threads < 128 ? 128 : threads);
-      plan.blocks = threads < 128 ? divide_up(a.rows, 128 / threads) : a.rows;
+      plan.slice = threads * kGroupVectors;
+      plan.turns = (int)divide_up(vectors, threads);
+      plan.shared_bytes = group_bytes(size, threads);
+      plan.blocks = divide_up(a.rows, group_block(threads) / threads);
       return vectors <= plan.slice;
     };
-    if (group(RowsPath::group8, 8) || group(RowsPath::group32, 32) || group(RowsPath::group128, 128)) return plan;
+    if (group(RowsPath::group128, 128) || group(RowsPath::group256, 256) || group(RowsPath::group1024, 1024) ||
+        group(RowsPath::group4096, 4096)) {
+      return plan;
+    }
     // From a state there is nothing to exchange, so nothing to gain from one block or cluster per row.
     if (!a.from_state) {
-      plan.cluster = cluster_for(kernels_of(dtype), vectors, 512 * per_thread, limits().clusters);
+      const int threads = group_threads(size, 16384), most = threads * kGroupVectors;
+      plan.cluster = cluster_for(kernels_of(dtype), vectors, most, limits().clusters);
       if (plan.cluster) {
-        plan.path = RowsPath::group512;
-        plan.shared_bytes = group_bytes(512);
+        plan.path = RowsPath::group16384;
+        plan.shared_bytes = group_bytes(size, threads);
         plan.slice = divide_up(vectors, plan.cluster);
+        plan.turns = (int)divide_up(plan.slice, threads);
         plan.blocks = a.rows * plan.cluster;
         return plan;
       }
       plan.cluster = 1;
     }
     plan.path = RowsPath::stream;
-    plan.shared_bytes = group_bytes(0);
+    plan.shared_bytes = kGroupMemory;
     plan.blocks = a.rows;
     return plan;
   }
@@ -146,6 +150,17 @@ RowsPlan plan_rows(DType dtype, const RowsLaunch& l) {
   }
   plan.path = RowsPath::strided;
   plan.blocks = a.rows;
+  return plan;
+}
+
+}  // namespace
+
+RowsPlan plan_rows(DType dtype, const RowsLaunch& l) {
+  RowsPlan plan = cut(dtype, l);
+  plan.grid = plan.blocks;
+  // Most upstream gradients are 1: then the blocks are launched for nothing, half a microsecond for each set that the device holds.
+  const int64_t enough = (int64_t)limits().multiprocessors * 8 / plan.cluster * plan.cluster;
+  if (l.unless_one && plan.grid > enough) plan.grid = enough;
   return plan;
 }
 

@@ -8,7 +8,7 @@
 //   columns_wide, columns: a thread per row (or per few adjacent rows); the row waits in shared memory, where each
 //       thread has its own column. For classes at dim 1, neighbouring threads hold neighbouring pixels.
 //   tile: the same for few adjacent classes: a block's rows are one piece of memory, read and written as such.
-//   group8 .. group512: that many threads hold a row in their registers; 512 threads in a cluster of up to 16 blocks
+//   group4 .. group512: that many threads hold a row in their registers; 512 threads in a cluster of up to 16 blocks
 //       share the rows that outgrow one block (compute capability 9.0 and later).
 //   stream: a block per row that reads it twice, the second time from L2 if that holds the rows in flight.
 //   strided: the same, element by element, for every other layout.
@@ -44,7 +44,6 @@ FASTLOSS_FN constexpr T infinity() {
 FASTLOSS_FN constexpr double not_a_number() { return (double)__builtin_nanf(""); }
 
 constexpr int kColumnThreads = 128;
-constexpr int kGroupBlock = 128;  // threads of a block whose groups are no larger
 constexpr int kStreamThreads = 512;
 constexpr int kMaxWarps = 16;
 constexpr int kMaxCluster = 16;
@@ -59,6 +58,7 @@ struct Launch {
 
 FASTLOSS_DEVICE int64_t offset_of(const RowsArgs& a, const RowsView& view, int64_t row) {
   int64_t offset = 0;
+  FASTLOSS_UNROLL_BY(1)
   for (int d = a.dims - 1; d > 0; --d) {
     offset += row % a.size[d] * view.row_stride[d];
     row /= a.size[d];
@@ -88,15 +88,28 @@ FASTLOSS_DEVICE Row row_at(const RowsArgs& a, int64_t index) {
   return row;
 }
 
-template <class T>
-FASTLOSS_DEVICE double upstream_of(const RowsLaunch& l, int64_t row) {
-  const double scale = l.divisor ? 1 / *l.divisor : 1.0;
-  return l.rows.upstream ? scale * (double)((const T*)l.rows.upstream)[row * l.upstream_stride] : scale;
+template <class T, class F>
+FASTLOSS_DEVICE F upstream_of(const RowsLaunch& l, int64_t row) {
+  const F scale = l.divisor ? (F)1 / (F)*l.divisor : (F)1;
+  return l.rows.upstream ? scale * (F)((const T*)l.rows.upstream)[row * l.upstream_stride] : scale;
 }
 
 template <class T>
 FASTLOSS_DEVICE bool nothing_to_do(const RowsLaunch& l) {
   return l.unless_one && *(const T*)l.rows.upstream == (T)1;
+}
+
+// Calls work(k) for the k-th block of the plan. A grid may be smaller than that: to find nothing to do, which takes as long as
+// launching it, and else to take several each. A cluster takes one, since the blocks of a cluster are neighbours.
+template <class T, class F>
+FASTLOSS_DEVICE void for_blocks(const Launch& l, const F& work) {
+  if (nothing_to_do<T>(l.problem)) return;
+  for (int64_t k = block();;) {
+    work(k);
+    k += blocks();
+    if (k >= l.plan.blocks) return;
+    block_barrier();  // shared memory may still be read
+  }
 }
 
 template <class T>
@@ -190,6 +203,13 @@ FASTLOSS_DEVICE void merge_lanes(Part& p) {
   }
 }
 
+template <int lanes, class T>
+FASTLOSS_DEVICE T sum_lanes(T v) {
+  FASTLOSS_UNROLL
+  for (int k = lanes / 2; k > 0; k /= 2) v += shuffle_xor(v, k);
+  return v;
+}
+
 template <class T>
 FASTLOSS_DEVICE Part empty_part() {
   Part p{};
@@ -268,24 +288,41 @@ struct Factors {
   T upstream;
 };
 
-// A row from its merged parts: the formulas of core/rows.h, in double whatever the computing type, as a row is many
-// logits. `target` is the target's logit after the cap. Called by one thread of the row, or by several with the
+// What the formulas of a row compute in: double, as a row is many logits; but half precision's plain kernels are short of
+// instructions (Note [Instructions]), and float is exact enough for what they are made from.
+template <class S, bool extras>
+struct FormulaOf {
+  using type = double;
+};
+template <>
+struct FormulaOf<BFloat16, false> {
+  using type = float;
+};
+template <>
+struct FormulaOf<Half, false> {
+  using type = float;
+};
+template <class S, bool extras>
+using Formula = typename FormulaOf<S, extras>::type;
+
+// A row from its merged parts: the formulas of core/rows.h. `target` is the target's logit after the cap. Called by one thread of the row, or by several with the
 // same arguments, of which one has `leads` set: it writes the row's loss and state.
 template <class S, template <class> class Loss, bool extras>
 FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& l, const Row& row, Part p,
-                                                              typename Compute<S>::type target, bool leads,
+                                                              typename Compute<S>::type target,
+                                                              Formula<S, extras> upstream, bool leads,
                                                               double (&sums)[kSums]) {
   using T = typename Compute<S>::type;
+  using F = Formula<S, extras>;
   const RowsArgs& a = l.rows;
   const bool soft = extras && a.probability.data, kept = row.y >= 0;
-  if (extras && a.from_state && kept) {
+  if (a.from_state && kept) {
     const T* const state = (const T*)a.state;
     p.max = state[row.index];
     p.others = state[a.rows + row.index];
     p.mass = soft ? (double)state[2 * a.rows + row.index] : 0;
     p.gap = 0;
   }
-  const double upstream = upstream_of<T>(l, row.index);
   RowOptions options{0, a.z_loss, 0, 0};
   if (extras) {
     options.smoothing = a.smoothing;
@@ -293,20 +330,21 @@ FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& 
     options.weight_sum = l.weight_sum ? *l.weight_sum : a.weight_sum;
   }
   const T distance = soft ? (T)0 : target - (T)p.max;
-  const double e = soft ? 0.0 : (double)exp(distance);
-  const RowTerms<double> r = soft ? probability_row<double>(options, p.max, p.others, p.gap, p.mass, upstream)
-                                  : index_row<double>(Loss<double>(a.params), options, p.max, p.others,
-                                                      (double)distance, e, p.gap, row.weight, upstream);
+  const F e = soft ? (F)0 : (F)exp(distance);
+  const F max = (F)p.max, others = (F)p.others, gap = (F)p.gap;
+  const RowTerms<F> r =
+      soft ? probability_row<F>(options, max, others, gap, (F)p.mass, upstream)
+           : index_row<F>(Loss<F>(a.params), options, max, others, (F)distance, e, gap, (F)row.weight, upstream);
   if (leads) {
     if (a.row_loss) store_one((T*)a.row_loss + row.index, row.bad ? (T)not_a_number() : kept ? (T)r.loss : (T)0);
-    if (a.state && !(extras && a.from_state)) {
+    if (a.state && !a.from_state) {
       T* const state = (T*)a.state;
       store_one(state + row.index, kept ? (T)p.max : (T)0);
       store_one(state + a.rows + row.index, kept ? (T)p.others : (T)0);
       if (soft) store_one(state + 2 * a.rows + row.index, kept ? (T)p.mass : (T)0);
     }
     if (kept || row.bad) {
-      sums[0] += row.bad ? not_a_number() : r.loss;
+      sums[0] += row.bad ? not_a_number() : (double)r.loss;
       sums[1] += 1;
     }
     if (extras && a.want_stats && kept) {
@@ -339,17 +377,17 @@ FASTLOSS_DEVICE T target_gradient_at(const RowsArgs& a, const Factors<T>& f, T x
   return (T)(1 - a.smoothing) * class_weight<T>(a, c) * (f.log_sum + (f.max - cap(a, x))) * f.upstream;
 }
 
-// Adds up the block's sums in a fixed order and writes them. Every thread of the block calls it; `scratch` is
-// shared memory of kSums doubles per warp.
-template <bool extras>
-FASTLOSS_DEVICE void write_sums(const RowsLaunch& l, double (&sums)[kSums], double* scratch) {
-  if (!l.sums) return;
-  const int n = extras && l.rows.want_stats ? kSums : 2;
+// Adds up the block's sums in a fixed order and writes them. Every thread of the block calls it; only every `apart`th has any.
+// `scratch` is shared memory of kSums doubles per warp.
+template <bool extras, int apart = 1>
+FASTLOSS_DEVICE void write_sums(const Launch& l, int64_t at, double (&sums)[kSums], double* scratch) {
+  if (!l.problem.sums) return;
+  const int n = extras && l.problem.rows.want_stats ? kSums : 2;
   FASTLOSS_UNROLL
   for (int k = 0; k < (extras ? kSums : 2); ++k) {
     if (k >= n) continue;
     FASTLOSS_UNROLL
-    for (int lanes = 16; lanes > 0; lanes /= 2) sums[k] += shuffle_xor(sums[k], lanes);
+    for (int lanes = 16; lanes >= apart; lanes /= 2) sums[k] += shuffle_xor(sums[k], lanes);
     if (thread() % 32 == 0) scratch[thread() / 32 * kSums + k] = sums[k];
   }
   block_barrier();
@@ -357,7 +395,7 @@ FASTLOSS_DEVICE void write_sums(const RowsLaunch& l, double (&sums)[kSums], doub
   for (int k = thread(); k < n; k += block_threads()) {
     double total = 0;
     for (int w = 0; w < warps; ++w) total += scratch[w * kSums + k];
-    store_one(l.sums + k * blocks() + block(), total);
+    store_one(l.problem.sums + k * l.plan.blocks + at, total);
   }
 }
 
@@ -372,11 +410,11 @@ FASTLOSS_DEVICE T* column_memory() {
 // Copies the block's rows between memory and shared memory, as one run of 16-byte vectors. Rows lie `pitch` apart
 // there: an odd distance, so that neighbouring threads, on neighbouring rows, use different banks.
 template <class S, bool write>
-FASTLOSS_DEVICE void copy_tile(const Launch& l, const RowsView& view, typename Compute<S>::type* tile) {
+FASTLOSS_DEVICE void copy_tile(const Launch& l, int64_t at, const RowsView& view, typename Compute<S>::type* tile) {
   constexpr int V = 16 / sizeof(S);
   const RowsArgs& a = l.problem.rows;
   const int classes = (int)a.classes, pitch = l.plan.pitch;
-  const int64_t first = block() * kColumnThreads;
+  const int64_t first = at * kColumnThreads;
   const int64_t rows = a.rows - first < kColumnThreads ? a.rows - first : kColumnThreads;
   S* const p = (S*)view.data + first * a.classes;
   const int n = (int)(rows * a.classes);
@@ -413,19 +451,17 @@ FASTLOSS_DEVICE void copy_tile(const Launch& l, const RowsView& view, typename C
 
 // `P` adjacent rows per thread (their class planes are read P at a time); 1 with extras.
 template <class S, template <class> class Loss, bool extras, int P>
-FASTLOSS_KERNEL(kColumnThreads, extras || P > 1 ? 4 : 8)
-rows_by_column(const Launch l) {
+FASTLOSS_DEVICE void column_rows(const Launch& l, const int64_t at) {
   using T = typename Compute<S>::type;
   const RowsArgs& a = l.problem.rows;
-  if (nothing_to_do<T>(l.problem)) return;
   const bool tiled = l.plan.pitch > 0, on_chip = l.plan.on_chip;
   T* const tile = column_memory<T>();
   double sums[kSums] = {};
-  const int64_t first = (block() * kColumnThreads + thread()) * P;
+  const int64_t first = (at * kColumnThreads + thread()) * P;
   const bool active = first < a.rows;
 
   if (tiled) {
-    copy_tile<S, false>(l, a.logits, tile);
+    copy_tile<S, false>(l, at, a.logits, tile);
     block_barrier();
   }
   T* const own = tiled ? tile + thread() * l.plan.pitch : tile + thread() * P;
@@ -488,6 +524,10 @@ rows_by_column(const Launch l) {
       }
     }
     if (any && !extras) {
+      const auto from_state = [&] {
+        FASTLOSS_UNROLL
+        for (int p = 0; p < P; ++p) max[p] = ((const T*)a.state)[rows[p].index];
+      };
       if (on_chip) {
         FASTLOSS_UNROLL_BY(4)
         for (int64_t c = 0; c < a.classes; ++c) {
@@ -506,16 +546,23 @@ rows_by_column(const Launch l) {
             if (c == rows[p].y) target[p] = z[p];
           }
         }
+        if (a.from_state) from_state();
         FASTLOSS_UNROLL_BY(2)
         for (int64_t c = 0; c < a.classes; ++c) {
           T z[P];
           logits_at(c, z);
           FASTLOSS_UNROLL
           for (int p = 0; p < P; ++p) {
-            z[p] = exp(z[p] - max[p]);
+            z[p] = exp_of<S>(z[p] - max[p]);
             if (c != rows[p].y) others[p].add(z[p]);
           }
           keep(c, z);
+        }
+      } else if (a.from_state) {
+        from_state();
+        FASTLOSS_UNROLL
+        for (int p = 0; p < P; ++p) {
+          if (rows[p].y >= 0) target[p] = widen(x[rows[p].y * a.logits.class_stride + p]);
         }
       } else {
         constexpr int B = 4;  // classes at once: loads in flight, and one rescaling for all
@@ -540,7 +587,7 @@ rows_by_column(const Launch l) {
             FASTLOSS_UNROLL
             for (int b = 0; b < B; ++b) {
               if (c + b == rows[p].y) target[p] = z[b][p];
-              if (c + b != rows[p].y) others[p].add(exp(z[b][p] - larger));
+              if (c + b != rows[p].y) others[p].add(exp_of<S>(z[b][p] - larger));
             }
           }
         }
@@ -552,7 +599,8 @@ rows_by_column(const Launch l) {
     for (int p = 0; p < P; ++p) {
       Part part = extra;
       if (!extras) part.max = max[p], part.others = others[p].total();
-      f[p] = finish_row<S, Loss, extras>(l.problem, rows[p], part, target[p], true, sums);
+      f[p] = finish_row<S, Loss, extras>(l.problem, rows[p], part, target[p],
+                                         upstream_of<T, Formula<S, extras>>(l.problem, rows[p].index), true, sums);
     }
 
     if (extras && (a.gradient.data || a.want_stats || a.probability_gradient.data)) {
@@ -587,7 +635,7 @@ rows_by_column(const Launch l) {
         if (any) logits_at(c, z);
         FASTLOSS_UNROLL
         for (int p = 0; p < P; ++p) {
-          const T e = on_chip ? z[p] : exp(z[p] - f[p].max);
+          const T e = on_chip ? z[p] : exp_of<S>(z[p] - f[p].max);
           z[p] = rows[p].y < 0 ? (T)0 : c == rows[p].y ? f[p].at_target : f[p].scale * e;
         }
         if (tiled) {
@@ -603,9 +651,15 @@ rows_by_column(const Launch l) {
   }
   if (tiled && a.gradient.data) {
     block_barrier();
-    copy_tile<S, true>(l, a.gradient, tile);
+    copy_tile<S, true>(l, at, a.gradient, tile);
   }
-  write_sums<extras>(l.problem, sums, (double*)shared_memory());
+  write_sums<extras>(l, at, sums, (double*)shared_memory());
+}
+
+template <class S, template <class> class Loss, bool extras, int P>
+FASTLOSS_KERNEL(kColumnThreads, extras || P > 1 ? 4 : 8)
+rows_by_column(const Launch l) {
+  for_blocks<typename Compute<S>::type>(l, [&](int64_t k) { column_rows<S, Loss, extras, P>(l, k); });
 }
 
 // ------------------------------------------------------------------------------------------ several threads per row
@@ -649,139 +703,185 @@ FASTLOSS_DEVICE Part get_part(const double* from, bool there) {
 
 // A thread's own values in shared memory, 16 bytes at a time: no two threads share one, so no barrier, and
 // neighbouring threads have neighbouring vectors, so no bank conflict.
-template <class T>
+template <class T, int threads>
 struct Chip {
   static constexpr int Q = 16 / sizeof(T);
-  T* base;
-  FASTLOSS_DEVICE T* at(int quad) const { return base + ((int64_t)quad * block_threads() + thread()) * Q; }
+  T* own;  // this thread's first vector
+  FASTLOSS_DEVICE explicit Chip(char* memory) : own((T*)memory + thread() * Q) {}
+  FASTLOSS_DEVICE T* at(int quad) const { return own + quad * (threads * Q); }
   FASTLOSS_DEVICE T& one(int i) const { return at(i / Q)[i % Q]; }
 };
 
-// Blocks that should fit a multiprocessor by their registers: 64 per thread where that does without spilling.
-template <class S, bool extras, int G>
-constexpr int group_blocks() {
-  if (G == 512) return extras ? 1 : 2;
-  return extras || sizeof(S) == 8 ? 4 : sizeof(S) == 4 ? 5 : 8;
+// Q values from the k-th on.
+template <int Q, class T, int N>
+FASTLOSS_DEVICE Pack<T, Q> part_of(const T (&values)[N], int k) {
+  Pack<T, Q> pack;
+  FASTLOSS_UNROLL
+  for (int j = 0; j < Q; ++j) pack.v[j] = values[k + j];
+  return pack;
+}
+template <int Q, class T, int N>
+FASTLOSS_DEVICE void put_part_of(T (&values)[N], int k, const Pack<T, Q>& pack) {
+  FASTLOSS_UNROLL
+  for (int j = 0; j < Q; ++j) values[k + j] = pack.v[j];
 }
 
-// G threads per row. Blocks of kGroupBlock threads hold several rows; with more threads the block, or the cluster,
-// holds one. A thread takes every G-th vector of a row, up to group_vectors of them.
+// Blocks that should fit a multiprocessor by their registers, as many as fit by shared memory on sm_90 where that does not spill.
+template <class S, bool extras, int G>
+constexpr int group_blocks() {
+  if (extras || sizeof(S) == 8) return G < 64 ? 4 : G == 64 ? 8 : G <= 128 ? 4 : G <= 256 ? 2 : 1;
+  if (sizeof(S) == 4) return G == 512 ? 2 : 5;
+  return G == 256 ? 3 : G == 64 ? 10 : 5;
+}
+
+// G threads per row. Up to a warp share a block with other rows; more are a block, or a cluster of blocks. A thread takes every
+// G-th vector of a row, up to kGroupVectors of them.
 // Plain kernels keep exponentials on the chip, relative to their warp's maximum: one exp per logit. Kernels with
 // extras keep the logits, and their loops over them are not unrolled: they are long.
+//
+// Note [Instructions]
+// A bfloat16 logit that is read and written at 4.3 TB/s leaves an H200 27 instructions, a float32 one 55. So nothing is asked
+// per element that can be asked per vector or per row: which elements a row has, and which is its target, only the threads that
+// hold its ends and its target ask. They mend their vectors in shared memory, which takes an index that is no constant: what is
+// not of the row and the target itself become -inf, whose exponential adds nothing, and the target's gradient is written over
+// the zero that comes of it.
 template <class S, template <class> class Loss, bool extras, int G>
-FASTLOSS_KERNEL((G < kGroupBlock ? kGroupBlock : G), (group_blocks<S, extras, G>()))
-rows_by_group(const Launch l) {
+FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   using T = typename Compute<S>::type;
-  constexpr int V = 16 / sizeof(S), Q = Chip<T>::Q;
-  constexpr int U = (int)group_vectors(sizeof(S));
-  constexpr int kRows = G < kGroupBlock ? kGroupBlock / G : 1;
+  using F = Formula<S, extras>;
+  constexpr int kThreads = group_block(G);
+  constexpr int V = 16 / sizeof(S), Q = 16 / sizeof(T);
+  constexpr int U = kGroupVectors, kTurn = G * V;
+  constexpr bool kClusters = G == group_threads(sizeof(S), 16384);
+  constexpr int kRows = kThreads / G;
   constexpr int kLanes = G < 32 ? G : 32;
   constexpr int kFields = extras ? kPart : kPlainPart;
   // Logits wait for their maximum on the chip if they would take too many registers, or are to be read again.
   constexpr bool staged = extras || sizeof(S) > 2;
   const RowsArgs& a = l.problem.rows;
-  if (nothing_to_do<T>(l.problem)) return;
-  const bool clustered = G == 512 && l.plan.cluster > 1;
-  if (clustered) cluster_arrive();
+  const bool clustered = kClusters && l.plan.cluster > 1;
+  if (clustered) {
+    if (at == block()) {
+      cluster_arrive_relaxed();  // nothing was written yet
+    } else {
+      cluster_arrive();
+    }
+  }
   const int rank = clustered ? cluster_rank() : 0;
   GroupMemory& memory = *(GroupMemory*)shared_memory();
-  const Chip<T> chip{(T*)(shared_memory() + kGroupMemory)};
+  const Chip<T, kThreads> chip(shared_memory() + kGroupMemory);
   double sums[kSums] = {};
 
   const int lane = thread() % G;
-  const int64_t index = kRows > 1 ? block() * kRows + thread() / G : block() / l.plan.cluster;
-  const bool active = index < a.rows;
+  const int64_t index = kRows > 1 ? at * kRows + thread() / G : at / l.plan.cluster;
+  const bool active = kRows == 1 || index < a.rows;
   Row row{index, -1, false, 1};
   if (active) row = row_at<T>(a, index);
   const bool kept = row.y >= 0;
+  const F upstream = kept ? upstream_of<T, F>(l.problem, index) : (F)0;  // early: it may take as long as the logits
   const S* const x = (const S*)a.logits.data + (active ? offset_of(a, a.logits, index) : 0);
   const S* const t = extras && a.probability.data && active
                          ? (const S*)a.probability.data + offset_of(a, a.probability, index)
                          : nullptr;
   const int head = (int)((uintptr_t)x % 16 / sizeof(S));
-  const int classes = (int)a.classes, slice = (int)l.plan.slice, y = (int)row.y;
+  const int slice = (int)l.plan.slice, turns = l.plan.turns, y = (int)row.y;
   const int origin = (rank * slice + lane) * V - head;  // class of this thread's first element
-  const auto start = [&](int u) { return origin + u * G * V; };
-  const auto mine = [&](int u) { return u * G + lane < slice && start(u) < classes && start(u) + V > 0; };
-  const auto has = [&](int c) { return c >= 0 && c < classes; };
+  const int block_end = (rank + 1) * slice * V - head;
+  const int end = (int)a.classes < block_end ? (int)a.classes : block_end;
+  const auto start = [&](int u) { return origin + u * kTurn; };
+  const auto has = [&](int c) { return c >= 0 && c < end; };
+  const auto mine = [&](int u) { return start(u) < end; };
+  const auto whole = [&](int u) { return end - origin >= u * kTurn + V && (u > 0 || origin >= 0); };
+  // Vectors that reach over the row's ends are read as well, where the tensor goes on there.
+  const int64_t before = (l.plan.begin - (int64_t)x) / (int)sizeof(S),
+                behind = (l.plan.end - (int64_t)x) / (int)sizeof(S);
+  const bool first_readable = origin >= 0 || origin >= before;
+  const int read_end = end + (V - 1) <= behind ? end + (V - 1) : end;
+  const auto readable = [&](int u) { return read_end - origin >= u * kTurn + V && (u > 0 || first_readable); };
+  // The ends and the target of the row among this thread's vectors.
+  const int rest = end - origin, last_turn = (int)((unsigned)rest / kTurn), ragged = (int)((unsigned)rest % kTurn);
+  const bool first = origin < 0, last = rest > 0 && ragged > 0 && ragged < V && !(first && last_turn == 0);
+  const int place = y - origin, its_turn = (int)((unsigned)place / kTurn), its_place = (int)((unsigned)place % kTurn);
+  const bool near = !extras && kept && place >= 0 && y < end && its_place < V;
 
   T target = 0;
   T warp_max = lowest<T>();
   Pack<S, V> packs[U];
   if (kept) {
-    if (!t) target = extras ? cap(a, widen(x[row.y])) : widen(x[row.y]);
-    bool whole[U];
+    if (!t) target = extras ? cap(a, widen(x[y])) : widen(x[y]);
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
-      const S* const p = x + start(u);
-      whole[u] = mine(u) && (int64_t)p >= l.plan.begin && (int64_t)(p + V) <= l.plan.end;
+      packs[u] = fill_pack<V>(narrow<S>(-infinity<T>()));
+      if (readable(u)) packs[u] = load_pack<V>(x + origin + u * kTurn);
+    }
+    if (first || last || near) {
+      const auto slot = [&](int u) { return (S*)chip.at(u); };
       FASTLOSS_UNROLL
-      for (int k = 0; k < V; ++k) packs[u].v[k] = narrow<S>(-infinity<T>());
-      if (whole[u]) packs[u] = load_pack<V>(p);
-    }
-    FASTLOSS_UNROLL
-    for (int u = 0; u < U; ++u) {
-      const int c = start(u);
-      if (!mine(u) || (c >= 0 && c + V <= classes)) continue;
-      // An end of the row: mended in shared memory, which takes an index that is no constant, unlike registers.
-      S* const slot = (S*)chip.at(0);
-      store_pack<V>(slot, packs[u]);
-      for (int k = 0; k < V; ++k) {
-        if (!has(c + k)) slot[k] = narrow<S>(-infinity<T>());
-        if (has(c + k) && !whole[u]) slot[k] = x[c + k];
+      for (int u = 0; u < U; ++u) store_pack<V>(slot(u), packs[u]);
+      forget_memory();
+      FASTLOSS_UNROLL_BY(1)
+      for (int i = 0; (first || last) && i < 2 * V; ++i) {
+        const int u = i < V ? 0 : last_turn, k = i % V, c = start(u) + k;
+        if (!(i < V ? first : last)) continue;
+        if (!has(c)) slot(u)[k] = narrow<S>(-infinity<T>());
+        if (has(c) && !readable(u)) slot(u)[k] = x[c];
       }
-      packs[u] = load_pack<V>((const S*)slot);
+      if (near) slot(its_turn)[its_place] = narrow<S>(-infinity<T>());
+      forget_memory();
+      FASTLOSS_UNROLL
+      for (int u = 0; u < U; ++u) packs[u] = load_pack<V>(slot(u));
     }
+    if (!extras) warp_max = maximum(target, largest(packs));
     if (staged) {
       FASTLOSS_UNROLL
-      for (int i = 0; i < U * V; i += Q) {
-        Pack<T, Q> quad;
+      for (int u = 0; u < U; ++u) {
+        T values[V];
+        widen_pack(packs[u], values);
         FASTLOSS_UNROLL
-        for (int k = 0; k < Q; ++k) quad.v[k] = widen(packs[i / V].v[i % V + k]);
-        if (!extras) {
-          FASTLOSS_UNROLL
-          for (int k = 0; k < Q; ++k) warp_max = maximum(warp_max, quad.v[k]);
-        }
-        store_pack<Q>(chip.at(i / Q), quad);
+        for (int k = 0; k < V; k += Q) store_pack<Q>(chip.at((u * V + k) / Q), part_of<Q>(values, k));
       }
       forget_memory();
     }
+  } else if (!extras) {
+    FASTLOSS_UNROLL
+    for (int i = 0; i < U * V; i += Q) store_pack<Q>(chip.at(i / Q), Pack<T, Q>{});
   }
 
   // Measures.
   Part part = empty_part<T>();
-  bool near = false;  // this warp holds the target
   if (!extras || !a.from_state) {
-    if (kept && !staged) {
-      FASTLOSS_UNROLL
-      for (int i = 0; i < U * V; ++i) warp_max = maximum(warp_max, widen(packs[i / V].v[i % V]));
-    }
     if (kept && extras) {
       for (int i = 0; i < U * V; ++i) {
-        if (mine(i / V) && has(start(i / V) + i % V)) warp_max = maximum(warp_max, cap(a, chip.one(i)));
+        if (has(start(i / V) + i % V)) warp_max = maximum(warp_max, cap(a, chip.one(i)));
       }
     }
     FASTLOSS_UNROLL
     for (int k = kLanes / 2; k > 0; k /= 2) warp_max = maximum(warp_max, shuffle_xor(warp_max, k));
     if (!extras) {
-      const int vector = (y + head) / V - rank * slice;  // that holds the target
-      near = any_lane(kept && vector >= 0 && vector < slice && vector % G == lane);
+      if (a.from_state && kept) warp_max = ((const T*)a.state)[index];
       part.max = warp_max;
       if (kept) {
         Sum<T> others;
         FASTLOSS_UNROLL
-        for (int i = 0; i < U * V; i += Q) {
-          Pack<T, Q> quad;
-          if (staged) quad = load_pack<Q>((const T*)chip.at(i / Q));
-          T few = 0;
-          FASTLOSS_UNROLL
-          for (int k = 0; k < Q; ++k) {
-            const T e = exp((staged ? quad.v[k] : widen(packs[i / V].v[i % V + k])) - warp_max);
-            quad.v[k] = e;
-            few += near && start(i / V) + i % V + k == y ? (T)0 : e;
+        for (int u = 0; u < U; ++u) {
+          if (u >= turns) break;
+          T values[V];
+          if (staged) {
+            FASTLOSS_UNROLL
+            for (int k = 0; k < V; k += Q) put_part_of<Q>(values, k, load_pack<Q>(chip.at((u * V + k) / Q)));
+          } else {
+            widen_pack(packs[u], values);
           }
-          others.add(few);
-          store_pack<Q>(chip.at(i / Q), quad);
+          FASTLOSS_UNROLL
+          for (int k = 0; k < V; ++k) values[k] = exp_of<S>(values[k] - warp_max);
+          FASTLOSS_UNROLL
+          for (int k = 0; k < V; k += Q) {
+            T few = values[k];
+            FASTLOSS_UNROLL
+            for (int j = 1; j < Q; ++j) few += values[k + j];
+            others.add(few);
+            store_pack<Q>(chip.at((u * V + k) / Q), part_of<Q>(values, k));
+          }
         }
         forget_memory();
         part.others = others.total();
@@ -791,7 +891,7 @@ rows_by_group(const Launch l) {
       meter.raise(warp_max);
       for (int i = 0; i < U * V; ++i) {
         const int c = start(i / V) + i % V;
-        if (!mine(i / V) || !has(c)) continue;
+        if (!has(c)) continue;
         const T x_c = chip.one(i);
         meter.add(a, cap(a, x_c), x_c, t ? widen(t[c * a.probability.class_stride]) : (T)0, c, row.y);
       }
@@ -800,10 +900,14 @@ rows_by_group(const Launch l) {
   }
 
   // Merges: the lanes of a group, then the warps of a block, then the blocks of a cluster.
-  merge_lanes<T, extras, kLanes>(part);
+  if (extras) {
+    merge_lanes<T, extras, kLanes>(part);
+  } else {
+    part.others = sum_lanes<kLanes>((F)part.others);  // which have one maximum
+  }
   Factors<T> f{};
   if (G <= 32) {
-    if (active) f = finish_row<S, Loss, extras>(l.problem, row, part, target, lane == 0, sums);
+    if (active) f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, lane == 0, sums);
   } else {
     if (thread() % 32 == 0) put_part<kFields>(memory.warps[thread() / 32], part);
     block_barrier();
@@ -826,7 +930,7 @@ rows_by_group(const Launch l) {
       }
     }
     if (thread() < 32) {
-      f = finish_row<S, Loss, extras>(l.problem, row, part, target, thread() == 0 && rank == 0, sums);
+      f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, thread() == 0 && rank == 0, sums);
       if (thread() == 0) put_factors(memory, f);
     }
     block_barrier();
@@ -837,31 +941,27 @@ rows_by_group(const Launch l) {
   S* const g = (S*)a.gradient.data + (a.gradient.data && active ? offset_of(a, a.gradient, index) : 0);
   const bool write = active && a.gradient.data;
   if (!extras && write) {
-    const T scale = !kept ? (T)0 : warp_max == f.max ? f.scale : f.scale * exp(warp_max - f.max);
+    const T scale = !kept ? (T)0 : warp_max == f.max ? f.scale : f.scale * exp_of<S>(warp_max - f.max);
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
-      const int c = start(u);
-      if (!mine(u)) continue;
-      Pack<S, V> pack;
+      if (u >= turns) break;
+      T values[V];
       FASTLOSS_UNROLL
-      for (int k = 0; k < V; k += Q) {
-        Pack<T, Q> quad{};
-        if (kept) quad = load_pack<Q>(chip.at((u * V + k) / Q));
-        FASTLOSS_UNROLL
-        for (int j = 0; j < Q; ++j) {
-          const T value = near && c + k + j == y ? f.at_target : quad.v[j] * scale;
-          pack.v[k + j] = narrow<S>(kept ? value : (T)0);
-        }
-      }
-      if (c >= 0 && c + V <= classes) {
-        store_pack<V>(g + c, pack);
-      } else {
-        FASTLOSS_UNROLL
-        for (int k = 0; k < V; ++k) {
-          if (has(c + k)) store_one(g + c + k, pack.v[k]);
+      for (int k = 0; k < V; k += Q) put_part_of<Q>(values, k, load_pack<Q>(chip.at((u * V + k) / Q)));
+      FASTLOSS_UNROLL
+      for (int k = 0; k < V; ++k) values[k] *= scale;
+      if (whole(u)) store_pack<V>(g + origin + u * kTurn, narrow_pack<S>(values));
+    }
+    if (first || last) {
+      FASTLOSS_UNROLL_BY(1)
+      for (int i = 0; i < 2 * V; ++i) {
+        const int u = i < V ? 0 : last_turn, k = i % V;
+        if ((i < V ? first : last) && has(start(u) + k)) {
+          store_one(g + start(u) + k, narrow<S>(chip.one(u * V + k) * scale));
         }
       }
     }
+    if (near) store_again(g + y, narrow<S>(f.at_target));
   }
   if (extras && active && (write || a.want_stats || a.probability_gradient.data)) {
     S* const h = (S*)a.probability_gradient.data +
@@ -886,7 +986,7 @@ rows_by_group(const Launch l) {
         chip.one(u * V + k) = value;
       }
       if (!write) continue;
-      if (c >= 0 && c + V <= classes) {
+      if (whole(u)) {
         Pack<S, V> pack;
         FASTLOSS_UNROLL
         for (int k = 0; k < V; ++k) pack.v[k] = narrow<S>(chip.one(u * V + k));
@@ -900,11 +1000,17 @@ rows_by_group(const Launch l) {
     if (a.want_stats) sums[6] = square;
   }
   if (G <= 32 || (extras && a.want_stats)) {
-    write_sums<extras>(l.problem, sums, &memory.sums[0][0]);
+    write_sums<extras, (extras ? 1 : kLanes)>(l, at, sums, &memory.sums[0][0]);
   } else if (l.problem.sums && thread() == 0) {
     FASTLOSS_UNROLL
-    for (int k = 0; k < 2; ++k) store_one(l.problem.sums + k * blocks() + block(), sums[k]);
+    for (int k = 0; k < 2; ++k) store_one(l.problem.sums + k * l.plan.blocks + at, sums[k]);
   }
+}
+
+template <class S, template <class> class Loss, bool extras, int G>
+FASTLOSS_KERNEL(group_block(G), (group_blocks<S, extras, G>()))
+rows_by_group(const Launch l) {
+  for_blocks<typename Compute<S>::type>(l, [&](int64_t k) { group_rows<S, Loss, extras, G>(l, k); });
 }
 
 // ------------------------------------------------------------------------------------------- a block per row, twice
@@ -912,19 +1018,17 @@ rows_by_group(const Launch l) {
 // Shared memory: GroupMemory. `adjacent`: classes lie next to each other and gradients like logits, so both go by
 // 16-byte vectors; otherwise element by element, whatever the strides.
 template <class S, template <class> class Loss, bool extras, bool adjacent>
-FASTLOSS_KERNEL(kStreamThreads, 1)
-rows_by_stream(const Launch l) {
+FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
   using T = typename Compute<S>::type;
   constexpr int V = adjacent ? 16 / sizeof(S) : 1;
   // Vectors in flight per thread. One with extras: the code of an element is long.
   constexpr int B = extras ? 1 : sizeof(S) == 2 ? 2 : 4;
   const RowsArgs& a = l.problem.rows;
-  if (nothing_to_do<T>(l.problem)) return;
   GroupMemory& memory = *(GroupMemory*)shared_memory();
   double sums[kSums] = {};
-  const int64_t index = block();
   const Row row = row_at<T>(a, index);
   const bool kept = row.y >= 0;
+  const auto upstream = kept ? upstream_of<T, Formula<S, extras>>(l.problem, index) : 0;
   const S* const x = (const S*)a.logits.data + offset_of(a, a.logits, index);
   const S* const t =
       extras && a.probability.data ? (const S*)a.probability.data + offset_of(a, a.probability, index) : nullptr;
@@ -963,7 +1067,7 @@ rows_by_stream(const Launch l) {
   T target = 0;
   if (kept) {
     if (!t) target = extras ? cap(a, widen(x[row.y * a.logits.class_stride])) : widen(x[row.y * a.logits.class_stride]);
-    if (!extras) {
+    if (!extras && !a.from_state) {
       T max = lowest<T>();
       Sum<T> others;
       visit([&](int64_t first, T(&z)[B][V]) {
@@ -979,13 +1083,13 @@ rows_by_stream(const Launch l) {
         for (int b = 0; b < B; ++b) {
           T few = 0;
           FASTLOSS_UNROLL
-          for (int k = 0; k < V; ++k) few += class_at(first, b, k) == row.y ? (T)0 : exp(z[b][k] - max);
+          for (int k = 0; k < V; ++k) few += class_at(first, b, k) == row.y ? (T)0 : exp_of<S>(z[b][k] - max);
           others.add(few);
         }
       });
       part.max = max;
       part.others = others.total();
-    } else if (!a.from_state) {
+    } else if (extras && !a.from_state) {
       Meter<T> meter;
       visit([&](int64_t first, T(&z)[B][V]) {
         FASTLOSS_UNROLL
@@ -1011,7 +1115,7 @@ rows_by_stream(const Launch l) {
   if (thread() < 32) {
     part = get_part<kFields, T>(memory.warps[thread() % kMaxWarps], thread() < kStreamThreads / 32);
     merge_lanes<T, extras, 32>(part);
-    const Factors<T> f = finish_row<S, Loss, extras>(l.problem, row, part, target, thread() == 0, sums);
+    const Factors<T> f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, thread() == 0, sums);
     if (thread() == 0) put_factors(memory, f);
   }
   block_barrier();
@@ -1042,7 +1146,7 @@ rows_by_stream(const Launch l) {
         for (int k = 0; k < V; ++k) {
           T value = 0;
           if (!extras) {
-            value = c + k == row.y ? f.at_target : f.scale * exp(z[b][k] - f.max);
+            value = c + k == row.y ? f.at_target : f.scale * exp_of<S>(z[b][k] - f.max);
           } else if (c + k >= 0 && c + k < a.classes) {
             value = gradient_at(a, f, z[b][k], probability_at(c + k), c + k, t ? (int64_t)-1 : row.y);
             square += (double)value * (double)value;
@@ -1068,18 +1172,31 @@ rows_by_stream(const Launch l) {
     }
   }
   if (extras && a.want_stats) sums[6] = square;
-  write_sums<extras>(l.problem, sums, &memory.sums[0][0]);
+  write_sums<extras>(l, index, sums, &memory.sums[0][0]);
+}
+
+template <class S, template <class> class Loss, bool extras, bool adjacent>
+FASTLOSS_KERNEL(kStreamThreads, 1)
+rows_by_stream(const Launch l) {
+  for_blocks<typename Compute<S>::type>(l, [&](int64_t k) { stream_rows<S, Loss, extras, adjacent>(l, k); });
 }
 
 // --------------------------------------------------------------------------------------------------------- dispatch
+
+template <class S, template <class> class Loss, bool plain, int classes>
+int launch_group(bool extras, Grid grid, Stream stream, const Launch& l) {
+  constexpr int G = group_threads(sizeof(S), classes);
+  grid.threads = group_block(G);
+  return launch(extras ? &rows_by_group<S, Loss, true, G> : &rows_by_group<S, Loss, plain, G>, grid, stream, l);
+}
 
 template <class S, template <class> class Loss>
 int run(const RowsLaunch& problem, const RowsPlan& plan, void* stream) {
   const Launch l{problem, plan};
   const Stream s = (Stream)stream;
   const RowsArgs& a = problem.rows;
-  const bool extras = a.probability.data || a.smoothing != 0 || a.softcap != 0 || a.want_stats || a.from_state;
-  Grid grid{plan.blocks, kGroupBlock, plan.shared_bytes, plan.cluster};
+  const bool extras = needs_extras(a);
+  Grid grid{plan.grid, kColumnThreads, plan.shared_bytes, plan.cluster};
   // double is rare and never fast: its plain kernels are those with every option
   constexpr bool plain = sizeof(S) == 8;
   switch (plan.path) {
@@ -1089,15 +1206,16 @@ int run(const RowsLaunch& problem, const RowsPlan& plan, void* stream) {
     case RowsPath::columns:
     case RowsPath::tile:
       return launch(extras ? &rows_by_column<S, Loss, true, 1> : &rows_by_column<S, Loss, plain, 1>, grid, s, l);
-    case RowsPath::group8:
-      return launch(extras ? &rows_by_group<S, Loss, true, 8> : &rows_by_group<S, Loss, plain, 8>, grid, s, l);
-    case RowsPath::group32:
-      return launch(extras ? &rows_by_group<S, Loss, true, 32> : &rows_by_group<S, Loss, plain, 32>, grid, s, l);
     case RowsPath::group128:
-      return launch(extras ? &rows_by_group<S, Loss, true, 128> : &rows_by_group<S, Loss, plain, 128>, grid, s, l);
-    case RowsPath::group512:
-      grid.threads = 512;
-      return launch(extras ? &rows_by_group<S, Loss, true, 512> : &rows_by_group<S, Loss, plain, 512>, grid, s, l);
+      return launch_group<S, Loss, plain, 128>(extras, grid, s, l);
+    case RowsPath::group256:
+      return launch_group<S, Loss, plain, 256>(extras, grid, s, l);
+    case RowsPath::group1024:
+      return launch_group<S, Loss, plain, 1024>(extras, grid, s, l);
+    case RowsPath::group4096:
+      return launch_group<S, Loss, plain, 4096>(extras, grid, s, l);
+    case RowsPath::group16384:
+      return launch_group<S, Loss, plain, 16384>(extras, grid, s, l);
     case RowsPath::stream:
       grid.threads = kStreamThreads;
       return launch(extras ? &rows_by_stream<S, Loss, true, true> : &rows_by_stream<S, Loss, plain, true>, grid, s, l);
@@ -1110,8 +1228,9 @@ int run(const RowsLaunch& problem, const RowsPlan& plan, void* stream) {
 
 template <class S>
 bool cluster_fits(int cluster) {
-  const Grid grid{cluster, 512, group_bytes(512), cluster};
-  return fits(&rows_by_group<S, CrossEntropy, true, 512>, grid);
+  constexpr int G = group_threads(sizeof(S), 16384);
+  const Grid grid{cluster, group_block(G), group_bytes(sizeof(S), G), cluster};
+  return fits(&rows_by_group<S, CrossEntropy, true, G>, grid);
 }
 
 #define FASTLOSS_ENTRY(name, Functor, params) &run<S, Functor>,

@@ -22,16 +22,34 @@ struct RowsLaunch {
 };
 
 // How a problem is cut into blocks; the host decides from shape, layout and device, kernels read it.
-enum class RowsPath : int { columns_wide, columns, tile, group8, group32, group128, group512, stream, strided };
+enum class RowsPath : int {
+  columns_wide,
+  columns,
+  tile,
+  group128,
+  group256,
+  group1024,
+  group4096,
+  group16384,
+  stream,
+  strided
+};
+
+// What takes the kernels with every option.
+inline bool needs_extras(const RowsArgs& a) {
+  return a.probability.data || a.smoothing != 0 || a.softcap != 0 || a.want_stats;
+}
 
 struct RowsPlan {
   RowsPath path;
   int64_t blocks;
+  int64_t grid;  // blocks that are launched: `blocks`, or fewer, which then take several each
   int shared_bytes;
   int cluster;    // group512: blocks that share a row
   bool on_chip;   // columns: logits stay in shared memory between measuring and writing
   int pitch;      // tile: distance of rows in shared memory
   int64_t slice;  // group: 16-byte vectors of a row per block
+  int turns;      // group: of them per thread, at most
   int64_t begin;  // address range of the logits, within which a whole vector may be read
   int64_t end;
 };
@@ -66,11 +84,16 @@ struct FinishLaunch {
 int64_t survey_blocks(int64_t rows);
 int64_t finish_blocks(int64_t blocks);
 
-// Vectors of a row that a thread of a group kernel holds: 32 values of float, 16 of double.
-constexpr int64_t group_vectors(int64_t element_bytes) { return element_bytes == 2 ? 4 : 8; }
-// Shared memory of a block of so many threads that hold rows; 0 threads: of one that holds none.
+// The group paths are named after the classes that they take at most (of float64 half as many). So many threads share a row, and
+// hold so many of its vectors each: 32 values, 16 of double, and 64 of half precision, whose kernels are short of instructions.
+constexpr int group_threads(int element_bytes, int classes) { return classes / (element_bytes == 2 ? 64 : 32); }
+constexpr int kGroupVectors = 8;
+constexpr int group_block(int threads) { return threads < 64 ? 128 : threads; }
+// Shared memory of a block: kGroupMemory, and the logits as values of the computing type.
 constexpr int kGroupMemory = 4 * 1024;  // sizeof(GroupMemory)
-constexpr int group_bytes(int threads) { return kGroupMemory + threads * 128; }
+constexpr int group_bytes(int element_bytes, int threads) {
+  return kGroupMemory + group_block(threads) * kGroupVectors * (element_bytes == 2 ? 32 : 16);
+}
 
 // Every function below works on the current device and on `stream`, a cudaStream_t.
 RowsPlan plan_rows(DType dtype, const RowsLaunch& launch);

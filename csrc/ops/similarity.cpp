@@ -421,7 +421,7 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
 
 Tensor product(const Tensor& a, const Tensor& b) {
   std::array<StableIValue, 2> stack{torch::stable::detail::from(a), torch::stable::detail::from(b)};
-  STABLE_TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::mm", "", stack.data(), TORCH_ABI_VERSION));
+  TORCH_ERROR_CODE_CHECK(torch_call_dispatcher("aten::mm", "", stack.data(), TORCH_ABI_VERSION));
   return torch::stable::detail::to<Tensor>(stack[0]);
 }
 Tensor transposed(const Tensor& a) { return torch::stable::transpose(a, 0, 1); }

@@ -176,6 +176,16 @@ void written(const void* p, int64_t bytes) {
   }
 }
 
+void written_before(const void* p, int64_t bytes) {
+  for (const Watch& w : watches) {
+    const int64_t offset = (const char*)p - w.begin;
+    if (offset < 0 || offset >= w.bytes) continue;
+    for (int64_t i = offset / w.element; i < (offset + bytes) / w.element; ++i) {
+      if (!w.seen[i]) fail("an element is replaced before it is written");
+    }
+  }
+}
+
 void watch(const void* p, int64_t bytes, int64_t element) {
   watches.push_back({(const char*)p, bytes, element, std::vector<bool>(bytes / element)});
 }

@@ -13,8 +13,8 @@ using cuda::RowsPath;
 using cuda::RowsPlan;
 using cuda::SurveyLaunch;
 
-const char* const kPathNames[] = {"columns_wide", "columns",  "tile",   "group8", "group32",
-                                  "group128",     "group512", "stream", "strided"};
+const char* const kPathNames[] = {"columns_wide", "columns",   "tile",       "group128", "group256",
+                                  "group1024",    "group4096", "group16384", "stream",   "strided"};
 
 template <class S>
 class CudaBackend : public Backend {
@@ -27,6 +27,8 @@ class CudaBackend : public Backend {
   void run(Memory& memory, Random& random, RowsArgs& a, bool summed, RowsSums& total) override {
     emulation::schedule = random.below(5);
     emulation::largest_cluster = random.chance(50) ? 16 : 1;
+    const int limits[] = {64 * 1024, 99 * 1024, 227 * 1024};  // sm_75, sm_86, sm_90
+    emulation::shared_limit = limits[random.below(3)];
     RowsLaunch l{};
     l.rows = a;
     // scale = upstream / divisor, as the device finds them
@@ -47,7 +49,9 @@ class CudaBackend : public Backend {
       l.weight_sum = sum;
       l.rows.weight_sum = NAN;
     }
-    const RowsPlan plan = choose(random, l);
+    RowsPlan plan = choose(random, l);
+    plan.grid = plan.blocks;
+    if (random.chance(30)) plan.grid = (1 + random.below(plan.blocks / plan.cluster)) * plan.cluster;
     if (plan.cluster > 1 && random.chance(50)) emulation::schedule = 2;
     double* const sums = summed ? memory.take<double>(cuda::kSums * plan.blocks) : nullptr;
     l.sums = sums;
@@ -60,7 +64,8 @@ class CudaBackend : public Backend {
     // Focal loss with these parameters is cross entropy.
     const int loss = (int)random.below(kRowsLosses);
     l.rows.params[0] = 1, l.rows.params[1] = 0;
-    cuda::run_rows(loss, dtype_, l, plan, nullptr);
+    const int error = cuda::run_rows(loss, dtype_, l, plan, nullptr);
+    if (error) fail("refused", -1, -1, error, 0, 0);
     if (!summed) return;
     if (emulation::unwatch(sums) != 0) fail("sums not written", -1, -1, 0, 0, 0);
     double* fields[] = {&total.loss, &total.count, &total.correct,        &total.entropy,
@@ -82,12 +87,13 @@ class CudaBackend : public Backend {
   RowsPlan choose(Random& random, const RowsLaunch& l) {
     RowsPlan plan = cuda::plan_rows(dtype_, l);
     const RowsArgs& a = l.rows;
-    const bool vectors = plan.path >= RowsPath::group8 && plan.path <= RowsPath::stream;
+    const bool vectors = plan.path >= RowsPath::group128 && plan.path <= RowsPath::stream;
+    constexpr int size = sizeof(S), threads = cuda::group_threads(size, 16384);
     switch (random.below(4)) {
       case 0:
         if (!vectors || a.rows > 9) break;
         plan.path = RowsPath::stream, plan.blocks = a.rows, plan.cluster = 1;
-        plan.shared_bytes = cuda::group_bytes(0);
+        plan.shared_bytes = cuda::kGroupMemory;
         break;
       case 1:
         if (a.classes < 60 && !random.chance(25)) break;  // no more than the wide blocks deserve
@@ -95,17 +101,19 @@ class CudaBackend : public Backend {
         for (int cluster = 1; cluster <= 8; cluster *= 2) {
           const int64_t lanes = 16 / sizeof(S), most = (a.classes + 2 * (lanes - 1)) / lanes;
           plan.slice = (most + cluster - 1) / cluster;
-          if (plan.slice > 512 * cuda::group_vectors(sizeof(S)) || random.chance(40)) continue;
+          if (plan.slice > threads * cuda::kGroupVectors || random.chance(40)) continue;
           if (cluster > 1) emulation::largest_cluster = 16;
-          plan.path = RowsPath::group512, plan.cluster = cluster, plan.blocks = a.rows * cluster;
-          plan.shared_bytes = cuda::group_bytes(512);
+          plan.path = RowsPath::group16384, plan.cluster = cluster, plan.blocks = a.rows * cluster;
+          plan.turns = (int)((plan.slice + threads - 1) / threads);
+          plan.shared_bytes = cuda::group_bytes(size, threads);
+          if (plan.shared_bytes > emulation::shared_limit) break;
           return plan;
         }
         return cuda::plan_rows(dtype_, l);
       case 2:
         if (plan.path == RowsPath::tile || (a.rows > 4 && !random.chance(10)) || a.rows > 20) break;
         plan.path = RowsPath::strided, plan.blocks = a.rows, plan.cluster = 1;
-        plan.shared_bytes = cuda::group_bytes(0);
+        plan.shared_bytes = cuda::kGroupMemory;
         break;
       default:
         if (plan.path == RowsPath::columns || plan.path == RowsPath::columns_wide) plan.on_chip = false;

@@ -83,6 +83,7 @@ extern int64_t grid_blocks;
 void wait_while(const uint64_t* turn, uint64_t value);
 [[noreturn]] void fail(const char* what);
 void written(const void* p, int64_t bytes);
+void written_before(const void* p, int64_t bytes);  // fails if it was not
 
 // Runs `body` once for every thread of the grid.
 void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*body)(void*), void* argument);
@@ -182,6 +183,7 @@ inline void cluster_arrive() {
     ++c.turn;
   }
 }
+inline void cluster_arrive_relaxed() { cluster_arrive(); }
 inline void cluster_wait() {
   emulation::Fiber& self = *emulation::current;
   if (!self.arrived) emulation::fail("a thread waits at a cluster barrier where it has not arrived");
@@ -254,6 +256,17 @@ inline Half narrow<Half>(float x) {
   return {(uint16_t)(sign | (((exponent + 14) << 10) + (int)nearbyintf(ldexpf(size, 10 - exponent))))};
 }
 
+template <class S>
+float exp_of(float x) {
+  if (sizeof(S) > 2) return expf(x);
+  const float y = exp2f(x * 1.4426950408889634f);
+  return y < 0x1p-126f ? 0.0f : y;
+}
+template <class S>
+double exp_of(double x) {
+  return exp(x);
+}
+
 // ------------------------------------------------------------------------------------------------- wide accesses
 
 template <class S, int N>
@@ -278,11 +291,38 @@ void store_pack(S* p, const Pack<S, N>& pack) {
   emulation::written(p, sizeof(pack));
   memcpy(p, &pack, sizeof(pack));
 }
+template <class S, int N, class T>
+void widen_pack(const Pack<S, N>& pack, T (&to)[N]) {
+  for (int k = 0; k < N; ++k) to[k] = widen(pack.v[k]);
+}
+template <class S, class T, int N>
+Pack<S, N> narrow_pack(const T (&values)[N]) {
+  Pack<S, N> pack;
+  for (int k = 0; k < N; ++k) pack.v[k] = narrow<S>(values[k]);
+  return pack;
+}
+template <int N, class S>
+Pack<S, N> fill_pack(S value) {
+  Pack<S, N> pack;
+  for (int k = 0; k < N; ++k) pack.v[k] = value;
+  return pack;
+}
+template <class S, int N, int packs>
+auto largest(const Pack<S, N> (&pack)[packs]) {
+  auto top = widen(pack[0].v[0]);
+  for (int i = 1; i < packs * N; ++i) top = maximum(top, widen(pack[i / N].v[i % N]));
+  return top;
+}
 template <class S, int N>
 void forget_origin(Pack<S, N>&) {}
 template <class S>
 void store_one(S* p, S value) {
   emulation::written(p, sizeof(S));
+  *p = value;
+}
+template <class S>
+void store_again(S* p, S value) {
+  emulation::written_before(p, sizeof(S));
   *p = value;
 }
 
@@ -312,6 +352,7 @@ struct Same {
 
 template <class... Arguments>
 int launch(void (*kernel)(Arguments...), const Grid& grid, Stream, typename Same<Arguments>::type... arguments) {
+  if (grid.shared_bytes > emulation::shared_limit || grid.cluster > emulation::largest_cluster) return 1;
   auto body = [&] { kernel(arguments...); };
   emulation::run(
       grid.blocks, grid.threads, grid.shared_bytes, grid.cluster, [](void* p) { (*(decltype(body)*)p)(); }, &body);
@@ -320,7 +361,7 @@ int launch(void (*kernel)(Arguments...), const Grid& grid, Stream, typename Same
 
 template <class... Arguments>
 bool fits(void (*)(Arguments...), const Grid& grid) {
-  return grid.cluster <= emulation::largest_cluster;
+  return grid.cluster <= emulation::largest_cluster && grid.shared_bytes <= emulation::shared_limit;
 }
 
 inline const char* error_text(int) { return "emulated"; }
