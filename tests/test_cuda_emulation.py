@@ -43,8 +43,8 @@ PATHS = {
 ROWS_PLANTS = {
     "off-by-one tail": (
         "overflow",
-        "const auto has = [&](int c) { return c >= 0 && c < classes; };",
-        "const auto has = [&](int c) { return c >= 0 && c <= classes; };",
+        "const auto has = [&](int c) { return c >= 0 && c < end; };",
+        "const auto has = [&](int c) { return c >= 0 && c <= end; };",
     ),
     "missing barrier": (
         "got",
@@ -67,16 +67,16 @@ ROWS_PLANTS = {
         "for (int k = lanes / 4; k > 0; k /= 2) {\n    p.others",
     ),
     "missing cluster barrier": (
-        "may not have started",
-        "  if (clustered) cluster_arrive();\n",
+        "cluster",
+        "      cluster_arrive_relaxed();  // nothing was written yet\n",
         "",
         "      cluster_wait();  // every block of the cluster runs: its shared memory may be written\n",
         "",
     ),
     "vectors off their alignment": (
         "off its alignment",
-        "  const int head = (int)((uintptr_t)x % 16 / sizeof(S));\n  const int classes",
-        "  const int head = 0;\n  const int classes",
+        "  const int head = (int)((uintptr_t)x % 16 / sizeof(S));\n  const int slice",
+        "  const int head = 0;\n  const int slice",
     ),
     "columns shared by two threads": (
         "got",
@@ -84,15 +84,34 @@ ROWS_PLANTS = {
         "T* const own = tiled ? tile + thread() / 2 * l.plan.pitch : tile + thread() / 2 * P;",
     ),
     "last vector left out": (
-        "got",
-        "return u * G + lane < slice && start(u) < classes",
-        "return u * G + lane < slice && start(u) + V < classes",
+        "before it is written",
+        "return end - origin >= u * kTurn + V && (u > 0 || origin >= 0);",
+        "return end - origin > u * kTurn + V && (u > 0 || origin >= 0);",
     ),
-    "target's element written twice": (
+    "row's end written twice": (
         "written twice",
-        "        store_pack<V>(g + c, pack);\n      } else {\n        FASTLOSS_UNROLL",
-        "        store_pack<V>(g + c, pack);\n        if (near && c == y) store_one(g + c, narrow<S>(f.at_target));\n"
-        "      } else {\n        FASTLOSS_UNROLL",
+        "ragged < V && !(first && last_turn == 0);",
+        "ragged < V;",
+    ),
+    "neighbour's logits in the sum": (
+        "got",
+        "if (!has(c)) slot(u)[k] = narrow<S>(-infinity<T>());",
+        "",
+    ),
+    "target in the sum of the others": (
+        "got",
+        "if (near) slot(its_turn)[its_place] = narrow<S>(-infinity<T>());",
+        "",
+    ),
+    "gradient of another than the target": (
+        "replaced before",
+        "if (near) store_again(g + y, narrow<S>(f.at_target));",
+        "if (kept) store_again(g + y, narrow<S>(f.at_target));",
+    ),
+    "next rows over these": (
+        "got",
+        "    block_barrier();  // shared memory may still be read\n",
+        "",
     ),
 }
 

@@ -280,6 +280,11 @@ FASTLOSS_DEVICE void forget_origin(Pack<S, N>& pack) {
   memcpy(&pack, &word, sizeof(word));
 }
 
+FASTLOSS_DEVICE int forget_origin(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
+
 // One value; by name so that the emulation can count what is written. `store_again` replaces what this thread wrote.
 template <class S>
 FASTLOSS_DEVICE void store_one(S* p, S value) {
@@ -307,22 +312,33 @@ struct Limits {
   bool clusters;
 };
 
+inline int device_number() {
+  int device = 0;
+  return cudaGetDevice(&device) == cudaSuccess ? device : 0;
+}
+
 // Of the current device.
 inline Limits limits() {
   const auto get = [](cudaDeviceAttr attribute) {
-    int device = 0, value = 0;
-    if (cudaGetDevice(&device) != cudaSuccess) return 0;
-    return cudaDeviceGetAttribute(&value, attribute, device) == cudaSuccess ? value : 0;
+    int value = 0;
+    return cudaDeviceGetAttribute(&value, attribute, device_number()) == cudaSuccess ? value : 0;
   };
   return {get(cudaDevAttrMultiProcessorCount), get(cudaDevAttrMaxSharedMemoryPerBlockOptin),
           get(cudaDevAttrComputeCapabilityMajor) >= 9};
 }
 
-// Allows a kernel what the grid asks beyond what any may have. Returns a cudaError_t.
-inline int allow(const void* kernel, const Grid& grid) {
+// An error that the runtime remembers would be raised again by whoever asks next.
+inline int report(cudaError_t error) {
+  if (error != cudaSuccess) cudaGetLastError();
+  return error;
+}
+
+// Allows a kernel what the grid asks beyond what any may have: all shared memory that a block can get, since another thread's
+// smaller launch would take the rest away again.
+inline cudaError_t allow(const void* kernel, const Grid& grid) {
   cudaError_t error = cudaSuccess;
   if (grid.shared_bytes > 48 * 1024) {
-    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, grid.shared_bytes);
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limits().shared_bytes);
   }
   if (error == cudaSuccess && grid.cluster > 8) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1);
@@ -346,26 +362,26 @@ inline cudaLaunchConfig_t configuration(const Grid& grid, Stream stream, cudaLau
 // Launches through the runtime's C++ interface, since <<<>>> is no C++. Returns a cudaError_t.
 template <class... Arguments>
 int launch(void (*kernel)(Arguments...), const Grid& grid, Stream stream, Arguments... arguments) {
-  if (const int error = allow((const void*)kernel, grid)) return error;
+  if (const cudaError_t error = allow((const void*)kernel, grid)) return report(error);
   cudaLaunchAttribute attribute{};
   const cudaLaunchConfig_t config = configuration(grid, stream, attribute);
-  return cudaLaunchKernelEx(&config, kernel, arguments...);
+  return report(cudaLaunchKernelEx(&config, kernel, arguments...));
 }
 
-// Whether the current device can hold at least one such block, or cluster of them (a partition of a GPU may not).
+// Whether the current device can hold at least one such block, or cluster of them (a partition of a GPU may not, and code that
+// was compiled for older ones has none).
 template <class... Arguments>
 bool fits(void (*kernel)(Arguments...), const Grid& grid) {
+  const void* const function = (const void*)kernel;
   if (grid.shared_bytes > limits().shared_bytes) return false;
   if (grid.cluster == 1) return true;
+  cudaFuncAttributes attributes{};
   cudaLaunchAttribute attribute{};
   const cudaLaunchConfig_t config = configuration(grid, nullptr, attribute);
   int clusters = 0;
-  if (allow((const void*)kernel, grid) != cudaSuccess ||
-      cudaOccupancyMaxActiveClusters(&clusters, (const void*)kernel, &config) != cudaSuccess) {
-    cudaGetLastError();
-    return false;
-  }
-  return clusters > 0;
+  return !report(cudaFuncGetAttributes(&attributes, function)) && attributes.ptxVersion >= 90 &&
+         !report(allow(function, grid)) && !report(cudaOccupancyMaxActiveClusters(&clusters, function, &config)) &&
+         clusters > 0;
 }
 
 inline const char* error_text(int error) { return cudaGetErrorString((cudaError_t)error); }

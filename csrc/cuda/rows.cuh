@@ -28,6 +28,8 @@
 // A class index out of range makes its row's loss NaN and its gradient zero. Nothing is raised: that would need a
 // wait for the device (`fastloss.debug`), or poison the context.
 
+#include <atomic>
+
 #include "core/compute.h"
 #include "core/rows.h"
 #include "cuda/device.h"
@@ -47,6 +49,7 @@ constexpr int kColumnThreads = 128;
 constexpr int kStreamThreads = 512;
 constexpr int kMaxWarps = 16;
 constexpr int kMaxCluster = 16;
+constexpr int kKnownDevices = 64;
 
 // What a kernel is told.
 struct Launch {
@@ -67,16 +70,17 @@ FASTLOSS_DEVICE int64_t offset_of(const RowsArgs& a, const RowsView& view, int64
 }
 
 // A row before it is measured.
+template <class T>
 struct Row {
   int64_t index;
-  int64_t y;      // class, or -1: contributes nothing
-  bool bad;       // out of range: contributes NaN
-  double weight;  // of its class
+  int64_t y;  // class, or -1: contributes nothing
+  bool bad;   // out of range: contributes NaN
+  T weight;   // of its class
 };
 
 template <class T>
-FASTLOSS_DEVICE Row row_at(const RowsArgs& a, int64_t index) {
-  Row row{index, 0, false, 1};
+FASTLOSS_DEVICE Row<T> row_at(const RowsArgs& a, int64_t index) {
+  Row<T> row{index, 0, false, 1};
   if (a.target) {
     const int64_t y = a.target[index];
     row.y = y == a.ignore_index ? -1 : y;
@@ -308,7 +312,8 @@ using Formula = typename FormulaOf<S, extras>::type;
 // A row from its merged parts: the formulas of core/rows.h. `target` is the target's logit after the cap. Called by one thread of the row, or by several with the
 // same arguments, of which one has `leads` set: it writes the row's loss and state.
 template <class S, template <class> class Loss, bool extras>
-FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& l, const Row& row, Part p,
+FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& l,
+                                                              const Row<typename Compute<S>::type>& row, Part p,
                                                               typename Compute<S>::type target,
                                                               Formula<S, extras> upstream, bool leads,
                                                               double (&sums)[kSums]) {
@@ -471,7 +476,7 @@ FASTLOSS_DEVICE void column_rows(const Launch& l, const int64_t at) {
     const S* const x = (const S*)a.logits.data + offset_of(a, a.logits, first);
     const S* const t =
         extras && a.probability.data ? (const S*)a.probability.data + offset_of(a, a.probability, first) : nullptr;
-    Row rows[P];
+    Row<T> rows[P];
     bool any = false;
     FASTLOSS_UNROLL
     for (int p = 0; p < P; ++p) {
@@ -707,7 +712,7 @@ template <class T, int threads>
 struct Chip {
   static constexpr int Q = 16 / sizeof(T);
   T* own;  // this thread's first vector
-  FASTLOSS_DEVICE explicit Chip(char* memory) : own((T*)memory + thread() * Q) {}
+  FASTLOSS_DEVICE Chip(char* memory, int thread) : own((T*)memory + thread * Q) {}
   FASTLOSS_DEVICE T* at(int quad) const { return own + quad * (threads * Q); }
   FASTLOSS_DEVICE T& one(int i) const { return at(i / Q)[i % Q]; }
 };
@@ -749,6 +754,7 @@ template <class S, template <class> class Loss, bool extras, int G>
 FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   using T = typename Compute<S>::type;
   using F = Formula<S, extras>;
+  const int self = forget_origin(thread());  // or what follows from it waits in registers for the next rows
   constexpr int kThreads = group_block(G);
   constexpr int V = 16 / sizeof(S), Q = 16 / sizeof(T);
   constexpr int U = kGroupVectors, kTurn = G * V;
@@ -769,13 +775,13 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   }
   const int rank = clustered ? cluster_rank() : 0;
   GroupMemory& memory = *(GroupMemory*)shared_memory();
-  const Chip<T, kThreads> chip(shared_memory() + kGroupMemory);
+  const Chip<T, kThreads> chip(shared_memory() + kGroupMemory, self);
   double sums[kSums] = {};
 
-  const int lane = thread() % G;
-  const int64_t index = kRows > 1 ? at * kRows + thread() / G : at / l.plan.cluster;
+  const int lane = self % G;
+  const int64_t index = kRows > 1 ? at * kRows + self / G : at / l.plan.cluster;
   const bool active = kRows == 1 || index < a.rows;
-  Row row{index, -1, false, 1};
+  Row<T> row{index, -1, false, 1};
   if (active) row = row_at<T>(a, index);
   const bool kept = row.y >= 0;
   const F upstream = kept ? upstream_of<T, F>(l.problem, index) : (F)0;  // early: it may take as long as the logits
@@ -909,29 +915,29 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   if (G <= 32) {
     if (active) f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, lane == 0, sums);
   } else {
-    if (thread() % 32 == 0) put_part<kFields>(memory.warps[thread() / 32], part);
+    if (self % 32 == 0) put_part<kFields>(memory.warps[self / 32], part);
     block_barrier();
-    if (thread() < 32) {
-      part = get_part<kFields, T>(memory.warps[thread() % kMaxWarps], thread() < G / 32);
+    if (self < 32) {
+      part = get_part<kFields, T>(memory.warps[self % kMaxWarps], self < G / 32);
       merge_lanes<T, extras, 32>(part);
     }
     if (clustered) {
       cluster_wait();  // every block of the cluster runs: its shared memory may be written
-      if (thread() < l.plan.cluster) {
+      if (self < l.plan.cluster) {
         const double* const from = (const double*)&part;
         FASTLOSS_UNROLL
-        for (int k = 0; k < kFields; ++k) cluster_store(&memory.peers[rank][k], thread(), from[k]);
+        for (int k = 0; k < kFields; ++k) cluster_store(&memory.peers[rank][k], self, from[k]);
       }
       cluster_arrive();
       cluster_wait();
-      if (thread() < 32) {
-        part = get_part<kFields, T>(memory.peers[thread() % kMaxCluster], thread() < l.plan.cluster);
+      if (self < 32) {
+        part = get_part<kFields, T>(memory.peers[self % kMaxCluster], self < l.plan.cluster);
         merge_lanes<T, extras, 32>(part);
       }
     }
-    if (thread() < 32) {
-      f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, thread() == 0 && rank == 0, sums);
-      if (thread() == 0) put_factors(memory, f);
+    if (self < 32) {
+      f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, self == 0 && rank == 0, sums);
+      if (self == 0) put_factors(memory, f);
     }
     block_barrier();
     f = get_factors<T>(memory);
@@ -1001,7 +1007,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   }
   if (G <= 32 || (extras && a.want_stats)) {
     write_sums<extras, (extras ? 1 : kLanes)>(l, at, sums, &memory.sums[0][0]);
-  } else if (l.problem.sums && thread() == 0) {
+  } else if (l.problem.sums && self == 0) {
     FASTLOSS_UNROLL
     for (int k = 0; k < 2; ++k) store_one(l.problem.sums + k * l.plan.blocks + at, sums[k]);
   }
@@ -1026,7 +1032,7 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
   const RowsArgs& a = l.problem.rows;
   GroupMemory& memory = *(GroupMemory*)shared_memory();
   double sums[kSums] = {};
-  const Row row = row_at<T>(a, index);
+  const Row<T> row = row_at<T>(a, index);
   const bool kept = row.y >= 0;
   const auto upstream = kept ? upstream_of<T, Formula<S, extras>>(l.problem, index) : 0;
   const S* const x = (const S*)a.logits.data + offset_of(a, a.logits, index);
@@ -1226,11 +1232,21 @@ int run(const RowsLaunch& problem, const RowsPlan& plan, void* stream) {
   return 1;
 }
 
+// Asked before every launch of long rows, so each device is asked once.
 template <class S>
 bool cluster_fits(int cluster) {
-  constexpr int G = group_threads(sizeof(S), 16384);
-  const Grid grid{cluster, group_block(G), group_bytes(sizeof(S), G), cluster};
-  return fits(&rows_by_group<S, CrossEntropy, true, G>, grid);
+  enum : char { unknown, no, yes };
+  static std::atomic<char> known[kKnownDevices][kMaxCluster + 1];
+  const int device = device_number();
+  const auto ask = [&] {
+    constexpr int G = group_threads(sizeof(S), 16384);
+    const Grid grid{cluster, group_block(G), group_bytes(sizeof(S), G), cluster};
+    return fits(&rows_by_group<S, CrossEntropy, true, G>, grid);
+  };
+  if (device >= kKnownDevices) return ask();
+  std::atomic<char>& answer = known[device][cluster];
+  if (answer == unknown) answer = ask() ? yes : no;
+  return answer == yes;
 }
 
 #define FASTLOSS_ENTRY(name, Functor, params) &run<S, Functor>,

@@ -65,7 +65,6 @@ struct SurveyLaunch {
   int64_t rows;
   int64_t classes;
   int64_t ignore_index;
-  const double* normalizer;  // replaces the divisor; or null
   double* parts;             // scratch: [2, survey_blocks]
   double* out;               // [kSurvey]
 };

@@ -235,7 +235,7 @@ void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*f)(v
     std::iota(order.begin(), order.end(), 0);
     if (schedule == 1) std::reverse(order.begin(), order.end());
     for (int left = n; left > 0;) {
-      if (schedule > 2) {
+      if (schedule > 3) {
         for (int i = n - 1; i > 0; --i) std::swap(order[i], order[random_bits(random) % (i + 1)]);
       }
       bool moved = false;
@@ -247,11 +247,12 @@ void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*f)(v
         left -= t.done;
         return true;
       };
-      if (schedule == 2) {
-        for (int r = 0; r < cluster; ++r) {
+      if (schedule == 2 || schedule == 3) {
+        const int each = schedule == 2 ? threads : kWarp;
+        for (int begin = 0; begin < n; begin += each) {
           for (bool again = true; again; moved = moved || again) {
             again = false;
-            for (int i = r * threads; i < (r + 1) * threads; ++i) again = turn_of(i) || again;
+            for (int i = begin; i < begin + each; ++i) again = turn_of(i) || again;
           }
         }
       } else {

@@ -147,7 +147,7 @@ void check_finish(Random& random) {
       double* const loss = memory.take<double>(1);
       l.loss = loss, l.dtype = DType::f64;
       if (stats) l.stats = memory.take<double>(2);
-      emulation::schedule = random.below(5);
+      emulation::schedule = random.below(6);
       cuda::run_finish_points(l, nullptr);
       check("loss", -1, -1, *loss, empty ? 0 : total[0] / 3, 1e-9 * (double)blocks);
       for (int k = 0; stats && k < 2; ++k) check("stats", -1, k, l.stats[k], total[k], 1e-9 * (double)blocks);

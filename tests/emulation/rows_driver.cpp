@@ -25,7 +25,7 @@ class CudaBackend : public Backend {
   bool takes_bad_targets() const override { return true; }
 
   void run(Memory& memory, Random& random, RowsArgs& a, bool summed, RowsSums& total) override {
-    emulation::schedule = random.below(5);
+    emulation::schedule = random.below(6);
     emulation::largest_cluster = random.chance(50) ? 16 : 1;
     const int limits[] = {64 * 1024, 99 * 1024, 227 * 1024};  // sm_75, sm_86, sm_90
     emulation::shared_limit = limits[random.below(3)];
@@ -51,7 +51,8 @@ class CudaBackend : public Backend {
     }
     RowsPlan plan = choose(random, l);
     plan.grid = plan.blocks;
-    if (random.chance(30)) plan.grid = (1 + random.below(plan.blocks / plan.cluster)) * plan.cluster;
+    if (random.chance(50)) plan.grid = (1 + random.below(plan.blocks / plan.cluster)) * plan.cluster;
+    if (plan.grid < plan.blocks && random.chance(50)) emulation::schedule = 3;
     if (plan.cluster > 1 && random.chance(50)) emulation::schedule = 2;
     double* const sums = summed ? memory.take<double>(cuda::kSums * plan.blocks) : nullptr;
     l.sums = sums;
@@ -130,7 +131,7 @@ void check_survey(Random& random) {
       current = "survey of " + std::to_string(rows) + " rows, option " + std::to_string(option);
       Memory memory(Place::heap);
       const int64_t classes = 1 + random.below(600);
-      const bool soft = option == 7;
+      const bool soft = option & 4;
       SurveyLaunch l{};
       int64_t* const target = memory.take<int64_t>(rows);
       bool* const mask = memory.take<bool>(rows);
@@ -149,14 +150,11 @@ void check_survey(Random& random) {
       l.mask = option & 1 ? mask : nullptr;
       l.weight = option & 2 ? weight : nullptr;
       l.rows = rows, l.classes = classes, l.ignore_index = kIgnore;
-      double* const normalizer = memory.take<double>(1);
-      *normalizer = 7;
-      if (option & 4) l.normalizer = normalizer;
       l.parts = memory.take<double>(2 * cuda::survey_blocks(rows));
       l.out = memory.take<double>(cuda::kSurvey);
-      emulation::schedule = random.below(5);
+      emulation::schedule = random.below(6);
       cuda::run_survey(l, nullptr);
-      double expected = option & 4 ? 7 : option & 2 ? sum : kept;
+      double expected = (option & 2) && !soft ? sum : kept;
       if (expected == 0) expected = NAN;
       const double got = l.out[cuda::kDivisor];
       if (!(std::isnan(expected) && std::isnan(got))) check("divisor", -1, -1, got, expected, 1e-9 * (double)rows);
@@ -185,7 +183,7 @@ void check_finish(Random& random) {
       double* const loss = memory.take<double>(1);
       l.loss = loss, l.dtype = DType::f64;
       if (stats) l.stats = memory.take<double>(7);
-      emulation::schedule = random.below(5);
+      emulation::schedule = random.below(6);
       cuda::run_finish(l, nullptr);
       const double tolerance = 1e-9 * (double)blocks;
       check("loss", -1, -1, *loss, total[0] / 3, tolerance);
@@ -211,7 +209,7 @@ void check_scale(Random& random, DType dtype) {
         for (S& v : data) assign(v, random.normal());
         before = data;
         S* const p = data.data() + shift;
-        emulation::schedule = random.below(5);
+        emulation::schedule = random.below(6);
         emulation::watch(p, n * (int64_t)sizeof(S), sizeof(S));
         cuda::run_scale(p, dtype, n, &factor, DType::f64, nullptr);
         const int64_t missing = emulation::unwatch(p);
@@ -272,6 +270,7 @@ std::vector<int64_t> class_counts() {
 
 std::vector<int64_t> row_counts(Layout layout, int64_t classes) {
   if (classes == 3 || classes == 17 || classes == 32) return {1, 301, 304};
+  if (classes == 40) return {16, 150};  // more than two blocks of any group
   if (classes <= 64) return {16, 19};
   if (layout != Layout::class_adjacent) return {classes <= 260 ? 5 : 2};
   if (classes <= 260) return {1, 7, 18};

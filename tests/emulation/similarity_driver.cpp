@@ -417,7 +417,7 @@ void mine_case(DType dtype, Mining mining, int64_t rows, int64_t columns, Place 
   if (!in_shared) l.scratch = memory.take(l.blocks * cuda::mine_bytes(dtype, columns), sizeof(T));
   emulation::watch(found, 16 * rows, 8);
   emulation::watch(tile, extent * (int64_t)sizeof(T), sizeof(T));
-  emulation::schedule = random.below(5);
+  emulation::schedule = random.below(6);
   cuda::run_mine(dtype, l, nullptr);
   ++counts[in_shared ? "mine_shared" : "mine_scratch"];
   if (emulation::unwatch(found) != 0) ::fail("triplets not written", -1, -1, 0, 0, 0);
@@ -534,7 +534,7 @@ void check_anchors(uint64_t seed) {
         l.losses = losses, l.coefficients = coefficients, l.totals = out, l.reduced = out + 2;
         l.scratch = scratch.data();
         emulation::watch(coefficients, kCoefficients * n * (int64_t)sizeof(T), sizeof(T));
-        emulation::schedule = random.below(5);
+        emulation::schedule = random.below(6);
         cuda::run_anchors(l, nullptr);
         if (emulation::unwatch(coefficients) != 0) ::fail("coefficients not written", -1, -1, 0, 0, 0);
         std::vector<AnchorEval> evals(n);
@@ -603,7 +603,7 @@ void check_units(DType dtype) {
         double* const length = memory.take<double>(rows);
         l.args.unit = unit, l.args.length = length;
         emulation::watch(unit, rows * width * (int64_t)sizeof(S), sizeof(S));
-        emulation::schedule = random.below(5);
+        emulation::schedule = random.below(6);
         cuda::run_unit(dtype, l, nullptr);
         if (emulation::unwatch(unit) != 0) ::fail("vectors not written", -1, -1, 0, 0, 0);
         for (int64_t i = 0; i < rows; ++i) {

@@ -89,7 +89,7 @@ void written_before(const void* p, int64_t bytes);  // fails if it was not
 void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*body)(void*), void* argument);
 
 // What the tests set: order of the fibers (0 forwards, 1 backwards, 2 each block of a cluster as far as it gets before
-// the next one starts, else random from this seed), and what the device can do.
+// another starts, 3 likewise each warp, else random from this seed), and what the device can do.
 extern uint64_t schedule;
 extern int shared_limit;
 extern int largest_cluster;
@@ -315,6 +315,7 @@ auto largest(const Pack<S, N> (&pack)[packs]) {
 }
 template <class S, int N>
 void forget_origin(Pack<S, N>&) {}
+inline int forget_origin(int value) { return value; }
 template <class S>
 void store_one(S* p, S value) {
   emulation::written(p, sizeof(S));
@@ -342,6 +343,8 @@ struct Limits {
   int shared_bytes;
   bool clusters;
 };
+
+inline int device_number() { return 1 << 20; }  // a new one every time: what it can do changes
 
 inline Limits limits() { return {4, emulation::shared_limit, emulation::largest_cluster > 1}; }
 
