@@ -8,9 +8,9 @@ from torch import Tensor
 
 from fastloss import reference
 from fastloss._explain import Path, _planners
+from fastloss._options import WeightedPointOptions
 from fastloss.functional.pointwise import (
     Spec,
-    WeightOptions,
     _legacy,
     _loss,
     _shared_options,
@@ -55,7 +55,7 @@ def cosine_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Vectors pulled together (y = 1) or apart (y = -1) by the cosine c of their angle:
 
@@ -89,7 +89,7 @@ def contrastive_loss(
     distance: Literal["euclidean", "cosine"] = "euclidean",
     squared: bool = True,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Vectors pulled together (y = 1) or pushed apart (y = 0 or -1) to a distance m (Hadsell et al. 2006), d theirs:
 
@@ -139,7 +139,7 @@ def triplet_margin_loss(
     *,
     labels: Tensor | None = None,
     mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""An anchor closer to its positive than to its negative by a margin (Balntas et al. 2016):
 

@@ -8,16 +8,17 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import _reduction as _Reduction
 
-from fastloss import _ops, reference
+from fastloss import _ops, _options, reference
 from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
 from fastloss._explain import Path, log, planned_by
+from fastloss._options import PointOptions, WeightedPointOptions
 from fastloss._stats import PointStats
 from fastloss.functional.rows import (
     _KERNEL_DTYPES,
@@ -44,24 +45,7 @@ _NUMBERS = frozenset((float, int, bool))
 _MAX_DIMS = 8
 
 
-class Options(TypedDict, total=False):
-    """Keyword-only options of every pointwise loss; see `mse_loss`."""
-
-    mask: Tensor | None
-    normalizer: float | Tensor | None
-    empty: Literal["nan", "zero"]
-    reduce_dims: int | tuple[int, ...] | None
-    loss_dtype: torch.dtype | None
-    return_stats: bool
-
-
-class WeightOptions(Options, total=False):
-    """Likewise, for losses that have no ``weight`` among PyTorch's arguments."""
-
-    weight: Tensor | None
-
-
-_OPTIONS = frozenset(("weight", *Options.__annotations__))
+_OPTIONS = _options.names(WeightedPointOptions)
 
 _SHARED = """
     Keyword-only options, shared by every pointwise loss:
@@ -280,9 +264,8 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
                 return pointwise(*plain)
             except _TORCH_ERRORS:
                 pass  # the general way says what is wrong, or does it differently
-    elif not options.keys() <= _OPTIONS:
-        unknown = ", ".join(sorted(options.keys() - _OPTIONS))
-        raise TypeError(f"fastloss.{spec.name}: unexpected argument {unknown}, expected {', '.join(sorted(_OPTIONS))}")
+    else:
+        _options.refuse_unknown(spec.name, options, _OPTIONS)
     reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
     if not reason and reduction not in _REDUCTIONS:
         reason = "PyTorch decides this reduction"
@@ -375,7 +358,9 @@ def _kernel(
     input, code = tensors[0], _REDUCTIONS[reduction]
     dims, want_stats = options.get("reduce_dims"), options.get("return_stats", False)
     normalizer, empty = options.get("normalizer"), options.get("empty", "nan")
-    _check_options(spec.name, reduction, normalizer, empty, dims)
+    _options.check(spec.name, reduction, normalizer, empty, options.get("loss_dtype"))
+    if dims is not None and reduction == "none":
+        raise ValueError(f"fastloss.{spec.name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
     kernel_code = 0 if dims is not None else code
     divisor = None
     if kernel_code == 1:
@@ -424,19 +409,6 @@ def _reduce_dims(
     divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
     mean = (total / divisor).to(loss.dtype)
     return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
-
-
-def _check_options(
-    name: str, reduction: str, normalizer: float | Tensor | None, empty: str, dims: int | tuple[int, ...] | None
-) -> None:
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
-        )
-    if dims is not None and reduction == "none":
-        raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
 
 
 def _warn_sizes(input: Tensor, target: Tensor) -> None:
@@ -550,7 +522,7 @@ def huber_loss(
     reduction: str = "mean",
     delta: float | Tensor = 1.0,
     weight: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[PointOptions],
 ) -> Any:
     r"""Huber loss (Huber 1964), :math:`d = x - y`:
 
@@ -580,7 +552,7 @@ def smooth_l1_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     beta: float | Tensor = 1.0,
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Smooth L1 loss (Girshick 2015), the Huber loss divided by its threshold, :math:`d = x - y`:
 
@@ -611,7 +583,7 @@ def mse_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[PointOptions],
 ) -> Any:
     r"""Squared error, :math:`\ell = (x - y)^2`.
 
@@ -638,7 +610,7 @@ def l1_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[PointOptions],
 ) -> Any:
     r"""Absolute error, :math:`\ell = |x - y|`; the gradient at 0 is 0.
 
@@ -666,7 +638,7 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[PointOptions],
 ) -> Any:
     r"""Binary cross entropy of a logit, w = ``pos_weight``:
 
@@ -703,7 +675,7 @@ def sigmoid_focal_loss(
     *,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:
 
@@ -779,7 +751,7 @@ def binary_cross_entropy(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[Options],
+    **options: Unpack[PointOptions],
 ) -> Any:
     r"""Binary cross entropy of a probability, :math:`\ell = -y \log x - (1 - y) \log(1 - x)`, log clamped at -100.
 
@@ -805,7 +777,7 @@ def soft_margin_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`.
 
@@ -832,7 +804,7 @@ def hinge_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Distances pulled to zero (y = 1: :math:`\ell = x`) or beyond a margin (y = -1: :math:`\max(0, m - x)`).
 
@@ -857,7 +829,7 @@ def margin_ranking_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Two scores that should be ordered (y = 1: first larger), :math:`\ell = \max(0, m - y (x_1 - x_2))`.
 
@@ -886,7 +858,7 @@ def poisson_nll_loss(
     eps: float | Tensor = 1e-8,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Poisson negative log-likelihood of counts, :math:`\ell = e^x - y x` or :math:`x - y \log(x + \epsilon)`.
 
@@ -914,7 +886,7 @@ def gaussian_nll_loss(
     full: bool = False,
     eps: float | Tensor = 1e-6,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Gaussian negative log-likelihood, :math:`\ell = \tfrac12 (\log v + (x - y)^2 / v)`, v = max(var, eps).
 
@@ -952,7 +924,7 @@ def kl_div(
     reduce: bool | None = None,
     reduction: str = "mean",
     log_target: bool = False,
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Kullback-Leibler divergence from log-probabilities x to a target y, :math:`\ell = y (\log y - x)`.
 
@@ -991,7 +963,7 @@ def robust_loss(
     alpha: float | Tensor = 1.0,
     scale: float | Tensor = 1.0,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,
     :math:`\ell = \tfrac{b}{\alpha} \left(\left(1 + r^2 / b\right)^{\alpha / 2} - 1\right)`, :math:`b = |\alpha - 2|`.
@@ -1023,7 +995,7 @@ def asymmetric_loss(
     gamma_pos: float | Tensor = 1.0,
     clip: float | Tensor = 0.05,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):
     :math:`\ell = -y\, (1 - p)^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, :math:`p = \sigma(x)`,
@@ -1054,7 +1026,7 @@ def hinge_loss(
     margin: float | Tensor = 1.0,
     p: int = 1,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Hinge of a score for a label in {-1, 1} (Cortes and Vapnik 1995), :math:`\ell = \max(0, m - y x)^p`.
 
@@ -1071,7 +1043,9 @@ def hinge_loss(
 
 
 @_shared_options(_LOG_COSH)
-def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightOptions]) -> Any:
+def log_cosh_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightedPointOptions]
+) -> Any:
     r"""A smooth absolute error, :math:`\ell = \log \cosh(x - y)`, gradient :math:`\tanh(x - y)`.
 
     Equivalent to ``(input - target).cosh().log().mean()`` where that neither overflows nor cancels.
@@ -1085,7 +1059,11 @@ def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **opti
 
 @_shared_options(_QUANTILE)
 def quantile_loss(
-    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: str = "mean", **options: Unpack[WeightOptions]
+    input: Tensor,
+    target: Tensor,
+    q: float | Tensor = 0.5,
+    reduction: str = "mean",
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Quantile (pinball) loss (Koenker and Bassett 1978), :math:`\ell = \max(q r, (q - 1) r)`, :math:`r = y - x`.
 
@@ -1101,7 +1079,11 @@ def quantile_loss(
 
 @_shared_options(_CHARBONNIER)
 def charbonnier_loss(
-    input: Tensor, target: Tensor, eps: float | Tensor = 1e-3, reduction: str = "mean", **options: Unpack[WeightOptions]
+    input: Tensor,
+    target: Tensor,
+    eps: float | Tensor = 1e-3,
+    reduction: str = "mean",
+    **options: Unpack[WeightedPointOptions],
 ) -> Any:
     r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`.
 

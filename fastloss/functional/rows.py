@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import _reduction as _Reduction
 
-from fastloss import _ops, reference
+from fastloss import _ops, _options, reference
 from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
 from fastloss._explain import Path, log, planned_by
 from fastloss._stats import RowStats
@@ -434,7 +434,8 @@ def _rows_loss(
 
     ``params`` are the functor's parameters by name, in the order of ``csrc/losses/losses.h``.
     """
-    _check_extras(name, reduction, softcap, normalizer, empty, loss_dtype)
+    _options.check(name, reduction, normalizer, empty, loss_dtype)
+    _check_softcap(name, softcap)
     if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
         raise RuntimeError(
             f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad with its gradient; "
@@ -569,25 +570,10 @@ def _why_not_kernel(
     return ""
 
 
-def _check_extras(
-    name: str,
-    reduction: str,
-    softcap: float | Tensor | None,
-    normalizer: float | Tensor | None,
-    empty: str,
-    loss_dtype: torch.dtype | None,
-) -> None:
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
+def _check_softcap(name: str, softcap: float | Tensor | None) -> None:
     cap = None if softcap is None else _scalar(softcap)
     if cap is not None and not cap > 0.0:
         raise ValueError(f"fastloss.{name}: softcap must be positive, got {cap}; leave it None for no cap")
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
-        )
-    if loss_dtype is not None and loss_dtype not in _KERNEL_DTYPES:
-        raise TypeError(f"fastloss.{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
 
 
 def _is_tiny(input: Tensor) -> bool:

@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from fastloss import _ops, reference
+from fastloss import _ops, _options, reference
 from fastloss._explain import Path, log, planned_by
+from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
 from fastloss.functional.rows import _KERNEL_DTYPES, _autocasts, _is_compiling, _is_plain, _transforms_active
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
-
-
-class Options(TypedDict, total=False):
-    """Keyword-only options of every similarity loss; see `info_nce_loss`."""
-
-    weight: Tensor | None
-    reduction: Literal["none", "mean", "sum"]
-    normalizer: float | Tensor | None
-    empty: Literal["nan", "zero"]
-    loss_dtype: torch.dtype | None
-    memory_budget: int | None
-    group: Any
-    ddp: bool
 
 
 _SHARED = """
@@ -70,7 +58,13 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
     """
 
     def complete(problem: Callable[..., Problem | None]) -> Callable[..., Any]:
+        signature = inspect.signature(problem)
+        own, shared = signature.parameters.keys() - {"options"}, _options.names(SimilarityOptions)
+
         def why_not(args: Any, kwargs: Any) -> tuple[str, Problem | None]:
+            _options.refuse_unknown(name, kwargs.keys() - own, shared)
+            of = kwargs.get
+            _options.check(name, of("reduction", "mean"), of("normalizer"), of("empty", "zero"), of("loss_dtype"))
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
             reason = _why_not_kernel(tensors)
             if reason:
@@ -93,7 +87,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
         loss.__name__ = loss.__qualname__ = name
         loss.__module__ = problem.__module__
         loss.__doc__ = (problem.__doc__ or "").rstrip() + "\n" + _SHARED
-        loss.__signature__ = inspect.signature(problem).replace(return_annotation="Tensor")  # type: ignore[attr-defined]
+        loss.__signature__ = signature.replace(return_annotation="Tensor")  # type: ignore[attr-defined]
         return planned_by(plan)(loss)
 
     return complete
@@ -186,23 +180,21 @@ def _pose(
     temperature: float | Tensor | None = None,
     params: tuple[float, ...] = (),
     relation: dict[str, Tensor | None],
-    options: Options,
+    options: SimilarityOptions,
     normalize: bool,
     both: bool = False,
     distances: bool = False,
     by_kind: bool = False,
 ) -> Problem | None:
     """A problem with the shared options; None if the reference must decide."""
-    if not options.keys() <= Options.__annotations__.keys():
-        return None
     reduction, empty = options.get("reduction", "mean"), options.get("empty", "zero")
     weight, normalizer = options.get("weight"), options.get("normalizer")
-    if reduction not in _ops.REDUCTIONS or empty not in ("nan", "zero"):
+    if reduction not in _ops.REDUCTIONS:
         return None
     code = _ops.REDUCTIONS[reduction]
     alike = columns is None or columns.shape[0] == rows.shape[0]
     if normalizer is not None:
-        if code != 1 or (isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad)):
+        if isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad):
             return None
         if isinstance(normalizer, Tensor):
             normalizer = normalizer.to(rows.device, torch.float64).reshape(())
@@ -254,7 +246,7 @@ def info_nce_loss(
     normalize: bool = True,
     symmetric: bool = False,
     multi_positive: Literal["out", "in"] = "out",
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Each query tells its positive keys from all others (InfoNCE, van den Oord et al. 2018).
 
@@ -332,8 +324,11 @@ def info_nce_loss(
     )  # fmt: skip
 
 
+_NOT_OF_THE_REFERENCE = _options.names(SimilarityOptions) - _options.names(AnchorOptions)
+
+
 def _for_reference(options: Any) -> dict[str, Any]:
-    return {k: v for k, v in options.items() if k not in ("memory_budget", "group", "ddp")}
+    return {k: v for k, v in options.items() if k not in _NOT_OF_THE_REFERENCE}
 
 
 @_similarity_loss("clip_loss")
@@ -345,7 +340,7 @@ def clip_loss(
     *,
     normalize: bool = False,
     mask: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Images and texts find each other (CLIP, Radford et al. 2021), both directions from one matrix product.
 
@@ -375,7 +370,7 @@ def siglip_loss(
     *,
     normalize: bool = False,
     mask: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""A yes or no for each pair of an image and a text (SigLIP, Zhai et al. 2023).
 
@@ -403,7 +398,7 @@ def _image_text(
     logit_bias: Any,
     normalize: bool,
     mask: Tensor | None,
-    options: Options,
+    options: SimilarityOptions,
 ) -> Problem | None:
     if not _same(image_features, text_features) or image_features.shape != text_features.shape:
         return None
@@ -433,7 +428,7 @@ def nt_xent_loss(
     *,
     normalize: bool = True,
     decoupled: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Two views of each sample find each other among all 2N (NT-Xent, SimCLR, Chen et al. 2020).
 
@@ -476,7 +471,7 @@ def supcon_loss(
     temperature: float | Tensor = 0.1,
     normalize: bool = True,
     positives: Literal["out", "in"] = "out",
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Vectors of one label find each other (supervised contrastive, Khosla et al. 2020).
 
@@ -536,7 +531,7 @@ def _labelled(
     labels: Tensor,
     params: dict[str, float | Tensor],
     normalize: bool,
-    options: Options,
+    options: SimilarityOptions,
     **more: Any,
 ) -> Problem | None:
     """A loss of vectors with labels against themselves, whose reference takes the parameters by these names."""
@@ -565,7 +560,7 @@ def pairwise_contrastive_loss(
     *,
     normalize: bool = True,
     squared: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Pairs of one label closer than a margin, other pairs farther apart than another (Hadsell et al. 2006).
 
@@ -598,7 +593,7 @@ def multi_similarity_loss(
     base: float | Tensor = 0.5,
     *,
     normalize: bool = True,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities of one label above a base, others below (multi-similarity, Wang et al. 2019), all pairs:
 
@@ -628,7 +623,7 @@ def circle_loss(
     gamma: float | Tensor = 80.0,
     *,
     normalize: bool = True,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities weighed by how far they are from where they should be (circle loss, Sun et al. 2020):
 
@@ -658,7 +653,7 @@ def mined_triplet_margin_loss(
     mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard",
     soft: bool = False,
     normalize: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Triplets found in the batch: an anchor a closer to a positive p than to a negative n by a margin.
 

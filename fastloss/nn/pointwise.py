@@ -13,7 +13,7 @@ from fastloss.functional import pointwise as functional
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from fastloss.functional.pointwise import Options
+    from fastloss._options import PointOptions
 
 _DOCUMENT = """`fastloss.functional.{function}` as a module{drop_in}.
 
@@ -41,7 +41,7 @@ class _Loss(torch.nn.Module):
     def _plan(self, *tensors: Any, **options: Any) -> tuple[Path, str]:
         return _planners[type(self)._function](*tensors, **self._keywords(options))
 
-    def forward(self, *tensors: Any, **options: Unpack[Options]) -> Any:
+    def forward(self, *tensors: Any, **options: Unpack[PointOptions]) -> Any:
         return type(self)._function(*tensors, **self._keywords(options))  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastloss import _options
 from fastloss.functional import similarity as functional
 from fastloss.nn.pointwise import _own
 
-_OPTIONS = frozenset(functional.Options.__annotations__) - {"reduction"}
+_OPTIONS = _options.names(_options.SimilarityOptions) - {"reduction"}
 
 
 def _module(name: str, function: Callable[..., Any], tensors: str, **defaults: Any) -> type[Any]:

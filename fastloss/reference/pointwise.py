@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import _reduction as _Reduction
 
+from fastloss import _ops, _options
 from fastloss._stats import PointStats
 
 _Number = float | Tensor
@@ -45,6 +46,7 @@ def _reduce(
     return_stats: bool = False,
     weight_mean: bool = False,
     pairs: bool = False,
+    **unknown: Any,
 ) -> Any:
     r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
 
@@ -52,11 +54,9 @@ def _reduce(
     A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
     of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements.
     """
+    _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _Reduction.get_enum(reduction)
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
-    if normalizer is not None and code != 1:
-        raise ValueError(f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean'")
+    _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
     vectors = tensors[0].shape if pairs else None

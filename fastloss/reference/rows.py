@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import _reduction as _Reduction
 
+from fastloss import _options
 from fastloss._stats import RowStats
 
 
@@ -129,13 +130,7 @@ def _rows(
 ) -> Tensor | tuple[Tensor, RowStats]:
     """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
     reduction = ("none", "mean", "sum")[_Reduction.get_enum(reduction)]
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty is {empty!r}, expected "nan" or "zero".')
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"fastloss.{name}: normalizer replaces the divisor of the mean, "
-            f'so it needs reduction="mean", got {reduction!r}.'
-        )
+    _options.check(name, reduction, normalizer, empty, loss_dtype)
 
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
     penalised = isinstance(z_loss, Tensor) or z_loss != 0.0
