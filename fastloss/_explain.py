@@ -35,6 +35,14 @@ class Explanation:
     isa: str | None
 
 
+COVERED = "the kernel takes these arguments"
+
+
+def path_of(reason: str) -> tuple[Path, str]:
+    """Path and reason of a call that a kernel takes unless there is a ``reason`` against it."""
+    return ("reference", reason) if reason else ("kernel", COVERED)
+
+
 _planners: dict[Callable[..., Any], Callable[..., tuple[Path, str]]] = {}
 
 

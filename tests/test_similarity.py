@@ -902,6 +902,8 @@ def test_triplet_margin_loss_with_labels():
     assert torch.equal(
         module(margin=0.7)(x, labels=labels, mining="all"), fn(x, labels=labels, margin=0.7, mining="all")
     )
+    assert fastloss.explain(module(), x, labels=labels).path == "kernel"
+    assert fastloss.explain(module(), x, x, x).path == "kernel"
     for arguments, options in (((x, x, x), {"labels": labels}), ((x,), {"mining": "all"}), ((x,), {})):
         with pytest.raises((ValueError, TypeError)):
             fn(*arguments, **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
@@ -165,13 +167,9 @@ def triplet_margin_loss(
     """
     reduction = _legacy(size_average, reduce, reduction)
     if labels is not None or mining is not None:
-        if positive is not None or negative is not None or p != 2 or swap:
-            raise ValueError(
-                "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; "
-                "with labels pass margin, mining, soft and normalize"
-            )
-        options = {**options, "reduction": reduction, "mining": mining or "batch_hard"}
-        return mined_triplet_margin_loss(anchor, labels, margin, **options)
+        return _mine(
+            mined_triplet_margin_loss, anchor, positive, negative, margin, p, swap, reduction, labels, mining, options
+        )
     arguments: dict[str, Any] = {
         "anchor": anchor, "positive": positive, "negative": negative,
         "margin": margin, "p": p, "eps": eps, "swap": swap,
@@ -179,14 +177,41 @@ def triplet_margin_loss(
     return _loss(_TRIPLET, arguments, reduction, options)
 
 
+def _mine(
+    run: Callable[..., Any],
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: Any,
+    p: float,
+    swap: bool,
+    reduction: str,
+    labels: Any,
+    mining: str | None,
+    options: Any,
+) -> Any:
+    """`mined_triplet_margin_loss`, or whatever takes its arguments (``run``), of a call with ``labels``."""
+    if positive is not None or negative is not None or p != 2 or swap:
+        raise ValueError(
+            "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; "
+            "with labels pass margin, mining, soft and normalize"
+        )
+    return run(anchor, labels, margin, mining=mining or "batch_hard", reduction=reduction, **options)
+
+
 _plan_given = _planners[triplet_margin_loss]
+_signature = inspect.signature(triplet_margin_loss)
 
 
-def _plan(anchor: Any, *args: Any, **kwargs: Any) -> tuple[Path, str]:
-    labels, mining = kwargs.pop("labels", None), kwargs.pop("mining", None) or "batch_hard"
-    if labels is None:
-        return _plan_given(anchor, *args, **kwargs)
-    return _planners[mined_triplet_margin_loss](anchor, labels, mining=mining, **kwargs)
+def _plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
+    bound = _signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    given = bound.arguments
+    if given["labels"] is given["mining"] is None:
+        return _plan_given(*args, **kwargs)
+    for name in ("eps", "size_average", "reduce"):
+        del given[name]
+    return _mine(_planners[mined_triplet_margin_loss], **given)
 
 
 _planners[triplet_margin_loss] = _plan

@@ -17,7 +17,7 @@ from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops, _options, reference
 from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
-from fastloss._explain import Path, log, planned_by
+from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import PointOptions, WeightedPointOptions
 from fastloss._stats import PointStats
 from fastloss.functional.rows import (
@@ -134,7 +134,7 @@ def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., 
             if not options and not more and _goes_native(spec, first, second, reduction):
                 return "native", _WHY_NATIVE
             reason, *_ = _prepare(spec, arguments, options)
-            return ("reference", reason) if reason else ("kernel", "covered")
+            return path_of(reason)
 
         return planned_by(plan)(function)
 
@@ -270,7 +270,7 @@ def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -
     if not reason and reduction not in _REDUCTIONS:
         reason = "PyTorch decides this reduction"
     if _ops.LOG:
-        log(spec.name, "reference" if reason else "kernel", reason or "covered")
+        log(spec.name, *path_of(reason))
     try:
         if reason:
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)

@@ -13,7 +13,7 @@ from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops, _options, reference
 from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
-from fastloss._explain import Path, log, planned_by
+from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._stats import RowStats
 
 # Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 15 us less
@@ -22,7 +22,7 @@ from fastloss._stats import RowStats
 TINY = 2560
 _TINY_WIDE = 28  # times TINY
 
-_WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
+_WHY_NATIVE = "so few elements that PyTorch's own operator is faster: dispatch is all there is"
 _KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 _TENSORS = frozenset((Tensor, torch.nn.Parameter))
 _TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
@@ -54,7 +54,7 @@ def _plan_cross_entropy(
     z_loss, softcap, mask, normalizer = (used.get(k) for k in ("z_loss", "softcap", "mask", "normalizer"))
     scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
-    return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
+    return path_of(reason)
 
 
 @planned_by(_plan_cross_entropy)
@@ -203,7 +203,7 @@ def _plan_softmax_focal(
     reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss) or _why_not_kernel(
         input, target, weight, extras.get("mask"), extras.get("normalizer"), ignore_index, scalars
     )
-    return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
+    return path_of(reason)
 
 
 @planned_by(_plan_softmax_focal)
@@ -446,7 +446,7 @@ def _rows_loss(
     if not reason and reduction not in _REDUCTIONS:
         reason = "PyTorch decides this reduction"
     if _ops.LOG:
-        log(name, "reference" if reason else "kernel", reason or "covered")
+        log(name, *path_of(reason))
     try:
         if reason:
             return getattr(reference, name)(

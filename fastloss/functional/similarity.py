@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd import forward_ad
 
 from fastloss import _ops, _options, reference
-from fastloss._explain import Path, log, planned_by
+from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
 from fastloss.functional.rows import _KERNEL_DTYPES, _autocasts, _is_compiling, _is_plain, _transforms_active
@@ -73,13 +73,12 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
             return ("" if posed else "plain PyTorch decides these arguments"), posed
 
         def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
-            reason, posed = why_not(args, kwargs)
-            return ("reference", reason) if posed is None else ("kernel", f"{posed[2].rows.dtype}")
+            return path_of(why_not(args, kwargs)[0])
 
         def loss(*args: Any, **kwargs: Any) -> Any:
             reason, posed = why_not(args, kwargs)
             if _ops.LOG:
-                log(name, "reference" if posed is None else "kernel", reason or "covered")
+                log(name, *path_of(reason))
             if posed is None:
                 return _by_reference(name, reason, args, kwargs)
             return similarity(*posed)
