@@ -11,6 +11,7 @@ from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
+from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops
 
@@ -54,6 +55,13 @@ class SimilarityOptions(AnchorOptions, total=False):
 
 def names(options: type) -> frozenset[str]:
     return frozenset(options.__annotations__)
+
+
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that PyTorch's deprecated arguments stand for, if one is given."""
+    if size_average is not None or reduce is not None:
+        return _Reduction.legacy_get_string(size_average, reduce)
+    return reduction
 
 
 def check(

@@ -29,7 +29,7 @@ from cases import (
 from torch.autograd import forward_ad
 
 import fastloss
-import fastloss.functional.pointwise as module
+import fastloss.functional._points as module
 from fastloss import _ops
 
 pytestmark = pytest.mark.filterwarnings(

@@ -10,13 +10,8 @@ from torch import Tensor
 
 from fastloss import reference
 from fastloss._explain import Path, _planners
-from fastloss._options import WeightedPointOptions
-from fastloss.functional.pointwise import (
-    Spec,
-    _legacy,
-    _loss,
-    _shared_options,
-)
+from fastloss._options import WeightedPointOptions, legacy_reduction
+from fastloss.functional._points import Spec, public_loss, run
 from fastloss.functional.similarity import mined_triplet_margin_loss
 
 if TYPE_CHECKING:
@@ -48,7 +43,7 @@ _TRIPLET = Spec(
 )
 
 
-@_shared_options(_COSINE)
+@public_loss(_COSINE)
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -74,14 +69,14 @@ def cosine_embedding_loss(
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"`` (one value per row), ``"mean"`` or ``"sum"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
     if isinstance(input1, Tensor) and input1.dim() > 2:
         return reference.cosine_embedding_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
-    return _loss(_COSINE, arguments, reduction, options)
+    return run(_COSINE, arguments, reduction, options)
 
 
-@_shared_options(_CONTRASTIVE)
+@public_loss(_CONTRASTIVE)
 def contrastive_loss(
     input1: Tensor,
     input2: Tensor,
@@ -123,10 +118,10 @@ def contrastive_loss(
         "input1": input1, "input2": input2, "target": target,
         "margin": margin, "distance": distance, "squared": squared,
     }  # fmt: skip
-    return _loss(_CONTRASTIVE, arguments, reduction, options)
+    return run(_CONTRASTIVE, arguments, reduction, options)
 
 
-@_shared_options(_TRIPLET)
+@public_loss(_TRIPLET)
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor = None,  # type: ignore[assignment]
@@ -165,7 +160,7 @@ def triplet_margin_loss(
         labels: Integers, one per vector in ``anchor``, instead of ``positive`` and ``negative``.
         mining: Which triplets of them: ``"batch_hard"`` (default), ``"semi_hard"`` or ``"all"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if labels is not None or mining is not None:
         return _mine(
             mined_triplet_margin_loss, anchor, positive, negative, margin, p, swap, reduction, labels, mining, options
@@ -174,11 +169,11 @@ def triplet_margin_loss(
         "anchor": anchor, "positive": positive, "negative": negative,
         "margin": margin, "p": p, "eps": eps, "swap": swap,
     }  # fmt: skip
-    return _loss(_TRIPLET, arguments, reduction, options)
+    return run(_TRIPLET, arguments, reduction, options)
 
 
 def _mine(
-    run: Callable[..., Any],
+    function: Callable[..., Any],
     anchor: Any,
     positive: Any,
     negative: Any,
@@ -190,13 +185,13 @@ def _mine(
     mining: str | None,
     options: Any,
 ) -> Any:
-    """`mined_triplet_margin_loss`, or whatever takes its arguments (``run``), of a call with ``labels``."""
+    """`mined_triplet_margin_loss`, or whatever takes its arguments (``function``), of a call with ``labels``."""
     if positive is not None or negative is not None or p != 2 or swap:
         raise ValueError(
             "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; "
             "with labels pass margin, mining, soft and normalize"
         )
-    return run(anchor, labels, margin, mining=mining or "batch_hard", reduction=reduction, **options)
+    return function(anchor, labels, margin, mining=mining or "batch_hard", reduction=reduction, **options)
 
 
 _plan_given = _planners[triplet_margin_loss]

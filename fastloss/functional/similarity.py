@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from fastloss import _ops, _options, reference
 from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
-from fastloss.functional.rows import _KERNEL_DTYPES, _autocasts, _is_compiling, _is_plain, _transforms_active
+from fastloss.functional._paths import KERNEL_DTYPES, autocasts, divisor_of, is_compiling, why_no_kernel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -66,7 +65,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
             of = kwargs.get
             _options.check(name, of("reduction", "mean"), of("normalizer"), of("empty", "zero"), of("loss_dtype"))
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
-            reason = _why_not_kernel(tensors)
+            reason = why_no_kernel(tensors, ("cpu", "cuda"))
             if reason:
                 return reason, None
             posed = problem(*args, **kwargs)
@@ -102,32 +101,10 @@ def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> 
     return result
 
 
-def _why_not_kernel(tensors: list[Tensor]) -> str:
-    if not _ops.AVAILABLE:
-        return _ops.missing_reason()
-    if _transforms_active():
-        return "a torch.func transform is active"
-    if forward_ad._current_level >= 0:
-        return "forward-mode AD is active"
-    if not tensors or not all(_is_plain(t) for t in tensors):
-        return "an argument is a Tensor subclass, or there is none"
-    device = tensors[0].device
-    if device.type == "cuda" and not _ops.CUDA:
-        return f"there are no CUDA kernels: {_ops.missing_cuda_reason()}"
-    if device.type not in ("cpu", "cuda"):
-        return f"there is no {device.type} kernel"
-    for t in tensors:
-        if t.device != device:
-            return "the arguments are on different devices"
-        if t.layout != torch.strided or (not _is_compiling() and t.is_neg()):
-            return "an argument is sparse or a lazily negated view"
-    return ""
-
-
 def _same(*vectors: Tensor | None) -> bool:
     """Whether these are matrices of one width and a dtype with a kernel."""
     first = vectors[0]
-    if not isinstance(first, Tensor) or first.dtype not in _KERNEL_DTYPES:
+    if not isinstance(first, Tensor) or first.dtype not in KERNEL_DTYPES:
         return False
     return all(
         isinstance(v, Tensor) and v.dim() == 2 and v.dtype == first.dtype and v.shape[1] == first.shape[1] > 0
@@ -152,7 +129,7 @@ def _labels(labels: Any, n: int) -> Tensor | None:
     return labels.to(torch.int64).contiguous()
 
 
-def _scalar(value: Any, positive: bool = False) -> bool:
+def _takes(value: Any, positive: bool = False) -> bool:
     """Whether kernels take this hyperparameter."""
     if isinstance(value, Tensor):
         return value.numel() == 1 and value.is_floating_point()
@@ -162,7 +139,7 @@ def _scalar(value: Any, positive: bool = False) -> bool:
 def _fixed(value: Any) -> float | None:
     """A hyperparameter that kernels take as a number; None if it is none, needs a gradient or is the GPU's to know."""
     if isinstance(value, Tensor):
-        known = value.numel() == 1 and value.is_cpu and not value.requires_grad and not _is_compiling()
+        known = value.numel() == 1 and value.is_cpu and not value.requires_grad and not is_compiling()
         return float(value) if known else None
     return float(value) if isinstance(value, int | float) else None
 
@@ -195,10 +172,7 @@ def _pose(
     if normalizer is not None:
         if isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad):
             return None
-        if isinstance(normalizer, Tensor):
-            normalizer = normalizer.to(rows.device, torch.float64).reshape(())
-        else:
-            normalizer = torch.full((), normalizer, dtype=torch.float64, device=rows.device)
+        normalizer = divisor_of(normalizer, rows.device).reshape(())
     if weight is not None:
         if not isinstance(weight, Tensor) or weight.shape != rows.shape[:1] or weight.requires_grad:
             return None
@@ -206,7 +180,7 @@ def _pose(
     if both and not alike and (weight is not None or code == 0):
         return None
     loss_dtype = rows.dtype
-    if _autocasts(rows.device.type) and rows.dtype != torch.float64:
+    if autocasts(rows.device.type) and rows.dtype != torch.float64:
         loss_dtype = torch.float32
         if not distances:
             dtype = torch.get_autocast_dtype(rows.device.type)
@@ -275,7 +249,7 @@ def info_nce_loss(
         "labels": labels, "positives": positives, "mask": mask, "normalize": normalize,
         "symmetric": symmetric, "multi_positive": multi_positive,
     }  # fmt: skip
-    if not _same(query, key) or not _scalar(temperature, positive=True) or multi_positive not in ("out", "in"):
+    if not _same(query, key) or not _takes(temperature, positive=True) or multi_positive not in ("out", "in"):
         return None
     n, m = query.shape[0], key.shape[0]
     in_group = options.get("group") is not None
@@ -403,7 +377,7 @@ def _image_text(
         return None
     n = image_features.shape[0]
     kept = _pair_flags(mask, (n, n), options.get("group") is not None)
-    if kept is False or not _scalar(logit_scale) or not (logit_bias is None or _scalar(logit_bias)):
+    if kept is False or not _takes(logit_scale) or not (logit_bias is None or _takes(logit_bias)):
         return None
 
     def again(rows: Tensor, columns: Tensor, own: None, scale: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -444,7 +418,7 @@ def nt_xent_loss(
         normalize: Bring vectors to length one first.
         decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022).
     """
-    if not _same(z0, z1) or z0.shape != z1.shape or not _scalar(temperature, positive=True):
+    if not _same(z0, z1) or z0.shape != z1.shape or not _takes(temperature, positive=True):
         return None
     n = z0.shape[0]
 
@@ -496,7 +470,7 @@ def supcon_loss(
     if features.dim() == 3:
         views = features.shape[1]
         rows = features.transpose(0, 1).flatten(0, 1)
-    if not _same(rows) or not _scalar(temperature, positive=True) or (labels is not None and mask is not None):
+    if not _same(rows) or not _takes(temperature, positive=True) or (labels is not None and mask is not None):
         return None
     relation: dict[str, Tensor | None] = {}
     if mask is not None:
@@ -608,7 +582,7 @@ def multi_similarity_loss(
         alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`.
         normalize: Bring vectors to length one first.
     """
-    if not (_scalar(alpha, positive=True) and _scalar(beta, positive=True)):
+    if not (_takes(alpha, positive=True) and _takes(beta, positive=True)):
         return None
     params = {"alpha": alpha, "beta": beta, "base": base}
     return _labelled("multi_similarity_loss", "multi_similarity", embeddings, labels, params, normalize, options)

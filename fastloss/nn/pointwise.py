@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fastloss import _options
 from fastloss._explain import Path, _planners
 from fastloss.functional import pointwise as functional
 
@@ -69,7 +70,7 @@ def _init_names(module: type[torch.nn.Module]) -> frozenset[str]:
     return frozenset(module.__init__.__code__.co_varnames)
 
 
-_module_options = functional._OPTIONS
+_module_options = _options.names(_options.WeightedPointOptions)
 
 
 def _finish(

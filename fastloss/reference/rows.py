@@ -51,8 +51,7 @@ def cross_entropy(
     Without extras this is :func:`torch.nn.functional.cross_entropy` itself. Arguments, errors and result are
     those of :func:`fastloss.functional.cross_entropy`; ``inplace`` is accepted and has no effect.
     """
-    if size_average is not None or reduce is not None:
-        reduction = _Reduction.legacy_get_string(size_average, reduce)
+    reduction = _options.legacy_reduction(size_average, reduce, reduction)
     return _rows(
         "cross_entropy", None, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
         normalizer, empty, loss_dtype, return_stats,
