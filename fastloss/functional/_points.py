@@ -403,12 +403,12 @@ def _explain_error(
     Only the kernel knows that an element is outside a loss's domain, only PyTorch what to say about it (releases differ
     in what they allow): it decides.
     """
-    if "outside the domain" in str(error):
+    if _ops.OUTSIDE_DOMAIN in str(error):
         try:
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
         except Exception as decided:
             error = decided
-    if type(error) not in TORCH_ERRORS or str(error).startswith("fastloss."):
+    if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
         raise error
     seen = ", ".join(
         f"{name} {value.dtype} {tuple(value.shape)} on {value.device}"

@@ -590,7 +590,7 @@ def _bad_target(target: Tensor, classes: int, ignore_index: int, mask: Tensor | 
         return ""
     row = int(bad.nonzero()[0])
     return (
-        f"target {int(flat[row])} at row {row} is out of bounds, expected [0, {classes}) or "
+        f"target {int(flat[row])} at row {row} is {_ops.OUT_OF_BOUNDS}, expected [0, {classes}) or "
         f"ignore_index={ignore_index}; map it to a class or set ignore_index"
     )
 
@@ -599,9 +599,9 @@ def _explain_error(
     name: str, error: Exception, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
 ) -> NoReturn:
     """Raises ``error`` again, as its own type, with a diagnosis; a bad target always as IndexError."""
-    if type(error) not in TORCH_ERRORS or str(error).startswith("fastloss"):
+    if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
         raise error
     tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
     diagnosis = (_diagnose(input, target, weight, ignore_index) if tensors else "") or str(error)
-    kind = IndexError if "out of bounds" in diagnosis else type(error)
+    kind = IndexError if _ops.OUT_OF_BOUNDS in diagnosis else type(error)
     raise kind(f"fastloss.{name}: {diagnosis}") from error
