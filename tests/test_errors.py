@@ -151,12 +151,13 @@ def test_shared_options(name, options, exception, fragments):
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_messages_say_what_was_got(case, path):
-    """PyTorch's refusals come with our prefix, and keep what PyTorch said."""
+    """PyTorch's refusals come with our prefix, and with what PyTorch said as their cause."""
     for args, options in AS_TORCH.values():
         native = raised(case.native, *args, **options)
         error = raised(case.functional, *args, **options)
         if isinstance(native, (ValueError, RuntimeError)) and isinstance(args[0], torch.Tensor):
-            assert f"fastloss.{case.name}" in str(error), (native, error)
+            assert str(error).startswith(f"fastloss.{case.name}: "), (native, error)
+            assert str(error.__cause__) == str(native)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -252,7 +252,7 @@ def softmax_focal_loss(
         input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`. The mean divides by the
             sum of :math:`w_y`; neither ``alpha`` nor the focal factor enters the divisor.
         alpha: Factor of every row, or of each class, shape :math:`(C)`. None: 1.
-        gamma: Exponent, at least 0. 0, 1, 2 and 3 need no power function. Float or 0-d tensor.
+        gamma: Exponent, at least 0; 0 to 4 in whole numbers need no power function. Float or 0-d tensor.
         z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats: As in `cross_entropy`.
 
     Returns, Raises, Memory: As `cross_entropy`.
