@@ -12,6 +12,11 @@ from fastloss._explain import Path, _planners, planned_by
 from fastloss.functional import pointwise
 from fastloss.reference.adversarial import check_mode
 
+__all__ = [
+    "gan_discriminator_loss",
+    "gan_generator_loss",
+]
+
 
 def _term(scores: Tensor, sign: int, mode: str) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
     """The pointwise loss of scores that should be high (``sign`` 1) or low (-1), and its arguments."""

@@ -17,6 +17,12 @@ from fastloss.functional.similarity import mined_triplet_margin_loss
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+__all__ = [
+    "contrastive_loss",
+    "cosine_embedding_loss",
+    "triplet_margin_loss",
+]
+
 _COSINE = Spec(
     "cosine_embedding_loss",
     tensors=("input1", "input2", "target"),

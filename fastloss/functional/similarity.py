@@ -18,6 +18,18 @@ from fastloss.functional._paths import KERNEL_DTYPES, autocasts, divisor_of, is_
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+__all__ = [
+    "circle_loss",
+    "clip_loss",
+    "info_nce_loss",
+    "mined_triplet_margin_loss",
+    "multi_similarity_loss",
+    "nt_xent_loss",
+    "pairwise_contrastive_loss",
+    "siglip_loss",
+    "supcon_loss",
+]
+
 
 _SHARED = """
     Keyword-only options, shared by every similarity loss:

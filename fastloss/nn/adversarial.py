@@ -12,6 +12,11 @@ from fastloss._explain import Path, _planners
 from fastloss.functional import adversarial
 from fastloss.reference.adversarial import check_mode
 
+__all__ = [
+    "GANDiscriminatorLoss",
+    "GANGeneratorLoss",
+]
+
 
 class _GANLoss(torch.nn.Module):
     _function: Callable[..., Any]

@@ -7,6 +7,12 @@ import torch
 from fastloss.functional import pairs as functional
 from fastloss.nn.pointwise import _drop_in, _own
 
+__all__ = [
+    "ContrastiveLoss",
+    "CosineEmbeddingLoss",
+    "TripletMarginLoss",
+]
+
 CosineEmbeddingLoss = _drop_in(
     torch.nn.CosineEmbeddingLoss,
     functional.cosine_embedding_loss,

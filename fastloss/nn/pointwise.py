@@ -16,6 +16,28 @@ if TYPE_CHECKING:
 
     from fastloss._options import PointOptions
 
+__all__ = [
+    "AsymmetricLoss",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CharbonnierLoss",
+    "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
+    "HingeLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "LogCoshLoss",
+    "MSELoss",
+    "MarginRankingLoss",
+    "PoissonNLLLoss",
+    "QuantileLoss",
+    "RobustLoss",
+    "SigmoidFocalLoss",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
+]
+
 _DOCUMENT = """`fastloss.functional.{function}` as a module{drop_in}.
 
     Args:

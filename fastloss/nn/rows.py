@@ -12,6 +12,12 @@ from fastloss._explain import Path
 from fastloss.functional import rows as functional
 from fastloss.nn.pointwise import SigmoidFocalLoss
 
+__all__ = [
+    "CrossEntropyLoss",
+    "FocalLoss",
+    "SoftmaxFocalLoss",
+]
+
 
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss):
     r"""`fastloss.functional.cross_entropy` as a module; a drop-in for `torch.nn.CrossEntropyLoss`.

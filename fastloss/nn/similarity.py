@@ -9,6 +9,18 @@ from fastloss import _options
 from fastloss.functional import similarity as functional
 from fastloss.nn.pointwise import _own
 
+__all__ = [
+    "CircleLoss",
+    "ClipLoss",
+    "InfoNCELoss",
+    "MinedTripletMarginLoss",
+    "MultiSimilarityLoss",
+    "NTXentLoss",
+    "PairwiseContrastiveLoss",
+    "SigLipLoss",
+    "SupConLoss",
+]
+
 _OPTIONS = _options.names(_options.SimilarityOptions) - {"reduction"}
 
 

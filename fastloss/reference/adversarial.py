@@ -8,6 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+__all__ = [
+    "gan_discriminator_loss",
+    "gan_generator_loss",
+]
+
 MODES = ("non_saturating", "hinge", "least_squares", "wasserstein")
 
 

@@ -12,6 +12,12 @@ from fastloss._options import legacy_reduction
 
 from .pointwise import _is_plain, _Number, _reduce
 
+__all__ = [
+    "contrastive_loss",
+    "cosine_embedding_loss",
+    "triplet_margin_loss",
+]
+
 
 def cosine_embedding_loss(
     input1: Tensor,

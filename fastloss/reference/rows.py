@@ -12,6 +12,11 @@ from torch.nn import _reduction as _Reduction
 from fastloss import _options
 from fastloss._stats import RowStats
 
+__all__ = [
+    "cross_entropy",
+    "softmax_focal_loss",
+]
+
 
 def cross_entropy(
     input: Tensor,

@@ -47,6 +47,18 @@ from torch import Tensor
 
 from fastloss import _options
 
+__all__ = [
+    "circle_loss",
+    "clip_loss",
+    "info_nce_loss",
+    "mined_triplet_margin_loss",
+    "multi_similarity_loss",
+    "nt_xent_loss",
+    "pairwise_contrastive_loss",
+    "siglip_loss",
+    "supcon_loss",
+]
+
 _Number = float | Tensor
 
 # Values of one way to sum over anchors; what their mean divides by; how many there are, 0 if the mean is over nothing.
