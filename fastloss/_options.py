@@ -24,6 +24,16 @@ class SharedOptions(TypedDict, total=False):
     loss_dtype: torch.dtype | None
 
 
+class RowOptions(SharedOptions, total=False):
+    """Keyword-only options of the losses over rows of logits; see `cross_entropy`."""
+
+    z_loss: float | Tensor
+    softcap: float | Tensor | None
+    mask: Tensor | None
+    inplace: bool
+    return_stats: bool
+
+
 class PointOptions(SharedOptions, total=False):
     """Keyword-only options of every pointwise loss and loss over pairs of vectors; see `mse_loss`."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastloss import _options
+from fastloss._options import SimilarityOptions
 from fastloss.functional import similarity as functional
-from fastloss.nn.pointwise import _own
+from fastloss.nn._base import own
 
 __all__ = [
     "CircleLoss",
@@ -21,11 +21,9 @@ __all__ = [
     "SupConLoss",
 ]
 
-_OPTIONS = _options.names(_options.SimilarityOptions) - {"reduction"}
-
 
 def _module(name: str, function: Callable[..., Any], tensors: str, **defaults: Any) -> type[Any]:
-    return _own(name, function, {**defaults, "reduction": "mean"}, tensors, _OPTIONS)
+    return own(name, function, {**defaults, "reduction": "mean"}, tensors, SimilarityOptions)
 
 
 InfoNCELoss = _module(
