@@ -48,6 +48,16 @@ class WeightedPointOptions(PointOptions, total=False):
     weight: Tensor | None
 
 
+class TripletOptions(WeightedPointOptions, total=False):
+    """Of `triplet_margin_loss`: those of its two forms, of which the last ones need ``labels``."""
+
+    soft: bool
+    normalize: bool
+    memory_budget: int | None
+    group: Any
+    ddp: bool
+
+
 class AnchorOptions(SharedOptions, total=False):
     """What the references of the similarity losses take."""
 

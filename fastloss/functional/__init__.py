@@ -1,4 +1,8 @@
-"""Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`."""
+"""Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`.
+
+Losses that can return statistics are annotated ``Tensor | Any``: with ``return_stats=True`` they return a pair of loss
+and statistics, and a union of the two would have every caller say which one it is.
+"""
 
 from fastloss.functional import adversarial, pairs, pointwise, rows, similarity
 from fastloss.functional.adversarial import *

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -33,6 +33,8 @@ from fastloss.functional._paths import (
     why_no_kernel,
     why_not_normalizer,
 )
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
@@ -111,10 +113,10 @@ class Spec:
         return words.index(value) if value in words else value
 
 
-def public_loss(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def public_loss(spec: Spec) -> Callable[[_Function], _Function]:
     """Completes the docstring of a loss and makes `fastloss.explain` know it."""
 
-    def complete(function: Callable[..., Any]) -> Callable[..., Any]:
+    def complete(function: _Function) -> _Function:
         function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + _SHARED
         signature = inspect.signature(function)
 

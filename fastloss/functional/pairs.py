@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastloss import reference
 from fastloss._explain import Path, _planners
-from fastloss._options import WeightedPointOptions, legacy_reduction
+from fastloss._options import TripletOptions, WeightedPointOptions, legacy_reduction
 from fastloss.functional._points import Spec, public_loss, run
 from fastloss.functional.similarity import mined_triplet_margin_loss
 
@@ -59,7 +59,7 @@ def cosine_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Vectors pulled together (y = 1) or apart (y = -1) by the cosine c of their angle:
 
     .. math::
@@ -93,7 +93,7 @@ def contrastive_loss(
     squared: bool = True,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Vectors pulled together (y = 1) or pushed apart (y = 0 or -1) to a distance m (Hadsell et al. 2006), d theirs:
 
     .. math::
@@ -142,8 +142,8 @@ def triplet_margin_loss(
     *,
     labels: Tensor | None = None,
     mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
-    **options: Unpack[WeightedPointOptions],
-) -> Any:
+    **options: Unpack[TripletOptions],
+) -> Tensor | Any:
     r"""An anchor closer to its positive than to its negative by a margin (Balntas et al. 2016):
 
     .. math::

@@ -115,7 +115,7 @@ def huber_loss(
     delta: float | Tensor = 1.0,
     weight: Tensor | None = None,
     **options: Unpack[PointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Huber loss (Huber 1964), :math:`d = x - y`:
 
     .. math::
@@ -145,7 +145,7 @@ def smooth_l1_loss(
     reduction: str = "mean",
     beta: float | Tensor = 1.0,
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Smooth L1 loss (Girshick 2015), the Huber loss divided by its threshold, :math:`d = x - y`:
 
     .. math::
@@ -176,7 +176,7 @@ def mse_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
     **options: Unpack[PointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Squared error, :math:`\ell = (x - y)^2`.
 
     Equivalent to ``torch.nn.functional.mse_loss(input, target, reduction=reduction, weight=weight)``. A weighted mean
@@ -203,7 +203,7 @@ def l1_loss(
     reduction: str = "mean",
     weight: Tensor | None = None,
     **options: Unpack[PointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Absolute error, :math:`\ell = |x - y|`; the gradient at 0 is 0.
 
     Equivalent to ``torch.nn.functional.l1_loss(input, target, reduction=reduction, weight=weight)``. A weighted mean
@@ -231,7 +231,7 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
     **options: Unpack[PointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Binary cross entropy of a logit, w = ``pos_weight``:
 
     .. math::
@@ -268,7 +268,7 @@ def sigmoid_focal_loss(
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:
 
     .. math::
@@ -344,7 +344,7 @@ def binary_cross_entropy(
     reduce: bool | None = None,
     reduction: str = "mean",
     **options: Unpack[PointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Binary cross entropy of a probability, :math:`\ell = -y \log x - (1 - y) \log(1 - x)`, log clamped at -100.
 
     Equivalent to ``torch.nn.functional.binary_cross_entropy(input, target, weight, reduction=reduction)``; prefer
@@ -370,7 +370,7 @@ def soft_margin_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`.
 
     Equivalent to ``torch.nn.functional.soft_margin_loss(input, target, reduction=reduction)``, except that a large
@@ -397,7 +397,7 @@ def hinge_embedding_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Distances pulled to zero (y = 1: :math:`\ell = x`) or beyond a margin (y = -1: :math:`\max(0, m - x)`).
 
     Equivalent to ``torch.nn.functional.hinge_embedding_loss(input, target, margin, reduction=reduction)``.
@@ -422,7 +422,7 @@ def margin_ranking_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Two scores that should be ordered (y = 1: first larger), :math:`\ell = \max(0, m - y (x_1 - x_2))`.
 
     Equivalent to ``torch.nn.functional.margin_ranking_loss(input1, input2, target, margin, reduction=reduction)``.
@@ -451,7 +451,7 @@ def poisson_nll_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Poisson negative log-likelihood of counts, :math:`\ell = e^x - y x` or :math:`x - y \log(x + \epsilon)`.
 
     Equivalent to ``torch.nn.functional.poisson_nll_loss(input, target, log_input, full, eps=eps,
@@ -479,7 +479,7 @@ def gaussian_nll_loss(
     eps: float | Tensor = 1e-6,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Gaussian negative log-likelihood, :math:`\ell = \tfrac12 (\log v + (x - y)^2 / v)`, v = max(var, eps).
 
     Equivalent to ``torch.nn.functional.gaussian_nll_loss(input, target, var, full, eps, reduction)``; the clamp
@@ -517,7 +517,7 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Kullback-Leibler divergence from log-probabilities x to a target y, :math:`\ell = y (\log y - x)`.
 
     Equivalent to ``torch.nn.functional.kl_div(input, target, reduction=reduction, log_target=log_target)``.
@@ -556,7 +556,7 @@ def robust_loss(
     scale: float | Tensor = 1.0,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,
     :math:`\ell = \tfrac{b}{\alpha} \left(\left(1 + r^2 / b\right)^{\alpha / 2} - 1\right)`, :math:`b = |\alpha - 2|`.
 
@@ -588,7 +588,7 @@ def asymmetric_loss(
     clip: float | Tensor = 0.05,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):
     :math:`\ell = -y\, (1 - p)^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, :math:`p = \sigma(x)`,
     :math:`m = \max(0, p - \mathrm{clip})`.
@@ -619,7 +619,7 @@ def hinge_loss(
     p: int = 1,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Hinge of a score for a label in {-1, 1} (Cortes and Vapnik 1995), :math:`\ell = \max(0, m - y x)^p`.
 
     Equivalent to ``(margin - target * input).clamp_min(0).pow(p).mean()``.
@@ -637,7 +637,7 @@ def hinge_loss(
 @public_loss(_LOG_COSH)
 def log_cosh_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightedPointOptions]
-) -> Any:
+) -> Tensor | Any:
     r"""A smooth absolute error, :math:`\ell = \log \cosh(x - y)`, gradient :math:`\tanh(x - y)`.
 
     Equivalent to ``(input - target).cosh().log().mean()`` where that neither overflows nor cancels.
@@ -656,7 +656,7 @@ def quantile_loss(
     q: float | Tensor = 0.5,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Quantile (pinball) loss (Koenker and Bassett 1978), :math:`\ell = \max(q r, (q - 1) r)`, :math:`r = y - x`.
 
     Equivalent to ``torch.maximum(q * (target - input), (q - 1) * (target - input)).mean()``; the gradient at 0 is 0.
@@ -676,7 +676,7 @@ def charbonnier_loss(
     eps: float | Tensor = 1e-3,
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
-) -> Any:
+) -> Tensor | Any:
     r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`.
 
     Equivalent to ``((input - target).square() + eps**2).sqrt().mean()``.

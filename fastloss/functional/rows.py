@@ -89,7 +89,7 @@ def cross_entropy(
     loss_dtype: torch.dtype | None = None,
     inplace: bool = False,
     return_stats: bool = False,
-) -> Any:
+) -> Tensor | Any:
     r"""Cross entropy between logits and class indices or class probabilities.
 
     For a row of logits :math:`x \in \mathbb{R}^C` with target class :math:`y`, class weights :math:`w` (ones if
@@ -238,7 +238,7 @@ def softmax_focal_loss(
     loss_dtype: torch.dtype | None = None,
     inplace: bool = False,
     return_stats: bool = False,
-) -> Any:
+) -> Tensor | Any:
     r"""Focal loss over classes (Lin et al. 2017): cross entropy with confident rows weighed down.
 
     With p the softmax of ``input``, :math:`q_y = \sum_{j \ne y} p_j` and :math:`\varepsilon` = ``label_smoothing``,

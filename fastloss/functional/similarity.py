@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 import torch
 from torch import Tensor
@@ -59,16 +59,17 @@ _SHARED = """
         of threads.
 """
 
+_P = ParamSpec("_P")
 Problem = tuple[Call, Relation, Vectors]
 
 
-def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Callable[_P, Tensor]]:
     """Makes a public loss of a function that says which problem the arguments pose.
 
     The function returns None where the reference must decide: about errors, and about what kernels do not cover.
     """
 
-    def complete(problem: Callable[..., Problem | None]) -> Callable[..., Any]:
+    def complete(problem: Callable[_P, Problem | None]) -> Callable[_P, Tensor]:
         signature = inspect.signature(problem)
         own, shared = signature.parameters.keys() - {"options"}, _options.names(SimilarityOptions)
 
@@ -86,7 +87,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
         def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
             return path_of(why_not(args, kwargs)[0])
 
-        def loss(*args: Any, **kwargs: Any) -> Any:
+        def loss(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
             reason, posed = why_not(args, kwargs)
             if _ops.LOG:
                 log(name, *path_of(reason))

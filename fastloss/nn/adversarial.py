@@ -45,7 +45,7 @@ class GANGeneratorLoss(_GANLoss):
 
     _function = staticmethod(adversarial.gan_generator_loss)
 
-    def forward(self, fake: Tensor) -> Any:
+    def forward(self, fake: Tensor) -> Tensor:
         return adversarial.gan_generator_loss(fake, self.mode, self.reduction)
 
 
@@ -61,5 +61,5 @@ class GANDiscriminatorLoss(_GANLoss):
 
     _function = staticmethod(adversarial.gan_discriminator_loss)
 
-    def forward(self, real: Tensor, fake: Tensor) -> Any:
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         return adversarial.gan_discriminator_loss(real, fake, self.mode, self.reduction)
