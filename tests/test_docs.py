@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from fastloss import functional
 from fastloss.bench import cli, suites
 from fastloss.bench.table import HEADER
 
@@ -30,3 +31,17 @@ def test_benchmarks_readme_has_every_suite_and_column():
 def test_recorded_command_shows_what_it_measures(outputs):
     measured = ["--suite", "small", "--seconds", "2"]
     assert cli._without_outputs([*measured, *outputs]) == measured
+
+
+LOSSES = [name for name in functional.__all__ if name != "count_positives"]
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_docstrings(name):
+    """What it returns, each argument once, and of vectors what is true of vectors."""
+    text = getattr(functional, name).__doc__
+    assert "Returns" in text
+    assert len(re.findall(r"^ +(?:\w+, )*weight(?:, \w+)*: ", text, re.MULTILINE)) <= 1
+    if name in functional.pairs.__all__:
+        assert "the rows' shape" in text
+        assert "common shape" not in text

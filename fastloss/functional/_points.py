@@ -41,28 +41,59 @@ NATIVE_WHEN_TINY = True
 
 _NUMBERS = frozenset((float, int, bool))
 _MAX_DIMS = 8
-
-
 _OPTIONS = _options.names(WeightedPointOptions)
 
-_SHARED = """
-    Keyword-only options, shared by every pointwise loss:
-        weight: Factor of each element, broadcastable to the common shape. Not differentiated by the kernel.
+_WEIGHT = """
+        weight: Factor of each element, broadcastable to the common shape. Does not enter the mean's divisor. Not
+            differentiated by the kernel."""
+_OF_ELEMENTS = """
+    Keyword-only options, shared by every pointwise loss:{weight}
         mask: Bool, broadcastable to the common shape; elements where it is False count as if they were not there:
             value and gradient are exactly zero whatever they hold.
         normalizer: Replaces the mean's divisor (number of positives, of tokens in a whole batch, ...).
-        empty: Value of a mean over nothing (all masked): ``"nan"`` or ``"zero"``. The gradient is zero either way.
+        empty: Value of a mean over nothing: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
         reduce_dims: Reduce over these dimensions only (one value per sample); needs ``"mean"`` or ``"sum"``.
         loss_dtype: dtype of the loss. Default: the arguments'; float32 for half arguments under autocast.
-        return_stats: Return ``(loss, PointStats)``, measured in the same pass.
+        return_stats: Also return `PointStats`, measured in the same pass.
 
-    Shapes: any, any strides; the loss has the common shape for ``"none"``, else ``()``.
+    Returns:
+        The loss: the arguments' common shape for ``"none"``, that shape without ``reduce_dims`` if they are given, else
+        ``()``. With ``return_stats`` the pair ``(loss, PointStats)``.
+
+    Shapes: any, any strides.
     Dtypes: float16, bfloat16, float32, float64, all arguments alike; others go to plain PyTorch.
     Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
     Gradient: with respect to every tensor that PyTorch differentiates; differentiable again (through the reference).
     Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
         ``torch.compile`` in backward.
     Accuracy: half and single precision compute in float32, blocks of 512 are summed in float32 and these in float64.
+        The result does not depend on the number of threads.
+"""
+_OF_PAIRS = """
+    Keyword-only options, shared by every loss over pairs of vectors; the rows' shape is that of the vectors without
+    their last dimension:
+        weight: Factor of each row's value, broadcastable to the rows' shape. Does not enter the mean's divisor. Not
+            differentiated by the kernel.
+        mask: Bool, broadcastable to the rows' shape; rows where it is False count as if they were not there: value and
+            gradient are exactly zero whatever they hold.
+        normalizer: Replaces the mean's divisor, the number of rows that are kept.
+        empty: Value of a mean over no rows: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
+        reduce_dims: Reduce over these dimensions of the rows' shape only; needs ``"mean"`` or ``"sum"``.
+        loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
+        return_stats: Also return `PointStats`, measured in the same pass; its elements are rows.
+
+    Returns:
+        The loss: the rows' shape for ``"none"``, that shape without ``reduce_dims`` if they are given, else ``()``.
+        With ``return_stats`` the pair ``(loss, PointStats)``.
+
+    Shapes: vectors of one shape, any strides; those that are neither contiguous nor rows of contiguous elements are
+        copied. What else PyTorch takes runs in plain PyTorch.
+    Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch.
+    Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
+    Gradient: with respect to all vectors; differentiable again (through the reference).
+    Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
+        ``torch.compile`` in backward.
+    Accuracy: half and single precision sum a row's products in float32; what follows, and sums over rows, are float64.
         The result does not depend on the number of threads.
 """
 
@@ -117,8 +148,10 @@ def public_loss(spec: Spec) -> Callable[[_Function], _Function]:
     """Completes the docstring of a loss and makes `fastloss.explain` know it."""
 
     def complete(function: _Function) -> _Function:
-        function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + _SHARED
         signature = inspect.signature(function)
+        weight = "" if "weight" in signature.parameters else _WEIGHT
+        shared = _OF_PAIRS if spec.pairs else _OF_ELEMENTS.format(weight=weight)
+        function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + shared
 
         def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
             bound = signature.bind(*args, **kwargs)

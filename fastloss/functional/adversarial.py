@@ -99,6 +99,9 @@ def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: st
         mode: As above.
         reduction: ``"mean"`` or ``"sum"``.
 
+    Returns:
+        The loss, shape ``()``.
+
     Dtypes, gradient, memory, accuracy: those of `binary_cross_entropy_with_logits` and `mse_loss`;
         ``-fake.mean()`` is PyTorch's.
     Raises: ValueError for another mode or reduction.
@@ -126,6 +129,9 @@ def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturati
         real, fake: Scores (logits); each of any shape, they need not match.
         mode: As above.
         reduction: ``"mean"`` or ``"sum"``.
+
+    Returns:
+        The loss, shape ``()``.
 
     Dtypes, gradient, memory, accuracy: those of `binary_cross_entropy_with_logits`, `hinge_loss` and `mse_loss`.
     Raises: ValueError for another mode or reduction.

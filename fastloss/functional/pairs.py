@@ -66,7 +66,6 @@ def cosine_embedding_loss(
         \ell = 1 - c \ \text{where}\ y = 1, \qquad \max(0, c - m) \ \text{where}\ y = -1.
 
     Equivalent to ``torch.nn.functional.cosine_embedding_loss(input1, input2, target, margin, reduction=reduction)``.
-    ``weight`` and ``mask`` have one entry per row.
 
     Args:
         input1, input2: Vectors, shape :math:`(N, D)` or :math:`(D)`.
@@ -99,7 +98,7 @@ def contrastive_loss(
     .. math::
         \ell = \tfrac12 d^2 \ \text{where}\ y = 1, \qquad \tfrac12 \max(0, m - d)^2 \ \text{where}\ y = 0, -1.
 
-    Any other label gives 0. ``weight`` and ``mask`` have one entry per row.
+    Any other label gives 0.
 
     The same name means other things elsewhere:
 
@@ -150,7 +149,7 @@ def triplet_margin_loss(
         \ell = \max(0,\ m + \lVert a - p + \epsilon \rVert - \lVert a - n + \epsilon \rVert).
 
     Equivalent to ``torch.nn.functional.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap,
-    reduction=reduction)``. ``weight`` and ``mask`` have one entry per row.
+    reduction=reduction)``.
 
     With ``labels`` the triplets are found among the vectors in ``anchor``: `mined_triplet_margin_loss`, whose options
     (``soft``, ``normalize``, ``group``, ...) are the keyword arguments then.

@@ -36,7 +36,7 @@ _SHARED = """
         weight: Factor of each anchor's value, one per anchor. Does not enter the mean's divisor.
         reduction: ``"none"`` (a value per anchor), ``"mean"`` over the anchors that count, or ``"sum"``.
         normalizer: Replaces the mean's divisor.
-        empty: Value of a mean over no anchors: ``"zero"`` or ``"nan"``. The gradient is zero either way.
+        empty: Value of a mean over no anchors: ``"zero"`` (default) or ``"nan"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
         memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
             they are computed twice (a third more arithmetic). Default 256 MiB.
@@ -45,6 +45,9 @@ _SHARED = """
             `fastloss.distributed`. Every process must call. Default: this process has the whole batch.
         ddp: Gradients will be averaged over the group afterwards, as DistributedDataParallel does: multiply them by the
             number of processes, so that the average is the gradient of the whole batch.
+
+    Returns:
+        The loss: shape (anchors) for ``"none"``, else ``()``.
 
     Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch. Similarities are a
         matrix product in the vectors' dtype (float16 on the CPU: float32), everything after it is float32 or float64.
