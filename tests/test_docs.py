@@ -1,11 +1,13 @@
 """Documents against what they are about."""
 
+import inspect
+import itertools
 import re
 from pathlib import Path
 
 import pytest
 
-from fastloss import functional
+from fastloss import _options, functional
 from fastloss.bench import cli, suites
 from fastloss.bench.table import HEADER
 
@@ -45,3 +47,46 @@ def test_docstrings(name):
     if name in functional.pairs.__all__:
         assert "the rows' shape" in text
         assert "common shape" not in text
+
+
+def options_of(name):
+    """The names of a function's keyword arguments, those of its TypedDict too."""
+    parameters = dict(inspect.signature(getattr(functional, name)).parameters)
+    shared = parameters.pop("options", None)
+    if shared is None:
+        return set(parameters)
+    return parameters.keys() | _options.names(getattr(_options, shared.annotation[len("Unpack[") : -1]))
+
+
+def test_readme_has_the_options_of_each_family():
+    """A cell is - where no loss has the option, names losses where only those have it, else all of them have it."""
+    _, found, rest = (ROOT / "README.md").read_text().partition("| option | ")
+    assert found
+    heading, _, *rows = rest.partition("\n\n")[0].splitlines()
+    assert heading == "rows | elements | pairs of vectors | all pairs |"
+    families = (functional.rows, functional.pointwise, functional.pairs, functional.similarity)
+    described = set()
+    for row in rows:
+        first, *cells = (cell.strip() for cell in row.strip("|").split("|"))
+        options = set(re.findall(r"`(\w+)`", first.partition(":")[0]))
+        described |= options
+        for option, (family, cell) in itertools.product(options, zip(families, cells, strict=True)):
+            having = {name for name in family.__all__ if name in LOSSES and option in options_of(name)}
+            named = {name for name in re.findall(r"`(\w+)`", cell) if name in functional.__all__}
+            assert having == (named or (set() if cell == "-" else set(family.__all__) & set(LOSSES))), (option, cell)
+    typed = (_options.RowOptions, _options.WeightedPointOptions, _options.SimilarityOptions)
+    assert described == set().union(*map(_options.names, typed)) - {"reduction"}
+    for name in functional.adversarial.__all__:
+        assert not described & options_of(name)
+
+
+def test_first_example_of_the_readme_runs(capsys):
+    example = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[1]
+    assert len(example.splitlines()) <= 10
+    exec(example, {})
+    assert "Explanation(path=" in capsys.readouterr().out
+
+
+def test_readme_names_every_loss():
+    text = (ROOT / "README.md").read_text()
+    assert not [name for name in functional.__all__ if f"`{name}" not in text.replace("fastloss.functional.", "")]
