@@ -8,12 +8,13 @@ differentiates the reference instead, so second derivatives are right. Never ``o
 at the root of the graph a gradient penalty would silently add nothing.
 
 Note [When the gradient is made]
-"now": forward writes the gradient for upstream 1 (the logits are read once); backward hands it out, scaled in
-place if the upstream gradient is not 1. A second backward through a retained graph recomputes it, because the
-first one was given away. "later": forward keeps two numbers per row and backward writes the gradient with the
-upstream factor folded in; for ``reduction="none"``, for float16 (whose small gradients survive only after
-GradScaler's factor), for gradients to the target, and under torch.compile (backward may not depend on what an
-earlier backward did).
+"now": forward writes the gradients for upstream 1 (the arguments are read once); backward hands them out, scaled in
+place if the upstream gradient is not 1. Where that would round a second time (bfloat16, unless the factor is a power
+of two), and in a second backward through a retained graph, since the first one gave them away, backward makes them
+from the arguments. "later": backward alone writes them, with the upstream factor folded in; losses over rows keep two
+numbers per row for that (three, if targets are probabilities). For ``reduction="none"``, for float16 (whose small
+gradients survive only after GradScaler's factor), under torch.compile (backward may not depend on what an earlier
+backward did), and over rows for gradients to the target.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from fastloss import _memory, _ops, reference
 
 
 def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
-    """Whether forward writes the gradient to ``input`` (Note [When the gradient is made])."""
+    """Whether forward may write gradients (Note [When the gradient is made])."""
     return reduction != 0 and dtype is not torch.float16 and not torch.compiler.is_compiling()
 
 

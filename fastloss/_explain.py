@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from torch import Tensor
 
 from fastloss import _ops, isa
 
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 Path = Literal["kernel", "native", "reference"]
 
 _log = logging.getLogger("fastloss")
@@ -35,13 +36,21 @@ class Explanation:
     isa: str | None
 
 
+COVERED = "the kernel takes these arguments"
+
+
+def path_of(reason: str) -> tuple[Path, str]:
+    """Path and reason of a call that a kernel takes unless there is a ``reason`` against it."""
+    return ("reference", reason) if reason else ("kernel", COVERED)
+
+
 _planners: dict[Callable[..., Any], Callable[..., tuple[Path, str]]] = {}
 
 
-def planned_by(planner: Callable[..., tuple[Path, str]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def planned_by(planner: Callable[..., tuple[Path, str]]) -> Callable[[_Function], _Function]:
     """Registers ``planner`` (same arguments, returns path and reason) as the one that explains a function."""
 
-    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+    def register(function: _Function) -> _Function:
         _planners[function] = planner
         return function
 

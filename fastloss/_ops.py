@@ -102,6 +102,16 @@ def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     return torch.float64 if dtype == torch.float64 else torch.float32
 
 
+# An operator's error is a RuntimeError whatever it is about, so what it is about is told by its text.
+OUT_OF_BOUNDS = "out of bounds"  # a class index: csrc/ops/rows.cpp, and PyTorch's own operator
+OUTSIDE_DOMAIN = "outside the domain"  # an element: csrc/ops/pointwise.cpp
+
+
+def names_its_loss(error: Exception) -> bool:
+    """Whether an error is from our Python, with loss, argument, expected and got; C++ does not know the loss."""
+    return str(error).startswith("fastloss.")
+
+
 # Dtypes travel to the operators as these numbers (ScalarType's own, stable in PyTorch's ABI).
 DTYPE_CODES: dict[torch.dtype, int] = {torch.float16: 5, torch.float32: 6, torch.float64: 7, torch.bfloat16: 15}
 DTYPE_OF_CODE = {code: dtype for dtype, code in DTYPE_CODES.items()}

@@ -48,6 +48,8 @@ class RowStats(NamedTuple):
 class PointStats(NamedTuple):
     """Metrics of one call of a pointwise loss, made in the same pass (``return_stats=True``).
 
+    Of a loss over pairs of vectors likewise, with rows in the place of elements.
+
     Attributes:
         grad_norm: Euclidean norm of the loss's gradient with respect to its first argument, for an upstream gradient of
             one (ones, for ``reduction="none"``), before it is rounded to the argument's dtype. float64.

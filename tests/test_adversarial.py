@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from cases import UNDERFLOW, UNIT
 
 import fastloss
-from fastloss.functional import pointwise
+from fastloss.functional import _points
 from fastloss.reference.adversarial import MODES
 
 close = torch.testing.assert_close
@@ -33,7 +33,7 @@ def test_points(mode):
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 @pytest.mark.parametrize("mode", MODES)
 def test_against_reference(mode, reduction, isa, monkeypatch):
-    monkeypatch.setattr(pointwise, "NATIVE_WHEN_TINY", False)  # Whose float16 gradients round more often.
+    monkeypatch.setattr(_points, "NATIVE_WHEN_TINY", False)  # Whose float16 gradients round more often.
     for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
         floor = UNDERFLOW[dtype] * 1.001
         for shape in ((7,), (30, 1000)):

@@ -7,6 +7,7 @@ import pytest
 import torch
 from cases import CASES, info_of
 
+import fastloss
 from fastloss import _ops
 
 N, C = 6, 5
@@ -82,6 +83,19 @@ OURS = {
 }
 
 
+# Options that all families share: a call of each family, wrong options, exception, fragments of the message.
+FAMILIES = {
+    "cross_entropy": (X, Y), "softmax_focal_loss": (X, Y), "mse_loss": (X, T), "log_cosh_loss": (X, T),
+    "cosine_embedding_loss": (X, T, Y), "contrastive_loss": (X, T, Y), "clip_loss": (X, T, 1.0),
+    "supcon_loss": (X, Y),
+}  # fmt: skip
+SHARED = {
+    "empty": (dict(empty="one"), ValueError, ["empty", '"nan"', '"zero"', "'one'"]),
+    "normalizer": (dict(normalizer=2.0, reduction="sum"), ValueError, ["normalizer", "reduction='mean'", "'sum'"]),
+    "loss_dtype": (dict(loss_dtype=torch.int32), TypeError, ["loss_dtype", "floating point", "int32"]),
+}
+
+
 def raised(fn, *args, **options):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -122,14 +136,28 @@ def test_ours(case, args, options, exception, fragments, path):
         assert fragment in message
 
 
+@pytest.mark.parametrize(("options", "exception", "fragments"), SHARED.values(), ids=SHARED)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_shared_options(name, options, exception, fragments):
+    """Every family and its reference refuse the same in the same words."""
+    error, specified = (
+        raised(getattr(where, name), *FAMILIES[name], **options) for where in (fastloss.functional, fastloss.reference)
+    )
+    assert (type(error), str(error)) == (type(specified), str(specified))
+    assert type(error) is exception
+    assert str(error).startswith(f"fastloss.{name}: ")
+    assert all(fragment in str(error) for fragment in fragments)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_messages_say_what_was_got(case, path):
-    """PyTorch's refusals come with our prefix, and keep what PyTorch said."""
+    """PyTorch's refusals come with our prefix, and with what PyTorch said as their cause."""
     for args, options in AS_TORCH.values():
         native = raised(case.native, *args, **options)
         error = raised(case.functional, *args, **options)
         if isinstance(native, (ValueError, RuntimeError)) and isinstance(args[0], torch.Tensor):
-            assert f"fastloss.{case.name}" in str(error), (native, error)
+            assert str(error).startswith(f"fastloss.{case.name}: "), (native, error)
+            assert str(error.__cause__) == str(native)
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

@@ -54,6 +54,17 @@ def test_paths(case):
         fastloss.explain(torch.nn.functional.cross_entropy, x, target)
 
 
+@needs_extension
+def test_families_give_one_reason():
+    f, x, labels = fastloss.functional, torch.rand(4000, 50), torch.arange(4000) % 50
+    for fn, args in (
+        (f.cross_entropy, (x, labels)), (f.softmax_focal_loss, (x, labels)), (f.mse_loss, (x, x)),
+        (f.cosine_embedding_loss, (x, x, labels)), (f.supcon_loss, (x, labels)), (f.gan_generator_loss, (x,)),
+    ):  # fmt: skip
+        found = fastloss.explain(fn, *args)
+        assert (found.path, found.reason) == ("kernel", "the kernel takes these arguments")
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_uncovered_calls_are_right(case, kernel):
     x, target = cases.make((40, 50), torch.float32)
@@ -106,6 +117,7 @@ def test_log():
         lines = [line for line in done.stderr.splitlines() if "fastloss.cross_entropy" in line]
         assert bool(lines) == expected, done.stderr
         if expected and _ops.AVAILABLE:
+            assert any(line.endswith(": kernel (the kernel takes these arguments)") for line in lines)
             paths = {line.split()[1] for line in lines}
             assert {"native", "kernel"} <= paths, "each path once, the native one for tiny inputs too"
             assert len(lines) == len(set(lines))

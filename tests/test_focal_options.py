@@ -8,7 +8,7 @@ from cases import UNDERFLOW, UNIT
 
 import fastloss
 import fastloss.functional as f
-from fastloss.functional import pointwise
+from fastloss.functional import _points
 
 close = torch.testing.assert_close
 N, C = 40, 7
@@ -16,7 +16,7 @@ N, C = 40, 7
 
 @pytest.fixture(autouse=True)
 def _kernel(monkeypatch):
-    monkeypatch.setattr(pointwise, "NATIVE_WHEN_TINY", False)
+    monkeypatch.setattr(_points, "NATIVE_WHEN_TINY", False)
 
 
 def make(dtype=torch.float64):

@@ -113,7 +113,6 @@ def test_inplace_layout(case, how, isa):
     holder = base.as_strided(view.size(), view.stride(), 100)
     holder.copy_(view)
     before = base.clone()
-    logits = leaf + 0.0
     with torch.no_grad():
         inside = torch.zeros(40_000, dtype=torch.bool)
         inside.as_strided(view.size(), view.stride(), 100).fill_(True)

@@ -1,6 +1,7 @@
 """The module: `torch.nn`'s constructor, `repr`, `state_dict`, copies, and its own extras."""
 
 import copy
+import inspect
 import itertools
 import pickle
 import warnings
@@ -11,6 +12,7 @@ import torch
 from cases import CASES, DROP_INS, REDUCTIONS
 
 import fastloss
+from fastloss import _options
 
 close = torch.testing.assert_close
 
@@ -66,6 +68,13 @@ def test_extras(case, isa):
     assert isinstance(stats, fastloss.RowStats)
     for name, value in extras.items():
         assert f"{name}={value}" in repr(module)
+    # All of them when it is made, or in the call, where they win.
+    twin = case.module(label_smoothing=0.1, normalizer=3.0, mask=mask, empty="nan", return_stats=False)
+    assert torch.equal(twin(x, target, **extras)[0], wanted)
+    assert torch.equal(case.module(mask=mask)(x, target), case.functional(x, target, mask=mask))
+    for call in (lambda: case.module(nonsense=1), lambda: case.module()(x, target, nonsense=1)):
+        with pytest.raises(TypeError, match="nonsense"):
+            call()
     logits = x.requires_grad_() * 1.0
     case.module(inplace=True)(logits, target).backward()
     cases.check_grad(x.grad, cases.exact(case, x.detach(), target)[1], x.detach())
@@ -98,7 +107,29 @@ MODULES = [
 ]
 
 
+def test_signatures():
+    def names(what):
+        return list(inspect.signature(what).parameters)
+
+    for module in MODULES:
+        native = getattr(torch.nn, module.__name__, None)
+        if native is not None:
+            assert names(module) == [*names(native), "options"]
+    assert names(fastloss.HingeLoss) == ["margin", "p", "reduction", "options"]
+    assert inspect.signature(fastloss.InfoNCELoss).parameters["temperature"].default == 0.07
+    assert names(fastloss.HuberLoss()) == names(torch.nn.HuberLoss())  # of an instance: its call
+    keywords = [
+        p.name
+        for p in inspect.signature(fastloss.functional.cross_entropy).parameters.values()
+        if p.kind == p.KEYWORD_ONLY
+    ]
+    assert set(keywords) == _options.names(_options.RowOptions)
+
+
+def test_modules_of_the_package():
+    assert sorted(module.__name__ for module in MODULES) == sorted(fastloss.nn.__all__)
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda m: m.__name__)
 def test_every_module_can_be_pickled(module):
-    assert len(MODULES) >= 30
     assert type(pickle.loads(pickle.dumps(module()))) is module

@@ -23,7 +23,7 @@ from cases import (
 )
 
 import fastloss
-import fastloss.functional.pointwise as module
+import fastloss.functional._points as module
 from fastloss import _ops
 
 close = torch.testing.assert_close

@@ -1,5 +1,6 @@
 """The pointwise family: value, gradient, options, layouts, determinism and PyTorch's machinery."""
 
+import inspect
 import itertools
 import math
 import os
@@ -29,7 +30,7 @@ from cases import (
 from torch.autograd import forward_ad
 
 import fastloss
-import fastloss.functional.pointwise as module
+import fastloss.functional._points as module
 from fastloss import _ops
 
 pytestmark = pytest.mark.filterwarnings(
@@ -451,8 +452,9 @@ def test_autocast(case, isa):
 
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
 def test_learned_hyperparameters(case):
-    names = [n for n in ("delta", "beta", "gamma", "alpha", "margin", "q", "eps") if any(n in p for p in case.params)]
-    if not names or case.name in ("poisson_nll_loss",):
+    parameters = inspect.signature(case.functional).parameters.values()
+    names = [p.name for p in parameters if p.annotation == "float | Tensor"]
+    if not names or case.name == "poisson_nll_loss":  # has eps, which does nothing unless log_input is False
         pytest.skip("none")
     tensors = tuple(t.detach() for t in make_points(case, (20,), torch.float64))
     for name in names:
@@ -466,6 +468,18 @@ def test_learned_hyperparameters(case):
         assert torch.autograd.gradcheck(
             lambda v, name=name: case.functional(*tensors, reduction="mean", **{name: v}), (learned,)
         )
+
+
+@pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+def test_specs_name_the_parameters_of_their_functors():
+    built = dict(_ops.extension().pointwise_losses() + _ops.extension().pairs_losses())
+    specs = [
+        spec
+        for family in (fastloss.functional.pointwise, fastloss.functional.pairs)
+        for spec in vars(family).values()
+        if isinstance(spec, module.Spec)
+    ]
+    assert {spec.operator: ",".join(spec.params) for spec in specs} == built
 
 
 FASTER_IN_PYTORCH = {

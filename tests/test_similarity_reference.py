@@ -587,7 +587,7 @@ ERRORS = [
     (lambda: reference.circle_loss(X, LABELS[:-1]), ValueError, "one label per vector"),
     (lambda: reference.circle_loss(X, LABELS, weight=X), ValueError, "one factor per anchor"),
     (lambda: reference.circle_loss(X, LABELS, reduction="max"), ValueError, "reduction must be one of"),
-    (lambda: reference.circle_loss(X, LABELS, empty="one"), ValueError, "empty must be one of 'zero', 'nan'"),
+    (lambda: reference.circle_loss(X, LABELS, empty="one"), ValueError, 'empty must be "nan" or "zero"'),
     (lambda: reference.circle_loss(X, LABELS, normalizer=2.0, reduction="sum"), ValueError, "needs reduction='mean'"),
     (lambda: reference.circle_loss(X, LABELS, factor=2.0), TypeError, "factor"),
     (lambda: reference.mined_triplet_margin_loss(X, LABELS, mining="hard"), ValueError, "'all', got 'hard'"),

@@ -97,10 +97,11 @@ def _run(options: argparse.Namespace, arguments: Sequence[str], huge_pages: bool
 
 
 def _without_outputs(arguments: Sequence[str]) -> list[str]:
-    """The same measurement, for a child whose numbers only its parent wants."""
+    """The same measurement, with a table on standard output and nothing else."""
     outputs = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in ("--json", "--markdown", "--plot"):
         outputs.add_argument(name)
+    outputs.add_argument("--quiet", action="store_true")
     return outputs.parse_known_args(arguments)[1]
 
 

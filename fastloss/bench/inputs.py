@@ -51,7 +51,7 @@ def make_case(row: Row, device: str, seed: int = 0) -> Case:
     return Case(LAYOUTS[row.layout](values).requires_grad_(), target)
 
 
-# Rows smaller than L2 / 64 stay warm, but there the launches are the time, not the bytes.
+# Rows smaller than L2 / 32 may stay warm, but there the launches are the time, not the bytes.
 _MOST_COPIES = 64
 
 

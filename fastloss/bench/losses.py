@@ -231,7 +231,7 @@ LOSSES: dict[str, Loss] = {
         reads=1,
         writes=1,
         summands=_class_summands,
-        inplace=False,
+        inplace=True,
     ),
     # Read logits, write their gradient.
     "cross_entropy": Loss(

@@ -1,77 +1,19 @@
-"""Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`."""
+"""Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`.
 
-from fastloss.functional.adversarial import gan_discriminator_loss, gan_generator_loss
-from fastloss.functional.pairs import contrastive_loss, cosine_embedding_loss, triplet_margin_loss
-from fastloss.functional.pointwise import (
-    asymmetric_loss,
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    charbonnier_loss,
-    count_positives,
-    gaussian_nll_loss,
-    hinge_embedding_loss,
-    hinge_loss,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    log_cosh_loss,
-    margin_ranking_loss,
-    mse_loss,
-    poisson_nll_loss,
-    quantile_loss,
-    robust_loss,
-    sigmoid_focal_loss,
-    smooth_l1_loss,
-    soft_margin_loss,
-)
-from fastloss.functional.rows import cross_entropy, softmax_focal_loss
-from fastloss.functional.similarity import (
-    circle_loss,
-    clip_loss,
-    info_nce_loss,
-    mined_triplet_margin_loss,
-    multi_similarity_loss,
-    nt_xent_loss,
-    pairwise_contrastive_loss,
-    siglip_loss,
-    supcon_loss,
-)
+Losses that can return statistics are annotated ``Tensor | Any``: with ``return_stats=True`` they return a pair of loss
+and statistics, and a union of the two would have every caller say which one it is.
+"""
 
-__all__ = [
-    "asymmetric_loss",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "charbonnier_loss",
-    "circle_loss",
-    "clip_loss",
-    "contrastive_loss",
-    "cosine_embedding_loss",
-    "count_positives",
-    "cross_entropy",
-    "gan_discriminator_loss",
-    "gan_generator_loss",
-    "gaussian_nll_loss",
-    "hinge_embedding_loss",
-    "hinge_loss",
-    "huber_loss",
-    "info_nce_loss",
-    "kl_div",
-    "l1_loss",
-    "log_cosh_loss",
-    "margin_ranking_loss",
-    "mined_triplet_margin_loss",
-    "mse_loss",
-    "multi_similarity_loss",
-    "nt_xent_loss",
-    "pairwise_contrastive_loss",
-    "poisson_nll_loss",
-    "quantile_loss",
-    "robust_loss",
-    "siglip_loss",
-    "sigmoid_focal_loss",
-    "smooth_l1_loss",
-    "soft_margin_loss",
-    "softmax_focal_loss",
-    "supcon_loss",
-    "triplet_margin_loss",
-]
+from fastloss.functional import adversarial, pairs, pointwise, rows, similarity
+from fastloss.functional.adversarial import *
+from fastloss.functional.pairs import *
+from fastloss.functional.pointwise import *
+from fastloss.functional.rows import *
+from fastloss.functional.similarity import *
+
+__all__: list[str] = []
+__all__ += adversarial.__all__
+__all__ += pairs.__all__
+__all__ += pointwise.__all__
+__all__ += rows.__all__
+__all__ += similarity.__all__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,8 +11,13 @@ from fastloss._explain import Path, _planners, planned_by
 from fastloss.functional import pointwise
 from fastloss.reference.adversarial import check_mode
 
+__all__ = [
+    "gan_discriminator_loss",
+    "gan_generator_loss",
+]
 
-def _term(scores: Tensor, sign: int, mode: str) -> tuple[Callable[..., Any], tuple[Tensor, ...]]:
+
+def _term(scores: Tensor, sign: int, mode: str) -> tuple[Callable[..., Tensor], tuple[Tensor, ...]]:
     """The pointwise loss of scores that should be high (``sign`` 1) or low (-1), and its arguments."""
     if mode == "wasserstein":
         return _negative_score if sign == 1 else _plain_score, (scores,)
@@ -31,18 +35,18 @@ def _negative_score(scores: Tensor, reduction: str) -> Tensor:
     return -_plain_score(scores, reduction)
 
 
-def _half_square(scores: Tensor, target: Tensor, reduction: str) -> Any:
+def _half_square(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
     return 0.5 * pointwise.mse_loss(scores, target, reduction=reduction)
 
 
-_LOSSES: dict[str, Callable[..., Any]] = {
+_LOSSES: dict[str, Callable[..., Tensor]] = {
     "non_saturating": pointwise.binary_cross_entropy_with_logits,
     "hinge": pointwise.hinge_loss,
     "least_squares": _half_square,
 }
 
 
-def _score(scores: Tensor, sign: int, mode: str, reduction: str) -> Any:
+def _score(scores: Tensor, sign: int, mode: str, reduction: str) -> Tensor:
     loss, arguments = _term(scores, sign, mode)
     return loss(*arguments, reduction=reduction)
 
@@ -76,7 +80,7 @@ def _plan_discriminator(
 
 
 @planned_by(_plan_generator)
-def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
+def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r"""What a generator pays for the scores d that the discriminator gives its samples.
 
     ===================  ==========================  =====================================================
@@ -95,6 +99,9 @@ def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: st
         mode: As above.
         reduction: ``"mean"`` or ``"sum"``.
 
+    Returns:
+        The loss, shape ``()``.
+
     Dtypes, gradient, memory, accuracy: those of `binary_cross_entropy_with_logits` and `mse_loss`;
         ``-fake.mean()`` is PyTorch's.
     Raises: ValueError for another mode or reduction.
@@ -104,7 +111,7 @@ def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: st
 
 
 @planned_by(_plan_discriminator)
-def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
+def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r"""What a discriminator pays for its scores r of real samples and d of generated ones.
 
     ===================  ============================================================
@@ -122,6 +129,9 @@ def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturati
         real, fake: Scores (logits); each of any shape, they need not match.
         mode: As above.
         reduction: ``"mean"`` or ``"sum"``.
+
+    Returns:
+        The loss, shape ``()``.
 
     Dtypes, gradient, memory, accuracy: those of `binary_cross_entropy_with_logits`, `hinge_loss` and `mse_loss`.
     Raises: ValueError for another mode or reduction.

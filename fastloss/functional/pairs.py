@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from fastloss import reference
 from fastloss._explain import Path, _planners
-from fastloss.functional.pointwise import (
-    Spec,
-    WeightOptions,
-    _legacy,
-    _loss,
-    _shared_options,
-)
+from fastloss._options import TripletOptions, WeightedPointOptions, legacy_reduction
+from fastloss.functional._points import Spec, public_loss, run
 from fastloss.functional.similarity import mined_triplet_margin_loss
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+__all__ = [
+    "contrastive_loss",
+    "cosine_embedding_loss",
+    "triplet_margin_loss",
+]
 
 _COSINE = Spec(
     "cosine_embedding_loss",
@@ -46,7 +49,7 @@ _TRIPLET = Spec(
 )
 
 
-@_shared_options(_COSINE)
+@public_loss(_COSINE)
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -55,15 +58,14 @@ def cosine_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Vectors pulled together (y = 1) or apart (y = -1) by the cosine c of their angle:
 
     .. math::
         \ell = 1 - c \ \text{where}\ y = 1, \qquad \max(0, c - m) \ \text{where}\ y = -1.
 
     Equivalent to ``torch.nn.functional.cosine_embedding_loss(input1, input2, target, margin, reduction=reduction)``.
-    ``weight`` and ``mask`` have one entry per row.
 
     Args:
         input1, input2: Vectors, shape :math:`(N, D)` or :math:`(D)`.
@@ -72,14 +74,14 @@ def cosine_embedding_loss(
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"`` (one value per row), ``"mean"`` or ``"sum"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
     if isinstance(input1, Tensor) and input1.dim() > 2:
         return reference.cosine_embedding_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
-    return _loss(_COSINE, arguments, reduction, options)
+    return run(_COSINE, arguments, reduction, options)
 
 
-@_shared_options(_CONTRASTIVE)
+@public_loss(_CONTRASTIVE)
 def contrastive_loss(
     input1: Tensor,
     input2: Tensor,
@@ -89,14 +91,14 @@ def contrastive_loss(
     distance: Literal["euclidean", "cosine"] = "euclidean",
     squared: bool = True,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Vectors pulled together (y = 1) or pushed apart (y = 0 or -1) to a distance m (Hadsell et al. 2006), d theirs:
 
     .. math::
         \ell = \tfrac12 d^2 \ \text{where}\ y = 1, \qquad \tfrac12 \max(0, m - d)^2 \ \text{where}\ y = 0, -1.
 
-    Any other label gives 0. ``weight`` and ``mask`` have one entry per row.
+    Any other label gives 0.
 
     The same name means other things elsewhere:
 
@@ -121,10 +123,10 @@ def contrastive_loss(
         "input1": input1, "input2": input2, "target": target,
         "margin": margin, "distance": distance, "squared": squared,
     }  # fmt: skip
-    return _loss(_CONTRASTIVE, arguments, reduction, options)
+    return run(_CONTRASTIVE, arguments, reduction, options)
 
 
-@_shared_options(_TRIPLET)
+@public_loss(_TRIPLET)
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor = None,  # type: ignore[assignment]
@@ -139,15 +141,15 @@ def triplet_margin_loss(
     *,
     labels: Tensor | None = None,
     mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[TripletOptions],
+) -> Tensor | Any:
     r"""An anchor closer to its positive than to its negative by a margin (Balntas et al. 2016):
 
     .. math::
         \ell = \max(0,\ m + \lVert a - p + \epsilon \rVert - \lVert a - n + \epsilon \rVert).
 
     Equivalent to ``torch.nn.functional.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap,
-    reduction=reduction)``. ``weight`` and ``mask`` have one entry per row.
+    reduction=reduction)``.
 
     With ``labels`` the triplets are found among the vectors in ``anchor``: `mined_triplet_margin_loss`, whose options
     (``soft``, ``normalize``, ``group``, ...) are the keyword arguments then.
@@ -163,30 +165,53 @@ def triplet_margin_loss(
         labels: Integers, one per vector in ``anchor``, instead of ``positive`` and ``negative``.
         mining: Which triplets of them: ``"batch_hard"`` (default), ``"semi_hard"`` or ``"all"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if labels is not None or mining is not None:
-        if positive is not None or negative is not None or p != 2 or swap:
-            raise ValueError(
-                "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; "
-                "with labels pass margin, mining, soft and normalize"
-            )
-        options = {**options, "reduction": reduction, "mining": mining or "batch_hard"}
-        return mined_triplet_margin_loss(anchor, labels, margin, **options)
+        return _mine(
+            mined_triplet_margin_loss, anchor, positive, negative, margin, p, swap, reduction, labels, mining, options
+        )
     arguments: dict[str, Any] = {
         "anchor": anchor, "positive": positive, "negative": negative,
         "margin": margin, "p": p, "eps": eps, "swap": swap,
     }  # fmt: skip
-    return _loss(_TRIPLET, arguments, reduction, options)
+    return run(_TRIPLET, arguments, reduction, options)
+
+
+def _mine(
+    function: Callable[..., Any],
+    anchor: Any,
+    positive: Any,
+    negative: Any,
+    margin: Any,
+    p: float,
+    swap: bool,
+    reduction: str,
+    labels: Any,
+    mining: str | None,
+    options: Any,
+) -> Any:
+    """`mined_triplet_margin_loss`, or whatever takes its arguments (``function``), of a call with ``labels``."""
+    if positive is not None or negative is not None or p != 2 or swap:
+        raise ValueError(
+            "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; "
+            "with labels pass margin, mining, soft and normalize"
+        )
+    return function(anchor, labels, margin, mining=mining or "batch_hard", reduction=reduction, **options)
 
 
 _plan_given = _planners[triplet_margin_loss]
+_signature = inspect.signature(triplet_margin_loss)
 
 
-def _plan(anchor: Any, *args: Any, **kwargs: Any) -> tuple[Path, str]:
-    labels, mining = kwargs.pop("labels", None), kwargs.pop("mining", None) or "batch_hard"
-    if labels is None:
-        return _plan_given(anchor, *args, **kwargs)
-    return _planners[mined_triplet_margin_loss](anchor, labels, mining=mining, **kwargs)
+def _plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
+    bound = _signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    given = bound.arguments
+    if given["labels"] is given["mining"] is None:
+        return _plan_given(*args, **kwargs)
+    for name in ("eps", "size_average", "reduce"):
+        del given[name]
+    return _mine(_planners[mined_triplet_margin_loss], **given)
 
 
 _planners[triplet_margin_loss] = _plan

@@ -2,481 +2,45 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 from torch.nn import _reduction as _Reduction
 
-from fastloss import _ops, reference
-from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
-from fastloss._explain import Path, log, planned_by
-from fastloss._stats import PointStats
-from fastloss.functional.rows import (
-    _KERNEL_DTYPES,
-    _REDUCTIONS,
-    _TENSORS,
-    _TORCH_ERRORS,
-    _WHY_NATIVE,
-    _is_compiling,
-    _is_dynamo_compiling,
-    _is_plain,
-    _loss_dtype,
-    _scalar,
-    _transforms_active,
-)
+from fastloss import reference
+from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction
+from fastloss.functional._paths import REDUCTIONS, is_compiling
+from fastloss.functional._points import Spec, goes_native, public_loss, run
 from fastloss.reference.pointwise import focal_call
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
-NATIVE_WHEN_TINY = True
-
-_NUMBERS = frozenset((float, int, bool))
-_MAX_DIMS = 8
-
-
-class Options(TypedDict, total=False):
-    """Keyword-only options of every pointwise loss; see `mse_loss`."""
-
-    mask: Tensor | None
-    normalizer: float | Tensor | None
-    empty: Literal["nan", "zero"]
-    reduce_dims: int | tuple[int, ...] | None
-    loss_dtype: torch.dtype | None
-    return_stats: bool
-
-
-class WeightOptions(Options, total=False):
-    """Likewise, for losses that have no ``weight`` among PyTorch's arguments."""
-
-    weight: Tensor | None
-
-
-_OPTIONS = frozenset(("weight", *Options.__annotations__))
-
-_SHARED = """
-    Keyword-only options, shared by every pointwise loss:
-        weight: Factor of each element, broadcastable to the common shape. Not differentiated by the kernel.
-        mask: Bool, broadcastable to the common shape; elements where it is False count as if they were not there:
-            value and gradient are exactly zero whatever they hold.
-        normalizer: Replaces the mean's divisor (number of positives, of tokens in a whole batch, ...).
-        empty: Value of a mean over nothing (all masked): ``"nan"`` or ``"zero"``. The gradient is zero either way.
-        reduce_dims: Reduce over these dimensions only (one value per sample); needs ``"mean"`` or ``"sum"``.
-        loss_dtype: dtype of the loss. Default: the arguments'; float32 for half arguments under autocast.
-        return_stats: Return ``(loss, PointStats)``, measured in the same pass.
-
-    Shapes: any, any strides; the loss has the common shape for ``"none"``, else ``()``.
-    Dtypes: float16, bfloat16, float32, float64, all arguments alike; others go to plain PyTorch.
-    Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
-    Gradient: with respect to every tensor that PyTorch differentiates; differentiable again (through the reference).
-    Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
-        ``torch.compile`` in backward.
-    Accuracy: half and single precision compute in float32, blocks of 512 are summed in float32 and these in float64.
-        The result does not depend on the number of threads.
-"""
-
-
-@dataclass(frozen=True, eq=False)  # one object for each loss: `_accepted_call` finds it by identity
-class Spec:
-    """What sets one pointwise loss apart from the others.
-
-    Attributes:
-        name: Of the functions here and in `fastloss.reference`.
-        operator: Name of the operator, if it is another.
-        tensors: Names of its tensor arguments, in the functor's order.
-        params: Names of its hyperparameters, in the functor's order.
-        words: Of hyperparameters that are one of several words: these. The functor is told the word's number.
-        fixed: Those tensors in which PyTorch does not differentiate.
-        weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
-        same_size: Whether the tensors must have one shape, as opposed to being broadcast.
-        warns: Whether a broadcast target is worth a warning, as in PyTorch.
-        pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
-        label: Name of the tensor with one label per row, the last one, if there is one.
-        tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
-            Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
-        accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
-        adapt: Turns options and arguments into arguments and options of a call without the loss's own further options.
-    """
-
-    name: str
-    operator: str = ""
-    tensors: tuple[str, ...] = ("input", "target")
-    params: tuple[str, ...] = ()
-    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    fixed: tuple[str, ...] = ()
-    weight_mean: bool = False
-    same_size: bool = False
-    warns: bool = False
-    pairs: bool = False
-    label: str = ""
-    tiny: int = 0
-    accepts: Callable[..., bool] = lambda *params: True
-    adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "operator", self.operator or self.name)
-
-    def number(self, name: str, value: Any) -> Any:
-        """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
-        words = self.words.get(name, ())
-        return words.index(value) if value in words else value
-
-
-def _shared_options(spec: Spec) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Completes the docstring of a loss and makes `fastloss.explain` know it."""
-
-    def complete(function: Callable[..., Any]) -> Callable[..., Any]:
-        function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + _SHARED
-        signature = inspect.signature(function)
-
-        def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            arguments = dict(bound.arguments)
-            options, reduction = arguments.pop("options", {}), arguments.pop("reduction")
-            if spec.adapt:
-                arguments, options = spec.adapt(options, **arguments)
-            first, second = (arguments[name] for name in spec.tensors[:2])
-            more = any(isinstance(value, Tensor) and name not in spec.tensors for name, value in arguments.items())
-            if not options and not more and _goes_native(spec, first, second, reduction):
-                return "native", _WHY_NATIVE
-            reason, *_ = _prepare(spec, arguments, options)
-            return ("reference", reason) if reason else ("kernel", "covered")
-
-        return planned_by(plan)(function)
-
-    return complete
-
-
-def _goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
-    """Whether PyTorch's C++ operator takes this call, which has no options, faster than anything else could.
-
-    Not on CUDA: a bad probability kills the context there, and where the kernels overtake is not yet measured.
-    """
-    return (
-        not _is_dynamo_compiling()  # before any question about sizes, which would become guards
-        and type(input) in _TENSORS
-        and type(target) in _TENSORS
-        and input.numel() <= spec.tiny
-        and NATIVE_WHEN_TINY
-        and input.shape == target.shape
-        and reduction in _REDUCTIONS
-        and not input.is_cuda
-    )
-
-
-def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    if size_average is not None or reduce is not None:
-        return _Reduction.legacy_get_string(size_average, reduce)
-    return reduction
-
-
-def _prepare(
-    spec: Spec, arguments: dict[str, Any], options: dict[str, Any]
-) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], Tensor | None, Tensor | None]:
-    """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask."""
-    tensors = tuple(arguments[name] for name in spec.tensors)
-    params = tuple(_scalar(spec.number(name, arguments[name])) for name in spec.params)
-    weight, mask = arguments.get("weight", options.get("weight")), options.get("mask")
-
-    def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None]:
-        return reason, (), (), None, None
-
-    if not _ops.AVAILABLE:
-        return no(_ops.missing_reason())
-    if _transforms_active():
-        return no("a torch.func transform is active")
-    if forward_ad._current_level >= 0:
-        return no("forward-mode AD is active")
-    given = [*tensors, *(t for t in (weight, mask) if t is not None)]
-    if not all(isinstance(t, Tensor) for t in given):
-        return no("an argument is not a tensor")
-    if not all(_is_plain(t) for t in given):
-        return no("an argument is a Tensor subclass")
-    input = tensors[0]
-    device, dtype, shape = input.device, input.dtype, input.shape
-    if device.type == "cuda" and not _ops.CUDA:
-        return no(f"there are no CUDA kernels: {_ops.missing_cuda_reason()}")
-    if device.type not in ("cpu", "cuda", "meta"):
-        return no(f"there is no {device.type} kernel")
-    if any(t.device != device for t in given):
-        return no("the arguments are on different devices")
-    label = arguments[spec.label] if spec.label else None
-    if dtype not in _KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask and t is not label):
-        return no("the arguments' dtypes differ or have no kernel")
-    if any(t.layout != torch.strided for t in given):
-        return no("the layout is not strided")
-    if not _is_compiling() and any(t.is_neg() for t in given):
-        return no("an argument is a lazily negated view")
-    if any(t.requires_grad for name, t in zip(spec.tensors, tensors, strict=True) if name in spec.fixed):
-        return no("PyTorch decides about a gradient to this argument")
-    if weight is not None and weight.requires_grad:
-        return no("the weight needs a gradient")
-    if None in params or not spec.accepts(*params):
-        return no("PyTorch decides this hyperparameter, or it is a tensor that needs a gradient")
-    normalizer = options.get("normalizer")
-    if isinstance(normalizer, Tensor) and (
-        normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != device
-    ):
-        return no("the normalizer is not a plain scalar on the same device")
-    if spec.pairs:
-        if not shape or any(t.shape != shape for t in tensors if t is not label):
-            return no("PyTorch decides about different sizes")
-        tensors = tuple(t if t is label or t.is_contiguous() or _lies_in_rows(t) else t.contiguous() for t in tensors)
-        empty, shape = 0 in shape, shape[:-1]
-        if empty or (label is not None and (label.shape != shape or label.is_complex())):
-            return no("PyTorch decides about empty arguments and other labels")
-    elif any(t.shape != shape for t in tensors):
-        if spec.same_size and tensors[1].shape != shape:
-            return no("PyTorch decides about different sizes")
-        try:
-            shape = torch.broadcast_shapes(*(t.shape for t in tensors))
-        except RuntimeError:
-            return no("the sizes do not broadcast")
-        if spec.same_size and shape != input.shape:
-            return no("PyTorch decides about different sizes")
-        tensors = tuple(t.expand(shape) for t in tensors)
-    if 0 in shape or len(shape) > _MAX_DIMS:  # `Size.numel` would make symbolic sizes constants
-        return no("the arguments are empty or have many dimensions")
-    if mask is not None and mask.dtype != torch.bool:
-        return no("the reference checks this mask")
-    expanded: list[Tensor | None] = []
-    for extra in (weight, mask):
-        if extra is not None and extra.shape != shape:
-            if "weight" in arguments and extra is weight and spec.warns:
-                return no("PyTorch decides this weight's size")
-            try:
-                extra = extra.expand(shape)
-            except RuntimeError:
-                return no("weight or mask does not broadcast")
-        expanded.append(extra)
-    if options.get("return_stats") and options.get("reduce_dims") is not None:
-        return no("a gradient that is divided group by group has no norm in the kernel")
-    return "", tensors, params, expanded[0], expanded[1]  # type: ignore[return-value]
-
-
-def _lies_in_rows(t: Tensor) -> bool:
-    return t.dim() == 2 and t.stride(1) == 1
-
-
-def _loss(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
-    """Runs the kernel of a loss, or its reference where that is due.
-
-    ``arguments`` are the call's by name, without ``reduction`` and ``options``.
-    """
-    if not options:
-        plain = _plain_call(spec, arguments, reduction)
-        if plain is not None:
-            try:
-                return pointwise(*plain)
-            except _TORCH_ERRORS:
-                pass  # the general way says what is wrong, or does it differently
-    elif not options.keys() <= _OPTIONS:
-        unknown = ", ".join(sorted(options.keys() - _OPTIONS))
-        raise TypeError(f"fastloss.{spec.name}: unexpected argument {unknown}, expected {', '.join(sorted(_OPTIONS))}")
-    reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
-    if not reason and reduction not in _REDUCTIONS:
-        reason = "PyTorch decides this reduction"
-    if _ops.LOG:
-        log(spec.name, "reference" if reason else "kernel", reason or "covered")
-    try:
-        if reason:
-            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
-        if spec.warns and not _is_compiling() and arguments["target"].shape != arguments["input"].shape:
-            _warn_sizes(arguments["input"], arguments["target"])
-        result = _kernel(spec, tensors, params, weight, mask, reduction, options)
-        if tensors[0].is_cuda and _ops.debugging():
-            _check_domain(spec, result, arguments, reduction, options)
-        return result
-    except Exception as error:
-        return _explain_error(spec, error, arguments, reduction, options)
-
-
-def _plain_call(
-    spec: Spec, arguments: dict[str, Any], reduction: str
-) -> tuple[PointwiseCall, tuple[Tensor, ...]] | None:
-    """What to call the kernel with if it takes these arguments as they stand, as it does most; None asks `_prepare`.
-
-    The time of a small loss is Python's, and cold in a training step. So this looks at as little as it can, and leaves
-    it to the operator to refuse other sizes and layouts. (A meta tensor among others it would not refuse.)
-    """
-    if (
-        reduction not in _REDUCTIONS
-        or arguments.get("weight") is not None
-        or spec.pairs
-        or _ops.LOG
-        or not _ops.AVAILABLE
-        or _transforms_active()
-        or forward_ad._current_level >= 0
-        or _is_compiling()
-    ):
-        return None
-    tensors = tuple(map(arguments.__getitem__, spec.tensors))
-    params = tuple(map(arguments.__getitem__, spec.params))
-    if not (_TENSORS.issuperset(map(type, tensors)) and _NUMBERS.issuperset(map(type, params))):
-        return None
-    input = tensors[0]
-    count, dtype = input.numel(), input.dtype
-    if count == 0 or dtype not in _KERNEL_DTYPES:
-        return None
-    on_cpu = input.is_cpu
-    if not on_cpu and (not input.is_cuda or not _ops.CUDA or _ops.debugging()):
-        return None
-    for t in tensors[1:]:
-        if t.dtype is not dtype or t.numel() != count or not (t.is_cpu if on_cpu else t.device == input.device):
-            return None
-    for name in spec.fixed:
-        if arguments[name].requires_grad:
-            return None
-    call = _accepted_call(spec, params, _REDUCTIONS[reduction], dtype, _loss_dtype(input))
-    return None if call is None else (call, tensors)
-
-
-@lru_cache(maxsize=256)
-def _accepted_call(
-    spec: Spec, params: tuple[float, ...], code: int, dtype: torch.dtype, loss_dtype: torch.dtype
-) -> PointwiseCall | None:
-    return _call(spec, params, code, dtype, loss_dtype) if spec.accepts(*params) else None
-
-
-def _call(
-    spec: Spec,
-    params: tuple[float, ...],
-    code: int,
-    dtype: torch.dtype,
-    loss_dtype: torch.dtype,
-    empty_zero: bool = False,
-    want_stats: bool = False,
-) -> PointwiseCall:
-    options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype], want_stats)
-    now = makes_gradient_now(code, dtype)
-    return PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
-
-
-def _kernel(
-    spec: Spec,
-    tensors: tuple[Tensor, ...],
-    params: tuple[float, ...],
-    weight: Tensor | None,
-    mask: Tensor | None,
-    reduction: str,
-    options: dict[str, Any],
-) -> Any:
-    """Turns the shared options into what the operators take."""
-    input, code = tensors[0], _REDUCTIONS[reduction]
-    dims, want_stats = options.get("reduce_dims"), options.get("return_stats", False)
-    normalizer, empty = options.get("normalizer"), options.get("empty", "nan")
-    _check_options(spec.name, reduction, normalizer, empty, dims)
-    kernel_code = 0 if dims is not None else code
-    divisor = None
-    if kernel_code == 1:
-        if normalizer is not None:
-            if isinstance(normalizer, Tensor):
-                divisor = normalizer.to(torch.float64)
-            else:  # made on the device: copying it there could not be captured in a graph
-                divisor = torch.full((), normalizer, dtype=torch.float64, device=input.device)
-        elif weight is not None and spec.weight_mean:
-            divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
-        elif mask is not None:
-            divisor = mask.sum(dtype=torch.float64)
-    loss_dtype = options.get("loss_dtype") or _loss_dtype(input)
-    call = _call(spec, params, kernel_code, input.dtype, loss_dtype, empty == "zero", want_stats)
-    result = pointwise(call, tensors, weight, mask, divisor)
-    loss, measured = result if want_stats else (result, None)
-    if dims is not None:
-        loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
-    if measured is None:
-        return loss
-    number = input.numel() // (input.shape[-1] if spec.pairs else 1)
-    count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
-    finite = measured.isfinite().all() & loss.detach().isfinite().all()
-    return loss, PointStats(measured[1].sqrt(), finite, count)
-
-
-def _reduce_dims(
-    spec: Spec,
-    loss: Tensor,
-    weight: Tensor | None,
-    mask: Tensor | None,
-    code: int,
-    dims: int | tuple[int, ...],
-    normalizer: float | Tensor | None,
-    empty: str,
-) -> Tensor:
-    if code == 1 and mask is None and normalizer is None and not (weight is not None and spec.weight_mean):
-        return loss.mean(dims)
-    total = loss.sum(dims)
-    if code == 2:
-        return total
-    if normalizer is not None:
-        return (total / normalizer).to(loss.dtype)
-    counted = weight if weight is not None and spec.weight_mean else loss.new_ones(()).expand(loss.shape)
-    kept = counted if mask is None else torch.where(mask, counted, 0)
-    divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
-    mean = (total / divisor).to(loss.dtype)
-    return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
-
-
-def _check_options(
-    name: str, reduction: str, normalizer: float | Tensor | None, empty: str, dims: int | tuple[int, ...] | None
-) -> None:
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
-        )
-    if dims is not None and reduction == "none":
-        raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
-
-
-def _warn_sizes(input: Tensor, target: Tensor) -> None:
-    warnings.warn(
-        f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). "
-        "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-        stacklevel=4,
-    )
-
-
-def _check_domain(spec: Spec, result: Any, arguments: dict[str, Any], reduction: str, options: Any) -> None:
-    """Raises what the CPU raises for an element outside the loss's domain, of which the device has made NaN."""
-    loss = result[0] if options.get("return_stats") else result
-    if loss.isnan().any():
-        here, kept = ({k: v.cpu() if isinstance(v, Tensor) else v for k, v in d.items()} for d in (arguments, options))
-        getattr(reference, spec.name)(**here, reduction=reduction, **kept)
-
-
-def _explain_error(
-    spec: Spec, error: Exception, arguments: dict[str, Any], reduction: str, options: dict[str, Any]
-) -> Any:
-    """Raises ``error`` again, as PyTorch's type, with what it is about.
-
-    Only the kernel knows that an element is outside a loss's domain, only PyTorch what to say about it (releases differ
-    in what they allow): it decides.
-    """
-    if "outside the domain" in str(error):
-        try:
-            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
-        except Exception as decided:
-            error = decided
-    if type(error) not in _TORCH_ERRORS or str(error).startswith("fastloss."):
-        raise error
-    seen = ", ".join(
-        f"{name} {value.dtype} {tuple(value.shape)} on {value.device}"
-        for name, value in arguments.items()
-        if isinstance(value, Tensor)
-    )
-    raise type(error)(f"fastloss.{spec.name}: {error} (got {seen})") from error
-
+__all__ = [
+    "asymmetric_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "charbonnier_loss",
+    "count_positives",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "log_cosh_loss",
+    "margin_ranking_loss",
+    "mse_loss",
+    "poisson_nll_loss",
+    "quantile_loss",
+    "robust_loss",
+    "sigmoid_focal_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+]
 
 _nn: Any = torch._C._nn
 _HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=61440)
@@ -543,15 +107,15 @@ _ASYMMETRIC = Spec(
 )
 
 
-@_shared_options(_HUBER)
+@public_loss(_HUBER)
 def huber_loss(
     input: Tensor,
     target: Tensor,
     reduction: str = "mean",
     delta: float | Tensor = 1.0,
     weight: Tensor | None = None,
-    **options: Unpack[Options],
-) -> Any:
+    **options: Unpack[PointOptions],
+) -> Tensor | Any:
     r"""Huber loss (Huber 1964), :math:`d = x - y`:
 
     .. math::
@@ -566,13 +130,13 @@ def huber_loss(
         delta: Where the parabola ends, positive; float or 0-d tensor.
         weight: Factor of each element, of ``input``'s size.
     """
-    if weight is None and not options and _goes_native(_HUBER, input, target, reduction):
-        return _nn.huber_loss(input, target, _REDUCTIONS[reduction], delta)
+    if weight is None and not options and goes_native(_HUBER, input, target, reduction):
+        return _nn.huber_loss(input, target, REDUCTIONS[reduction], delta)
     arguments: dict[str, Any] = {"input": input, "target": target, "delta": delta, "weight": weight}
-    return _loss(_HUBER, arguments, reduction, options)
+    return run(_HUBER, arguments, reduction, options)
 
 
-@_shared_options(_SMOOTH_L1)
+@public_loss(_SMOOTH_L1)
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -580,8 +144,8 @@ def smooth_l1_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     beta: float | Tensor = 1.0,
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Smooth L1 loss (Girshick 2015), the Huber loss divided by its threshold, :math:`d = x - y`:
 
     .. math::
@@ -595,15 +159,15 @@ def smooth_l1_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
         beta: Where the parabola ends; 0 is `l1_loss`. Float or 0-d tensor.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if type(beta) is float and beta == 0.0:
         return l1_loss(input, target, reduction=reduction, **options)
-    if not options and _goes_native(_SMOOTH_L1, input, target, reduction):
-        return _nn.smooth_l1_loss(input, target, _REDUCTIONS[reduction], beta)
-    return _loss(_SMOOTH_L1, {"input": input, "target": target, "beta": beta}, reduction, options)
+    if not options and goes_native(_SMOOTH_L1, input, target, reduction):
+        return _nn.smooth_l1_loss(input, target, REDUCTIONS[reduction], beta)
+    return run(_SMOOTH_L1, {"input": input, "target": target, "beta": beta}, reduction, options)
 
 
-@_shared_options(_MSE)
+@public_loss(_MSE)
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -611,8 +175,8 @@ def mse_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
-    **options: Unpack[Options],
-) -> Any:
+    **options: Unpack[PointOptions],
+) -> Tensor | Any:
     r"""Squared error, :math:`\ell = (x - y)^2`.
 
     Equivalent to ``torch.nn.functional.mse_loss(input, target, reduction=reduction, weight=weight)``. A weighted mean
@@ -624,13 +188,13 @@ def mse_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
         weight: Factor of each element, of ``input``'s size.
     """
-    reduction = _legacy(size_average, reduce, reduction)
-    if weight is None and not options and _goes_native(_MSE, input, target, reduction):
-        return _nn.mse_loss(input, target, _REDUCTIONS[reduction])
-    return _loss(_MSE, {"input": input, "target": target, "weight": weight}, reduction, options)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if weight is None and not options and goes_native(_MSE, input, target, reduction):
+        return _nn.mse_loss(input, target, REDUCTIONS[reduction])
+    return run(_MSE, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
-@_shared_options(_L1)
+@public_loss(_L1)
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -638,8 +202,8 @@ def l1_loss(
     reduce: bool | None = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
-    **options: Unpack[Options],
-) -> Any:
+    **options: Unpack[PointOptions],
+) -> Tensor | Any:
     r"""Absolute error, :math:`\ell = |x - y|`; the gradient at 0 is 0.
 
     Equivalent to ``torch.nn.functional.l1_loss(input, target, reduction=reduction, weight=weight)``. A weighted mean
@@ -651,13 +215,13 @@ def l1_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
         weight: Factor of each element, of ``input``'s size.
     """
-    reduction = _legacy(size_average, reduce, reduction)
-    if weight is None and not options and _goes_native(_L1, input, target, reduction):
-        return _nn.l1_loss(input, target, _REDUCTIONS[reduction])
-    return _loss(_L1, {"input": input, "target": target, "weight": weight}, reduction, options)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if weight is None and not options and goes_native(_L1, input, target, reduction):
+        return _nn.l1_loss(input, target, REDUCTIONS[reduction])
+    return run(_L1, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
-@_shared_options(_BCE)
+@public_loss(_BCE)
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -666,8 +230,8 @@ def binary_cross_entropy_with_logits(
     reduce: bool | None = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
-    **options: Unpack[Options],
-) -> Any:
+    **options: Unpack[PointOptions],
+) -> Tensor | Any:
     r"""Binary cross entropy of a logit, w = ``pos_weight``:
 
     .. math::
@@ -684,16 +248,16 @@ def binary_cross_entropy_with_logits(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
         pos_weight: Factor of the positive term, broadcastable.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input": input, "target": target, "weight": weight, "pos_weight": pos_weight}
     if pos_weight is not None:
-        return _loss(_BCE_POS_WEIGHT, arguments, reduction, options)
-    if weight is None and not options and _goes_native(_BCE, input, target, reduction):
-        return torch.binary_cross_entropy_with_logits(input, target, None, None, _REDUCTIONS[reduction])
-    return _loss(_BCE, arguments, reduction, options)
+        return run(_BCE_POS_WEIGHT, arguments, reduction, options)
+    if weight is None and not options and goes_native(_BCE, input, target, reduction):
+        return torch.binary_cross_entropy_with_logits(input, target, None, None, REDUCTIONS[reduction])
+    return run(_BCE, arguments, reduction, options)
 
 
-@_shared_options(_FOCAL)
+@public_loss(_FOCAL)
 def sigmoid_focal_loss(
     inputs: Tensor,
     targets: Tensor,
@@ -703,8 +267,8 @@ def sigmoid_focal_loss(
     *,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:
 
     .. math::
@@ -747,7 +311,7 @@ def sigmoid_focal_loss(
         ==========================================  ============================================================
     """
     arguments, options = _adapt_focal(options, inputs, targets, alpha, gamma, ignore_index, label_smoothing)
-    return _loss(_FOCAL, arguments, reduction, options)
+    return run(_FOCAL, arguments, reduction, options)
 
 
 def count_positives(
@@ -771,7 +335,7 @@ def count_positives(
     return torch.where(kept, found, 0).sum(dtype=torch.float64).clamp_min(1)
 
 
-@_shared_options(_PROBABILITY)
+@public_loss(_PROBABILITY)
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -779,8 +343,8 @@ def binary_cross_entropy(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[Options],
-) -> Any:
+    **options: Unpack[PointOptions],
+) -> Tensor | Any:
     r"""Binary cross entropy of a probability, :math:`\ell = -y \log x - (1 - y) \log(1 - x)`, log clamped at -100.
 
     Equivalent to ``torch.nn.functional.binary_cross_entropy(input, target, weight, reduction=reduction)``; prefer
@@ -792,21 +356,21 @@ def binary_cross_entropy(
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
-    if weight is None and not options and _goes_native(_PROBABILITY, input, target, reduction):
-        return _nn.binary_cross_entropy(input, target, None, _REDUCTIONS[reduction])
-    return _loss(_PROBABILITY, {"input": input, "target": target, "weight": weight}, reduction, options)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if weight is None and not options and goes_native(_PROBABILITY, input, target, reduction):
+        return _nn.binary_cross_entropy(input, target, None, REDUCTIONS[reduction])
+    return run(_PROBABILITY, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
-@_shared_options(_SOFT_MARGIN)
+@public_loss(_SOFT_MARGIN)
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`.
 
     Equivalent to ``torch.nn.functional.soft_margin_loss(input, target, reduction=reduction)``, except that a large
@@ -818,13 +382,13 @@ def soft_margin_loss(
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
-    if not options and _goes_native(_SOFT_MARGIN, input, target, reduction):
-        return _nn.soft_margin_loss(input, target, _REDUCTIONS[reduction])
-    return _loss(_SOFT_MARGIN, {"input": input, "target": target}, reduction, options)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    if not options and goes_native(_SOFT_MARGIN, input, target, reduction):
+        return _nn.soft_margin_loss(input, target, REDUCTIONS[reduction])
+    return run(_SOFT_MARGIN, {"input": input, "target": target}, reduction, options)
 
 
-@_shared_options(_HINGE_EMBEDDING)
+@public_loss(_HINGE_EMBEDDING)
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -832,8 +396,8 @@ def hinge_embedding_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Distances pulled to zero (y = 1: :math:`\ell = x`) or beyond a margin (y = -1: :math:`\max(0, m - x)`).
 
     Equivalent to ``torch.nn.functional.hinge_embedding_loss(input, target, margin, reduction=reduction)``.
@@ -844,11 +408,11 @@ def hinge_embedding_loss(
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
-    return _loss(_HINGE_EMBEDDING, {"input": input, "target": target, "margin": margin}, reduction, options)
+    reduction = legacy_reduction(size_average, reduce, reduction)
+    return run(_HINGE_EMBEDDING, {"input": input, "target": target, "margin": margin}, reduction, options)
 
 
-@_shared_options(_RANKING)
+@public_loss(_RANKING)
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -857,8 +421,8 @@ def margin_ranking_loss(
     size_average: bool | None = None,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Two scores that should be ordered (y = 1: first larger), :math:`\ell = \max(0, m - y (x_1 - x_2))`.
 
     Equivalent to ``torch.nn.functional.margin_ranking_loss(input1, input2, target, margin, reduction=reduction)``.
@@ -869,14 +433,14 @@ def margin_ranking_loss(
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
     if not input1.dim() == input2.dim() == target.dim():
         return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
-    return _loss(_RANKING, arguments, reduction, options)
+    return run(_RANKING, arguments, reduction, options)
 
 
-@_shared_options(_POISSON)
+@public_loss(_POISSON)
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -886,8 +450,8 @@ def poisson_nll_loss(
     eps: float | Tensor = 1e-8,
     reduce: bool | None = None,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Poisson negative log-likelihood of counts, :math:`\ell = e^x - y x` or :math:`x - y \log(x + \epsilon)`.
 
     Equivalent to ``torch.nn.functional.poisson_nll_loss(input, target, log_input, full, eps=eps,
@@ -901,12 +465,12 @@ def poisson_nll_loss(
         eps: Keeps the logarithm of a rate finite.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input": input, "target": target, "log_input": log_input, "full": full, "eps": eps}
-    return _loss(_POISSON, arguments, reduction, options)
+    return run(_POISSON, arguments, reduction, options)
 
 
-@_shared_options(_GAUSSIAN)
+@public_loss(_GAUSSIAN)
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -914,8 +478,8 @@ def gaussian_nll_loss(
     full: bool = False,
     eps: float | Tensor = 1e-6,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Gaussian negative log-likelihood, :math:`\ell = \tfrac12 (\log v + (x - y)^2 / v)`, v = max(var, eps).
 
     Equivalent to ``torch.nn.functional.gaussian_nll_loss(input, target, var, full, eps, reduction)``; the clamp
@@ -941,10 +505,10 @@ def gaussian_nll_loss(
             if not (short or one):
                 return reference.gaussian_nll_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
             arguments["var"] = var.unsqueeze(-1) if short else var
-    return _loss(_GAUSSIAN, arguments, reduction, options)
+    return run(_GAUSSIAN, arguments, reduction, options)
 
 
-@_shared_options(_KL)
+@public_loss(_KL)
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -952,8 +516,8 @@ def kl_div(
     reduce: bool | None = None,
     reduction: str = "mean",
     log_target: bool = False,
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Kullback-Leibler divergence from log-probabilities x to a target y, :math:`\ell = y (\log y - x)`.
 
     Equivalent to ``torch.nn.functional.kl_div(input, target, reduction=reduction, log_target=log_target)``.
@@ -967,32 +531,32 @@ def kl_div(
     """
     if size_average is not None or reduce is not None:
         reduction = _Reduction.legacy_get_string(size_average, reduce)
-    elif reduction == "mean" and not _is_compiling():
+    elif reduction == "mean" and not is_compiling():
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
             "'batchmean' divides only by the batch size, and aligns with the KL div math definition."
             "'mean' will be changed to behave the same as 'batchmean' in the next major release.",
             stacklevel=2,
         )
-    if not options and _goes_native(_KL, input, target, reduction):
-        return torch.kl_div(input, target, _REDUCTIONS[reduction], log_target=log_target)
+    if not options and goes_native(_KL, input, target, reduction):
+        return torch.kl_div(input, target, REDUCTIONS[reduction], log_target=log_target)
     if reduction == "batchmean" and isinstance(input, Tensor) and "normalizer" not in options:
         # The batch size divides; what the reference calls a mean with this divisor.
         reduction = "mean" if input.dim() else "sum"
         if input.dim():
             options["normalizer"] = input.shape[0]
-    return _loss(_KL, {"input": input, "target": target, "log_target": log_target}, reduction, options)
+    return run(_KL, {"input": input, "target": target, "log_target": log_target}, reduction, options)
 
 
-@_shared_options(_ROBUST)
+@public_loss(_ROBUST)
 def robust_loss(
     input: Tensor,
     target: Tensor,
     alpha: float | Tensor = 1.0,
     scale: float | Tensor = 1.0,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,
     :math:`\ell = \tfrac{b}{\alpha} \left(\left(1 + r^2 / b\right)^{\alpha / 2} - 1\right)`, :math:`b = |\alpha - 2|`.
 
@@ -1012,10 +576,10 @@ def robust_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
     arguments: dict[str, Any] = {"input": input, "target": target, "alpha": alpha, "scale": scale}
-    return _loss(_ROBUST, arguments, reduction, options)
+    return run(_ROBUST, arguments, reduction, options)
 
 
-@_shared_options(_ASYMMETRIC)
+@public_loss(_ASYMMETRIC)
 def asymmetric_loss(
     input: Tensor,
     target: Tensor,
@@ -1023,8 +587,8 @@ def asymmetric_loss(
     gamma_pos: float | Tensor = 1.0,
     clip: float | Tensor = 0.05,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):
     :math:`\ell = -y\, (1 - p)^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, :math:`p = \sigma(x)`,
     :math:`m = \max(0, p - \mathrm{clip})`.
@@ -1044,18 +608,18 @@ def asymmetric_loss(
     arguments: dict[str, Any] = {
         "input": input, "target": target, "gamma_neg": gamma_neg, "gamma_pos": gamma_pos, "clip": clip
     }  # fmt: skip
-    return _loss(_ASYMMETRIC, arguments, reduction, options)
+    return run(_ASYMMETRIC, arguments, reduction, options)
 
 
-@_shared_options(_HINGE)
+@public_loss(_HINGE)
 def hinge_loss(
     input: Tensor,
     target: Tensor,
     margin: float | Tensor = 1.0,
     p: int = 1,
     reduction: str = "mean",
-    **options: Unpack[WeightOptions],
-) -> Any:
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Hinge of a score for a label in {-1, 1} (Cortes and Vapnik 1995), :math:`\ell = \max(0, m - y x)^p`.
 
     Equivalent to ``(margin - target * input).clamp_min(0).pow(p).mean()``.
@@ -1067,11 +631,13 @@ def hinge_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
     arguments: dict[str, Any] = {"input": input, "target": target, "margin": margin, "p": p}
-    return _loss(_HINGE, arguments, reduction, options)
+    return run(_HINGE, arguments, reduction, options)
 
 
-@_shared_options(_LOG_COSH)
-def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightOptions]) -> Any:
+@public_loss(_LOG_COSH)
+def log_cosh_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightedPointOptions]
+) -> Tensor | Any:
     r"""A smooth absolute error, :math:`\ell = \log \cosh(x - y)`, gradient :math:`\tanh(x - y)`.
 
     Equivalent to ``(input - target).cosh().log().mean()`` where that neither overflows nor cancels.
@@ -1080,13 +646,17 @@ def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **opti
         input, target: Predictions and values.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    return _loss(_LOG_COSH, {"input": input, "target": target}, reduction, options)
+    return run(_LOG_COSH, {"input": input, "target": target}, reduction, options)
 
 
-@_shared_options(_QUANTILE)
+@public_loss(_QUANTILE)
 def quantile_loss(
-    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: str = "mean", **options: Unpack[WeightOptions]
-) -> Any:
+    input: Tensor,
+    target: Tensor,
+    q: float | Tensor = 0.5,
+    reduction: str = "mean",
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Quantile (pinball) loss (Koenker and Bassett 1978), :math:`\ell = \max(q r, (q - 1) r)`, :math:`r = y - x`.
 
     Equivalent to ``torch.maximum(q * (target - input), (q - 1) * (target - input)).mean()``; the gradient at 0 is 0.
@@ -1096,13 +666,17 @@ def quantile_loss(
         q: Which quantile, in [0, 1]; float or 0-d tensor.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    return _loss(_QUANTILE, {"input": input, "target": target, "q": q}, reduction, options)
+    return run(_QUANTILE, {"input": input, "target": target, "q": q}, reduction, options)
 
 
-@_shared_options(_CHARBONNIER)
+@public_loss(_CHARBONNIER)
 def charbonnier_loss(
-    input: Tensor, target: Tensor, eps: float | Tensor = 1e-3, reduction: str = "mean", **options: Unpack[WeightOptions]
-) -> Any:
+    input: Tensor,
+    target: Tensor,
+    eps: float | Tensor = 1e-3,
+    reduction: str = "mean",
+    **options: Unpack[WeightedPointOptions],
+) -> Tensor | Any:
     r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`.
 
     Equivalent to ``((input - target).square() + eps**2).sqrt().mean()``.
@@ -1112,4 +686,4 @@ def charbonnier_loss(
         eps: Width of the rounding at zero, positive; float or 0-d tensor.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
-    return _loss(_CHARBONNIER, {"input": input, "target": target, "eps": eps}, reduction, options)
+    return run(_CHARBONNIER, {"input": input, "target": target, "eps": eps}, reduction, options)

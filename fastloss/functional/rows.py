@@ -11,10 +11,31 @@ from torch import Tensor
 from torch.autograd import forward_ad
 from torch.nn import _reduction as _Reduction
 
-from fastloss import _ops, reference
+from fastloss import _ops, _options, reference
 from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
-from fastloss._explain import Path, log, planned_by
+from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._stats import RowStats
+from fastloss.functional._paths import (
+    KERNEL_DTYPES,
+    REDUCTIONS,
+    TENSORS,
+    TORCH_ERRORS,
+    WHY_NATIVE,
+    autocasts,
+    divisor_of,
+    is_compiling,
+    is_dynamo_compiling,
+    loss_dtype_of,
+    scalar,
+    transforms_active,
+    why_no_kernel,
+    why_not_normalizer,
+)
+
+__all__ = [
+    "cross_entropy",
+    "softmax_focal_loss",
+]
 
 # Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 15 us less
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
@@ -22,16 +43,8 @@ from fastloss._stats import RowStats
 TINY = 2560
 _TINY_WIDE = 28  # times TINY
 
-_WHY_NATIVE = "so few logits that PyTorch's own operator is faster: dispatch is all there is"
-_KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
-_TENSORS = frozenset((Tensor, torch.nn.Parameter))
-_TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
 _native_operator: Any = torch._C._nn.cross_entropy_loss
-_is_compiling = torch.compiler.is_compiling
-_is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # a third of the time of the other
-_REDUCTIONS = _ops.REDUCTIONS
 _NO_Z_LOSS = 0.0  # the default itself, so that identity says it was not given
-_transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
 
 def _plan_cross_entropy(
@@ -50,11 +63,11 @@ def _plan_cross_entropy(
     unused: dict[str, Any] = {"z_loss": 0.0, "empty": "nan", "return_stats": False}
     used = {k: v for k, v in extras.items() if isinstance(v, Tensor) or v != unused.get(k)}
     if not used and _is_tiny(input):
-        return "native", _WHY_NATIVE
+        return "native", WHY_NATIVE
     z_loss, softcap, mask, normalizer = (used.get(k) for k in ("z_loss", "softcap", "mask", "normalizer"))
-    scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
+    scalars = (scalar(label_smoothing), scalar(z_loss), scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
-    return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
+    return path_of(reason)
 
 
 @planned_by(_plan_cross_entropy)
@@ -76,7 +89,7 @@ def cross_entropy(
     loss_dtype: torch.dtype | None = None,
     inplace: bool = False,
     return_stats: bool = False,
-) -> Any:
+) -> Tensor | Any:
     r"""Cross entropy between logits and class indices or class probabilities.
 
     For a row of logits :math:`x \in \mathbb{R}^C` with target class :math:`y`, class weights :math:`w` (ones if
@@ -144,7 +157,7 @@ def cross_entropy(
         reduction = _Reduction.legacy_get_string(size_average, reduce)
     # Inline, and what is asked first in as few steps as there are: PyTorch's own layer over its operator takes 0.3 us.
     if (
-        not _is_dynamo_compiling()
+        not is_dynamo_compiling()
         and mask is None
         and softcap is None
         and normalizer is None
@@ -157,7 +170,7 @@ def cross_entropy(
             if (
                 type(input) is Tensor
                 and type(target) is Tensor
-                and reduction in _REDUCTIONS
+                and reduction in REDUCTIONS
                 and (
                     (count := input.numel()) <= TINY
                     or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
@@ -165,11 +178,11 @@ def cross_entropy(
                 and not input.is_cuda
                 and not _ops.LOG
             ):
-                return _native_operator(input, target, weight, _REDUCTIONS[reduction], ignore_index, label_smoothing)
-            compiling = _is_compiling()
+                return _native_operator(input, target, weight, REDUCTIONS[reduction], ignore_index, label_smoothing)
+            compiling = is_compiling()
             if not isinstance(input, Tensor) or (not compiling and _is_tiny(input)):
                 if _ops.LOG:
-                    log("cross_entropy", "native", _WHY_NATIVE)
+                    log("cross_entropy", "native", WHY_NATIVE)
                 return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
@@ -199,11 +212,11 @@ def _plan_softmax_focal(
     softcap: float | Tensor | None = None,
     **extras: Any,
 ) -> tuple[Path, str]:
-    scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
+    scalars = (scalar(label_smoothing), scalar(z_loss), scalar(softcap))
     reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss) or _why_not_kernel(
         input, target, weight, extras.get("mask"), extras.get("normalizer"), ignore_index, scalars
     )
-    return ("reference", reason) if reason else ("kernel", f"{input.dtype} on {input.device.type}")
+    return path_of(reason)
 
 
 @planned_by(_plan_softmax_focal)
@@ -225,7 +238,7 @@ def softmax_focal_loss(
     loss_dtype: torch.dtype | None = None,
     inplace: bool = False,
     return_stats: bool = False,
-) -> Any:
+) -> Tensor | Any:
     r"""Focal loss over classes (Lin et al. 2017): cross entropy with confident rows weighed down.
 
     With p the softmax of ``input``, :math:`q_y = \sum_{j \ne y} p_j` and :math:`\varepsilon` = ``label_smoothing``,
@@ -244,7 +257,7 @@ def softmax_focal_loss(
         input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`. The mean divides by the
             sum of :math:`w_y`; neither ``alpha`` nor the focal factor enters the divisor.
         alpha: Factor of every row, or of each class, shape :math:`(C)`. None: 1.
-        gamma: Exponent, at least 0. 0, 1, 2 and 3 need no power function. Float or 0-d tensor.
+        gamma: Exponent, at least 0; 0 to 4 in whole numbers need no power function. Float or 0-d tensor.
         z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats: As in `cross_entropy`.
 
     Returns, Raises, Memory: As `cross_entropy`.
@@ -259,7 +272,7 @@ def softmax_focal_loss(
         >>> fastloss.functional.softmax_focal_loss(logits, torch.randint(80, (512,)), gamma=2.0).backward()
     """
     if (
-        not _is_compiling()
+        not is_compiling()
         and mask is None
         and softcap is None
         and normalizer is None
@@ -276,7 +289,7 @@ def softmax_focal_loss(
         )
         if loss is not None:
             return loss
-    fixed = _scalar(gamma)
+    fixed = scalar(gamma)
     if fixed is not None and not fixed >= 0.0:
         raise ValueError(f"fastloss.softmax_focal_loss: gamma must be at least 0, got {fixed}")
     if isinstance(alpha, Tensor) and isinstance(input, Tensor) and input.dim() and alpha.dim():
@@ -306,7 +319,7 @@ def softmax_focal_loss(
             normalizer = torch.where(kept, ones[target.clamp(0, ones.numel() - 1)], 0).sum(dtype=torch.float64)
         weight = (alpha if weight is None else alpha * weight).to(input.dtype)
         alpha = None
-    scale = 1.0 if alpha is None else _scalar(alpha)
+    scale = 1.0 if alpha is None else scalar(alpha)
     return _rows_loss(
         "softmax_focal_loss", {"alpha": scale, "gamma": fixed}, input, target, weight, ignore_index, reduction,  # type: ignore[dict-item]
         label_smoothing, z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats,
@@ -322,13 +335,13 @@ def _why_not_focal_kernel(
 ) -> str:
     if isinstance(target, Tensor) and target.is_floating_point():
         return "the kernel's factor is that of one class per row"
-    if _scalar(gamma) is None:
+    if scalar(gamma) is None:
         return "gamma is a tensor that needs a gradient or lives on another device"
     if isinstance(alpha, Tensor) and alpha.dim() == 1:
         if alpha.requires_grad or any(isinstance(v, Tensor) or v != 0.0 for v in (label_smoothing, z_loss)):
             return "alpha per class with smoothing or z_loss, or with a gradient"
         return ""
-    return "alpha is a tensor that needs a gradient" if alpha is not None and _scalar(alpha) is None else ""
+    return "alpha is a tensor that needs a gradient" if alpha is not None and scalar(alpha) is None else ""
 
 
 def _plain_loss(
@@ -349,29 +362,29 @@ def _plain_loss(
     do something else for, and leaves it to refuse the rest.
     """
     if not (
-        type(input) in _TENSORS
+        type(input) in TENSORS
         and type(target) is Tensor
         and weight is None
         and input.is_cpu
         and target.is_cpu
-        and input.dtype in _KERNEL_DTYPES
+        and input.dtype in KERNEL_DTYPES
         and target.dtype is torch.int64
         and type(label_smoothing) is float
         and 0.0 <= label_smoothing <= 1.0
         and type(ignore_index) is int
-        and reduction in _REDUCTIONS
+        and reduction in REDUCTIONS
         and (not inplace or (not input.is_leaf and input.is_contiguous()))
         and _ops.AVAILABLE
         and not _ops.LOG
-        and not _transforms_active()
+        and not transforms_active()
         and forward_ad._current_level < 0
     ):
         return None
-    code = _REDUCTIONS[reduction]
-    call = _call(name, params, ignore_index, code, label_smoothing, input.dtype, _loss_dtype(input), inplace)
+    code = REDUCTIONS[reduction]
+    call = _call(name, params, ignore_index, code, label_smoothing, input.dtype, loss_dtype_of(input), inplace)
     try:
         return rows(call, input, target)
-    except _TORCH_ERRORS:
+    except TORCH_ERRORS:
         return None  # the general way says what is wrong, or does it differently
 
 
@@ -399,8 +412,8 @@ def _native_cross_entropy(
     label_smoothing: float | Tensor,
 ) -> Tensor:
     """`torch.nn.functional.cross_entropy`, past its Python layer where no subclass asks for that."""
-    if type(input) in _TENSORS and type(target) in _TENSORS and reduction in _REDUCTIONS:
-        code = _REDUCTIONS[reduction]
+    if type(input) in TENSORS and type(target) in TENSORS and reduction in REDUCTIONS:
+        code = REDUCTIONS[reduction]
         return _native_operator(input, target, weight, code, ignore_index, label_smoothing)
     return F.cross_entropy(
         input,
@@ -434,18 +447,19 @@ def _rows_loss(
 
     ``params`` are the functor's parameters by name, in the order of ``csrc/losses/losses.h``.
     """
-    _check_extras(name, reduction, softcap, normalizer, empty, loss_dtype)
+    _options.check(name, reduction, normalizer, empty, loss_dtype)
+    _check_softcap(name, softcap)
     if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
         raise RuntimeError(
             f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad with its gradient; "
             "expected logits computed by the model, remedy: inplace=False"
         )
-    scalars = (_scalar(label_smoothing), _scalar(z_loss), _scalar(softcap))
+    scalars = (scalar(label_smoothing), scalar(z_loss), scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
-    if not reason and reduction not in _REDUCTIONS:
+    if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
     if _ops.LOG:
-        log(name, "reference" if reason else "kernel", reason or "covered")
+        log(name, *path_of(reason))
     try:
         if reason:
             return getattr(reference, name)(
@@ -453,56 +467,29 @@ def _rows_loss(
                 label_smoothing=label_smoothing, z_loss=z_loss, softcap=softcap, mask=mask, normalizer=normalizer,
                 empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
             )  # fmt: skip
-        dtype = loss_dtype or _loss_dtype(input)
-        if normalizer is not None:
-            if isinstance(normalizer, Tensor):
-                normalizer = normalizer.to(torch.float64)
-            else:  # made on the device: copying it there could not be captured in a graph
-                normalizer = torch.full((), normalizer, dtype=torch.float64, device=input.device)
+        dtype = loss_dtype or loss_dtype_of(input)
+        divisor = None if normalizer is None else divisor_of(normalizer, input.device)
         smoothing, z_weight, cap = (float(value or 0.0) for value in scalars)
         options = RowsOptions(
-            tuple(params.values()), ignore_index, _REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
+            tuple(params.values()), ignore_index, REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
             _ops.DTYPE_CODES[dtype],
         )  # fmt: skip
         if input.is_cuda and _ops.debugging() and not target.is_floating_point():
             bad = _bad_target(target, input.shape[0 if input.dim() == 1 else 1], ignore_index, mask)
             if bad:
                 raise IndexError(f"fastloss.{name}: {bad}")
-        overwrite = inplace and not _is_compiling() and not _repeats_memory(input)
+        overwrite = inplace and not is_compiling() and not _repeats_memory(input)
         now = makes_gradient_now(options.reduction, input.dtype) and not target.requires_grad
         call = RowsCall(name, options, now, overwrite, return_stats)
-        result = rows(call, input, target, weight, mask, normalizer)
+        result = rows(call, input, target, weight, mask, divisor)
     except Exception as error:
         _explain_error(name, error, input, target, weight, ignore_index)
     return (result[0], RowStats.from_vector(result[1])) if return_stats else result
 
 
-def _is_plain(tensor: Tensor | None) -> bool:
-    """False for subclasses with a meaning of their own (DTensor, nested, ...); fake tensors count as plain."""
-    return tensor is None or type(tensor) in _TENSORS or isinstance(tensor, torch._subclasses.FakeTensor)
-
-
-def _scalar(value: float | Tensor | None) -> float | None:
-    """A hyperparameter as a float; None if it must stay a tensor (differentiated, off the CPU) or is no number."""
-    if isinstance(value, Tensor):
-        return None if value.requires_grad or not value.is_cpu else float(value)
-    if value is None:
-        return 0.0
-    return float(value) if isinstance(value, float | int) else None
-
-
 def _repeats_memory(tensor: Tensor) -> bool:
     """Whether several elements are one in memory (expanded tensors), so that each cannot have a gradient there."""
     return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
-
-
-def _autocasts(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
-def _loss_dtype(input: Tensor) -> torch.dtype:
-    dtype = input.dtype
-    return torch.float32 if dtype.itemsize == 2 and _autocasts(input.device.type) else dtype
 
 
 def _why_not_kernel(
@@ -515,30 +502,14 @@ def _why_not_kernel(
     scalars: tuple[float | None, ...],
 ) -> str:
     """Why the kernel does not take this call; empty when it does."""
-    if not _ops.AVAILABLE:
-        return _ops.missing_reason()
-    if _transforms_active():
-        return "a torch.func transform is active"
-    if forward_ad._current_level >= 0:
-        return "forward-mode AD is active"
-    if not (isinstance(input, Tensor) and isinstance(target, Tensor)):
-        return "input or target is not a tensor"
-    if not (_is_plain(input) and _is_plain(target) and _is_plain(weight) and _is_plain(mask)):
-        return "an argument is a Tensor subclass"
-    device = input.device.type
-    if device == "cuda" and not _ops.CUDA:
-        return f"there are no CUDA kernels: {_ops.missing_cuda_reason()}"
-    if device not in ("cpu", "cuda", "meta"):
-        return f"there is no {device} kernel"
-    if input.dtype not in _KERNEL_DTYPES:
+    reason = why_no_kernel((input, target, *(t for t in (weight, mask) if t is not None)))
+    if reason:
+        return reason
+    if input.dtype not in KERNEL_DTYPES:
         return f"{input.dtype} has no kernel"
-    if input.layout != torch.strided:
-        return "the layout is not strided"
-    if not _is_compiling() and (input.is_neg() or target.is_neg()):
-        return "an argument is a lazily negated view"
     dim = input.dim()
-    if dim == 0 or input.numel() == 0 or target.device != input.device:
-        return "PyTorch decides empty or mismatched arguments"
+    if dim == 0 or input.numel() == 0:
+        return "PyTorch decides empty arguments"
     shape, classes = input.shape, input.shape[0 if dim == 1 else 1]
     rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
     if target.is_floating_point():
@@ -549,17 +520,15 @@ def _why_not_kernel(
     if weight is not None and (
         weight.dim() != 1
         or weight.shape[0] != classes
-        or weight.device != input.device
         or weight.requires_grad
-        or (weight.dtype != input.dtype and not _autocasts(device))
+        or (weight.dtype != input.dtype and not autocasts(input.device.type))
     ):
-        return "PyTorch decides this weight's shape, dtype, device or gradient"
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape or mask.device != input.device):
+        return "PyTorch decides this weight's shape, dtype or gradient"
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape):
         return "the reference checks this mask"
-    if isinstance(normalizer, Tensor) and (
-        normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != input.device
-    ):
-        return "the normalizer is not a plain scalar on the same device"
+    reason = why_not_normalizer(normalizer, input.device)
+    if reason:
+        return reason
     if None in scalars:
         return "a hyperparameter is a tensor that needs a gradient or lives on another device, or no number"
     if not isinstance(ignore_index, int):
@@ -569,25 +538,10 @@ def _why_not_kernel(
     return ""
 
 
-def _check_extras(
-    name: str,
-    reduction: str,
-    softcap: float | Tensor | None,
-    normalizer: float | Tensor | None,
-    empty: str,
-    loss_dtype: torch.dtype | None,
-) -> None:
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
-    cap = None if softcap is None else _scalar(softcap)
+def _check_softcap(name: str, softcap: float | Tensor | None) -> None:
+    cap = None if softcap is None else scalar(softcap)
     if cap is not None and not cap > 0.0:
         raise ValueError(f"fastloss.{name}: softcap must be positive, got {cap}; leave it None for no cap")
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
-        )
-    if loss_dtype is not None and loss_dtype not in _KERNEL_DTYPES:
-        raise TypeError(f"fastloss.{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
 
 
 def _is_tiny(input: Tensor) -> bool:
@@ -641,7 +595,7 @@ def _bad_target(target: Tensor, classes: int, ignore_index: int, mask: Tensor | 
         return ""
     row = int(bad.nonzero()[0])
     return (
-        f"target {int(flat[row])} at row {row} is out of bounds, expected [0, {classes}) or "
+        f"target {int(flat[row])} at row {row} is {_ops.OUT_OF_BOUNDS}, expected [0, {classes}) or "
         f"ignore_index={ignore_index}; map it to a class or set ignore_index"
     )
 
@@ -650,9 +604,9 @@ def _explain_error(
     name: str, error: Exception, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
 ) -> NoReturn:
     """Raises ``error`` again, as its own type, with a diagnosis; a bad target always as IndexError."""
-    if type(error) not in _TORCH_ERRORS or str(error).startswith("fastloss"):
+    if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
         raise error
     tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
     diagnosis = (_diagnose(input, target, weight, ignore_index) if tensors else "") or str(error)
-    kind = IndexError if "out of bounds" in diagnosis else type(error)
+    kind = IndexError if _ops.OUT_OF_BOUNDS in diagnosis else type(error)
     raise kind(f"fastloss.{name}: {diagnosis}") from error

@@ -4,32 +4,31 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
-from fastloss import _ops, reference
-from fastloss._explain import Path, log, planned_by
+from fastloss import _ops, _options, reference
+from fastloss._explain import Path, log, path_of, planned_by
+from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
-from fastloss.functional.rows import _KERNEL_DTYPES, _autocasts, _is_compiling, _is_plain, _transforms_active
+from fastloss.functional._paths import KERNEL_DTYPES, autocasts, divisor_of, is_compiling, why_no_kernel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-
-class Options(TypedDict, total=False):
-    """Keyword-only options of every similarity loss; see `info_nce_loss`."""
-
-    weight: Tensor | None
-    reduction: Literal["none", "mean", "sum"]
-    normalizer: float | Tensor | None
-    empty: Literal["nan", "zero"]
-    loss_dtype: torch.dtype | None
-    memory_budget: int | None
-    group: Any
-    ddp: bool
+__all__ = [
+    "circle_loss",
+    "clip_loss",
+    "info_nce_loss",
+    "mined_triplet_margin_loss",
+    "multi_similarity_loss",
+    "nt_xent_loss",
+    "pairwise_contrastive_loss",
+    "siglip_loss",
+    "supcon_loss",
+]
 
 
 _SHARED = """
@@ -37,7 +36,7 @@ _SHARED = """
         weight: Factor of each anchor's value, one per anchor. Does not enter the mean's divisor.
         reduction: ``"none"`` (a value per anchor), ``"mean"`` over the anchors that count, or ``"sum"``.
         normalizer: Replaces the mean's divisor.
-        empty: Value of a mean over no anchors: ``"zero"`` or ``"nan"``. The gradient is zero either way.
+        empty: Value of a mean over no anchors: ``"zero"`` (default) or ``"nan"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
         memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
             they are computed twice (a third more arithmetic). Default 256 MiB.
@@ -46,6 +45,9 @@ _SHARED = """
             `fastloss.distributed`. Every process must call. Default: this process has the whole batch.
         ddp: Gradients will be averaged over the group afterwards, as DistributedDataParallel does: multiply them by the
             number of processes, so that the average is the gradient of the whole batch.
+
+    Returns:
+        The loss: shape (anchors) for ``"none"``, else ``()``.
 
     Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch. Similarities are a
         matrix product in the vectors' dtype (float16 on the CPU: float32), everything after it is float32 or float64.
@@ -60,32 +62,38 @@ _SHARED = """
         of threads.
 """
 
+_P = ParamSpec("_P")
 Problem = tuple[Call, Relation, Vectors]
 
 
-def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Callable[_P, Tensor]]:
     """Makes a public loss of a function that says which problem the arguments pose.
 
     The function returns None where the reference must decide: about errors, and about what kernels do not cover.
     """
 
-    def complete(problem: Callable[..., Problem | None]) -> Callable[..., Any]:
+    def complete(problem: Callable[_P, Problem | None]) -> Callable[_P, Tensor]:
+        signature = inspect.signature(problem)
+        own, shared = signature.parameters.keys() - {"options"}, _options.names(SimilarityOptions)
+
         def why_not(args: Any, kwargs: Any) -> tuple[str, Problem | None]:
+            _options.refuse_unknown(name, kwargs.keys() - own, shared)
+            of = kwargs.get
+            _options.check(name, of("reduction", "mean"), of("normalizer"), of("empty", "zero"), of("loss_dtype"))
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
-            reason = _why_not_kernel(tensors)
+            reason = why_no_kernel(tensors, ("cpu", "cuda"))
             if reason:
                 return reason, None
             posed = problem(*args, **kwargs)
             return ("" if posed else "plain PyTorch decides these arguments"), posed
 
         def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
-            reason, posed = why_not(args, kwargs)
-            return ("reference", reason) if posed is None else ("kernel", f"{posed[2].rows.dtype}")
+            return path_of(why_not(args, kwargs)[0])
 
-        def loss(*args: Any, **kwargs: Any) -> Any:
+        def loss(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
             reason, posed = why_not(args, kwargs)
             if _ops.LOG:
-                log(name, "reference" if posed is None else "kernel", reason or "covered")
+                log(name, *path_of(reason))
             if posed is None:
                 return _by_reference(name, reason, args, kwargs)
             return similarity(*posed)
@@ -93,7 +101,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[..., Any]], Callable[..., 
         loss.__name__ = loss.__qualname__ = name
         loss.__module__ = problem.__module__
         loss.__doc__ = (problem.__doc__ or "").rstrip() + "\n" + _SHARED
-        loss.__signature__ = inspect.signature(problem).replace(return_annotation="Tensor")  # type: ignore[attr-defined]
+        loss.__signature__ = signature.replace(return_annotation="Tensor")  # type: ignore[attr-defined]
         return planned_by(plan)(loss)
 
     return complete
@@ -109,32 +117,10 @@ def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> 
     return result
 
 
-def _why_not_kernel(tensors: list[Tensor]) -> str:
-    if not _ops.AVAILABLE:
-        return _ops.missing_reason()
-    if _transforms_active():
-        return "a torch.func transform is active"
-    if forward_ad._current_level >= 0:
-        return "forward-mode AD is active"
-    if not tensors or not all(_is_plain(t) for t in tensors):
-        return "an argument is a Tensor subclass, or there is none"
-    device = tensors[0].device
-    if device.type == "cuda" and not _ops.CUDA:
-        return f"there are no CUDA kernels: {_ops.missing_cuda_reason()}"
-    if device.type not in ("cpu", "cuda"):
-        return f"there is no {device.type} kernel"
-    for t in tensors:
-        if t.device != device:
-            return "the arguments are on different devices"
-        if t.layout != torch.strided or (not _is_compiling() and t.is_neg()):
-            return "an argument is sparse or a lazily negated view"
-    return ""
-
-
 def _same(*vectors: Tensor | None) -> bool:
     """Whether these are matrices of one width and a dtype with a kernel."""
     first = vectors[0]
-    if not isinstance(first, Tensor) or first.dtype not in _KERNEL_DTYPES:
+    if not isinstance(first, Tensor) or first.dtype not in KERNEL_DTYPES:
         return False
     return all(
         isinstance(v, Tensor) and v.dim() == 2 and v.dtype == first.dtype and v.shape[1] == first.shape[1] > 0
@@ -159,7 +145,7 @@ def _labels(labels: Any, n: int) -> Tensor | None:
     return labels.to(torch.int64).contiguous()
 
 
-def _scalar(value: Any, positive: bool = False) -> bool:
+def _takes(value: Any, positive: bool = False) -> bool:
     """Whether kernels take this hyperparameter."""
     if isinstance(value, Tensor):
         return value.numel() == 1 and value.is_floating_point()
@@ -169,7 +155,7 @@ def _scalar(value: Any, positive: bool = False) -> bool:
 def _fixed(value: Any) -> float | None:
     """A hyperparameter that kernels take as a number; None if it is none, needs a gradient or is the GPU's to know."""
     if isinstance(value, Tensor):
-        known = value.numel() == 1 and value.is_cpu and not value.requires_grad and not _is_compiling()
+        known = value.numel() == 1 and value.is_cpu and not value.requires_grad and not is_compiling()
         return float(value) if known else None
     return float(value) if isinstance(value, int | float) else None
 
@@ -186,28 +172,23 @@ def _pose(
     temperature: float | Tensor | None = None,
     params: tuple[float, ...] = (),
     relation: dict[str, Tensor | None],
-    options: Options,
+    options: SimilarityOptions,
     normalize: bool,
     both: bool = False,
     distances: bool = False,
     by_kind: bool = False,
 ) -> Problem | None:
     """A problem with the shared options; None if the reference must decide."""
-    if not options.keys() <= Options.__annotations__.keys():
-        return None
     reduction, empty = options.get("reduction", "mean"), options.get("empty", "zero")
     weight, normalizer = options.get("weight"), options.get("normalizer")
-    if reduction not in _ops.REDUCTIONS or empty not in ("nan", "zero"):
+    if reduction not in _ops.REDUCTIONS:
         return None
     code = _ops.REDUCTIONS[reduction]
     alike = columns is None or columns.shape[0] == rows.shape[0]
     if normalizer is not None:
-        if code != 1 or (isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad)):
+        if isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad):
             return None
-        if isinstance(normalizer, Tensor):
-            normalizer = normalizer.to(rows.device, torch.float64).reshape(())
-        else:
-            normalizer = torch.full((), normalizer, dtype=torch.float64, device=rows.device)
+        normalizer = divisor_of(normalizer, rows.device).reshape(())
     if weight is not None:
         if not isinstance(weight, Tensor) or weight.shape != rows.shape[:1] or weight.requires_grad:
             return None
@@ -215,7 +196,7 @@ def _pose(
     if both and not alike and (weight is not None or code == 0):
         return None
     loss_dtype = rows.dtype
-    if _autocasts(rows.device.type) and rows.dtype != torch.float64:
+    if autocasts(rows.device.type) and rows.dtype != torch.float64:
         loss_dtype = torch.float32
         if not distances:
             dtype = torch.get_autocast_dtype(rows.device.type)
@@ -254,7 +235,7 @@ def info_nce_loss(
     normalize: bool = True,
     symmetric: bool = False,
     multi_positive: Literal["out", "in"] = "out",
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Each query tells its positive keys from all others (InfoNCE, van den Oord et al. 2018).
 
@@ -284,7 +265,7 @@ def info_nce_loss(
         "labels": labels, "positives": positives, "mask": mask, "normalize": normalize,
         "symmetric": symmetric, "multi_positive": multi_positive,
     }  # fmt: skip
-    if not _same(query, key) or not _scalar(temperature, positive=True) or multi_positive not in ("out", "in"):
+    if not _same(query, key) or not _takes(temperature, positive=True) or multi_positive not in ("out", "in"):
         return None
     n, m = query.shape[0], key.shape[0]
     in_group = options.get("group") is not None
@@ -332,8 +313,11 @@ def info_nce_loss(
     )  # fmt: skip
 
 
+_NOT_OF_THE_REFERENCE = _options.names(SimilarityOptions) - _options.names(AnchorOptions)
+
+
 def _for_reference(options: Any) -> dict[str, Any]:
-    return {k: v for k, v in options.items() if k not in ("memory_budget", "group", "ddp")}
+    return {k: v for k, v in options.items() if k not in _NOT_OF_THE_REFERENCE}
 
 
 @_similarity_loss("clip_loss")
@@ -345,7 +329,7 @@ def clip_loss(
     *,
     normalize: bool = False,
     mask: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Images and texts find each other (CLIP, Radford et al. 2021), both directions from one matrix product.
 
@@ -375,7 +359,7 @@ def siglip_loss(
     *,
     normalize: bool = False,
     mask: Tensor | None = None,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""A yes or no for each pair of an image and a text (SigLIP, Zhai et al. 2023).
 
@@ -403,13 +387,13 @@ def _image_text(
     logit_bias: Any,
     normalize: bool,
     mask: Tensor | None,
-    options: Options,
+    options: SimilarityOptions,
 ) -> Problem | None:
     if not _same(image_features, text_features) or image_features.shape != text_features.shape:
         return None
     n = image_features.shape[0]
     kept = _pair_flags(mask, (n, n), options.get("group") is not None)
-    if kept is False or not _scalar(logit_scale) or not (logit_bias is None or _scalar(logit_bias)):
+    if kept is False or not _takes(logit_scale) or not (logit_bias is None or _takes(logit_bias)):
         return None
 
     def again(rows: Tensor, columns: Tensor, own: None, scale: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -433,7 +417,7 @@ def nt_xent_loss(
     *,
     normalize: bool = True,
     decoupled: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Two views of each sample find each other among all 2N (NT-Xent, SimCLR, Chen et al. 2020).
 
@@ -450,7 +434,7 @@ def nt_xent_loss(
         normalize: Bring vectors to length one first.
         decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022).
     """
-    if not _same(z0, z1) or z0.shape != z1.shape or not _scalar(temperature, positive=True):
+    if not _same(z0, z1) or z0.shape != z1.shape or not _takes(temperature, positive=True):
         return None
     n = z0.shape[0]
 
@@ -476,7 +460,7 @@ def supcon_loss(
     temperature: float | Tensor = 0.1,
     normalize: bool = True,
     positives: Literal["out", "in"] = "out",
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Vectors of one label find each other (supervised contrastive, Khosla et al. 2020).
 
@@ -502,7 +486,7 @@ def supcon_loss(
     if features.dim() == 3:
         views = features.shape[1]
         rows = features.transpose(0, 1).flatten(0, 1)
-    if not _same(rows) or not _scalar(temperature, positive=True) or (labels is not None and mask is not None):
+    if not _same(rows) or not _takes(temperature, positive=True) or (labels is not None and mask is not None):
         return None
     relation: dict[str, Tensor | None] = {}
     if mask is not None:
@@ -536,7 +520,7 @@ def _labelled(
     labels: Tensor,
     params: dict[str, float | Tensor],
     normalize: bool,
-    options: Options,
+    options: SimilarityOptions,
     **more: Any,
 ) -> Problem | None:
     """A loss of vectors with labels against themselves, whose reference takes the parameters by these names."""
@@ -565,7 +549,7 @@ def pairwise_contrastive_loss(
     *,
     normalize: bool = True,
     squared: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Pairs of one label closer than a margin, other pairs farther apart than another (Hadsell et al. 2006).
 
@@ -598,7 +582,7 @@ def multi_similarity_loss(
     base: float | Tensor = 0.5,
     *,
     normalize: bool = True,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities of one label above a base, others below (multi-similarity, Wang et al. 2019), all pairs:
 
@@ -614,7 +598,7 @@ def multi_similarity_loss(
         alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`.
         normalize: Bring vectors to length one first.
     """
-    if not (_scalar(alpha, positive=True) and _scalar(beta, positive=True)):
+    if not (_takes(alpha, positive=True) and _takes(beta, positive=True)):
         return None
     params = {"alpha": alpha, "beta": beta, "base": base}
     return _labelled("multi_similarity_loss", "multi_similarity", embeddings, labels, params, normalize, options)
@@ -628,7 +612,7 @@ def circle_loss(
     gamma: float | Tensor = 80.0,
     *,
     normalize: bool = True,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities weighed by how far they are from where they should be (circle loss, Sun et al. 2020):
 
@@ -658,7 +642,7 @@ def mined_triplet_margin_loss(
     mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard",
     soft: bool = False,
     normalize: bool = False,
-    **options: Unpack[Options],
+    **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Triplets found in the batch: an anchor a closer to a positive p than to a negative n by a margin.
 

@@ -1,76 +1,15 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
-from fastloss.nn.adversarial import GANDiscriminatorLoss, GANGeneratorLoss
-from fastloss.nn.pairs import ContrastiveLoss, CosineEmbeddingLoss, TripletMarginLoss
-from fastloss.nn.pointwise import (
-    AsymmetricLoss,
-    BCELoss,
-    BCEWithLogitsLoss,
-    CharbonnierLoss,
-    GaussianNLLLoss,
-    HingeEmbeddingLoss,
-    HingeLoss,
-    HuberLoss,
-    KLDivLoss,
-    L1Loss,
-    LogCoshLoss,
-    MarginRankingLoss,
-    MSELoss,
-    PoissonNLLLoss,
-    QuantileLoss,
-    RobustLoss,
-    SigmoidFocalLoss,
-    SmoothL1Loss,
-    SoftMarginLoss,
-)
-from fastloss.nn.rows import CrossEntropyLoss, FocalLoss, SoftmaxFocalLoss
-from fastloss.nn.similarity import (
-    CircleLoss,
-    ClipLoss,
-    InfoNCELoss,
-    MinedTripletMarginLoss,
-    MultiSimilarityLoss,
-    NTXentLoss,
-    PairwiseContrastiveLoss,
-    SigLipLoss,
-    SupConLoss,
-)
+from fastloss.nn import adversarial, pairs, pointwise, rows, similarity
+from fastloss.nn.adversarial import *
+from fastloss.nn.pairs import *
+from fastloss.nn.pointwise import *
+from fastloss.nn.rows import *
+from fastloss.nn.similarity import *
 
-__all__ = [
-    "AsymmetricLoss",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "CharbonnierLoss",
-    "CircleLoss",
-    "ClipLoss",
-    "ContrastiveLoss",
-    "CosineEmbeddingLoss",
-    "CrossEntropyLoss",
-    "FocalLoss",
-    "GANDiscriminatorLoss",
-    "GANGeneratorLoss",
-    "GaussianNLLLoss",
-    "HingeEmbeddingLoss",
-    "HingeLoss",
-    "HuberLoss",
-    "InfoNCELoss",
-    "KLDivLoss",
-    "L1Loss",
-    "LogCoshLoss",
-    "MSELoss",
-    "MarginRankingLoss",
-    "MinedTripletMarginLoss",
-    "MultiSimilarityLoss",
-    "NTXentLoss",
-    "PairwiseContrastiveLoss",
-    "PoissonNLLLoss",
-    "QuantileLoss",
-    "RobustLoss",
-    "SigLipLoss",
-    "SigmoidFocalLoss",
-    "SmoothL1Loss",
-    "SoftMarginLoss",
-    "SoftmaxFocalLoss",
-    "SupConLoss",
-    "TripletMarginLoss",
-]
+__all__: list[str] = []
+__all__ += adversarial.__all__
+__all__ += pairs.__all__
+__all__ += pointwise.__all__
+__all__ += rows.__all__
+__all__ += similarity.__all__

@@ -12,6 +12,11 @@ from fastloss._explain import Path, _planners
 from fastloss.functional import adversarial
 from fastloss.reference.adversarial import check_mode
 
+__all__ = [
+    "GANDiscriminatorLoss",
+    "GANGeneratorLoss",
+]
+
 
 class _GANLoss(torch.nn.Module):
     _function: Callable[..., Any]
@@ -40,7 +45,7 @@ class GANGeneratorLoss(_GANLoss):
 
     _function = staticmethod(adversarial.gan_generator_loss)
 
-    def forward(self, fake: Tensor) -> Any:
+    def forward(self, fake: Tensor) -> Tensor:
         return adversarial.gan_generator_loss(fake, self.mode, self.reduction)
 
 
@@ -56,5 +61,5 @@ class GANDiscriminatorLoss(_GANLoss):
 
     _function = staticmethod(adversarial.gan_discriminator_loss)
 
-    def forward(self, real: Tensor, fake: Tensor) -> Any:
+    def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         return adversarial.gan_discriminator_loss(real, fake, self.mode, self.reduction)

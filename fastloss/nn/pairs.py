@@ -5,21 +5,27 @@ from __future__ import annotations
 import torch
 
 from fastloss.functional import pairs as functional
-from fastloss.nn.pointwise import _drop_in, _own
+from fastloss.nn._base import drop_in, own
 
-CosineEmbeddingLoss = _drop_in(
+__all__ = [
+    "ContrastiveLoss",
+    "CosineEmbeddingLoss",
+    "TripletMarginLoss",
+]
+
+CosineEmbeddingLoss = drop_in(
     torch.nn.CosineEmbeddingLoss,
     functional.cosine_embedding_loss,
     ("margin", "reduction"),
     "input1, input2, target",
 )
-ContrastiveLoss = _own(
+ContrastiveLoss = own(
     "ContrastiveLoss",
     functional.contrastive_loss,
     {"margin": 1.0, "distance": "euclidean", "squared": True, "reduction": "mean"},
     "input1, input2, target",
 )
-TripletMarginLoss = _drop_in(
+TripletMarginLoss = drop_in(
     torch.nn.TripletMarginLoss,
     functional.triplet_margin_loss,
     ("margin", "p", "eps", "swap", "reduction"),

@@ -5,14 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastloss._options import SimilarityOptions
 from fastloss.functional import similarity as functional
-from fastloss.nn.pointwise import _own
+from fastloss.nn._base import own
 
-_OPTIONS = frozenset(functional.Options.__annotations__) - {"reduction"}
+__all__ = [
+    "CircleLoss",
+    "ClipLoss",
+    "InfoNCELoss",
+    "MinedTripletMarginLoss",
+    "MultiSimilarityLoss",
+    "NTXentLoss",
+    "PairwiseContrastiveLoss",
+    "SigLipLoss",
+    "SupConLoss",
+]
 
 
 def _module(name: str, function: Callable[..., Any], tensors: str, **defaults: Any) -> type[Any]:
-    return _own(name, function, {**defaults, "reduction": "mean"}, tensors, _OPTIONS)
+    return own(name, function, {**defaults, "reduction": "mean"}, tensors, SimilarityOptions)
 
 
 InfoNCELoss = _module(

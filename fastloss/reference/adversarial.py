@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+__all__ = [
+    "gan_discriminator_loss",
+    "gan_generator_loss",
+]
 
 MODES = ("non_saturating", "hinge", "least_squares", "wasserstein")
 
@@ -30,13 +33,13 @@ def _score(x: Tensor, sign: int, mode: str, reduction: str) -> Tensor:
     return (loss.sum() if reduction == "sum" else loss.mean()).to(x.dtype)
 
 
-def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
+def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r""":math:`\log(1 + e^{-D(G)})`, :math:`\tfrac12 (D(G) - 1)^2`, or for hinge and Wasserstein :math:`-D(G)`."""
     check_mode("gan_generator_loss", mode)
     return _score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
 
 
-def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Any:
+def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r"""The loss of real scores that should be high plus that of fake ones that should be low."""
     check_mode("gan_discriminator_loss", mode)
     return _score(real, 1, mode, reduction) + _score(fake, -1, mode, reduction)

@@ -8,7 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .pointwise import _is_plain, _legacy, _Number, _reduce
+from fastloss._options import legacy_reduction
+
+from .pointwise import _is_plain, _Number, _reduce
+
+__all__ = [
+    "contrastive_loss",
+    "cosine_embedding_loss",
+    "triplet_margin_loss",
+]
 
 
 def cosine_embedding_loss(
@@ -22,7 +30,7 @@ def cosine_embedding_loss(
     **options: Any,
 ) -> Any:
     r""":math:`1 - c` where y = 1, :math:`\max(0, c - m)` where y = -1, c the cosine of the vectors' angle."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin):
         return F.cosine_embedding_loss(input1, input2, target, margin, reduction=reduction)  # type: ignore[arg-type]
 
@@ -90,7 +98,7 @@ def triplet_margin_loss(
     **options: Any,
 ) -> Any:
     r""":math:`\max(0, m + \lVert a - p + \epsilon \rVert_p - \lVert a - n + \epsilon \rVert_p)`."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin, eps):
         return F.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=reduction)  # type: ignore[arg-type]
 

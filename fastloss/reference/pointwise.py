@@ -11,15 +11,33 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import _reduction as _Reduction
 
+from fastloss import _ops, _options
+from fastloss._options import legacy_reduction
 from fastloss._stats import PointStats
 
+__all__ = [
+    "asymmetric_loss",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "charbonnier_loss",
+    "gaussian_nll_loss",
+    "hinge_embedding_loss",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "log_cosh_loss",
+    "margin_ranking_loss",
+    "mse_loss",
+    "poisson_nll_loss",
+    "quantile_loss",
+    "robust_loss",
+    "sigmoid_focal_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+]
+
 _Number = float | Tensor
-
-
-def _legacy(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    if size_average is not None or reduce is not None:
-        return _Reduction.legacy_get_string(size_average, reduce)
-    return reduction
 
 
 def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
@@ -45,6 +63,7 @@ def _reduce(
     return_stats: bool = False,
     weight_mean: bool = False,
     pairs: bool = False,
+    **unknown: Any,
 ) -> Any:
     r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
 
@@ -52,11 +71,9 @@ def _reduce(
     A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
     of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements.
     """
+    _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _Reduction.get_enum(reduction)
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
-    if normalizer is not None and code != 1:
-        raise ValueError(f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean'")
+    _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
     vectors = tensors[0].shape if pairs else None
@@ -145,7 +162,7 @@ def smooth_l1_loss(
     **options: Any,
 ) -> Any:
     r""":math:`d^2 / 2\beta` where :math:`|d| < \beta`, else :math:`|d| - \beta / 2`, d = x - y."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, beta):
         return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)  # type: ignore[arg-type]
 
@@ -168,7 +185,7 @@ def mse_loss(
     **options: Any,
 ) -> Any:
     r""":math:`(x - y)^2`."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.mse_loss(input, target, reduction=reduction, weight=weight)  # type: ignore[call-arg]
 
@@ -188,7 +205,7 @@ def l1_loss(
     **options: Any,
 ) -> Any:
     r""":math:`|x - y|`."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.l1_loss(input, target, reduction=reduction, weight=weight)  # type: ignore[call-arg]
 
@@ -209,7 +226,7 @@ def binary_cross_entropy_with_logits(
     **options: Any,
 ) -> Any:
     r""":math:`-w\, y \log\sigma(x) - (1 - y) \log(1 - \sigma(x))`, w = ``pos_weight``."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction, pos_weight=pos_weight)
 
@@ -303,7 +320,7 @@ def binary_cross_entropy(
     **options: Any,
 ) -> Any:
     r""":math:`-y \log x - (1 - y) \log(1 - x)`, logarithms clamped at -100."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.binary_cross_entropy(input, target, weight, reduction=reduction)
 
@@ -322,7 +339,7 @@ def soft_margin_loss(
     **options: Any,
 ) -> Any:
     r""":math:`\log(1 + e^{-y x})`."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.soft_margin_loss(input, target, reduction=reduction)
 
@@ -342,7 +359,7 @@ def hinge_embedding_loss(
     **options: Any,
 ) -> Any:
     r"""x where y = 1, :math:`\max(0, m - x)` where y = -1, both added elsewhere."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin):
         return F.hinge_embedding_loss(input, target, margin, reduction=reduction)  # type: ignore[arg-type]
 
@@ -363,7 +380,7 @@ def margin_ranking_loss(
     **options: Any,
 ) -> Any:
     r""":math:`\max(0, m - y (x_1 - x_2))`."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin):
         return F.margin_ranking_loss(input1, input2, target, margin, reduction=reduction)  # type: ignore[arg-type]
 
@@ -385,7 +402,7 @@ def poisson_nll_loss(
     **options: Any,
 ) -> Any:
     r""":math:`e^x - y x` or :math:`x - y \log(x + \epsilon)`, plus Stirling's term where y > 1 if ``full``."""
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, eps):
         return F.poisson_nll_loss(input, target, log_input, full, eps=eps, reduction=reduction)  # type: ignore[arg-type]
 
@@ -435,7 +452,7 @@ def kl_div(
     r""":math:`y (\log y - x)`, or :math:`e^y (y - x)` for log-probabilities y."""
     if _is_plain(options):
         return F.kl_div(input, target, size_average, reduce, reduction, log_target)
-    reduction = _legacy(size_average, reduce, reduction)
+    reduction = legacy_reduction(size_average, reduce, reduction)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return torch.kl_div(x, y, 0, log_target=log_target)

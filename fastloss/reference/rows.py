@@ -9,7 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import _reduction as _Reduction
 
+from fastloss import _options
 from fastloss._stats import RowStats
+
+__all__ = [
+    "cross_entropy",
+    "softmax_focal_loss",
+]
 
 
 def cross_entropy(
@@ -50,8 +56,7 @@ def cross_entropy(
     Without extras this is :func:`torch.nn.functional.cross_entropy` itself. Arguments, errors and result are
     those of :func:`fastloss.functional.cross_entropy`; ``inplace`` is accepted and has no effect.
     """
-    if size_average is not None or reduce is not None:
-        reduction = _Reduction.legacy_get_string(size_average, reduce)
+    reduction = _options.legacy_reduction(size_average, reduce, reduction)
     return _rows(
         "cross_entropy", None, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
         normalizer, empty, loss_dtype, return_stats,
@@ -129,13 +134,7 @@ def _rows(
 ) -> Tensor | tuple[Tensor, RowStats]:
     """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
     reduction = ("none", "mean", "sum")[_Reduction.get_enum(reduction)]
-    if empty not in ("nan", "zero"):
-        raise ValueError(f'fastloss.{name}: empty is {empty!r}, expected "nan" or "zero".')
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"fastloss.{name}: normalizer replaces the divisor of the mean, "
-            f'so it needs reduction="mean", got {reduction!r}.'
-        )
+    _options.check(name, reduction, normalizer, empty, loss_dtype)
 
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
     penalised = isinstance(z_loss, Tensor) or z_loss != 0.0

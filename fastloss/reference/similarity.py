@@ -45,6 +45,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastloss import _options
+
+__all__ = [
+    "circle_loss",
+    "clip_loss",
+    "info_nce_loss",
+    "mined_triplet_margin_loss",
+    "multi_similarity_loss",
+    "nt_xent_loss",
+    "pairwise_contrastive_loss",
+    "siglip_loss",
+    "supcon_loss",
+]
+
 _Number = float | Tensor
 
 # Values of one way to sum over anchors; what their mean divides by; how many there are, 0 if the mean is over nothing.
@@ -471,17 +485,15 @@ def _reduce(
     normalizer: _Number | None = None,
     empty: str = "zero",
     loss_dtype: torch.dtype | None = None,
+    **unknown: Any,
 ) -> Tensor:
     """Weighs and reduces the values of each part and adds the parts, times ``factor``; ``dtype`` is the arguments'.
 
     Parts with another number of anchors each (not ``alike``) take no weights and need a reduction.
     """
+    _options.refuse_unknown(name, unknown, _options.names(_options.AnchorOptions))
     _check_choice(name, "reduction", reduction, ("none", "mean", "sum"))
-    _check_choice(name, "empty", empty, ("zero", "nan"))
-    if normalizer is not None and reduction != "mean":
-        raise ValueError(
-            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
-        )
+    _options.check(name, reduction, normalizer, empty, loss_dtype)
     if not alike and (weight is not None or reduction == "none"):
         raise ValueError(
             f"fastloss.{name}: symmetric with {len(parts[0][0])} queries and {len(parts[1][0])} keys has no value per "

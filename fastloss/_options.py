@@ -1,0 +1,110 @@
+"""Options that losses share: their names, by family, and their checks, for the functions and their references alike.
+
+``empty``, the value of a mean over nothing, is ``"nan"`` by default, as PyTorch's; for losses of all pairs ``"zero"``,
+since there a batch without a positive pair is nothing unusual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Literal, TypedDict
+
+import torch
+from torch import Tensor
+from torch.nn import _reduction as _Reduction
+
+from fastloss import _ops
+
+
+class SharedOptions(TypedDict, total=False):
+    """Of every loss, but those of adversarial training."""
+
+    normalizer: float | Tensor | None
+    empty: Literal["nan", "zero"]
+    loss_dtype: torch.dtype | None
+
+
+class RowOptions(SharedOptions, total=False):
+    """Keyword-only options of the losses over rows of logits; see `cross_entropy`."""
+
+    z_loss: float | Tensor
+    softcap: float | Tensor | None
+    mask: Tensor | None
+    inplace: bool
+    return_stats: bool
+
+
+class PointOptions(SharedOptions, total=False):
+    """Keyword-only options of every pointwise loss and loss over pairs of vectors; see `mse_loss`."""
+
+    mask: Tensor | None
+    reduce_dims: int | tuple[int, ...] | None
+    return_stats: bool
+
+
+class WeightedPointOptions(PointOptions, total=False):
+    """Likewise, for losses that have no ``weight`` among PyTorch's arguments."""
+
+    weight: Tensor | None
+
+
+class TripletOptions(WeightedPointOptions, total=False):
+    """Of `triplet_margin_loss`: those of its two forms, of which the last ones need ``labels``."""
+
+    soft: bool
+    normalize: bool
+    memory_budget: int | None
+    group: Any
+    ddp: bool
+
+
+class AnchorOptions(SharedOptions, total=False):
+    """What the references of the similarity losses take."""
+
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+
+
+class SimilarityOptions(AnchorOptions, total=False):
+    """Keyword-only options of every similarity loss; see `info_nce_loss`."""
+
+    memory_budget: int | None
+    group: Any
+    ddp: bool
+
+
+def names(options: type) -> frozenset[str]:
+    return frozenset(options.__annotations__)
+
+
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """The reduction that PyTorch's deprecated arguments stand for, if one is given."""
+    if size_average is not None or reduce is not None:
+        return _Reduction.legacy_get_string(size_average, reduce)
+    return reduction
+
+
+def check(
+    name: str,
+    reduction: str,
+    normalizer: float | Tensor | None,
+    empty: str,
+    loss_dtype: torch.dtype | None,
+) -> None:
+    """Refuses values that no loss takes. Which reductions there are, PyTorch or the family says."""
+    if empty not in ("nan", "zero"):
+        raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
+    if normalizer is not None and reduction != "mean":
+        raise ValueError(
+            f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
+        )
+    if loss_dtype is not None and loss_dtype not in _ops.DTYPE_CODES:
+        raise TypeError(f"fastloss.{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
+
+
+def refuse_unknown(name: str, given: Collection[str], known: Collection[str]) -> None:
+    unknown = sorted(set(given) - set(known))
+    if unknown:
+        raise TypeError(
+            f"fastloss.{name}: unexpected argument {', '.join(unknown)}, expected {', '.join(sorted(known))}"
+        )

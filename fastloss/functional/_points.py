@@ -1,0 +1,453 @@
+"""The way of a call of the pointwise and of the pairs family: what a loss declares, and the path that it takes."""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from fastloss import _ops, _options, reference
+from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
+from fastloss._explain import Path, log, path_of, planned_by
+from fastloss._options import WeightedPointOptions
+from fastloss._stats import PointStats
+from fastloss.functional._paths import (
+    KERNEL_DTYPES,
+    REDUCTIONS,
+    TENSORS,
+    TORCH_ERRORS,
+    WHY_NATIVE,
+    divisor_of,
+    is_compiling,
+    is_dynamo_compiling,
+    loss_dtype_of,
+    scalar,
+    transforms_active,
+    why_no_kernel,
+    why_not_normalizer,
+)
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+# Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
+NATIVE_WHEN_TINY = True
+
+_NUMBERS = frozenset((float, int, bool))
+_MAX_DIMS = 8
+_OPTIONS = _options.names(WeightedPointOptions)
+
+_WEIGHT = """
+        weight: Factor of each element, broadcastable to the common shape. Does not enter the mean's divisor. Not
+            differentiated by the kernel."""
+_OF_ELEMENTS = """
+    Keyword-only options, shared by every pointwise loss:{weight}
+        mask: Bool, broadcastable to the common shape; elements where it is False count as if they were not there:
+            value and gradient are exactly zero whatever they hold.
+        normalizer: Replaces the mean's divisor (number of positives, of tokens in a whole batch, ...).
+        empty: Value of a mean over nothing: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
+        reduce_dims: Reduce over these dimensions only (one value per sample); needs ``"mean"`` or ``"sum"``.
+        loss_dtype: dtype of the loss. Default: the arguments'; float32 for half arguments under autocast.
+        return_stats: Also return `PointStats`, measured in the same pass.
+
+    Returns:
+        The loss: the arguments' common shape for ``"none"``, that shape without ``reduce_dims`` if they are given, else
+        ``()``. With ``return_stats`` the pair ``(loss, PointStats)``.
+
+    Shapes: any, any strides.
+    Dtypes: float16, bfloat16, float32, float64, all arguments alike; others go to plain PyTorch.
+    Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
+    Gradient: with respect to every tensor that PyTorch differentiates; differentiable again (through the reference).
+    Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
+        ``torch.compile`` in backward.
+    Accuracy: half and single precision compute in float32, blocks of 512 are summed in float32 and these in float64.
+        The result does not depend on the number of threads.
+"""
+_OF_PAIRS = """
+    Keyword-only options, shared by every loss over pairs of vectors; the rows' shape is that of the vectors without
+    their last dimension:
+        weight: Factor of each row's value, broadcastable to the rows' shape. Does not enter the mean's divisor. Not
+            differentiated by the kernel.
+        mask: Bool, broadcastable to the rows' shape; rows where it is False count as if they were not there: value and
+            gradient are exactly zero whatever they hold.
+        normalizer: Replaces the mean's divisor, the number of rows that are kept.
+        empty: Value of a mean over no rows: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
+        reduce_dims: Reduce over these dimensions of the rows' shape only; needs ``"mean"`` or ``"sum"``.
+        loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
+        return_stats: Also return `PointStats`, measured in the same pass; its elements are rows.
+
+    Returns:
+        The loss: the rows' shape for ``"none"``, that shape without ``reduce_dims`` if they are given, else ``()``.
+        With ``return_stats`` the pair ``(loss, PointStats)``.
+
+    Shapes: vectors of one shape, any strides; those that are neither contiguous nor rows of contiguous elements are
+        copied. What else PyTorch takes runs in plain PyTorch.
+    Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch.
+    Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
+    Gradient: with respect to all vectors; differentiable again (through the reference).
+    Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
+        ``torch.compile`` in backward.
+    Accuracy: half and single precision sum a row's products in float32; what follows, and sums over rows, are float64.
+        The result does not depend on the number of threads.
+"""
+
+
+@dataclass(frozen=True, eq=False)  # one object for each loss: `_accepted_call` finds it by identity
+class Spec:
+    """What sets one pointwise loss apart from the others.
+
+    Attributes:
+        name: Of the functions here and in `fastloss.reference`.
+        operator: Name of the operator, if it is another.
+        tensors: Names of its tensor arguments, in the functor's order.
+        params: Names of its hyperparameters, in the functor's order.
+        words: Of hyperparameters that are one of several words: these. The functor is told the word's number.
+        fixed: Those tensors in which PyTorch does not differentiate.
+        weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
+        same_size: Whether the tensors must have one shape, as opposed to being broadcast.
+        warns: Whether a broadcast target is worth a warning, as in PyTorch.
+        pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
+        label: Name of the tensor with one label per row, the last one, if there is one.
+        tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
+            Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
+        accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
+        adapt: Turns options and arguments into arguments and options of a call without the loss's own further options.
+    """
+
+    name: str
+    operator: str = ""
+    tensors: tuple[str, ...] = ("input", "target")
+    params: tuple[str, ...] = ()
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
+    weight_mean: bool = False
+    same_size: bool = False
+    warns: bool = False
+    pairs: bool = False
+    label: str = ""
+    tiny: int = 0
+    accepts: Callable[..., bool] = lambda *params: True
+    adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operator", self.operator or self.name)
+
+    def number(self, name: str, value: Any) -> Any:
+        """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
+        words = self.words.get(name, ())
+        return words.index(value) if value in words else value
+
+
+def public_loss(spec: Spec) -> Callable[[_Function], _Function]:
+    """Completes the docstring of a loss and makes `fastloss.explain` know it."""
+
+    def complete(function: _Function) -> _Function:
+        signature = inspect.signature(function)
+        weight = "" if "weight" in signature.parameters else _WEIGHT
+        shared = _OF_PAIRS if spec.pairs else _OF_ELEMENTS.format(weight=weight)
+        function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + shared
+
+        def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
+            bound = signature.bind(*args, **kwargs)
+            bound.apply_defaults()
+            arguments = dict(bound.arguments)
+            options, reduction = arguments.pop("options", {}), arguments.pop("reduction")
+            if spec.adapt:
+                arguments, options = spec.adapt(options, **arguments)
+            first, second = (arguments[name] for name in spec.tensors[:2])
+            more = any(isinstance(value, Tensor) and name not in spec.tensors for name, value in arguments.items())
+            if not options and not more and goes_native(spec, first, second, reduction):
+                return "native", WHY_NATIVE
+            reason, *_ = _prepare(spec, arguments, options)
+            return path_of(reason)
+
+        return planned_by(plan)(function)
+
+    return complete
+
+
+def goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
+    """Whether PyTorch's C++ operator takes this call, which has no options, faster than anything else could.
+
+    Not on CUDA: a bad probability kills the context there, and where the kernels overtake is not yet measured.
+    """
+    return (
+        not is_dynamo_compiling()  # before any question about sizes, which would become guards
+        and type(input) in TENSORS
+        and type(target) in TENSORS
+        and input.numel() <= spec.tiny
+        and NATIVE_WHEN_TINY
+        and input.shape == target.shape
+        and reduction in REDUCTIONS
+        and not input.is_cuda
+    )
+
+
+def _prepare(
+    spec: Spec, arguments: dict[str, Any], options: dict[str, Any]
+) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], Tensor | None, Tensor | None]:
+    """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask."""
+    tensors = tuple(arguments[name] for name in spec.tensors)
+    params = tuple(scalar(spec.number(name, arguments[name])) for name in spec.params)
+    weight, mask = arguments.get("weight", options.get("weight")), options.get("mask")
+
+    def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None]:
+        return reason, (), (), None, None
+
+    given = [*tensors, *(t for t in (weight, mask) if t is not None)]
+    reason = why_no_kernel(given)
+    if reason:
+        return no(reason)
+    input = tensors[0]
+    device, dtype, shape = input.device, input.dtype, input.shape
+    label = arguments[spec.label] if spec.label else None
+    if dtype not in KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask and t is not label):
+        return no("the arguments' dtypes differ or have no kernel")
+    if any(t.requires_grad for name, t in zip(spec.tensors, tensors, strict=True) if name in spec.fixed):
+        return no("PyTorch decides about a gradient to this argument")
+    if weight is not None and weight.requires_grad:
+        return no("the weight needs a gradient")
+    if None in params or not spec.accepts(*params):
+        return no("PyTorch decides this hyperparameter, or it is a tensor that needs a gradient")
+    reason = why_not_normalizer(options.get("normalizer"), device)
+    if reason:
+        return no(reason)
+    if spec.pairs:
+        if not shape or any(t.shape != shape for t in tensors if t is not label):
+            return no("PyTorch decides about different sizes")
+        tensors = tuple(t if t is label or t.is_contiguous() or _lies_in_rows(t) else t.contiguous() for t in tensors)
+        empty, shape = 0 in shape, shape[:-1]
+        if empty or (label is not None and (label.shape != shape or label.is_complex())):
+            return no("PyTorch decides about empty arguments and other labels")
+    elif any(t.shape != shape for t in tensors):
+        if spec.same_size and tensors[1].shape != shape:
+            return no("PyTorch decides about different sizes")
+        try:
+            shape = torch.broadcast_shapes(*(t.shape for t in tensors))
+        except RuntimeError:
+            return no("the sizes do not broadcast")
+        if spec.same_size and shape != input.shape:
+            return no("PyTorch decides about different sizes")
+        tensors = tuple(t.expand(shape) for t in tensors)
+    if 0 in shape or len(shape) > _MAX_DIMS:  # `Size.numel` would make symbolic sizes constants
+        return no("the arguments are empty or have many dimensions")
+    if mask is not None and mask.dtype != torch.bool:
+        return no("the reference checks this mask")
+    expanded: list[Tensor | None] = []
+    for extra in (weight, mask):
+        if extra is not None and extra.shape != shape:
+            if "weight" in arguments and extra is weight and spec.warns:
+                return no("PyTorch decides this weight's size")
+            try:
+                extra = extra.expand(shape)
+            except RuntimeError:
+                return no("weight or mask does not broadcast")
+        expanded.append(extra)
+    if options.get("return_stats") and options.get("reduce_dims") is not None:
+        return no("a gradient that is divided group by group has no norm in the kernel")
+    return "", tensors, params, expanded[0], expanded[1]  # type: ignore[return-value]
+
+
+def _lies_in_rows(t: Tensor) -> bool:
+    return t.dim() == 2 and t.stride(1) == 1
+
+
+def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
+    """Runs the kernel of a loss, or its reference where that is due.
+
+    ``arguments`` are the call's by name, without ``reduction`` and ``options``.
+    """
+    if not options:
+        plain = _plain_call(spec, arguments, reduction)
+        if plain is not None:
+            try:
+                return pointwise(*plain)
+            except TORCH_ERRORS:
+                pass  # the general way says what is wrong, or does it differently
+    else:
+        _options.refuse_unknown(spec.name, options, _OPTIONS)
+    reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
+    if not reason and reduction not in REDUCTIONS:
+        reason = "PyTorch decides this reduction"
+    if _ops.LOG:
+        log(spec.name, *path_of(reason))
+    try:
+        if reason:
+            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
+        if spec.warns and not is_compiling() and arguments["target"].shape != arguments["input"].shape:
+            _warn_sizes(arguments["input"], arguments["target"])
+        result = _kernel(spec, tensors, params, weight, mask, reduction, options)
+        if tensors[0].is_cuda and _ops.debugging():
+            _check_domain(spec, result, arguments, reduction, options)
+        return result
+    except Exception as error:
+        return _explain_error(spec, error, arguments, reduction, options)
+
+
+def _plain_call(
+    spec: Spec, arguments: dict[str, Any], reduction: str
+) -> tuple[PointwiseCall, tuple[Tensor, ...]] | None:
+    """What to call the kernel with if it takes these arguments as they stand, as it does most; None asks `_prepare`.
+
+    The time of a small loss is Python's, and cold in a training step. So this looks at as little as it can, and leaves
+    it to the operator to refuse other sizes and layouts. (A meta tensor among others it would not refuse.)
+    """
+    if (
+        reduction not in REDUCTIONS
+        or arguments.get("weight") is not None
+        or spec.pairs
+        or _ops.LOG
+        or not _ops.AVAILABLE
+        or transforms_active()
+        or forward_ad._current_level >= 0
+        or is_compiling()
+    ):
+        return None
+    tensors = tuple(map(arguments.__getitem__, spec.tensors))
+    params = tuple(map(arguments.__getitem__, spec.params))
+    if not (TENSORS.issuperset(map(type, tensors)) and _NUMBERS.issuperset(map(type, params))):
+        return None
+    input = tensors[0]
+    count, dtype = input.numel(), input.dtype
+    if count == 0 or dtype not in KERNEL_DTYPES:
+        return None
+    on_cpu = input.is_cpu
+    if not on_cpu and (not input.is_cuda or not _ops.CUDA or _ops.debugging()):
+        return None
+    for t in tensors[1:]:
+        if t.dtype is not dtype or t.numel() != count or not (t.is_cpu if on_cpu else t.device == input.device):
+            return None
+    for name in spec.fixed:
+        if arguments[name].requires_grad:
+            return None
+    call = _accepted_call(spec, params, REDUCTIONS[reduction], dtype, loss_dtype_of(input))
+    return None if call is None else (call, tensors)
+
+
+@lru_cache(maxsize=256)
+def _accepted_call(
+    spec: Spec, params: tuple[float, ...], code: int, dtype: torch.dtype, loss_dtype: torch.dtype
+) -> PointwiseCall | None:
+    return _call(spec, params, code, dtype, loss_dtype) if spec.accepts(*params) else None
+
+
+def _call(
+    spec: Spec,
+    params: tuple[float, ...],
+    code: int,
+    dtype: torch.dtype,
+    loss_dtype: torch.dtype,
+    empty_zero: bool = False,
+    want_stats: bool = False,
+) -> PointwiseCall:
+    options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype], want_stats)
+    now = makes_gradient_now(code, dtype)
+    return PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
+
+
+def _kernel(
+    spec: Spec,
+    tensors: tuple[Tensor, ...],
+    params: tuple[float, ...],
+    weight: Tensor | None,
+    mask: Tensor | None,
+    reduction: str,
+    options: dict[str, Any],
+) -> Any:
+    """Turns the shared options into what the operators take."""
+    input, code = tensors[0], REDUCTIONS[reduction]
+    dims, want_stats = options.get("reduce_dims"), options.get("return_stats", False)
+    normalizer, empty = options.get("normalizer"), options.get("empty", "nan")
+    _options.check(spec.name, reduction, normalizer, empty, options.get("loss_dtype"))
+    if dims is not None and reduction == "none":
+        raise ValueError(f"fastloss.{spec.name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
+    kernel_code = 0 if dims is not None else code
+    divisor = None
+    if kernel_code == 1:
+        if normalizer is not None:
+            divisor = divisor_of(normalizer, input.device)
+        elif weight is not None and spec.weight_mean:
+            divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
+        elif mask is not None:
+            divisor = mask.sum(dtype=torch.float64)
+    loss_dtype = options.get("loss_dtype") or loss_dtype_of(input)
+    call = _call(spec, params, kernel_code, input.dtype, loss_dtype, empty == "zero", want_stats)
+    result = pointwise(call, tensors, weight, mask, divisor)
+    loss, measured = result if want_stats else (result, None)
+    if dims is not None:
+        loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
+    if measured is None:
+        return loss
+    number = input.numel() // (input.shape[-1] if spec.pairs else 1)
+    count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
+    finite = measured.isfinite().all() & loss.detach().isfinite().all()
+    return loss, PointStats(measured[1].sqrt(), finite, count)
+
+
+def _reduce_dims(
+    spec: Spec,
+    loss: Tensor,
+    weight: Tensor | None,
+    mask: Tensor | None,
+    code: int,
+    dims: int | tuple[int, ...],
+    normalizer: float | Tensor | None,
+    empty: str,
+) -> Tensor:
+    if code == 1 and mask is None and normalizer is None and not (weight is not None and spec.weight_mean):
+        return loss.mean(dims)
+    total = loss.sum(dims)
+    if code == 2:
+        return total
+    if normalizer is not None:
+        return (total / normalizer).to(loss.dtype)
+    counted = weight if weight is not None and spec.weight_mean else loss.new_ones(()).expand(loss.shape)
+    kept = counted if mask is None else torch.where(mask, counted, 0)
+    divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
+    mean = (total / divisor).to(loss.dtype)
+    return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
+
+
+def _warn_sizes(input: Tensor, target: Tensor) -> None:
+    warnings.warn(
+        f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). "
+        "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
+        stacklevel=4,
+    )
+
+
+def _check_domain(spec: Spec, result: Any, arguments: dict[str, Any], reduction: str, options: Any) -> None:
+    """Raises what the CPU raises for an element outside the loss's domain, of which the device has made NaN."""
+    loss = result[0] if options.get("return_stats") else result
+    if loss.isnan().any():
+        here, kept = ({k: v.cpu() if isinstance(v, Tensor) else v for k, v in d.items()} for d in (arguments, options))
+        getattr(reference, spec.name)(**here, reduction=reduction, **kept)
+
+
+def _explain_error(
+    spec: Spec, error: Exception, arguments: dict[str, Any], reduction: str, options: dict[str, Any]
+) -> Any:
+    """Raises ``error`` again, as PyTorch's type, with what it is about.
+
+    Only the kernel knows that an element is outside a loss's domain, only PyTorch what to say about it (releases differ
+    in what they allow): it decides.
+    """
+    if _ops.OUTSIDE_DOMAIN in str(error):
+        try:
+            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
+        except Exception as decided:
+            error = decided
+    if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
+        raise error
+    seen = ", ".join(
+        f"{name} {value.dtype} {tuple(value.shape)} on {value.device}"
+        for name, value in arguments.items()
+        if isinstance(value, Tensor)
+    )
+    raise type(error)(f"fastloss.{spec.name}: {error} (got {seen})") from error

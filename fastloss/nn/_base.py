@@ -1,0 +1,134 @@
+"""Modules of losses: what they share, and how one is made of a function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastloss import _options
+from fastloss._explain import Path, _planners
+
+_DOCUMENT = """`fastloss.functional.{function}` as a module{drop_in}.
+
+    Args:
+        {arguments}: {meaning}.
+        options: Keyword-only, `fastloss.functional.{function}`'s shared options. Tensors among them usually change from
+            call to call: ``forward`` takes all of them too, and there they win.
+
+    Shape:
+        ``forward({tensors}, **options)``, see `fastloss.functional.{function}`.
+    """
+
+
+class LossModule(torch.nn.Module):
+    """A subclass says which function it calls and which of its attributes are arguments.
+
+    The function's options may be given when the module is made, and in a call, where they win.
+    """
+
+    _function: Callable[..., Any]
+    _arguments: tuple[str, ...] = ()
+    _shown: tuple[str, ...] = ()  # of the arguments, those that `repr` shows; PyTorch's modules show none
+    _options: dict[str, Any]
+
+    def _keywords(self, options: dict[str, Any]) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in self._arguments}
+        return {**own, **self._options, **options}
+
+    def _plan(self, *tensors: Any, **options: Any) -> tuple[Path, str]:
+        return _planners[type(self)._function](*tensors, **self._keywords(options))
+
+    def forward(self, *tensors: Any, **options: Any) -> Tensor | Any:
+        return type(self)._function(*tensors, **self._keywords(options))
+
+    def extra_repr(self) -> str:
+        shown = {name: getattr(self, name) for name in self._shown}
+        return ", ".join(f"{name}={value}" for name, value in {**shown, **self._options}.items())
+
+
+def drop_in(
+    native: type[torch.nn.Module], function: Callable[..., Any], arguments: tuple[str, ...], tensors: str
+) -> type[Any]:
+    """A module with PyTorch's constructor, ``state_dict`` and class, that calls ``function``."""
+    parameters = list(inspect.signature(native).parameters.values())
+    further = _options.names(_options.WeightedPointOptions) - {parameter.name for parameter in parameters}
+
+    class Module(LossModule, native):  # type: ignore[misc, valid-type]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            options = {name: kwargs.pop(name) for name in list(kwargs) if name in further}
+            native.__init__(self, *args, **kwargs)
+            self._options = options
+
+    return _finish(Module, native.__name__, function, arguments, parameters, tensors, native)
+
+
+def own(
+    name: str,
+    function: Callable[..., Any],
+    defaults: dict[str, Any],
+    tensors: str = "input, target",
+    options: type = _options.WeightedPointOptions,
+) -> type[Any]:
+    """A module for a loss that torch.nn does not have."""
+    names, known = tuple(defaults), _options.names(options) - defaults.keys()
+
+    class Module(LossModule):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__()
+            if len(args) > len(names):
+                raise TypeError(f"fastloss.{name}: expected at most {len(names)} positional arguments, got {len(args)}")
+            values = {**defaults, **dict(zip(names, args, strict=False))}
+            values.update({key: kwargs.pop(key) for key in names if key in kwargs})
+            _options.refuse_unknown(name, kwargs, known)
+            for key, value in values.items():
+                setattr(self, key, value)
+            self._options = kwargs
+
+    Module._shown = names
+    given = inspect.signature(function).parameters
+    parameters = [
+        inspect.Parameter(
+            key,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=default,
+            annotation=given[key].annotation if key in given else inspect.Parameter.empty,
+        )
+        for key, default in defaults.items()
+    ]
+    return _finish(Module, name, function, names, parameters, tensors, None)
+
+
+def _finish(
+    module: type[Any],
+    name: str,
+    function: Callable[..., Any],
+    arguments: tuple[str, ...],
+    parameters: list[inspect.Parameter],
+    tensors: str,
+    native: type[torch.nn.Module] | None,
+) -> type[Any]:
+    module.__name__ = module.__qualname__ = name
+    module.__module__ = function.__module__.replace(".functional.", ".nn.")  # where pickle finds it
+    module._function = staticmethod(function)
+    module._arguments = arguments
+    # Of the constructor, not of the class: an instance would have it too, and is called otherwise.
+    self, options = (
+        inspect.Parameter(which, kind)
+        for which, kind in (
+            ("self", inspect.Parameter.POSITIONAL_ONLY),
+            ("options", inspect.Parameter.VAR_KEYWORD),
+        )
+    )
+    module.__init__.__signature__ = inspect.Signature([self, *parameters, options], return_annotation=None)
+    module.__doc__ = _DOCUMENT.format(
+        function=function.__name__,
+        drop_in=f"; a drop-in for `torch.nn.{name}`, instances of which its instances are" if native else "",
+        arguments=", ".join(arguments),
+        meaning=f"As in `torch.nn.{name}`" if native else f"As in `fastloss.functional.{function.__name__}`",
+        tensors=tensors,
+    )
+    return module
