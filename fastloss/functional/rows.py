@@ -365,8 +365,7 @@ def _plain_loss(
         type(input) in TENSORS
         and type(target) is Tensor
         and weight is None
-        and input.is_cpu
-        and target.is_cpu
+        and (target.is_cpu if input.is_cpu else _on_cuda(input, target))
         and input.dtype in KERNEL_DTYPES
         and target.dtype is torch.int64
         and type(label_smoothing) is float
@@ -386,6 +385,10 @@ def _plain_loss(
         return rows(call, input, target)
     except TORCH_ERRORS:
         return None  # the general way says what is wrong, or does it differently
+
+
+def _on_cuda(input: Tensor, target: Tensor) -> bool:
+    return input.is_cuda and _ops.CUDA and target.device == input.device and not _ops.debugging()
 
 
 @lru_cache(maxsize=64)
