@@ -9,7 +9,6 @@ namespace {
 
 constexpr int kColumnThreads = 128;
 constexpr int kColumnScratch = kColumnThreads / 32 * kSums * (int)sizeof(double);
-constexpr int64_t kFewClasses = 32;     // a tile of 128 rows stays small
 constexpr int64_t kColumnClasses = 64;  // from here on a thread alone takes too long for a row
 constexpr int64_t kManyRows = 4096;     // enough threads even with one per row
 constexpr int kChip = 100 * 1024;       // shared memory per block that leaves room for two blocks
@@ -87,7 +86,8 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
     plan.path = RowsPath::tile;
     plan.on_chip = true;
     plan.pitch = (int)a.classes | 1;
-    plan.shared_bytes = kColumnScratch + (int)(kColumnThreads * plan.pitch * wide);
+    const int values = (int)(kColumnThreads * plan.pitch * wide), raw = (int)(kColumnThreads * a.classes * size) + 16;
+    plan.shared_bytes = kColumnScratch + (extras || size == 8 ? values : raw + (raw / 128 + 1) * 16);
     plan.blocks = divide_up(a.rows, kColumnThreads);
     return plan;
   }

@@ -667,6 +667,132 @@ rows_by_column(const Launch l) {
   for_blocks<typename Compute<S>::type>(l, [&](int64_t k) { column_rows<S, Loss, extras, P>(l, k); });
 }
 
+// ------------------------------------------------------------------------------------------- a thread per short row
+
+// Where a byte of the tile lies in shared memory: lines of 128 bytes stand 16 apart, or neighbouring threads, on rows of a power
+// of two of bytes, would meet on few banks. Vectors stay whole.
+FASTLOSS_DEVICE char* tile_at(char* tile, int byte) { return tile + byte + (byte >> 7) * 16; }
+
+// Copies the block's rows between memory and shared memory as they are. They begin `head` elements behind a multiple of 16 bytes,
+// in both.
+template <class S, bool write>
+FASTLOSS_DEVICE void copy_rows(S* p, int n, int head, char* tile) {
+  constexpr int V = 16 / sizeof(S), B = 4;  // vectors on their way at a time
+  const auto at = [&](int i) { return tile_at(tile, (i + head) * (int)sizeof(S)); };
+  for (int first = thread() * V - head; first < n; first += B * kColumnThreads * V) {
+    Pack<S, V> packs[B];
+    const auto whole = [&](int i) { return i >= 0 && i + V <= n; };
+    FASTLOSS_UNROLL
+    for (int b = 0; b < B; ++b) {
+      const int i = first + b * kColumnThreads * V;
+      if (whole(i)) packs[b] = load_pack<V>(write ? (const S*)at(i) : p + i);
+    }
+    FASTLOSS_UNROLL
+    for (int b = 0; b < B; ++b) {
+      const int i = first + b * kColumnThreads * V;
+      if (whole(i)) store_pack<V>(write ? p + i : (S*)at(i), packs[b]);
+    }
+    FASTLOSS_UNROLL_BY(1)
+    for (int b = 0; b < B; ++b) {
+      const int i = first + b * kColumnThreads * V;
+      FASTLOSS_UNROLL_BY(1)
+      for (int k = 0; !whole(i) && k < V; ++k) {
+        if (i + k < 0 || i + k >= n) continue;
+        if (write) {
+          store_one(p + i + k, *(const S*)at(i + k));
+        } else {
+          *(S*)at(i + k) = p[i + k];
+        }
+      }
+    }
+  }
+}
+
+// Shared memory: sums of the warps, then the tile. Rows of up to kFewClasses adjacent classes, one behind the other; a thread
+// takes its row into registers and leaves the gradient where the row was. Its own target is not in the sum: Note [Instructions].
+template <class S, template <class> class Loss>
+FASTLOSS_DEVICE void tile_rows(const Launch& l, const int64_t at) {
+  using T = typename Compute<S>::type;
+  constexpr int Q = 4;
+  const RowsArgs& a = l.problem.rows;
+  const int classes = (int)a.classes;
+  const int64_t first = at * kColumnThreads, left = a.rows - first;
+  const int n = (int)(left < kColumnThreads ? left : kColumnThreads) * classes;
+  S* const x = (S*)a.logits.data + first * classes;
+  S* const g = (S*)a.gradient.data + (a.gradient.data ? first * classes : 0);
+  const int head = (int)((uintptr_t)x % 16 / sizeof(S)), gradient_head = (int)((uintptr_t)g % 16 / sizeof(S));
+  char* const tile = (char*)column_memory<T>();
+  double sums[kSums] = {};
+  const int64_t index = first + thread();
+  const bool active = thread() < left;
+  Row<T> row{index, -1, false, 1};
+  if (active) row = row_at<T>(a, index);
+  const bool kept = row.y >= 0;
+  const auto upstream = kept ? upstream_of<T, Formula<S, false>>(l.problem, index) : 0;
+  copy_rows<S, false>(x, n, head, tile);
+  block_barrier();
+
+  T z[kFewClasses];
+  Factors<T> f{};
+  const auto own = [&](int head, int c) { return (S*)tile_at(tile, (head + thread() * classes + c) * (int)sizeof(S)); };
+  if (kept) {
+    S* const mine = own(head, (int)row.y);
+    const T target = widen(*mine);
+    *mine = narrow<S>(-infinity<T>());
+    forget_memory();
+    T max = target;
+    FASTLOSS_UNROLL
+    for (int c = 0; c < kFewClasses; c += Q) {
+      if (c >= classes) break;
+      FASTLOSS_UNROLL
+      for (int k = 0; k < Q; ++k) {
+        z[c + k] = c + k < classes ? widen(*own(head, c + k)) : -infinity<T>();
+        max = maximum(max, z[c + k]);
+      }
+    }
+    if (max < lowest<T>()) max = lowest<T>();
+    if (a.from_state) max = ((const T*)a.state)[index];
+    Sum<T> others;
+    FASTLOSS_UNROLL
+    for (int c = 0; c < kFewClasses; c += Q) {
+      if (c >= classes) break;
+      FASTLOSS_UNROLL
+      for (int k = 0; k < Q; ++k) z[c + k] = exp_of<S>(z[c + k] - max);
+      others.add((z[c] + z[c + 1]) + (z[c + 2] + z[c + 3]));
+    }
+    Part part = empty_part<T>();
+    part.max = max;
+    part.others = others.total();
+    f = finish_row<S, Loss, false>(l.problem, row, part, target, upstream, true, sums);
+  } else if (active) {
+    finish_row<S, Loss, false>(l.problem, row, empty_part<T>(), (T)0, upstream, true, sums);
+  }
+
+  if (a.gradient.data) {
+    block_barrier();  // its rows may lie elsewhere on the grid
+    if (active) {
+      FASTLOSS_UNROLL
+      for (int c = 0; c < kFewClasses; c += Q) {
+        if (c >= classes) break;
+        FASTLOSS_UNROLL
+        for (int k = 0; k < Q; ++k) {
+          if (c + k < classes) *own(gradient_head, c + k) = narrow<S>(kept ? z[c + k] * f.scale : (T)0);
+        }
+      }
+      if (kept) *own(gradient_head, (int)row.y) = narrow<S>(f.at_target);
+    }
+    block_barrier();
+    copy_rows<S, true>(g, n, gradient_head, tile);
+  }
+  write_sums<false>(l, at, sums, (double*)shared_memory());
+}
+
+template <class S, template <class> class Loss>
+FASTLOSS_KERNEL(kColumnThreads, 6)
+rows_by_tile(const Launch l) {
+  for_blocks<typename Compute<S>::type>(l, [&](int64_t k) { tile_rows<S, Loss>(l, k); });
+}
+
 // ------------------------------------------------------------------------------------------ several threads per row
 
 // Shared memory of a group kernel; behind it the rows, as values of the computing type (`Chip`).
@@ -1209,8 +1335,12 @@ int run(const RowsLaunch& problem, const RowsPlan& plan, void* stream) {
     case RowsPath::columns_wide:
       if constexpr (!plain) return launch(&rows_by_column<S, Loss, false, 4>, grid, s, l);
       break;
-    case RowsPath::columns:
     case RowsPath::tile:
+      if constexpr (!plain) {
+        if (!extras) return launch(&rows_by_tile<S, Loss>, grid, s, l);
+      }
+      [[fallthrough]];
+    case RowsPath::columns:
       return launch(extras ? &rows_by_column<S, Loss, true, 1> : &rows_by_column<S, Loss, plain, 1>, grid, s, l);
     case RowsPath::group128:
       return launch_group<S, Loss, plain, 128>(extras, grid, s, l);

@@ -65,8 +65,8 @@ struct SurveyLaunch {
   int64_t rows;
   int64_t classes;
   int64_t ignore_index;
-  double* parts;             // scratch: [2, survey_blocks]
-  double* out;               // [kSurvey]
+  double* parts;  // scratch: [2, survey_blocks]
+  double* out;    // [kSurvey]
 };
 
 struct FinishLaunch {
@@ -82,6 +82,8 @@ struct FinishLaunch {
 
 int64_t survey_blocks(int64_t rows);
 int64_t finish_blocks(int64_t blocks);
+
+constexpr int kFewClasses = 32;  // of rows that the tile path takes: a thread holds one in its registers
 
 // The group paths are named after the classes that they take at most (of float64 half as many). So many threads share a row, and
 // hold so many of its vectors each: 32 values, 16 of double, and 64 of half precision, whose kernels are short of instructions.
