@@ -269,6 +269,15 @@ FASTLOSS_DEVICE auto largest(const Pack<S, N> (&pack)[packs]) {
   }
 }
 
+// The same to global memory, as one instruction: the compiler splits some into words.
+template <int N, class S>
+FASTLOSS_DEVICE void store_pack_global(S* p, const Pack<S, N>& pack) {
+  using W = typename Word<N * sizeof(S)>::type;
+  W word;
+  memcpy(&word, &pack, sizeof(word));
+  __stwb(reinterpret_cast<W*>(p), word);
+}
+
 // The pack is what it was, but the compiler no longer knows how it came about: what was computed from it is computed again
 // instead of kept in registers.
 template <class S, int N>

@@ -96,9 +96,9 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
     const bool aligned = p.aligned(a.logits, 16, a.dims);
     const int64_t vectors = aligned ? divide_up(a.classes, lanes) : (a.classes + 2 * (lanes - 1)) / lanes;
     const auto group = [&](RowsPath path, int classes) {
-      const int threads = group_threads(size, classes);
+      const int threads = group_threads(classes);
       plan.path = path;
-      plan.slice = threads * kGroupVectors;
+      plan.slice = threads * group_vectors(size);
       plan.turns = (int)divide_up(vectors, threads);
       plan.shared_bytes = group_bytes(size, threads);
       plan.blocks = divide_up(a.rows, group_block(threads) / threads);
@@ -110,7 +110,7 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
     }
     // From a state there is nothing to exchange, so nothing to gain from one block or cluster per row.
     if (!a.from_state) {
-      const int threads = group_threads(size, 16384), most = threads * kGroupVectors;
+      const int threads = group_threads(16384), most = threads * group_vectors(size);
       plan.cluster = cluster_for(kernels_of(dtype), vectors, most, limits().clusters);
       if (plan.cluster) {
         plan.path = RowsPath::group16384;

@@ -788,7 +788,7 @@ FASTLOSS_DEVICE void tile_rows(const Launch& l, const int64_t at) {
 }
 
 template <class S, template <class> class Loss>
-FASTLOSS_KERNEL(kColumnThreads, 6)
+FASTLOSS_KERNEL(kColumnThreads, (sizeof(S) == 4 ? 4 : 6))
 rows_by_tile(const Launch l) {
   for_blocks<typename Compute<S>::type>(l, [&](int64_t k) { tile_rows<S, Loss>(l, k); });
 }
@@ -801,6 +801,7 @@ struct GroupMemory {
   double peers[kMaxCluster][kPart];  // parts of the cluster's blocks
   double sums[kMaxWarps][kSums];
   double factors[6];
+  double upstream;
 };
 static_assert(sizeof(GroupMemory) <= kGroupMemory, "plan.cu reserves kGroupMemory");
 
@@ -860,13 +861,12 @@ FASTLOSS_DEVICE void put_part_of(T (&values)[N], int k, const Pack<T, Q>& pack) 
 // Blocks that should fit a multiprocessor by their registers, as many as fit by shared memory on sm_90 where that does not spill.
 template <class S, bool extras, int G>
 constexpr int group_blocks() {
-  if (extras || sizeof(S) == 8) return G < 64 ? 4 : G == 64 ? 8 : G <= 128 ? 4 : G <= 256 ? 2 : 1;
-  if (sizeof(S) == 4) return G == 512 ? 2 : 5;
-  return G == 256 ? 3 : G == 64 ? 10 : 5;
+  const bool many = extras || sizeof(S) > 2;
+  return G == 256 ? (many ? 2 : 3) : G == 64 ? (many ? 8 : 10) : extras || sizeof(S) == 8 ? 4 : 5;
 }
 
 // G threads per row. Up to a warp share a block with other rows; more are a block, or a cluster of blocks. A thread takes every
-// G-th vector of a row, up to kGroupVectors of them.
+// G-th vector of a row, up to group_vectors of them.
 // Plain kernels keep exponentials on the chip, relative to their warp's maximum: one exp per logit. Kernels with
 // extras keep the logits, and their loops over them are not unrolled: they are long.
 //
@@ -883,8 +883,8 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   const int self = forget_origin(thread());  // or what follows from it waits in registers for the next rows
   constexpr int kThreads = group_block(G);
   constexpr int V = 16 / sizeof(S), Q = 16 / sizeof(T);
-  constexpr int U = kGroupVectors, kTurn = G * V;
-  constexpr bool kClusters = G == group_threads(sizeof(S), 16384);
+  constexpr int U = group_vectors(sizeof(S)), kTurn = G * V;
+  constexpr bool kClusters = G == group_threads(16384);
   constexpr int kRows = kThreads / G;
   constexpr int kLanes = G < 32 ? G : 32;
   constexpr int kFields = extras ? kPart : kPlainPart;
@@ -910,7 +910,8 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   Row<T> row{index, -1, false, 1};
   if (active) row = row_at<T>(a, index);
   const bool kept = row.y >= 0;
-  const F upstream = kept ? upstream_of<T, F>(l.problem, index) : (F)0;  // early: it may take as long as the logits
+  // Early, since it may take as long as the logits; in shared memory where one warp needs it.
+  F upstream = G <= 32 && kept ? upstream_of<T, F>(l.problem, index) : (F)0;
   const S* const x = (const S*)a.logits.data + (active ? offset_of(a, a.logits, index) : 0);
   const S* const t = extras && a.probability.data && active
                          ? (const S*)a.probability.data + offset_of(a, a.probability, index)
@@ -946,6 +947,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
       packs[u] = fill_pack<V>(narrow<S>(-infinity<T>()));
       if (readable(u)) packs[u] = load_pack<V>(x + origin + u * kTurn);
     }
+    if (G > 32 && self == 0) memory.upstream = upstream_of<T, F>(l.problem, index);
     if (first || last || near) {
       const auto slot = [&](int u) { return (S*)chip.at(u); };
       FASTLOSS_UNROLL
@@ -1062,6 +1064,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
       }
     }
     if (self < 32) {
+      upstream = (F)memory.upstream;
       f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, self == 0 && rank == 0, sums);
       if (self == 0) put_factors(memory, f);
     }
@@ -1082,7 +1085,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
       for (int k = 0; k < V; k += Q) put_part_of<Q>(values, k, load_pack<Q>(chip.at((u * V + k) / Q)));
       FASTLOSS_UNROLL
       for (int k = 0; k < V; ++k) values[k] *= scale;
-      if (whole(u)) store_pack<V>(g + origin + u * kTurn, narrow_pack<S>(values));
+      if (whole(u)) store_pack_global<V>(g + origin + u * kTurn, narrow_pack<S>(values));
     }
     if (first || last) {
       FASTLOSS_UNROLL_BY(1)
@@ -1317,7 +1320,7 @@ rows_by_stream(const Launch l) {
 
 template <class S, template <class> class Loss, bool plain, int classes>
 int launch_group(bool extras, Grid grid, Stream stream, const Launch& l) {
-  constexpr int G = group_threads(sizeof(S), classes);
+  constexpr int G = group_threads(classes);
   grid.threads = group_block(G);
   return launch(extras ? &rows_by_group<S, Loss, true, G> : &rows_by_group<S, Loss, plain, G>, grid, stream, l);
 }
@@ -1369,7 +1372,7 @@ bool cluster_fits(int cluster) {
   static std::atomic<char> known[kKnownDevices][kMaxCluster + 1];
   const int device = device_number();
   const auto ask = [&] {
-    constexpr int G = group_threads(sizeof(S), 16384);
+    constexpr int G = group_threads(16384);
     const Grid grid{cluster, group_block(G), group_bytes(sizeof(S), G), cluster};
     return fits(&rows_by_group<S, CrossEntropy, true, G>, grid);
   };

@@ -86,14 +86,14 @@ int64_t finish_blocks(int64_t blocks);
 constexpr int kFewClasses = 32;  // of rows that the tile path takes: a thread holds one in its registers
 
 // The group paths are named after the classes that they take at most (of float64 half as many). So many threads share a row, and
-// hold so many of its vectors each: 32 values, 16 of double, and 64 of half precision, whose kernels are short of instructions.
-constexpr int group_threads(int element_bytes, int classes) { return classes / (element_bytes == 2 ? 64 : 32); }
-constexpr int kGroupVectors = 8;
+// hold so many of its vectors each: 64 values, 32 of double.
+constexpr int group_threads(int classes) { return classes / 64; }
+constexpr int group_vectors(int element_bytes) { return element_bytes == 2 ? 8 : 16; }
 constexpr int group_block(int threads) { return threads < 64 ? 128 : threads; }
 // Shared memory of a block: kGroupMemory, and the logits as values of the computing type.
 constexpr int kGroupMemory = 4 * 1024;  // sizeof(GroupMemory)
 constexpr int group_bytes(int element_bytes, int threads) {
-  return kGroupMemory + group_block(threads) * kGroupVectors * (element_bytes == 2 ? 32 : 16);
+  return kGroupMemory + group_block(threads) * group_vectors(element_bytes) * (element_bytes == 2 ? 32 : 16);
 }
 
 // Every function below works on the current device and on `stream`, a cudaStream_t.

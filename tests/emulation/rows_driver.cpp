@@ -89,7 +89,7 @@ class CudaBackend : public Backend {
     RowsPlan plan = cuda::plan_rows(dtype_, l);
     const RowsArgs& a = l.rows;
     const bool vectors = plan.path >= RowsPath::group128 && plan.path <= RowsPath::stream;
-    constexpr int size = sizeof(S), threads = cuda::group_threads(size, 16384);
+    constexpr int size = sizeof(S), threads = cuda::group_threads(16384);
     switch (random.below(4)) {
       case 0:
         if (!vectors || a.rows > 9) break;
@@ -102,7 +102,7 @@ class CudaBackend : public Backend {
         for (int cluster = 1; cluster <= 8; cluster *= 2) {
           const int64_t lanes = 16 / sizeof(S), most = (a.classes + 2 * (lanes - 1)) / lanes;
           plan.slice = (most + cluster - 1) / cluster;
-          if (plan.slice > threads * cuda::kGroupVectors || random.chance(40)) continue;
+          if (plan.slice > threads * cuda::group_vectors(size) || random.chance(40)) continue;
           if (cluster > 1) emulation::largest_cluster = 16;
           plan.path = RowsPath::group16384, plan.cluster = cluster, plan.blocks = a.rows * cluster;
           plan.turns = (int)((plan.slice + threads - 1) / threads);

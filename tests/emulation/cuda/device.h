@@ -291,6 +291,10 @@ void store_pack(S* p, const Pack<S, N>& pack) {
   emulation::written(p, sizeof(pack));
   memcpy(p, &pack, sizeof(pack));
 }
+template <int N, class S>
+void store_pack_global(S* p, const Pack<S, N>& pack) {
+  store_pack<N>(p, pack);
+}
 template <class S, int N, class T>
 void widen_pack(const Pack<S, N>& pack, T (&to)[N]) {
   for (int k = 0; k < N; ++k) to[k] = widen(pack.v[k]);
