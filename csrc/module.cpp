@@ -81,10 +81,10 @@ constexpr uint8_t kDLFloat = 2, kDLBfloat = 4;
 
 struct PooledTensor {
   DLManagedTensor managed;
-  fastloss::memory::Block block;
+  fastloss::memory::Loan memory;
   std::vector<int64_t> shape, strides;
 
-  ~PooledTensor() { fastloss::memory::release(block); }
+  ~PooledTensor() { fastloss::memory::release(memory); }
 };
 
 py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strides, size_t element_bytes,
@@ -93,7 +93,7 @@ py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strid
   for (const int64_t size : shape) bytes *= (size_t)size;
   std::unique_ptr<PooledTensor> owner(
       new PooledTensor{{}, fastloss::memory::allocate(bytes), std::move(shape), std::move(strides)});
-  owner->managed = {{owner->block.data, kDLCPU, 0, (int32_t)owner->shape.size(), is_bfloat16 ? kDLBfloat : kDLFloat,
+  owner->managed = {{owner->memory->data, kDLCPU, 0, (int32_t)owner->shape.size(), is_bfloat16 ? kDLBfloat : kDLFloat,
                      (uint8_t)(8 * element_bytes), 1, owner->shape.data(), owner->strides.data(), 0},
                     owner.get(),
                     [](DLManagedTensor* self) { delete (PooledTensor*)self->context; }};
