@@ -14,8 +14,8 @@
 // Both fill a RowBatch, have the loss's formula turn it into losses and gradient factors, and write gradients. The formula
 // comes as a pointer, called once per batch: the engine is compiled once per stored type, however many losses there are.
 //
-// Precision: lanes sum in the computing type within a chunk (at most kChunk terms over the lanes), chunks and rows
-// sum in double.
+// Precision: lanes sum in the computing type within a chunk or, over rows, a row; those of exponentials keep their
+// rounding errors apart (LaneSum, ShortSum). Chunks and rows add up in double.
 
 #include "core/rows.h"
 #include "cpu/kernels.h"
@@ -132,8 +132,7 @@ struct Rows {
     }
   };
 
-  // Where a chunk's logits lie as adjacent values: in the tensor itself, or staged (strided, or soft-capped). The lanes of
-  // the result together hold the maximum.
+  // Of n adjacent values; the largest lane is the maximum.
   template <class P>
   FASTLOSS_FN static V chunk_maxima(const P* z, int64_t n) {
     V m0(lowest<T>()), m1 = m0, m2 = m0, m3 = m0;
@@ -255,7 +254,7 @@ struct Rows {
   }
   // Asks for logits that come after those of this iteration, so that memory and exp overlap. The hardware's own
   // prefetcher stops at page ends and does not see the next row coming. Into L2: L1 is full of exponentials, and what came
-  // there early would be thrown out again (8192x1000: 0.47 ns per logit, 0.32 from L2).
+  // there early would be thrown out again.
   template <int elements>
   FASTLOSS_FN static void prefetch(const char* next, int64_t i) {
     const char* p = next + i * sizeof(S);
@@ -587,7 +586,8 @@ struct Rows {
   //
   // Without extras they take a leaner way, in groups that fit L1. What costs there is not exp but everything around it, so
   //   - horizontal reductions of many rows are done together (reduce_each), and no row waits for its own;
-  //   - the target is masked in every vector: a branch around a random target would be mispredicted in every row;
+  //   - in a row of few vectors the target is looked for in the lanes of each: a branch around it would be mispredicted once
+  //     a row, which only many vectors make up for (TargetInLanes, TargetByBranch);
   //   - a row's gradient is written while the exponentials of the row one group later are computed, so that stores on
   //     their way to memory and arithmetic overlap.
   bool is_plain() const { return a.classes <= kShortRow && !soft && options.smoothing == 0 && a.softcap == 0; }
@@ -609,8 +609,7 @@ struct Rows {
       return select(lanes_equal<T>(distance, typename V::NativeInt{}), at_target, v);
     }
   };
-  // or a branch finds the vector that holds it. That is guessed wrong once a row, which many vectors make up for: 12 % less
-  // time at 1000 classes (avx2: 17 %), 4 % more at 80.
+  // or a branch finds the vector that holds it.
   struct TargetByBranch {
     int64_t distance = 0;
     FASTLOSS_FN TargetByBranch() = default;
@@ -1074,7 +1073,7 @@ struct Rows {
   FASTLOSS_FN Mask<T> kept_at(int64_t p) const { return ~lanes_less<T>(classes_at(p), typename V::NativeInt{}); }
 
   // Plain gradients of a tile to where they belong, class by class: a run of a tile's rows in one plane is long enough
-  // for memory, a vector in each plane in turn is not (8x21x256x256: 1.06 against 0.9x ns per logit).
+  // for memory, a vector in each plane in turn is not (csrc/README.md).
   template <bool streamed>
   void write_planes(int64_t n, int64_t pitch, S* to) const {
     const int64_t plane = a.gradient.class_stride, classes = a.classes;
