@@ -27,7 +27,7 @@ $(PY):
 $(STAMP): setup.py pyproject.toml | $(PY)
 	@echo "Installing $(TORCH) and the tools into $(VENV) (once) ..."
 	@rm -f $(VENV)/dev-*
-	@$(PIP) "setuptools>=77" wheel ninja "pybind11>=2.13" numpy "$(TORCH)"
+	@$(PIP) "setuptools>=77" wheel ninja "pybind11>=2.13" "$(TORCH)"
 	@$(PIP) --quiet --no-build-isolation -e ".[bench,dev]"
 	@touch $@
 

@@ -22,6 +22,7 @@ import subprocess
 import sys
 import sysconfig
 from pathlib import Path
+from typing import NoReturn
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -61,7 +62,7 @@ CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibil
 CUDA_ARCHS = "75;80;86;90;100;120+PTX"
 
 
-def stop(message: str) -> None:
+def stop(message: str) -> NoReturn:
     sys.exit(f"fastloss: {message}")
 
 
@@ -71,8 +72,6 @@ def find_torch() -> Path:
     if spec is None or spec.origin is None:
         stop('building needs torch >= 2.10, none is installed; remedy: pip install "torch>=2.10", then '
              "pip install --no-build-isolation .")  # fmt: skip
-    assert spec is not None
-    assert spec.origin is not None
     directory = Path(spec.origin).parent
     found = re.search(r"__version__\s*=\s*'([^']+)'", (directory / "version.py").read_text())
     version = found.group(1) if found else "0.0"
@@ -127,6 +126,12 @@ def gencode(archs: str) -> str:
 
 class BuildExt(build_ext):
     """Compiles through ninja, incrementally, in build/<platform tag>."""
+
+    def get_source_files(self) -> list[str]:
+        """What a source distribution holds besides the package: it builds, tests and measures like a checkout."""
+        files = [path for top in ("csrc", "tests", "benchmarks") for path in sorted((ROOT / top).rglob("*"))]
+        kept = [path for path in files if path.is_file() and "__pycache__" not in path.parts]
+        return [str(path.relative_to(ROOT)) for path in [*kept, ROOT / "Makefile"]]
 
     def build_extension(self, ext: Extension) -> None:
         machine = platform.machine().lower().replace("amd64", "x86_64").replace("arm64", "aarch64")

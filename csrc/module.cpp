@@ -40,23 +40,28 @@ std::map<std::string, std::string> build() {
 #endif
 }
 
-// Runs one of the vector functions of an ISA on `bytes` of packed values, for the accuracy tests.
+// Runs one of the vector functions or conversions of an ISA on `bytes` of packed values, for the accuracy tests.
 py::bytes apply(const std::string& isa, const std::string& function, const std::string& bytes, bool is_double) {
+  struct Entry {
+    fastloss::ArrayKernel kernel;
+    size_t in, out;  // bytes of a value
+  };
   const fastloss::Kernels& k = fastloss::isa::kernels(isa);
-  const std::map<std::string, int> math{{"exp", 0},          {"log", 1},        {"log1p", 2},         {"tanh", 3},
-                                        {"exp_negative", 4}, {"log1p_unit", 5}, {"over_one_plus", 6}, {"exp_logit", 7}};
-  const std::map<std::string, std::tuple<int, int, int>> conversions{
-      {"half_to_float", {0, 2, 4}}, {"float_to_half", {1, 4, 2}}, {"float_to_bfloat16", {2, 4, 2}}};
-  if (math.count(function)) {
-    std::string out(bytes.size(), '\0');
-    k.math[math.at(function)][is_double](bytes.data(), out.data(), (int64_t)(bytes.size() / (is_double ? 8 : 4)));
-    return out;
-  }
-  if (!conversions.count(function)) throw std::invalid_argument("unknown function " + function);
-  const auto [index, in, out_size] = conversions.at(function);
-  const int64_t n = (int64_t)bytes.size() / in;
-  std::string out(n * out_size, '\0');
-  k.conversions[index](bytes.data(), out.data(), n);
+  const size_t size = is_double ? 8 : 4;
+  const auto kernel = [&](fastloss::VectorFunction f) {
+    return is_double ? k.functions[(int)f].f64 : k.functions[(int)f].f32;
+  };
+#define FASTLOSS_FUNCTION(name) {#name, {kernel(fastloss::VectorFunction::name), size, size}},
+#define FASTLOSS_CONVERSION(name, in, out) {#name, {k.conversions[(int)fastloss::Conversion::name], in, out}},
+  const std::map<std::string, Entry> entries{FASTLOSS_VECTOR_FUNCTIONS(FASTLOSS_FUNCTION)
+                                                 FASTLOSS_CONVERSIONS(FASTLOSS_CONVERSION)};
+#undef FASTLOSS_FUNCTION
+#undef FASTLOSS_CONVERSION
+  if (!entries.count(function)) throw std::invalid_argument("unknown function " + function);
+  const Entry& entry = entries.at(function);
+  const size_t n = bytes.size() / entry.in;
+  std::string out(n * entry.out, '\0');
+  entry.kernel(bytes.data(), out.data(), (int64_t)n);
   return out;
 }
 
@@ -81,10 +86,10 @@ constexpr uint8_t kDLFloat = 2, kDLBfloat = 4;
 
 struct PooledTensor {
   DLManagedTensor managed;
-  fastloss::memory::Block block;
+  fastloss::memory::Loan memory;
   std::vector<int64_t> shape, strides;
 
-  ~PooledTensor() { fastloss::memory::release(block); }
+  ~PooledTensor() { fastloss::memory::release(memory); }
 };
 
 py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strides, size_t element_bytes,
@@ -93,7 +98,7 @@ py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strid
   for (const int64_t size : shape) bytes *= (size_t)size;
   std::unique_ptr<PooledTensor> owner(
       new PooledTensor{{}, fastloss::memory::allocate(bytes), std::move(shape), std::move(strides)});
-  owner->managed = {{owner->block.data, kDLCPU, 0, (int32_t)owner->shape.size(), is_bfloat16 ? kDLBfloat : kDLFloat,
+  owner->managed = {{owner->memory->data, kDLCPU, 0, (int32_t)owner->shape.size(), is_bfloat16 ? kDLBfloat : kDLFloat,
                      (uint8_t)(8 * element_bytes), 1, owner->shape.data(), owner->strides.data(), 0},
                     owner.get(),
                     [](DLManagedTensor* self) { delete (PooledTensor*)self->context; }};

@@ -41,8 +41,8 @@ def memory_usage() -> dict[str, int]:
     """Bytes of CPU memory in fastloss's gradient pool: ``"in_use"`` by gradients, and ``"idle"``.
 
     Gradients of 128 KiB and more are written to blocks that the pool keeps from step to step, because the operating
-    system would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once;
-    `empty_cache` gives the idle part back.
+    system would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once, counted
+    in pages of 2 MiB (below that, in 64 KiB); `empty_cache` gives the idle part back.
     """
     in_use, idle = _ops.extension().memory_usage() if _ops.AVAILABLE else (0, 0)
     return {"in_use": in_use, "idle": idle}

@@ -1,5 +1,5 @@
 // Differentiates every pointwise functor by dual numbers and compares with the derivative it states.
-// Prints one line per disagreement; built and run by tests/test_pointwise.py.
+// Prints a line per functor that agrees and one per disagreement; built and run by tests/test_pointwise.py.
 
 #include <math.h>
 #include <stdio.h>

@@ -84,18 +84,38 @@ def test_imports_only_stable_symbols():
 # -------------------------------------------------------------------------------------------------- setup.py
 
 
-@pytest.fixture
-def source(tmp_path):
-    """A copy of what a source distribution holds."""
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    """A source distribution of this checkout, made where no list of an earlier one lies about."""
     if not (ROOT / "setup.py").exists():
         pytest.skip("not a source checkout")
-    root = tmp_path / "source"
-    (root / "fastloss").mkdir(parents=True)
-    for name in ("setup.py", "pyproject.toml", "LICENSE", "fastloss/__init__.py", "fastloss/_version.py"):
-        shutil.copy(ROOT / name, root / name)
-    (root / "README.md").write_text("fastloss\n")
-    shutil.copytree(ROOT / "csrc", root / "csrc")
-    return root
+    root = tmp_path_factory.mktemp("checkout")
+    for path in ROOT.iterdir():
+        if path.name in ("csrc", "fastloss", "tests", "benchmarks"):
+            (root / path.name).symlink_to(path)
+        elif path.is_file():
+            shutil.copy(path, root)
+    run(sys.executable, "setup.py", "--quiet", "sdist", "--formats=tar", cwd=root)
+    (made,) = root.glob("dist/*.tar")
+    return made
+
+
+@pytest.fixture
+def source(archive, tmp_path):
+    """An unpacked source distribution."""
+    run("tar", "-xf", archive, "-C", tmp_path)
+    return tmp_path / archive.stem
+
+
+def test_source_distribution(source):
+    kinds = (".so", ".o", ".pyc")
+    held = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
+    wanted = {"LICENSE", "Makefile", "README.md", "pyproject.toml", "setup.py"}
+    for top in ("csrc", "fastloss", "tests", "benchmarks"):
+        files = [path for path in (ROOT / top).rglob("*") if path.is_file()]
+        wanted |= {str(path.relative_to(ROOT)) for path in files if not path.name.endswith(kinds)}
+    assert not wanted - held
+    assert not [name for name in held if name.endswith(kinds)]
 
 
 def refusal(source, environment, script="setup.py"):

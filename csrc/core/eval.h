@@ -2,7 +2,7 @@
 
 namespace fastloss {
 
-// What every loss functor returns: the value and its derivative, computed together because they share their work.
+// What a rows functor returns: the value and its derivative, computed together because they share their work.
 template <class V>
 struct Eval {
   V loss;

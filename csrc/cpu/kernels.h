@@ -43,7 +43,31 @@ using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end, c
 using PairsKernel = void (*)(const PairArgs&, int64_t begin, int64_t end);
 using UnitKernel = void (*)(const UnitArgs&, int64_t begin, int64_t end);
 using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
-using MathKernel = void (*)(const void* in, void* out, int64_t n);
+
+// What the accuracy tests reach of vec_math.h and vec.h, on n packed values: functions of float and of double, and
+// conversions with the bytes of a value on either side.
+#define FASTLOSS_VECTOR_FUNCTIONS(X) \
+  X(exp)                             \
+  X(exp_negative)                    \
+  X(exp_logit)                       \
+  X(expm1_negative)                  \
+  X(log)                             \
+  X(log1p)                           \
+  X(log1p_unit)                      \
+  X(over_one_plus)                   \
+  X(tanh)
+#define FASTLOSS_CONVERSIONS(X) \
+  X(half_to_float, 2, 4)        \
+  X(float_to_half, 4, 2)        \
+  X(float_to_bfloat16, 4, 2)
+#define FASTLOSS_ENUMERATOR(name, ...) name,
+enum class VectorFunction : int { FASTLOSS_VECTOR_FUNCTIONS(FASTLOSS_ENUMERATOR) count };
+enum class Conversion : int { FASTLOSS_CONVERSIONS(FASTLOSS_ENUMERATOR) count };
+#undef FASTLOSS_ENUMERATOR
+using ArrayKernel = void (*)(const void* in, void* out, int64_t n);
+struct ArrayKernels {
+  ArrayKernel f32, f64;
+};
 
 // Each runs rows or columns [begin, end). float16 has none: its similarities are made in float32.
 struct SimilarityKernels {
@@ -75,8 +99,8 @@ struct Kernels {
   PointwiseFormula pointwise[kPointwiseLosses];
   PairsKernel pairs[kPairsLosses][(int)DType::count];
   SimilarityKernels similarity[kSimilarityLosses][(int)DType::count];
-  MathKernel math[8][2];      // of float and double; kernels.inl lists them
-  MathKernel conversions[3];  // half to float, float to half, float to bfloat16
+  ArrayKernels functions[(int)VectorFunction::count];
+  ArrayKernel conversions[(int)Conversion::count];
 
   void run_rows(int loss, DType dtype, const RowsArgs& args, int64_t begin, int64_t end, void* scratch) const {
     engine[(int)dtype].rows(args, begin, end, scratch, dtype == DType::f64 ? rows[loss].f64 : rows[loss].f32);

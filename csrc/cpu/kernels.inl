@@ -38,7 +38,12 @@ Engine engine() {
 }
 
 #if !defined(FASTLOSS_ONLY_BFLOAT16)
-// Elementwise functions on plain arrays, for the accuracy tests.
+template <class T>
+Vec<T> tanh(Vec<T> x) {
+  Vec<T> value, slope;
+  tanh_and_slope(x, value, slope);
+  return value;
+}
 template <class T, Vec<T> (*f)(Vec<T>)>
 void map(const void* in, void* out, int64_t n) {
   const T* p = (const T*)in;
@@ -47,48 +52,21 @@ void map(const void* in, void* out, int64_t n) {
   for (; i + Vec<T>::size <= n; i += Vec<T>::size) store(q + i, f(load(p + i)));
   if (i < n) store_partial(q + i, (int)(n - i), f(load_partial(p + i, (int)(n - i), (T)0)));
 }
-template <class T>
-Vec<T> map_exp(Vec<T> x) {
-  return exp(x);
-}
-template <class T>
-Vec<T> map_exp_negative(Vec<T> x) {
-  return exp_negative(x);
-}
-template <class T>
-Vec<T> map_exp_logit(Vec<T> x) {
-  return exp_logit(x);
-}
-template <class T>
-Vec<T> map_log(Vec<T> x) {
-  return log(x);
-}
-template <class T>
-Vec<T> map_log1p(Vec<T> x) {
-  return log1p(x);
-}
-template <class T>
-Vec<T> map_log1p_unit(Vec<T> x) {
-  return log1p_unit(x);
-}
-template <class T>
-Vec<T> map_over_one_plus(Vec<T> x) {
-  return over_one_plus(x);
-}
-template <class T>
-Vec<T> map_tanh(Vec<T> x) {
-  Vec<T> value, slope;
-  tanh_and_slope(x, value, slope);
-  return value;
-}
-void map_from_half(const void* in, void* out, int64_t n) {
+#define FASTLOSS_MAP(name)      \
+  template <class T>            \
+  Vec<T> map_##name(Vec<T> x) { \
+    return name(x);             \
+  }
+FASTLOSS_VECTOR_FUNCTIONS(FASTLOSS_MAP)
+#undef FASTLOSS_MAP
+void half_to_float(const void* in, void* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) ((float*)out)[i] = load_one((const Half*)in + i);
 }
-void map_to_half(const void* in, void* out, int64_t n) {
+void float_to_half(const void* in, void* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) store_one((Half*)out + i, ((const float*)in)[i]);
 }
 #endif
-void map_to_bfloat16(const void* in, void* out, int64_t n) {
+void float_to_bfloat16(const void* in, void* out, int64_t n) {
   for (int64_t i = 0; i < n; ++i) store_one((BFloat16*)out + i, ((const float*)in)[i]);
 }
 
@@ -99,20 +77,16 @@ void list_engines(Kernels& table) {
   table.engine[(int)DType::f32] = engine<float>();
   table.engine[(int)DType::f64] = engine<double>();
   table.engine[(int)DType::f16] = engine<Half>();
-  const MathKernel math[][2] = {{&map<float, map_exp<float>>, &map<double, map_exp<double>>},
-                                {&map<float, map_log<float>>, &map<double, map_log<double>>},
-                                {&map<float, map_log1p<float>>, &map<double, map_log1p<double>>},
-                                {&map<float, map_tanh<float>>, &map<double, map_tanh<double>>},
-                                {&map<float, map_exp_negative<float>>, &map<double, map_exp_negative<double>>},
-                                {&map<float, map_log1p_unit<float>>, &map<double, map_log1p_unit<double>>},
-                                {&map<float, map_over_one_plus<float>>, &map<double, map_over_one_plus<double>>},
-                                {&map<float, map_exp_logit<float>>, &map<double, map_exp_logit<double>>}};
-  memcpy(table.math, math, sizeof(math));
-  table.conversions[0] = &map_from_half;
-  table.conversions[1] = &map_to_half;
+#define FASTLOSS_LIST(name) \
+  table.functions[(int)VectorFunction::name] = {&map<float, map_##name<float>>, &map<double, map_##name<double>>};
+  FASTLOSS_VECTOR_FUNCTIONS(FASTLOSS_LIST)
+#undef FASTLOSS_LIST
+#define FASTLOSS_LIST(name, ...) table.conversions[(int)Conversion::name] = &name;
+  FASTLOSS_CONVERSIONS(FASTLOSS_LIST)
+#undef FASTLOSS_LIST
 #endif
   table.engine[(int)DType::bf16] = engine<BFloat16>();
-  table.conversions[2] = &map_to_bfloat16;
+  table.conversions[(int)Conversion::float_to_bfloat16] = &float_to_bfloat16;
 }
 
 }  // namespace fastloss::FASTLOSS_ISA

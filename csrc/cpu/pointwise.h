@@ -6,7 +6,7 @@
 // computing type, the loss evaluates them, and weight, mask, upstream gradient, statistics and the way back follow. Only
 // the evaluation knows the loss, so this is compiled once per stored type. For the training step of dense float and
 // bfloat16 tensors a loss brings a fused loop of its own, `whole_blocks`, which spares the way through L1; float16 makes
-// its gradient in backward, and double does not repay the compile time of forty more loops.
+// its gradient in backward, and double does not repay the compile time of one more loop per loss.
 
 #include "cpu/point_block.h"
 

@@ -49,8 +49,8 @@ void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   RowBatch<T>& batch = *(RowBatch<T>*)p;
   const Loss<double> loss(a.params);
   const RowOptions options = row_options(a);
-  const bool soft = a.probability.data != nullptr;
-  for (int64_t i = 0; i < n && !soft; i += W) {
+  const bool has_probabilities = a.probability.data != nullptr;
+  for (int64_t i = 0; i < n && !has_probabilities; i += W) {
     T target[W];
     for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
     store(batch.exp_target + i, widen(exp_negative(load(target))));
@@ -58,9 +58,10 @@ void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   for (int64_t i = 0; i < n; i += D::size) {
     const D max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
     const D upstream = load(batch.upstream + i);
-    const RowTerms<D> r = soft ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
-                               : index_row<double>(loss, options, max, others, load(batch.target + i),
-                                                   load(batch.exp_target + i), gap, load(batch.weight + i), upstream);
+    const RowTerms<D> r = has_probabilities
+                              ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
+                              : index_row<double>(loss, options, max, others, load(batch.target + i),
+                                                  load(batch.exp_target + i), gap, load(batch.weight + i), upstream);
     store(batch.loss + i, r.loss);
     store(batch.nll + i, r.nll);
     store(batch.log_sum + i, r.log_sum);

@@ -467,8 +467,7 @@ FASTLOSS_FN void store(Half* p, Vec<float> a) {
 
 // Streaming stores bypass the caches: for outputs far larger than the last level they save reading each line
 // before it is overwritten. One takes stream_vectors<S>() vectors, as many as fill a register: lines filled by halves cost
-// more than they save (bfloat16 8192x1000: 1.60 ms, ordinary stores 1.46, whole lines 1.2x). The address must be aligned to
-// kStreamAlignment; fence with stream_fence().
+// more than they save (csrc/README.md). The address must be aligned to kStreamAlignment; fence with stream_fence().
 constexpr int kStreamAlignment = FASTLOSS_VEC_BYTES;
 template <class S>
 constexpr int stream_vectors() {
@@ -613,8 +612,8 @@ FASTLOSS_FN Mask<T> load_mask(const bool* p) {
 #endif
 
 // store_partial for n lanes that end where streaming stores begin. A masked store from p would reach into the line that is
-// streamed next, and fetch it from memory only for it to be thrown out (32768x257: 0.78 against 0.53 ns per logit): this one
-// begins where that of a whole vector ending there would.
+// streamed next, and fetch it from memory only for it to be thrown out (csrc/README.md): this one begins where that of a
+// whole vector ending there would.
 template <class S, class T>
 FASTLOSS_FN void store_head(S* p, int n, Vec<T> a) {
   S padded[Vec<T>::size];

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
-#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -15,13 +14,17 @@ namespace {
 
 constexpr size_t kHugePage = 2 << 20;
 constexpr size_t kSmallStep = 64 << 10;  // blocks below a huge page are multiples of this
-// A block serves requests down to this share of its size: batches of varying length then share one block.
+// A block serves requests down to this share of its size.
+#if defined(__linux__)
 constexpr size_t kLargestWaste = 2;
+#else
+constexpr size_t kLargestWaste = 1;  // a part of a block cannot be given back
+#endif
 
 struct Pool {
   std::mutex mutex;
-  std::vector<Block> idle;  // latest released last
-  size_t in_use = 0, idle_bytes = 0, most_in_use = 0;
+  std::list<Block> lent, idle;                   // latest released last
+  size_t held = 0, in_use = 0, most_in_use = 0;  // bytes: of all blocks; used ones of those lent
 };
 
 // Never destroyed: tensors may outlive every static object.
@@ -37,11 +40,25 @@ void* map(size_t bytes) {
   return data;
 }
 
-Block take_idle(Pool& p, size_t index) {
-  const Block block = p.idle[index];
-  p.idle_bytes -= block.bytes;
-  p.idle.erase(p.idle.begin() + (std::ptrdiff_t)index);
-  return block;
+// The memory behind what is used; the addresses stay with the block until it is freed.
+void give_back_rest(Block& block) {
+#if defined(__linux__)
+  if (block.bytes > block.used) madvise((char*)block.data + block.used, block.bytes - block.used, MADV_DONTNEED);
+#endif
+  block.bytes = block.used;
+}
+
+// Gives idle memory back until at most so many bytes are held, or all of it.
+void shrink(Pool& p, size_t most) {
+  while (!p.idle.empty() && p.held > most) {
+    p.held -= p.idle.front().bytes;
+    std::free(p.idle.front().data);
+    p.idle.pop_front();
+  }
+  for (Loan loan = p.lent.begin(); loan != p.lent.end() && p.held > most; ++loan) {
+    p.held -= loan->bytes - loan->used;
+    give_back_rest(*loan);
+  }
 }
 
 }  // namespace
@@ -56,52 +73,52 @@ void advise_huge_pages(void* data, int64_t bytes) {
 #endif
 }
 
-Block allocate(size_t bytes) {
+Loan allocate(size_t bytes) {
   const size_t step = bytes < kHugePage ? kSmallStep : kHugePage;
   bytes = (bytes + step - 1) / step * step;
   Pool& p = pool();
   const std::lock_guard<std::mutex> lock(p.mutex);
-  size_t best = p.idle.size();
-  for (size_t i = p.idle.size(); i-- > 0;) {
-    const size_t size = p.idle[i].bytes;
-    if (size < bytes || size / kLargestWaste > bytes) continue;
-    if (best == p.idle.size() || size < p.idle[best].bytes) best = i;
+  const size_t most_in_use = std::max(p.most_in_use, p.in_use + bytes);
+  Loan best = p.idle.end();
+  for (Loan block = p.idle.begin(); block != p.idle.end(); ++block) {
+    if (block->bytes < bytes || block->bytes / kLargestWaste > bytes) continue;
+    if (best == p.idle.end() || block->bytes <= best->bytes) best = block;
   }
-  Block block{nullptr, bytes};
-  if (best < p.idle.size()) block = take_idle(p, best);
-  p.in_use += block.bytes;
-  p.most_in_use = std::max(p.most_in_use, p.in_use);
-  if (block.data == nullptr) {
-    while (!p.idle.empty() && p.in_use + p.idle_bytes > p.most_in_use) std::free(take_idle(p, 0).data);
-    try {
-      block.data = map(bytes);
-    } catch (...) {
-      p.in_use -= bytes;
-      throw;
-    }
+  if (best == p.idle.end()) {
+    shrink(p, most_in_use - bytes);
+    std::list<Block> fresh(1);
+    fresh.front() = {map(bytes), bytes, 0};
+    p.held += bytes;
+    best = fresh.begin();
+    p.lent.splice(p.lent.end(), fresh);
+  } else {
+    p.lent.splice(p.lent.end(), p.idle, best);
   }
-  return block;
+  best->used = bytes;
+  p.in_use += bytes;
+  p.most_in_use = most_in_use;
+  return best;
 }
 
-void release(Block block) {
+void release(Loan loan) {
   Pool& p = pool();
   const std::lock_guard<std::mutex> lock(p.mutex);
-  p.in_use -= block.bytes;
-  p.idle_bytes += block.bytes;
-  p.idle.push_back(block);
+  p.in_use -= loan->used;
+  loan->used = 0;
+  p.idle.splice(p.idle.end(), p.lent, loan);
 }
 
 void release_idle() {
   Pool& p = pool();
   const std::lock_guard<std::mutex> lock(p.mutex);
-  while (!p.idle.empty()) std::free(take_idle(p, p.idle.size() - 1).data);
+  shrink(p, 0);
   p.most_in_use = p.in_use;
 }
 
 Usage usage() {
   Pool& p = pool();
   const std::lock_guard<std::mutex> lock(p.mutex);
-  return {p.in_use, p.idle_bytes};
+  return {p.in_use, p.held - p.in_use};
 }
 
 }  // namespace fastloss::memory

@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <list>
+
 namespace fastloss::memory {
 
 // Tells the kernel to back fresh memory with huge pages before its first write. A fresh 262 MB gradient in 4 KiB pages
@@ -16,17 +18,21 @@ void advise_huge_pages(void* data, int64_t bytes);
 // A training step makes one gradient of the same size and drops it again. The C library gives blocks of 32 MiB and more
 // back to the kernel each time, smaller ones whenever enough memory at the end of its heap is free: every step the kernel
 // then zeroes memory that is about to be overwritten (16 of 30 ms for 262 MB, huge pages included). The pool keeps such
-// blocks. What it holds, in use and idle, never exceeds the most that was in use at once: it costs no peak memory.
-// `release_idle` gives everything idle back at once.
+// blocks. It counts in huge pages (requests below one in 64 KiB), and what it holds, in use and idle, never exceeds the
+// most that was in use at once: it costs no peak memory. A block also serves a request of down to half its size, since
+// batches of varying length then share one; what such a request leaves over is idle, and given back as other idle memory
+// is: when a new block would otherwise exceed the bound, and by `release_idle`.
 
 struct Block {
   void* data;
   size_t bytes;
+  size_t used;  // of them; 0: idle
 };
+using Loan = std::list<Block>::iterator;
 
-// A block of at least this many bytes, aligned to huge pages; contents undefined. Throws std::bad_alloc.
-Block allocate(size_t bytes);
-void release(Block block);  // from any thread
+// A block with at least this many bytes, aligned to huge pages; contents undefined. Throws std::bad_alloc.
+Loan allocate(size_t bytes);
+void release(Loan loan);  // from any thread
 void release_idle();
 
 struct Usage {

@@ -6,6 +6,10 @@
 namespace fastloss::ops {
 namespace {
 
+#define FASTLOSS_NAME(name, Functor, params) #name,
+constexpr const char* kNames[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_NAME)};
+#undef FASTLOSS_NAME
+
 PointSums run(int id, PointViews& views) {
   PointArgs& args = views.args;
   views.finish();
@@ -35,7 +39,8 @@ struct Cpu : CpuMemory {
     args.scale = 1 / divisor;
     args.want_stats = want_stats;
     const PointSums sums = run(id, views);
-    STD_TORCH_CHECK(!sums.outside, "an element is outside the domain of the loss");
+    // fastloss/functional/pointwise.py has PyTorch say what is wrong where it reads "outside the domain".
+    STD_TORCH_CHECK(!sums.outside, "an element is outside the domain of fastloss::", kNames[id]);
     if (in.reduction != kNone) {
       write_scalar(loss, empty_zero && divisor == 0 ? 0 : sums.loss / divisor);
     } else if (type != wanted) {

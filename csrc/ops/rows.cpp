@@ -19,7 +19,7 @@ int64_t tasks_of(const RowsArgs& args) { return (args.rows + args.task_rows - 1)
 struct Targets {
   double kept = 0;
   double weight = 0;
-  bool in_range = true;
+  int64_t bad = -1;  // first row whose class index is out of bounds
 };
 
 // Counts and weighs the kept rows, and checks every class index, before anything is written.
@@ -41,14 +41,18 @@ Targets survey(const int64_t* target, const bool* mask, const double* weight, in
         bad += !fits && keep;
         if (weight && keep && fits) sum += weight[y];
       }
-      parts[b] = {(double)kept, sum, bad == 0};
+      parts[b] = {(double)kept, sum};
+      for (int64_t i = b * block; bad > 0 && parts[b].bad < 0; ++i) {
+        const bool keep = target[i] != ignore_index && (!mask || mask[i]);
+        if (keep && (uint64_t)target[i] >= (uint64_t)classes) parts[b].bad = i;
+      }
     }
   });
   Targets all;
   for (const Targets& part : parts) {
     all.kept += part.kept;
     all.weight += part.weight;
-    all.in_range = all.in_range && part.in_range;
+    if (all.bad < 0) all.bad = part.bad;
   }
   if (!weight || !target) all.weight = all.kept;
   return all;
@@ -81,7 +85,9 @@ struct Problem {
     if (!soft) args.target = (const int64_t*)target->const_data_ptr();
     targets =
         survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes, o.ignore_index);
-    STD_TORCH_CHECK(targets.in_range, "a target is out of bounds");
+    // Of this fastloss/functional/rows.py makes an IndexError: it has "out of bounds" in it, and no "fastloss" in front.
+    STD_TORCH_CHECK(targets.bad < 0, "target ", args.target[targets.bad], " at row ", targets.bad,
+                    " is out of bounds for fastloss, expected [0, ", classes, ") or ignore_index=", o.ignore_index);
     // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.
     if (o.reduction == kMean) divisor = targets.weight == 0 ? std::nan("") : targets.weight;
     if (normalizer) {

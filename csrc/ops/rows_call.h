@@ -158,10 +158,6 @@ inline void use_state(RowsArgs& args, const std::optional<Tensor>& state, const 
 #define FASTLOSS_OPTIONS_VALUE \
   Options { params, ignore_index, reduction, label_smoothing, z_loss, softcap }
 
-#define FASTLOSS_INDEX(name, Functor, params) k_##name,
-enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) };
-#undef FASTLOSS_INDEX
-
 struct Forward {
   Tensor loss, state, stats;
 };

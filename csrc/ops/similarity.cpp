@@ -72,12 +72,12 @@ struct Tile {
   }
 };
 
-void add_statistics(const TileInputs& in, TileArgs& args, AnchorSums* row_sums, AnchorSums* column_sums) {
+void add_statistics(int64_t loss, const TileInputs& in, TileArgs& args, AnchorSums* row_sums, AnchorSums* column_sums) {
   args.row_sums = row_sums;
   args.column_sums = column_sums;
   const int64_t elements = args.rows * args.columns;
   if (elements == 0) return;
-  const SimilarityKernels& kernels = kernels_of(in.loss, in.tile);
+  const SimilarityKernels& kernels = kernels_of(loss, in.tile);
   parallel(elements, args.rows, [&](int64_t begin, int64_t end) { kernels.rows(args, begin, end); });
   if (!column_sums) return;
   STD_TORCH_CHECK(kernels.columns, "fastloss: columns of this loss are no anchors");
@@ -87,28 +87,32 @@ void add_statistics(const TileInputs& in, TileArgs& args, AnchorSums* row_sums, 
   });
 }
 
-void statistics_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums, MaybeTensor column_sums) {
+void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums,
+                 MaybeTensor column_sums) {
+  check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
-  add_statistics(in, work.args, anchor_sums("row_sums", row_sums, tile, work.args.rows),
+  add_statistics(loss, in, work.args, anchor_sums("row_sums", row_sums, tile, work.args.rows),
                  column_sums ? anchor_sums("column_sums", *column_sums, tile, work.args.columns) : nullptr);
 }
 
-void make_derivatives(const TileInputs& in, TileArgs& args, double* sums) {
+void make_derivatives(int64_t loss, const TileInputs& in, TileArgs& args, double* sums) {
   args.derivative_sums = sums;
-  const SimilarityKernels& kernels = kernels_of(in.loss, in.tile);
+  const SimilarityKernels& kernels = kernels_of(loss, in.tile);
   parallel(args.rows * args.columns, args.rows,
            [&](int64_t begin, int64_t end) { kernels.gradient(args, begin, end); });
 }
 
 // Per row, the sums of df/dz <x, y> and of df/dz.
-Tensor gradient_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors, MaybeTensor column_anchors) {
+Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors,
+                 MaybeTensor column_anchors) {
+  check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
   work.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, work.args.rows);
   work.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, work.args.columns);
   Tensor sums = empty({work.args.rows, 2}, ScalarType::Double);
-  make_derivatives(in, work.args, (double*)sums.mutable_data_ptr());
+  make_derivatives(loss, in, work.args, (double*)sums.mutable_data_ptr());
   return sums;
 }
 
@@ -153,7 +157,7 @@ struct Anchors {
 // What the sums of anchors come to. The divisor, of mean reductions, is the normalizer or the number of those that count.
 Anchors evaluate_anchors(const AnchorCall& call, const AnchorSums* sums, int64_t n) {
   double params[4] = {}, parts[kPairKinds] = {1, 1};
-  std::copy(call.params.begin(), call.params.end(), params);
+  copy_params(call.params, params);
   if (call.parts) std::copy(call.parts, call.parts + kPairKinds, parts);
   Anchors r{empty({n}, ScalarType::Double),
             empty({kCoefficients, n}, call.is_double ? ScalarType::Double : ScalarType::Float), 0, 0, 0};
@@ -187,7 +191,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
                                                    MaybeTensor parts, MaybeTensor normalizer,
                                                    std::vector<double> params, double share, bool mean, bool empty_zero,
                                                    int64_t dtype) {
-  check_loss(loss, params);
+  check_loss(loss);
   const int64_t n = sums.size(0);
   const AnchorCall call{loss,
                         per_anchor("factor", factor, sums, n),
@@ -223,7 +227,8 @@ void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, c
            [&](int64_t begin, int64_t end) { engine.take_positives(args, positives, begin, end); });
 }
 
-void positives_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, const Tensor& gradients) {
+void positives_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, const Tensor& gradients) {
+  check_loss(loss);
   Tile work(FASTLOSS_TILE_INPUTS);
   take_positives(work.args, tile, vectors, gradients);
 }
@@ -239,9 +244,9 @@ struct MineScratch {
 };
 
 // Per row, value and count of the triplets found in it; the tile's derivatives, and their sums per row as gradient_'s.
-std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
-  const int mining = check_mining(loss, tile);
-  loss = 0;  // none of the listed ones
+std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
+                                     bool want_gradient) {
+  check_mining(mining, tile);
   Tile work(FASTLOSS_TILE_INPUTS);
   TileArgs& args = work.args;
   args.factor = per_anchor("factor", factor, tile, args.rows);
@@ -250,8 +255,9 @@ std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), May
   args.triplets = (double*)found.mutable_data_ptr();
   if (want_gradient) args.derivative_sums = (double*)sums.mutable_data_ptr();
   const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
-  parallel(tile.numel(), args.rows,
-           [&](int64_t begin, int64_t end) { engine.mine(args, mining, begin, end, MineScratch(engine, tile).data); });
+  parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) {
+    engine.mine(args, (int)mining, begin, end, MineScratch(engine, tile).data);
+  });
   return {found, sums};
 }
 
@@ -329,11 +335,10 @@ struct VectorPairs {
 
 // As triplets_, of batch hard and semi hard ones; rows are columns, the first is column `row_offset`. If at most `most`
 // pairs have a derivative, they are added to the gradients of both their vectors: no sums, and the tile is as it was.
-std::tuple<Tensor, Tensor> few_triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
+std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
                                          const Tensor& vectors, const Tensor& gradients, int64_t most) {
-  const int mining = check_mining(loss, tile);
+  check_mining(mining, tile);
   STD_TORCH_CHECK(mining != kAllTriplets, "fastloss: all triplets are not few");
-  loss = 0;  // none of the listed ones
   Tile work(FASTLOSS_TILE_INPUTS);
   TileArgs& args = work.args;
   STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns && row_offset >= 0 &&
@@ -356,7 +361,7 @@ std::tuple<Tensor, Tensor> few_triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&),
     const MineScratch scratch(engine, tile);
     std::vector<PairShare> pairs(args.columns);
     for (int64_t i = begin * RowPairs::kBlock; i < std::min(args.rows, end * RowPairs::kBlock); ++i) {
-      const int64_t count = engine.list_pairs(args, mining, i, scratch.data, pairs.data());
+      const int64_t count = engine.list_pairs(args, (int)mining, i, scratch.data, pairs.data());
       if (!rows.keep(i, pairs.data(), count)) spread_row(i, pairs.data(), count);
     }
   });
@@ -466,17 +471,18 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
     MaybeTensor row_labels, MaybeTensor column_labels, MaybeTensor weight, MaybeTensor normalizer, MaybeTensor scale,
     MaybeTensor bias, std::vector<double> affine, std::vector<double> params, bool normalized, bool both, bool mean,
     bool empty_zero, int64_t loss_dtype, bool want_rows, bool want_columns, bool want_sums) {
+  check_loss(loss);
   const bool itself = !columns;
   const UnitRows x(rows, normalized), y(itself ? rows : *columns, normalized && !itself);
   const Tensor &left = x.vectors, &right = itself ? x.vectors : y.vectors;
   const Tensor tile = product(left, transposed(right));
   const MaybeTensor none;
-  const TileInputs in{loss,   tile,  mask, positives, row_labels, column_labels, 0,     0,
-                      itself, scale, bias, none,      none,       affine,        params};
+  const TileInputs in{tile,   mask,  positives, row_labels, column_labels, 0,      0,
+                      itself, scale, bias,      none,       none,          affine, params};
   Tile work(in);
   TileArgs& args = work.args;
   std::vector<AnchorSums> row_sums(args.rows), column_sums(both ? args.columns : 0);
-  add_statistics(in, args, row_sums.data(), both ? column_sums.data() : nullptr);
+  add_statistics(loss, in, args, row_sums.data(), both ? column_sums.data() : nullptr);
   const bool is_double = compute_type(tile) == ScalarType::Double;
   const AnchorCall call{loss,     per_anchor("weight", weight, tile, args.rows),
                         nullptr,  per_anchor("normalizer", normalizer, tile, 1),
@@ -494,7 +500,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
   args.row_anchors = {row_anchors.coefficients.const_data_ptr(), args.rows};
   if (both || symmetric) args.column_anchors = {column_anchors.coefficients.const_data_ptr(), args.columns};
   std::vector<double> parts(2 * args.rows);
-  make_derivatives(in, args, parts.data());
+  make_derivatives(loss, in, args, parts.data());
   double total[2] = {0, 0};
   for (int64_t i = 0; i < 2 * args.rows; ++i) total[i % 2] += symmetric ? parts[i] / 2 : parts[i];
   Tensor grad_rows = nothing, grad_columns = nothing;
@@ -521,15 +527,16 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
 }  // namespace
 
 #define FASTLOSS_TILE_SCHEMA(tile)                                                                                \
-  "int loss, Tensor" tile                                                                                         \
+  "Tensor" tile                                                                                                   \
   " tile, Tensor? mask, Tensor? positives, Tensor? row_labels, Tensor? column_labels, int row_offset, int "       \
   "column_offset, bool skip_self, Tensor? scale, Tensor? bias, Tensor? row_terms, Tensor? column_terms, float[] " \
   "affine, float[] params"
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
-  m.def("similarity_statistics_(" FASTLOSS_TILE_SCHEMA("") ", Tensor(a!) row_sums, Tensor(b!)? column_sums) -> ()");
-  m.def(
-      "similarity_gradient_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? row_anchors, Tensor? column_anchors) -> Tensor");
+  m.def("similarity_statistics_(int loss, " FASTLOSS_TILE_SCHEMA(
+      "") ", Tensor(a!) row_sums, Tensor(b!)? column_sums) -> ()");
+  m.def("similarity_gradient_(int loss, " FASTLOSS_TILE_SCHEMA(
+      "(a!)") ", Tensor? row_anchors, Tensor? column_anchors) -> Tensor");
   m.def(
       "similarity_anchors(int loss, Tensor sums, Tensor? factor, Tensor? parts, Tensor? normalizer, float[] params, "
       "float "
@@ -544,11 +551,12 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
       "want_sums) -> "
       "(Tensor loss, "
       "Tensor grad_rows, Tensor grad_columns, Tensor grad_scale, Tensor grad_bias)");
-  m.def(
-      "similarity_triplets_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor? factor, bool want_gradient) -> (Tensor, Tensor)");
-  m.def("similarity_few_triplets_(" FASTLOSS_TILE_SCHEMA(
+  m.def("similarity_triplets_(int mining, " FASTLOSS_TILE_SCHEMA(
+      "(a!)") ", Tensor? factor, bool want_gradient) -> (Tensor, Tensor)");
+  m.def("similarity_few_triplets_(int mining, " FASTLOSS_TILE_SCHEMA(
       "(a!)") ", Tensor? factor, Tensor vectors, Tensor(b!) gradients, int most) -> (Tensor, Tensor)");
-  m.def("similarity_positives_(" FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor vectors, Tensor(b!) gradients) -> ()");
+  m.def(
+      "similarity_positives_(int loss, " FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor vectors, Tensor(b!) gradients) -> ()");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
 }

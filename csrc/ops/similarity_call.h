@@ -16,9 +16,8 @@ using MaybeTensor = std::optional<Tensor>;
 
 constexpr int64_t kStateWidth = sizeof(AnchorSums) / sizeof(double);
 
-// What both operators on a tile are told about its pairs.
+// What every operator on a tile is told about its pairs.
 struct TileInputs {
-  int64_t loss;
   const Tensor& tile;
   const MaybeTensor &mask, &positives, &row_labels, &column_labels;
   int64_t row_offset, column_offset;
@@ -27,9 +26,13 @@ struct TileInputs {
   const std::vector<double>&affine, &params;
 };
 
-inline void check_loss(int64_t loss, const std::vector<double>& params) {
+inline void check_loss(int64_t loss) {
   STD_TORCH_CHECK(loss >= 0 && loss < kSimilarityLosses, "fastloss: unknown similarity loss ", loss);
+}
+
+inline void copy_params(const std::vector<double>& params, double (&to)[4]) {
   STD_TORCH_CHECK(params.size() <= 4, "fastloss: at most 4 parameters, got ", params.size());
+  std::copy(params.begin(), params.end(), to);
 }
 
 // [rows][columns] bools of a tile, adjacent along the columns; returns the stride between rows.
@@ -60,7 +63,6 @@ inline const int64_t* labels(const char* name, const MaybeTensor& t, const Tenso
 
 // Fills in all but scale and bias, which a backend reads where they are, and what it has memory for.
 inline TileArgs tile_args(const TileInputs& in) {
-  check_loss(in.loss, in.params);
   const Tensor& tile = in.tile;
   STD_TORCH_CHECK(tile.dim() == 2 && (tile.stride(1) == 1 || tile.size(1) <= 1),
                   "fastloss: expected a matrix of similarities, adjacent along the columns");
@@ -71,7 +73,7 @@ inline TileArgs tile_args(const TileInputs& in) {
   args.tile_stride = tile.stride(0);
   args.rows = tile.size(0);
   args.columns = tile.size(1);
-  std::copy(in.params.begin(), in.params.end(), args.params);
+  copy_params(in.params, args.params);
   args.row_terms = terms("row_terms", in.row_terms, tile, args.rows);
   args.column_terms = terms("column_terms", in.column_terms, tile, args.columns);
   STD_TORCH_CHECK(!in.row_terms == !in.column_terms, "fastloss: expected terms of rows and columns or of neither");
@@ -110,12 +112,11 @@ inline AnchorView anchor_view(const char* name, const MaybeTensor& coefficients,
   return {c.const_data_ptr(), c.stride(0)};
 }
 
-// Which triplets are asked for, in the place where other operators have the loss.
-inline int check_mining(int64_t mining, const Tensor& tile) {
+// Which triplets are asked for.
+inline void check_mining(int64_t mining, const Tensor& tile) {
   STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
                   "fastloss: expected float32 or float64 distances");
   STD_TORCH_CHECK(mining >= 0 && mining < kMinings, "fastloss: unknown mining ", mining);
-  return (int)mining;
 }
 
 // Vectors to be brought to length one.
@@ -138,14 +139,14 @@ inline const double* per_anchor(const char* name, const MaybeTensor& t, const Te
   return (const double*)t->const_data_ptr();
 }
 
-#define FASTLOSS_TILE_ARGUMENTS(Tile)                                                                                  \
-  int64_t loss, Tile tile, MaybeTensor mask, MaybeTensor positives, MaybeTensor row_labels, MaybeTensor column_labels, \
-      int64_t row_offset, int64_t column_offset, bool skip_self, MaybeTensor scale, MaybeTensor bias,                  \
+#define FASTLOSS_TILE_ARGUMENTS(Tile)                                                                    \
+  Tile tile, MaybeTensor mask, MaybeTensor positives, MaybeTensor row_labels, MaybeTensor column_labels, \
+      int64_t row_offset, int64_t column_offset, bool skip_self, MaybeTensor scale, MaybeTensor bias,    \
       MaybeTensor row_terms, MaybeTensor column_terms, std::vector<double> affine, std::vector<double> params
-#define FASTLOSS_TILE_INPUTS                                                                                   \
-  TileInputs {                                                                                                 \
-    loss, tile, mask, positives, row_labels, column_labels, row_offset, column_offset, skip_self, scale, bias, \
-        row_terms, column_terms, affine, params                                                                \
+#define FASTLOSS_TILE_INPUTS                                                                                        \
+  TileInputs {                                                                                                      \
+    tile, mask, positives, row_labels, column_labels, row_offset, column_offset, skip_self, scale, bias, row_terms, \
+        column_terms, affine, params                                                                                \
   }
 
 }  // namespace fastloss::ops

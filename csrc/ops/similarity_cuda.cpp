@@ -33,7 +33,9 @@ struct Tile {
   bool is_empty() const { return launch.args.rows * launch.args.columns == 0; }
 };
 
-void statistics_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums, MaybeTensor column_sums) {
+void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums,
+                 MaybeTensor column_sums) {
+  check_loss(loss);
   Tile work(FASTLOSS_TILE_INPUTS);
   cuda::TileLaunch& l = work.launch;
   l.args.row_sums = anchor_sums("row_sums", row_sums, tile, l.args.rows);
@@ -48,7 +50,9 @@ void statistics_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums,
   check(cuda::run_statistics((int)loss, work.dtype, l, work.device.stream));
 }
 
-Tensor gradient_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors, MaybeTensor column_anchors) {
+Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors,
+                 MaybeTensor column_anchors) {
+  check_loss(loss);
   Tile work(FASTLOSS_TILE_INPUTS);
   cuda::TileLaunch& l = work.launch;
   l.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, l.args.rows);
@@ -68,12 +72,12 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
                                                    MaybeTensor parts, MaybeTensor normalizer,
                                                    std::vector<double> params, double share, bool mean, bool empty_zero,
                                                    int64_t dtype) {
-  check_loss(loss, params);
+  check_loss(loss);
   const Device device(sums);
   const int64_t n = sums.size(0);
   cuda::AnchorLaunch l{};
   l.loss = (int)loss;
-  std::copy(params.begin(), params.end(), l.params);
+  copy_params(params, l.params);
   l.sums = anchor_sums("sums", sums, sums, n);
   l.anchors = n;
   l.factor = per_anchor("factor", factor, sums, n);
@@ -95,9 +99,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
   return {losses, totals, reduced, coefficients};
 }
 
-std::tuple<Tensor, Tensor> triplets_(FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor, bool want_gradient) {
-  const int mining = check_mining(loss, tile);
-  loss = 0;  // none of the listed ones
+std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
+                                     bool want_gradient) {
+  check_mining(mining, tile);
   Tile work(FASTLOSS_TILE_INPUTS);
   cuda::MineLaunch l{};
   l.tile = work.launch;
