@@ -50,8 +50,8 @@ def check_retained_graph(loss, leaves):
 
 def check_waits_for_nothing(step, leaf, other):
     """No synchronisation in ``step``, and a graph of it that replays on the new values ``other`` of ``leaf``."""
-    torch.cuda.set_sync_debug_mode("error")
     try:
+        torch.cuda.set_sync_debug_mode("error")
         step()
     finally:
         torch.cuda.set_sync_debug_mode("default")

@@ -52,7 +52,7 @@ def check(case, x, target, on_device=None, upstream=None, **options):
     wanted_loss, wanted_grad = cases.exact(case, x, target, upstream, **options)
     reduction = options.get("reduction", "mean")
     rows = target.numel() if reduction == "sum" and not target.is_floating_point() else 1
-    cases.check_loss(loss, wanted_loss, x, scale=2.0 * rows)
+    cases.check_loss(loss, wanted_loss, x, scale=2.0 * rows * case.enlarges({}))
     factor = 1.0 if upstream is None else float(torch.as_tensor(upstream).abs().max())
     cases.check_grad(grad, wanted_grad, x, extra=2.0 * factor)
 

@@ -50,16 +50,16 @@ def errors(row: Row, case: Case, candidates: list[Variant]) -> dict[str, Error]:
     summands = LOSSES[row.loss].summands
     divisor = summands(case.target) if summands else None
     value, largest = 0.0, 0.0
-    worst = dict.fromkeys(computed, 0.0)
+    worst = {name: gradient.new_zeros((), dtype=torch.float64) for name, (_, gradient) in computed.items()}
     for part in _slices(row):
         exact_loss, exact_gradient = _exact(row, case.input[part], case.target[part], divisor)
         value += exact_loss.item()
         largest = max(largest, exact_gradient.abs().max().item())
         for name, (_, gradient) in computed.items():
-            deviation = (gradient[part].double() - exact_gradient).abs_().max().item()
-            worst[name] = max(worst[name], deviation)
+            deviation = (gradient[part].double() - exact_gradient).abs_().max()
+            worst[name] = torch.maximum(worst[name], deviation)  # NaN stays
     return {
-        name: Error(_relative(abs(loss.item() - value), abs(value)), _relative(worst[name], largest))
+        name: Error(_relative(abs(loss.item() - value), abs(value)), _relative(worst[name].item(), largest))
         for name, (loss, _) in computed.items()
     }
 

@@ -9,7 +9,7 @@ import shlex
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -17,7 +17,7 @@ import torch
 from fastloss.bench import machine, plot, results, table
 from fastloss.bench.measure import PHASES, Plan, measure
 from fastloss.bench.progress import progress_bar
-from fastloss.bench.results import Report, Run
+from fastloss.bench.results import Report, RowResult, Run
 from fastloss.bench.suites import SUITES
 
 # torch's own switch for huge pages in its CPU allocator, read once at the first allocation.
@@ -79,21 +79,24 @@ def _environments(options: argparse.Namespace) -> list[bool]:
     return {"off": [False], "on": [True], "both": [False, True]}[options.thp or default]
 
 
-def _run(options: argparse.Namespace, arguments: Sequence[str], huge_pages: bool) -> Run:
+def _rows(options: argparse.Namespace, arguments: Sequence[str], huge_pages: bool) -> Iterator[RowResult]:
     """Runs the suite here if this process has the wanted allocator, else in a child started with it."""
     if (os.environ.get(THP) == "1") == huge_pages:
         plan = _plan(options)
         title = f"{options.suite}{', THP' if huge_pages else ''}"
         with progress_bar(title, len(plan.rows), len(PHASES)) as progress:
-            return measure(plan, huge_pages, progress)
+            yield from measure(plan, progress)
+        return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "run.json"
         # The last value of an option counts.
         own = ["--thp", "on" if huge_pages else "off", "--json", str(file), "--quiet"]
         command = [sys.executable, "-m", "fastloss.bench", *_without_outputs(arguments), *own]
-        subprocess.run(command, check=True, env={**os.environ, THP: "1" if huge_pages else "0"})
+        done = subprocess.run(command, check=False, env={**os.environ, THP: "1" if huge_pages else "0"})
         (run,) = results.load_runs(file)
-        return run
+    if not any(row.failure for row in run.rows):
+        done.check_returncode()
+    yield from run.rows
 
 
 def _without_outputs(arguments: Sequence[str]) -> list[str]:
@@ -103,6 +106,13 @@ def _without_outputs(arguments: Sequence[str]) -> list[str]:
         outputs.add_argument(name)
     outputs.add_argument("--quiet", action="store_true")
     return outputs.parse_known_args(arguments)[1]
+
+
+def _write(options: argparse.Namespace, report: Report) -> None:
+    if options.json:
+        report.save(options.json)
+    if options.markdown:
+        options.markdown.write_text(table.markdown(report))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -121,13 +131,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         machine.describe(options.device),
     )
     for huge_pages in _environments(options):
-        report.runs.append(_run(options, arguments, huge_pages))
+        run = Run(huge_pages)
+        report.runs.append(run)
+        for row in _rows(options, arguments, huge_pages):
+            run.rows.append(row)
+            _write(options, report)  # after each row: a run that is cut off leaves what it has
     if not options.quiet:
         table.show(report)
-    if options.json:
-        report.save(options.json)
-    if options.markdown:
-        options.markdown.write_text(table.markdown(report))
     if options.plot:
         plot.save(report, options.plot)
-    return 0
+    return int(any(row.failure for run in report.runs for row in run.rows))

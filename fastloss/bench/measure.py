@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
+import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fastloss.bench import accuracy, memory, timing, variants
@@ -11,7 +13,7 @@ from fastloss.bench.inputs import Case, make_cases
 from fastloss.bench.losses import LOSSES
 from fastloss.bench.machine import OtherPrograms
 from fastloss.bench.progress import Progress
-from fastloss.bench.results import RowResult, Run, VariantResult
+from fastloss.bench.results import RowResult, VariantResult
 from fastloss.bench.suites import Row
 from fastloss.bench.timing import Timing
 from fastloss.bench.variants import COMPILE, COPY, EAGER, PRODUCTS, WARM_COPY, Variant
@@ -37,9 +39,18 @@ class Plan:
     memory: bool
 
 
-def measure(plan: Plan, huge_pages: bool, progress: Progress) -> Run:
+def measure(plan: Plan, progress: Progress) -> Iterator[RowResult]:
+    """One row after the other; one that fails says why and leaves the others theirs."""
     bench = _Bench(plan, progress)
-    return Run(huge_pages, [bench.row(row) for row in plan.rows])
+    for row in plan.rows:
+        try:
+            yield bench.row(row)
+        except Exception as error:
+            traceback.print_exc()
+            failure = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            yield RowResult(row, LOSSES[row.loss].minimal_bytes(row), row.tensor_bytes, None, [], failure)
+            progress.row_done()
+        gc.collect()  # the frames of a failure hold its tensors
 
 
 class _Bench:
@@ -118,7 +129,7 @@ def _fill_times(line: VariantResult, timings: dict[str, Timing], minimal_bytes: 
     line.gb_per_s = minimal_bytes / taken.median * 1e-9
     line.copy_percent = 100 * timings[COPY].median / taken.median
     line.warm_copy_percent = 100 * timings[WARM_COPY].median / taken.median
-    if PRODUCTS in timings:
+    if PRODUCTS in timings and line.name not in (COPY, WARM_COPY):
         line.products_percent = 100 * timings[PRODUCTS].median / taken.median
     if line.name not in (COPY, WARM_COPY, PRODUCTS):
         line.vs_eager = timings[EAGER].median / taken.median

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
+import functools
+import importlib.util
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -72,14 +74,18 @@ PEERS = (
 )
 
 
+@functools.cache
+def _imports(peer: Peer) -> bool:
+    """Tried once: a failing import can take seconds."""
+    try:
+        _ = peer.call
+    except Exception as error:  # a peer built for another torch or GPU can fail with anything
+        if importlib.util.find_spec(peer.module.partition(".")[0]):
+            print(f"{peer.name} is installed but does not import: {type(error).__name__}: {error}", file=sys.stderr)
+        return False
+    return True
+
+
 def importable(row: Row) -> list[Peer]:
     """The peers that cover the row and import here."""
-    found = []
-    for peer in PEERS:
-        if peer.covers(row):
-            try:
-                importlib.import_module(peer.module)
-            except Exception:  # a peer built for another torch or GPU can fail with anything
-                continue
-            found.append(peer)
-    return found
+    return [peer for peer in PEERS if peer.covers(row) and _imports(peer)]

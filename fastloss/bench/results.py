@@ -54,6 +54,7 @@ class RowResult:
 
     Attributes:
         others_cores: Cores that other programs kept busy while this row was timed.
+        failure: What ended the row before it had lines.
     """
 
     row: Row
@@ -61,6 +62,7 @@ class RowResult:
     gradient_bytes: int
     others_cores: float | None
     variants: list[VariantResult]
+    failure: str | None = None
 
     def variant(self, name: str) -> VariantResult | None:
         return next((variant for variant in self.variants if variant.name == name), None)
@@ -91,7 +93,7 @@ class Report:
         for saved, run in zip(rows["runs"], self.runs, strict=True):
             for saved_row, result in zip(saved["rows"], run.rows, strict=True):
                 saved_row["label"] = result.row.label
-        file.write_text(json.dumps(rows, indent=1, allow_nan=False) + "\n")
+        file.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def row_from(data: dict[str, Any]) -> Row:
@@ -106,6 +108,7 @@ def _row_result_from(data: dict[str, Any]) -> RowResult:
         data["gradient_bytes"],
         data["others_cores"],
         [VariantResult(**variant) for variant in data["variants"]],
+        data.get("failure"),
     )
 
 

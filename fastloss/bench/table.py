@@ -81,6 +81,8 @@ def _title(result: RowResult) -> str:
 def _notes(run: Run) -> list[str]:
     notes = []
     for result in run.rows:
+        if result.failure:
+            notes.append(f"{result.row.label}: failed: {result.failure}")
         notes += [f"{result.row.label}, {line.name}: {line.note}" for line in result.variants if line.note]
         if result.others_cores is not None and result.others_cores > _QUIET_ENOUGH:
             notes.append(f"{result.row.label}: disturbed, other programs used {result.others_cores:.1f} cores")
@@ -90,7 +92,7 @@ def _notes(run: Run) -> list[str]:
 def _columns(run: Run, width: int) -> list[int]:
     """The columns in which something was measured, as many as fit."""
     lines = [_cells(line, result.gradient_bytes) for result in run.rows for line in result.variants]
-    columns = [column for column in range(len(HEADER)) if any(cells[column] != "-" for cells in lines)]
+    columns = [column for column in range(len(HEADER)) if column == 0 or any(cells[column] != "-" for cells in lines)]
     widths = [max(len(cells[column]) for cells in [HEADER, *lines]) for column in range(len(HEADER))]
     for name in _DISPENSABLE:
         if sum(widths[column] + 2 for column in columns) > width:
