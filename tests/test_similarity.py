@@ -345,6 +345,43 @@ def test_nothing_counts(case, route):
                     assert all(g.isfinite().all() for g in ours[1:])
 
 
+def directly(kind, x, labels, **params):
+    """Losses of distances, summed over anchors, from differences of vectors; labels are equal in pairs."""
+    unit = torch.nn.functional.normalize(x)
+    square = (unit.unsqueeze(1) - unit).square().sum(-1)
+    d = torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
+    same = labels.unsqueeze(1) == labels
+    positive, negative = same & ~torch.eye(len(x), dtype=torch.bool), ~same
+    if kind == "pairwise_contrastive_loss":
+        return (d * positive).sum() + ((params["neg_margin"] - d).relu() * negative).sum()
+    near = d[positive]  # one of each anchor
+    h = (params["margin"] + near.unsqueeze(1) - d).relu()
+    return (h * negative).sum() if params["mining"] == "all" else torch.where(negative, h, 0.0).amax(1).sum()
+
+
+@pytest.mark.parametrize("short", [0.0, 1e-25, 3e-13], ids=str)
+@pytest.mark.parametrize("case", [c for c in SIMILARITY if c.distances], ids=str)
+def test_distances_of_vectors_shorter_than_one(case, short, route):
+    """Zero, or divided by 1e-12 instead of their length: one's own length counts, and so does its derivative."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(24, 5, generator=generator, dtype=torch.float64)
+    x[3:9] *= short / x[3:9].norm(dim=-1, keepdim=True)
+    labels = (torch.arange(24) % 12) * 2**33
+    # All are equally far from zero: which is nearest is up to roundings, or is the first.
+    minings = [{"mining": m, "margin": 0.317} for m in ("batch_hard", "all")[short < 1e-13 :]]
+    for params in minings if "triplet" in case.name else [{"neg_margin": 1.317}]:
+        leaf = x.clone().requires_grad_()
+        wanted = directly(case.name, leaf, labels, **params)
+        wanted = [wanted.detach(), torch.autograd.grad(wanted, leaf)[0]]
+        for dtype, name in itertools.product((torch.float64, torch.float32), ROUTES):
+            given = {"embeddings": x.to(dtype).requires_grad_(), "labels": labels, "normalize": True, **params}
+            for fn, more in ((case.functional, route(name)), (case.reference, {})):
+                got = solve(fn, given, reduction="sum", **more)
+                for a, b in zip(got, wanted, strict=True):
+                    size = b.abs().amax(-1, keepdim=True)
+                    assert bool(((a - b).abs() <= 2**12 * UNIT[dtype] * size).all()), (params, dtype, name, fn, a, b)
+
+
 @pytest.mark.parametrize("name", ["supcon_loss", "multi_similarity_loss", "circle_loss", "mined_triplet_margin_loss"])
 def test_labels_of_any_integers(name):
     case = next(c for c in SIMILARITY if c.name == name)

@@ -24,6 +24,7 @@ def sp(x):
 
 # Unit vectors with a.b = 0, a.c = 0.6, b.c = 0.8.
 A, B, C = [1.0, 0.0], [0.0, 1.0], [0.6, 0.8]
+ZERO = [0.0, 0.0]
 # At temperature 0.5, queries a, b and keys a, c: z = ((2, 1.2), (0, 1.6)).
 ROWS = [log1p(exp(-0.8)), log1p(exp(-1.6))]
 COLUMNS = [log1p(exp(-2)), log1p(exp(-0.4))]
@@ -117,6 +118,13 @@ POINTS = [
         dict(embeddings=[[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]], labels=[0, 1, 1], neg_margin=6.0, normalize=False),
         1.0,
     ),
+    # Zero vectors: 0 from each other, 1 from those of length one.
+    (
+        "pairwise_contrastive_loss",
+        dict(embeddings=[ZERO, A, ZERO], labels=[0, 0, 1], neg_margin=1.5, reduction="none"),
+        [1.0 + 1.5, 1.0 + 0.5, 1.5 + 0.5],
+    ),
+    ("pairwise_contrastive_loss", dict(embeddings=[ZERO] * 4, labels=[0, 0, 1, 1]), 1.0),
     ("multi_similarity_loss", dict(ABC, alpha=1.0, beta=2.0, reduction="none"), MULTI),
     ("multi_similarity_loss", dict(ABC, alpha=1.0, beta=2.0), sum(MULTI) / 3),
     ("circle_loss", dict(ABC, gamma=1.0, reduction="none"), CIRCLE),
@@ -135,6 +143,14 @@ POINTS = [
     ),
     ("mined_triplet_margin_loss", dict(LINE, mining="all", reduction="none"), [1.0, 2.0, 9.0, 1.0]),
     ("mined_triplet_margin_loss", dict(LINE, mining="all"), 13 / 5),
+    *(
+        (
+            "mined_triplet_margin_loss",
+            dict(embeddings=[ZERO, A, ZERO], labels=[0, 0, 1], normalize=True, mining=mining, reduction="none"),
+            [1.0 + 1.0 - 0.0, 1.0 + 1.0 - 1.0, 0.0],
+        )
+        for mining in ("batch_hard", "semi_hard", "all")
+    ),
 ]
 
 

@@ -211,7 +211,7 @@ def _pose(
     if bias is not None and not isinstance(bias, Tensor):
         affine = (affine[0], float(bias))
     if distances:
-        affine = (-2.0, 2.0 if normalize else 0.0)
+        affine = (-2.0, 0.0)
     itself, budget = columns is None, options.get("memory_budget")
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",

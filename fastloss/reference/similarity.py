@@ -439,10 +439,13 @@ def _cat(*tensors: Tensor, dim: int = 0) -> Tensor:
 def _distances(x: Tensor, normalize: bool) -> Tensor:
     """Euclidean distances, with gradient 0 where they are 0."""
     with torch.autocast(x.device.type, enabled=False):
-        x = _normalize(x.to(torch.promote_types(x.dtype, torch.float32)), normalize)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        length, x = x.norm(dim=-1), _normalize(x, normalize)
         s = x @ x.mT
         square = x.square().sum(-1)
-        d = 2 - 2 * s if normalize else square.unsqueeze(1) + square - 2 * s
+        if normalize:  # exactly 1, but for vectors so short that they were divided by 1e-12
+            square = torch.where(length > 1e-12, 1.0, square)
+        d = square.unsqueeze(1) + square - 2 * s
         apart = ~(d <= 0)  # NaN too
         return torch.where(apart, torch.where(apart, d, 1.0).sqrt(), 0.0)
 
