@@ -213,7 +213,7 @@ class Plan:
     def square_terms(self) -> Tensor | None:
         """|x|^2 of each vector, a part of squared distances; None if all are 1 and `affine` has two of them.
 
-        Normalisation leaves vectors shorter than one that are zero, or nearly. Most batches have none, which a CPU sees.
+        Normalisation leaves shorter than that what is zero, or nearly. Most batches have no such vector; a CPU sees it.
         """
         square, length = self.rows.square().sum(-1), self.units[0].length  # type: ignore[union-attr]
         if length is None:

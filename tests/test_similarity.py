@@ -345,6 +345,38 @@ def test_nothing_counts(case, route):
                     assert all(g.isfinite().all() for g in ours[1:])
 
 
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_normalizer_of_zero(case, route):
+    """No gradient, and no value with ``empty="zero"``."""
+    for params, name, normalizer in itertools.product(case.params, ROUTES, (0, 0.0, torch.tensor(0.0))):
+        arguments = make_similarity(case, params, 11, 6, torch.float64)
+        for empty in ("zero", "nan"):
+            for fn, more in ((case.functional, route(name)), (case.reference, {})):
+                loss, *grads = solve(fn, arguments, normalizer=normalizer, empty=empty, **more)
+                assert loss == (0.0 if empty == "zero" else math.inf), (params, name, fn)
+                assert not any(g.count_nonzero() for g in grads), (params, name, fn)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("pairwise_contrastive_loss", {"pos_margin": 0.5, "normalize": False}),
+        ("pairwise_contrastive_loss", {"squared": True, "normalize": False}),
+        ("mined_triplet_margin_loss", {"mining": "all"}),
+    ],
+)
+def test_no_hinge_above_zero(name, params, route):
+    """Where only values above 0 count, and none is, a mean is over nothing: pytorch-metric-learning's 0, or NaN."""
+    case = next(c for c in SIMILARITY if c.name == name)
+    x = torch.tensor([[0.0, 0.0], [0.0, 0.0], [9.0, 9.0], [9.0, 9.0]]).requires_grad_()
+    arguments = {"embeddings": x, "labels": torch.tensor([0, 0, 1, 1]), **params}
+    for empty, how in itertools.product(("zero", "nan"), ROUTES):
+        for fn, more in ((case.functional, route(how)), (case.reference, {})):
+            loss, grad = solve(fn, arguments, empty=empty, **more)
+            assert loss == 0 if empty == "zero" else loss.isnan(), (empty, how, fn)
+            assert not grad.any()
+
+
 def directly(kind, x, labels, **params):
     """Losses of distances, summed over anchors, from differences of vectors; labels are equal in pairs."""
     unit = torch.nn.functional.normalize(x)

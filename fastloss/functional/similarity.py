@@ -36,7 +36,8 @@ _SHARED = """
         weight: Factor of each anchor's value, one per anchor. Does not enter the mean's divisor.
         reduction: ``"none"`` (a value per anchor), ``"mean"`` over the anchors that count, or ``"sum"``.
         normalizer: Replaces the mean's divisor.
-        empty: Value of a mean over no anchors: ``"zero"`` (default) or ``"nan"``. The gradient is zero either way.
+        empty: Value of a mean over nothing (no anchor counts, no hinge is above 0 where only those count, the
+            normalizer is 0): ``"zero"`` (default) or ``"nan"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
         memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
             they are computed twice (a third more arithmetic). Default 256 MiB.

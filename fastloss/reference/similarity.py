@@ -2,7 +2,8 @@ r"""Losses of all pairs of two sets of vectors: contrastive and metric learning,
 
 Every loss first gives a value :math:`\ell_i` per anchor. What all of them share stands in `_reduce`: an anchor that
 does not count (as a rule, one without a positive) has value and gradient zero; ``"mean"`` divides the weighted sum of
-the values by the number of anchors that count, or by ``normalizer``.
+the values by the number of anchors that count, or by ``normalizer``. A divisor of 0 leaves no gradient, and with
+``empty="zero"`` no value.
 
 Similarities :math:`s_{ij}` are a product of matrices in the arguments' dtype, everything after it is at least float32.
 Distances are taken in at least float32 from the start, since :math:`|x|^2 + |y|^2 - 2 x \cdot y` cancels.
@@ -61,7 +62,7 @@ __all__ = [
 
 _Number = float | Tensor
 
-# Values of one way to sum over anchors; what their mean divides by; how many there are, 0 if the mean is over nothing.
+# Values of one way to sum over anchors; what their mean divides by; 0 if the mean of all parts is over nothing.
 _Part = tuple[Tensor, Tensor, Tensor]
 
 
@@ -269,7 +270,8 @@ def pairwise_contrastive_loss(
     r"""Over all ordered pairs: :math:`\max(0, d_{ij} - m_+)` of equal labels, :math:`\max(0, m_- - d_{ij})` of others.
 
     ``squared`` takes half the squares (Hadsell 2006). An anchor's value is the sum over its pairs. ``"mean"`` divides
-    the positive pairs by the number of those with a value above 0, the negative ones likewise, and adds the two.
+    the positive pairs by the number of those with a value above 0, the negative ones likewise, and adds the two; if no
+    pair has one, that is a mean over nothing.
     """
     name = "pairwise_contrastive_loss"
     _check_numbers(name, pos_margin=pos_margin, neg_margin=neg_margin)
@@ -278,12 +280,10 @@ def pairwise_contrastive_loss(
     near, far = F.relu(d - _number(pos_margin, d)), F.relu(_number(neg_margin, d) - d)
     if squared:
         near, far = near.square() / 2, far.square() / 2
-    pairs = (positives | negatives).sum()
-    parts = []
-    for value, kept in ((near, positives), (far, negatives)):
-        value = torch.where(kept, value, 0.0)
-        parts.append((value.sum(-1), (value > 0).sum(), pairs))
-    return _reduce(name, parts, dtype, **options)
+    near, far = torch.where(positives, near, 0.0), torch.where(negatives, far, 0.0)
+    counts = [(value > 0).sum() for value in (near, far)]
+    parts = [(value.sum(-1), count, sum(counts)) for value, count in zip((near, far), counts, strict=True)]
+    return _reduce(name, parts, dtype, **options)  # type: ignore[arg-type]
 
 
 def multi_similarity_loss(
@@ -349,7 +349,7 @@ def mined_triplet_margin_loss(
       both count.
     * ``"semi_hard"``: of each anchor and positive the nearest negative with :math:`d_{an} > d_{ap}`, else the farthest
       negative (Schroff 2015). An anchor's value is the sum over its positives; pairs that have a negative count.
-    * ``"all"``: every triplet; those with a value above 0 count.
+    * ``"all"``: every triplet; those with a value above 0 count. If none has one, a mean is over nothing.
 
     Of several equally far, the first.
     """
@@ -368,7 +368,8 @@ def mined_triplet_margin_loss(
     if mining == "all" or not len(d):
         kept = positives.unsqueeze(2) & negatives.unsqueeze(1)
         value = torch.where(kept, h(d.unsqueeze(2), d.unsqueeze(1)), 0.0)
-        part = (value.sum((1, 2)), (value > 0).sum(), kept.sum())
+        count = (value > 0).sum()
+        part = (value.sum((1, 2)), count, count)
     elif mining == "batch_hard":
         farthest = torch.where(positives, fixed, -math.inf).argmax(-1, keepdim=True)
         nearest = torch.where(negatives, fixed, math.inf).argmin(-1, keepdim=True)
@@ -514,7 +515,9 @@ def _reduce(
         elif reduction == "sum":
             total = total + loss.sum()
         elif normalizer is not None:
-            total = total + loss.sum() / _number(normalizer, loss)
+            by = torch.as_tensor(_number(normalizer, loss), dtype=loss.dtype, device=loss.device)
+            over_zero = 0.0 if empty == "zero" else loss.sum().detach() / by
+            total = total + torch.where(by == 0, over_zero, loss.sum() / torch.where(by == 0, 1.0, by))
         else:
             total = total + torch.where(count > 0, loss.sum() / divisor.clamp_min(1), nothing)
     device = first.device.type
