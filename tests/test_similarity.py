@@ -967,6 +967,11 @@ def test_triplet_margin_loss_with_labels():
         fn(x, labels=labels, soft=True, normalize=True),
         fastloss.functional.mined_triplet_margin_loss(x, labels, soft=True, normalize=True),
     )
+    seen = torch.rand(17, 17) < 0.7
+    for call in (fn, module()):
+        assert torch.equal(
+            call(x, labels=labels, mask=seen), fastloss.functional.mined_triplet_margin_loss(x, labels, mask=seen)
+        )
     assert fastloss.explain(fn, x, labels=labels).path == "kernel"
     assert torch.equal(
         module(margin=0.7)(x, labels=labels, mining="all"), fn(x, labels=labels, margin=0.7, mining="all")

@@ -445,6 +445,55 @@ def test_masked_pairs_are_not_there():
     assert grad(KEYS)[~columns].count_nonzero() == 0
 
 
+LEFT_OUT = matrix(N, N, seed=8, share=0.6)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CALLS if n.startswith(("pairwise", "multi", "circle", "batch", "semi", "all"))]
+)
+def test_left_out_pairs_of_labels(name, monkeypatch):
+    """An anchor's value is that of a batch of itself and the vectors that it sees."""
+    call, labels = CALLS[name], LABELS
+    each = call(X, mask=LEFT_OUT, reduction="none")
+    assert not torch.equal(each, call(X, reduction="none"))
+    for i in range(N):
+        seen = LEFT_OUT[i].clone()
+        seen[i] = True
+        monkeypatch.setitem(globals(), "LABELS", labels[seen])
+        close(each[i], call(X[seen], reduction="none")[seen[:i].sum()])
+    monkeypatch.setitem(globals(), "LABELS", labels)
+    close(call(X, mask=torch.ones(N, N, dtype=torch.bool)), call(X))
+    nothing = torch.zeros(N, N, dtype=torch.bool)
+    if not name.startswith("multi"):  # whose anchors all count
+        assert call(X, mask=nothing, empty="nan").isnan()
+    assert call(X, mask=nothing) == 0
+    assert torch.func.grad(lambda x: call(x, mask=nothing))(X).count_nonzero() == 0
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_left_out_pairs_of_views(decoupled):
+    """An anchor that does not see its other view does not count."""
+    kept = matrix(2 * N, 2 * N, seed=9, share=0.6) & ~torch.eye(2 * N, dtype=torch.bool)
+    i = torch.arange(2 * N)
+    positives = (i.unsqueeze(1) - i).abs() == N
+    x = F.normalize(torch.cat((X, Y)), dim=-1)
+    z = x @ x.T / 0.4
+
+    def values():
+        for a, loss in enumerate(softmax_by_loops(z, positives, kept, "out")):
+            if loss is None or not decoupled:
+                yield loss
+            else:  # without the positive in the denominator
+                p = exp(-loss)
+                total = exp(float(z[a, (a + N) % (2 * N)])) / p
+                yield ln(total * (1 - p)) - float(z[a, (a + N) % (2 * N)])
+
+    check_values(values(), lambda **more: reference.nt_xent_loss(X, Y, 0.4, mask=kept, decoupled=decoupled, **more))
+    both = kept | kept.T
+    mirrored = both | torch.eye(2 * N, dtype=torch.bool)  # a vector never sees itself
+    close(reference.nt_xent_loss(X, Y, mask=both), reference.nt_xent_loss(X, Y, mask=mirrored))
+
+
 def test_anchors_without_a_positive():
     grad = torch.func.grad(lambda x: CALLS["info_nce-out"](x))(X)
     assert grad[4].count_nonzero() == 0
@@ -598,6 +647,19 @@ ERRORS = [
     (lambda: reference.clip_loss(X, KEYS, 1.0), ValueError, "one text per image"),
     (lambda: reference.clip_loss(X, Y, X), ValueError, "logit_scale has shape"),
     (lambda: reference.nt_xent_loss(X, Y[:3]), ValueError, "the other view of each vector"),
+    (lambda: reference.nt_xent_loss(X, Y, mask=MASK), ValueError, r"mask has shape \(9, 12\), expected \(18, 18\)"),
+    *(
+        (lambda fn=fn, mask=mask: fn(X, LABELS, mask=mask), kind, text)
+        for fn in (
+            reference.pairwise_contrastive_loss, reference.multi_similarity_loss, reference.circle_loss,
+            reference.mined_triplet_margin_loss,
+        )
+        for mask, kind, text in (
+            (MASK, ValueError, r"mask has shape \(9, 12\), expected \(9, 9\)"),
+            (MASK[:, :9].int(), ValueError, "mask is torch.int32, expected"),
+            (MASK[:, :9].tolist(), TypeError, "mask is list, expected a Tensor"),
+        )
+    ),
     (lambda: reference.supcon_loss(X, LABELS, mask=torch.eye(N)), ValueError, "labels or mask, got both"),
     (lambda: reference.supcon_loss(X, mask=torch.eye(3)), ValueError, r"expected \(9, 9\)"),
     (lambda: reference.circle_loss(X, LABELS[:-1]), ValueError, "one label per vector"),

@@ -152,7 +152,7 @@ def triplet_margin_loss(
     reduction=reduction)``.
 
     With ``labels`` the triplets are found among the vectors in ``anchor``: `mined_triplet_margin_loss`, whose options
-    (``soft``, ``normalize``, ``group``, ...) are the keyword arguments then.
+    (``soft``, ``normalize``, ``mask`` of pairs, ``group``, ...) are the keyword arguments then.
 
     Args:
         anchor, positive, negative: Vectors, shape :math:`(N, D)` or :math:`(D)`, or with more dimensions in front.

@@ -418,6 +418,7 @@ def nt_xent_loss(
     *,
     normalize: bool = True,
     decoupled: bool = False,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Two views of each sample find each other among all 2N (NT-Xent, SimCLR, Chen et al. 2020).
@@ -434,21 +435,27 @@ def nt_xent_loss(
         temperature: T, positive; float or tensor of one element, differentiable.
         normalize: Bring vectors to length one first.
         decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022).
+        mask: Bool :math:`(2N, 2N)`, in the order of the anchors; an anchor (row) does not see the vectors for which it
+            is False (false negatives, say). Of a matrix between samples: ``mask.repeat(2, 2)``. With ``group``, columns are
+            those of all processes: of each its ``z0``, then its ``z1``.
     """
     if not _same(z0, z1) or z0.shape != z1.shape or not _takes(temperature, positive=True):
         return None
     n = z0.shape[0]
+    kept = _pair_flags(mask, (2 * n, 2 * n), options.get("group") is not None)
+    if kept is False:
+        return None
 
     def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
         return reference.nt_xent_loss(
             rows[:n], rows[n:], temperature=temperature if scale is None else 1 / scale, normalize=normalize,
-            decoupled=decoupled, **_for_reference(options),
+            decoupled=decoupled, mask=mask, **_for_reference(options),
         )  # fmt: skip
 
     partner = torch.arange(-n, n, device=z0.device).remainder_(2 * n) if n else None
     return _pose(
         "info_nce", again, torch.cat((z0, z1)), temperature=temperature, params=(0, decoupled), normalize=normalize,
-        relation={"row_labels": partner}, options=options,
+        relation={"row_labels": partner, "mask": kept}, options=options,
     )  # fmt: skip
 
 
@@ -521,24 +528,36 @@ def _labelled(
     labels: Tensor,
     params: dict[str, float | Tensor],
     normalize: bool,
+    mask: Tensor | None,
     options: SimilarityOptions,
     **more: Any,
 ) -> Problem | None:
     """A loss of vectors with labels against themselves, whose reference takes the parameters by these names."""
     numbers = tuple(_fixed(value) for value in params.values())
-    if not _same(embeddings) or None in numbers:
-        return None
-    label = _labels(labels, embeddings.shape[0])
-    if label is None:
+    relation = _labels_and_mask(embeddings, labels, mask, options) if _same(embeddings) else None
+    if relation is None or None in numbers:
         return None
 
     def again(rows: Tensor, *_: None) -> Tensor:
-        return getattr(reference, name)(rows, labels, **params, normalize=normalize, **_for_reference(options))
+        return getattr(reference, name)(
+            rows, labels, **params, normalize=normalize, mask=mask, **_for_reference(options)
+        )
 
     return _pose(
         loss, again, embeddings, params=numbers, normalize=normalize,  # type: ignore[arg-type]
-        relation={"row_labels": label, "column_labels": label}, options=options, **more,
+        relation=relation, options=options, **more,
     )  # fmt: skip
+
+
+def _labels_and_mask(
+    embeddings: Tensor, labels: Any, mask: Tensor | None, options: SimilarityOptions
+) -> dict[str, Tensor | None] | None:
+    """What vectors with labels are to each other; None if the reference must decide."""
+    n = embeddings.shape[0]
+    label, kept = _labels(labels, n), _pair_flags(mask, (n, n), options.get("group") is not None)
+    if label is None or kept is False:
+        return None
+    return {"row_labels": label, "column_labels": label, "mask": kept}
 
 
 @_similarity_loss("pairwise_contrastive_loss")
@@ -550,6 +569,7 @@ def pairwise_contrastive_loss(
     *,
     normalize: bool = True,
     squared: bool = False,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Pairs of one label closer than a margin, other pairs farther apart than another (Hadsell et al. 2006).
@@ -566,10 +586,12 @@ def pairwise_contrastive_loss(
         pos_margin, neg_margin: :math:`m_+` and :math:`m_-`.
         normalize: Bring vectors to length one first.
         squared: Half the squares of the hinges, as in the paper.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
+            are the vectors of all processes.
     """
     margins = {"pos_margin": pos_margin, "neg_margin": neg_margin, "squared": squared}
     return _labelled(
-        "pairwise_contrastive_loss", "pairwise_contrastive", embeddings, labels, margins, normalize, options,
+        "pairwise_contrastive_loss", "pairwise_contrastive", embeddings, labels, margins, normalize, mask, options,
         distances=True, by_kind=True,
     )  # fmt: skip
 
@@ -583,6 +605,7 @@ def multi_similarity_loss(
     base: float | Tensor = 0.5,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities of one label above a base, others below (multi-similarity, Wang et al. 2019), all pairs:
@@ -598,11 +621,13 @@ def multi_similarity_loss(
         labels: Integers, shape :math:`(N)`.
         alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`.
         normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
+            are the vectors of all processes.
     """
     if not (_takes(alpha, positive=True) and _takes(beta, positive=True)):
         return None
     params = {"alpha": alpha, "beta": beta, "base": base}
-    return _labelled("multi_similarity_loss", "multi_similarity", embeddings, labels, params, normalize, options)
+    return _labelled("multi_similarity_loss", "multi_similarity", embeddings, labels, params, normalize, mask, options)
 
 
 @_similarity_loss("circle_loss")
@@ -613,6 +638,7 @@ def circle_loss(
     gamma: float | Tensor = 80.0,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities weighed by how far they are from where they should be (circle loss, Sun et al. 2020):
@@ -630,8 +656,11 @@ def circle_loss(
         labels: Integers, shape :math:`(N)`.
         m, gamma: The margin and the scale.
         normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
+            are the vectors of all processes.
     """
-    return _labelled("circle_loss", "circle", embeddings, labels, {"m": m, "gamma": gamma}, normalize, options)
+    params = {"m": m, "gamma": gamma}
+    return _labelled("circle_loss", "circle", embeddings, labels, params, normalize, mask, options)
 
 
 @_similarity_loss("mined_triplet_margin_loss")
@@ -643,6 +672,7 @@ def mined_triplet_margin_loss(
     mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard",
     soft: bool = False,
     normalize: bool = False,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Triplets found in the batch: an anchor a closer to a positive p than to a negative n by a margin.
@@ -670,20 +700,22 @@ def mined_triplet_margin_loss(
         mining: Which triplets.
         soft: Without margin, and smooth; not for ``"all"``.
         normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
+            are the vectors of all processes.
     """
     number = _fixed(margin)
     if mining not in MINING or (soft and mining == "all") or number is None or not _same(embeddings):
         return None
-    label = _labels(labels, embeddings.shape[0])
-    if label is None:
+    relation = _labels_and_mask(embeddings, labels, mask, options)
+    if relation is None:
         return None
 
     def again(rows: Tensor, *_: None) -> Tensor:
         return reference.mined_triplet_margin_loss(
-            rows, labels, margin, mining=mining, soft=soft, normalize=normalize, **_for_reference(options)
+            rows, labels, margin, mining=mining, soft=soft, normalize=normalize, mask=mask, **_for_reference(options)
         )
 
     return _pose(
         mining, again, embeddings, params=(number, soft), normalize=normalize, distances=True,
-        relation={"row_labels": label, "column_labels": label}, options=options,
+        relation=relation, options=options,
     )  # fmt: skip

@@ -186,12 +186,14 @@ def nt_xent_loss(
     *,
     normalize: bool = True,
     decoupled: bool = False,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r"""2N anchors (z0, then z1), each against all others, its positive the other view of its sample (Chen 2020).
 
     :math:`\ell_i = \mathrm{lse}_i - z_{ip}`. ``decoupled`` leaves the positive out of the logsumexp (Yeh 2021); then an
-    anchor without a negative does not count.
+    anchor without a negative does not count. Pairs where ``mask`` (2N, 2N) is False are not there; an anchor without its
+    positive does not count.
     """
     name = "nt_xent_loss"
     _check_positive(name, temperature=temperature)
@@ -203,11 +205,12 @@ def nt_xent_loss(
     z = z / _number(temperature, z)
     i = torch.arange(2 * N, device=z.device)
     positives = (i.unsqueeze(1) - i).abs() == N
-    others = i.unsqueeze(1) != i
+    others = (i.unsqueeze(1) != i) & _kept(name, mask, positives)
+    positives = positives & others
     if not decoupled:
         return _reduce(name, [_softmax_part(z, positives, others, "out")], dtype, **options)
     negatives = others & ~positives
-    counted = negatives.any(-1)
+    counted = negatives.any(-1) & positives.any(-1)
     loss = _lse(z, negatives) - torch.where(positives, z, 0.0).sum(-1)
     return _reduce(name, [_counted_part(loss, counted)], dtype, **options)
 
@@ -265,6 +268,7 @@ def pairwise_contrastive_loss(
     *,
     normalize: bool = True,
     squared: bool = False,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r"""Over all ordered pairs: :math:`\max(0, d_{ij} - m_+)` of equal labels, :math:`\max(0, m_- - d_{ij})` of others.
@@ -275,7 +279,7 @@ def pairwise_contrastive_loss(
     """
     name = "pairwise_contrastive_loss"
     _check_numbers(name, pos_margin=pos_margin, neg_margin=neg_margin)
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     d = _distances(embeddings, normalize)
     near, far = F.relu(d - _number(pos_margin, d)), F.relu(_number(neg_margin, d) - d)
     if squared:
@@ -294,6 +298,7 @@ def multi_similarity_loss(
     base: _Number = 0.5,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r""":math:`\tfrac1\alpha \log(1 + \sum_P e^{-\alpha (s - b)}) + \tfrac1\beta \log(1 + \sum_N e^{\beta (s - b)})`
@@ -301,7 +306,7 @@ def multi_similarity_loss(
     name = "multi_similarity_loss"
     _check_positive(name, alpha=alpha, beta=beta)
     _check_numbers(name, base=base)
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
     a, b, s = _number(alpha, s), _number(beta, s), s - _number(base, s)
@@ -316,13 +321,14 @@ def circle_loss(
     gamma: _Number = 80.0,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r""":math:`\mathrm{softplus}(\mathrm{lse}_N\, \gamma [s + m]_+ (s - m) + \mathrm{lse}_P -\!\gamma [1 + m - s]_+
     (s - 1 + m))`, without derivative in the brackets (Sun 2020). Anchors with a positive and a negative count."""
     name = "circle_loss"
     _check_numbers(name, m=m, gamma=gamma)
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
     m, gamma = _number(m, s), _number(gamma, s)
@@ -340,6 +346,7 @@ def mined_triplet_margin_loss(
     mining: str = "batch_hard",
     soft: bool = False,
     normalize: bool = False,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r""":math:`h = \max(0, m + d_{ap} - d_{an})`, or ``soft``: :math:`\mathrm{softplus}(d_{ap} - d_{an})`, of triplets
@@ -358,7 +365,7 @@ def mined_triplet_margin_loss(
     _check_numbers(name, margin=margin)
     if soft and mining == "all":
         raise ValueError(f"fastloss.{name}: soft has no value of 0 to leave out, so it needs batch_hard or semi_hard")
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     d = _distances(embeddings, normalize)
     fixed = d.detach()
 
@@ -463,13 +470,17 @@ def _logits(
     return z if bias is None else z + _number(bias, s), dtype
 
 
-def _labelled(name: str, embeddings: Tensor, labels: Tensor) -> tuple[torch.dtype, Tensor, Tensor]:
-    """The dtype of the loss, which pairs have equal labels and which different ones; no vector pairs with itself."""
+def _labelled(name: str, embeddings: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[torch.dtype, Tensor, Tensor]:
+    """The dtype of the loss, which pairs have equal labels and which different ones.
+
+    No vector pairs with itself; pairs where ``mask`` (N, N) is False are not there.
+    """
     dtype = _vectors(name, embeddings=embeddings)
     N = _shape(name, "embeddings", embeddings, 2)[0]
     _expect_labels(name, labels, N)
     same = labels.unsqueeze(1) == labels
-    return dtype, same & ~torch.eye(N, dtype=torch.bool, device=embeddings.device), ~same
+    kept = _kept(name, mask, same)
+    return dtype, same & kept & ~torch.eye(N, dtype=torch.bool, device=embeddings.device), ~same & kept
 
 
 def _number(value: _Number, like: Tensor) -> Any:
