@@ -853,7 +853,8 @@ SIMILARITY = (
         (
             {"neg_margin": 1.3}, {"pos_margin": 0.4, "squared": True, "neg_margin": 1.4},
             {"normalize": False, "neg_margin": 5.0}, {"normalize": False, "neg_margin": 5.0, "squared": True},
-            {"neg_margin": 1.3, "mask": pair_flags(0.7)}, {"normalize": False, "neg_margin": 5.0, "mask": pair_flags(0.7)},
+            {"neg_margin": 1.3, "mask": pair_flags(0.7)},
+            {"normalize": False, "neg_margin": 5.0, "mask": pair_flags(0.7)},
         ),
         lambda **_: 1.0, labelled=True, distances=True,
     ),

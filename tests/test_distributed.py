@@ -199,13 +199,17 @@ def check_errors(rows, rank):
     """What a group cannot do is said on every process, before anything is sent."""
     x, y = torch.randn(3, WIDTH, requires_grad=True), torch.randn(3, WIDTH)
     group, f = dist.group.WORLD, fastloss.functional
-    for call in (
-        lambda: f.info_nce_loss(x, y, negatives=torch.randn(4, WIDTH), group=group),
-        lambda: f.info_nce_loss(x, y, negatives=torch.randn(3, 2, WIDTH), group=group),
-        lambda: f.supcon_loss(x, mask=torch.ones(3, 3), group=group),
-        lambda: f.circle_loss(x, torch.arange(3), m=torch.tensor(0.3, requires_grad=True), group=group),
+    learned = torch.tensor(0.3, requires_grad=True)
+    for text, call in (
+        ("negatives are .* follow the keys", lambda: f.info_nce_loss(x, y, negatives=y, group=group)),
+        ("negatives are .*", lambda: f.info_nce_loss(x, y, negatives=torch.randn(3, 2, WIDTH), group=group)),
+        ("mask is .* expected labels", lambda: f.supcon_loss(x, mask=torch.ones(3, 3), group=group)),
+        ("weight needs a gradient.*", lambda: f.clip_loss(x, y, 1.0, weight=learned.expand(3), group=group)),
+        ("normalizer needs a gradient.*", lambda: f.clip_loss(x, y, 1.0, normalizer=learned, group=group)),
+        ("m needs a gradient.*detach", lambda: f.circle_loss(x, torch.arange(3), learned, group=group)),
+        (".* no group=", lambda: f.clip_loss(x, y.double(), 1.0, group=group)),
     ):
-        with pytest.raises(RuntimeError, match="group="):
+        with pytest.raises(RuntimeError, match=f"^fastloss.[a-z_]*: {text}.*"):
             call()
     with pytest.raises(ValueError, match="must be one of"):
         f.clip_loss(x, y, 1.0, group=group, reduction="average")

@@ -925,6 +925,21 @@ def test_errors_of_options(case):
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_errors_of_sharing(case):
+    arguments = make_similarity(case, {}, 6, 4)
+    for options, kind, text in (
+        ({"memory_budget": "1G"}, TypeError, "memory_budget is str, expected a number of bytes"),
+        ({"memory_budget": -1}, ValueError, "memory_budget must be 0 or more bytes, got -1"),
+        ({"memory_budget": math.nan}, ValueError, "memory_budget must be 0 or more bytes, got nan"),
+        ({"group": "world"}, TypeError, "group is str, expected a torch.distributed.ProcessGroup; .*WORLD"),
+    ):
+        with pytest.raises(kind, match=f"^fastloss.{case.name}: {text}"):
+            case.functional(**arguments, **options)
+    for budget in (0, 1e6, math.inf):
+        close(case.functional(**arguments, memory_budget=budget), case.functional(**arguments))
+
+
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
 def test_module(case):
     for params in case.params:
         arguments = make_similarity(case, params, 14, 6)
@@ -981,6 +996,11 @@ def test_triplet_margin_loss_with_labels():
     for arguments, options in (((x, x, x), {"labels": labels}), ((x,), {"mining": "all"}), ((x,), {})):
         with pytest.raises((ValueError, TypeError)):
             fn(*arguments, **options)
+    for own in ({"eps": 1.0}, {"eps": torch.tensor(1e-6)}, {"p": 1.0}, {"swap": True}):
+        with pytest.raises(
+            ValueError, match=r"expected labels or positive and negative .with p, eps and swap., got both"
+        ):
+            fn(x, labels=labels, **own)
     with pytest.raises(ValueError, match="mining"):
         fn(x, labels=labels, mining="hardest")
 

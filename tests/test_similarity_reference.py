@@ -668,6 +668,28 @@ ERRORS = [
     (lambda: reference.circle_loss(X, LABELS, empty="one"), ValueError, 'empty must be "nan" or "zero"'),
     (lambda: reference.circle_loss(X, LABELS, normalizer=2.0, reduction="sum"), ValueError, "needs reduction='mean'"),
     (lambda: reference.circle_loss(X, LABELS, factor=2.0), TypeError, "factor"),
+    (lambda: reference.circle_loss(X, LABELS, weight=X[:, 0] + 0j), ValueError, "weight is torch.complex128"),
+    (lambda: reference.circle_loss(X, LABELS, normalizer=X[0]), ValueError, r"normalizer has shape \(5,\), expected"),
+    (lambda: reference.circle_loss(X, LABELS, normalizer="2"), TypeError, "normalizer is str, expected a number"),
+    (lambda: reference.info_nce_loss(X, KEYS.to("meta")), RuntimeError, "key is on meta, expected .* query's cpu"),
+    (lambda: reference.supcon_loss(X), ValueError, r"expected labels, mask, or features \(N, V, D\)"),
+    (lambda: reference.supcon_loss(X[:, None, None]), ValueError, r"expected \(N, D\), or \(N, V, D\) .*flatten\(2\)"),
+    *(
+        (lambda fn=fn, rest=rest, what=what, value=value: fn(X, *rest, **{what: value}), TypeError,
+         f"{what} is {type(value).__name__}, expected a number or a tensor of one element")
+        for fn, rest, names in (
+            (reference.info_nce_loss, (KEYS,), ["temperature"]), (reference.clip_loss, (Y,), ["logit_scale"]),
+            (reference.siglip_loss, (Y,), ["logit_scale"]), (reference.nt_xent_loss, (Y,), ["temperature"]),
+            (reference.supcon_loss, (LABELS,), ["temperature"]),
+            (reference.pairwise_contrastive_loss, (LABELS,), ["pos_margin", "neg_margin"]),
+            (reference.multi_similarity_loss, (LABELS,), ["alpha", "beta", "base"]),
+            (reference.circle_loss, (LABELS,), ["m", "gamma"]),
+            (reference.mined_triplet_margin_loss, (LABELS,), ["margin"]),
+        )
+        for what in names
+        for value in (None, "0.1", [0.1])
+    ),
+    (lambda: reference.clip_loss(X, Y, 1.0, "0"), TypeError, "logit_bias is str, expected a number"),
     (lambda: reference.mined_triplet_margin_loss(X, LABELS, mining="hard"), ValueError, "'all', got 'hard'"),
     (lambda: reference.mined_triplet_margin_loss(X, LABELS, mining="all", soft=True), ValueError, "needs batch_hard"),
 ]  # fmt: skip

@@ -81,6 +81,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
             _options.refuse_unknown(name, kwargs.keys() - own, shared)
             of = kwargs.get
             _options.check(name, of("reduction", "mean"), of("normalizer"), of("empty", "zero"), of("loss_dtype"))
+            _options.check_sharing(name, of("memory_budget"), of("group"))
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
             reason = why_no_kernel(tensors, ("cpu", "cuda"))
             if reason:
@@ -96,6 +97,8 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
             if _ops.LOG:
                 log(name, *path_of(reason))
             if posed is None:
+                if kwargs.get("group") is not None:
+                    _refuse_in_group(name, signature.bind(*args, **kwargs).arguments)
                 return _by_reference(name, reason, args, kwargs)
             return similarity(*posed)
 
@@ -106,6 +109,30 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
         return planned_by(plan)(loss)
 
     return complete
+
+
+# Numbers and factors that kernels take as constants.
+_FIXED = frozenset(
+    ("weight", "normalizer", "pos_margin", "neg_margin", "alpha", "beta", "base", "m", "gamma", "margin")
+)
+
+
+def _refuse_in_group(name: str, arguments: dict[str, Any]) -> None:
+    """Raises if these arguments of a call with group=, which kernels do not take, are such as none takes there."""
+    given = {**arguments, **arguments.get("options", {})}
+    if given.get("negatives") is not None:
+        raise RuntimeError(
+            f"fastloss.{name}: negatives are one process's own, expected none with group=; those for all queries can "
+            "follow the keys, key=torch.cat((key, negatives)), with labels="
+        )
+    if name == "supcon_loss" and given.get("mask") is not None:
+        raise RuntimeError(f"fastloss.{name}: mask is of one process's samples, expected labels instead with group=")
+    for what, value in given.items():
+        if what in _FIXED and isinstance(value, Tensor) and value.requires_grad:
+            raise RuntimeError(
+                f"fastloss.{name}: {what} needs a gradient, which plain PyTorch makes, with the whole batch in one "
+                f"process; expected {what}.detach() with group="
+            )
 
 
 def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> Tensor:
@@ -191,7 +218,12 @@ def _pose(
             return None
         normalizer = divisor_of(normalizer, rows.device).reshape(())
     if weight is not None:
-        if not isinstance(weight, Tensor) or weight.shape != rows.shape[:1] or weight.requires_grad:
+        if (
+            not isinstance(weight, Tensor)
+            or weight.shape != rows.shape[:1]
+            or weight.requires_grad
+            or weight.is_complex()
+        ):
             return None
         weight = weight.to(torch.float64).contiguous()
     if both and not alike and (weight is not None or code == 0):
@@ -216,7 +248,7 @@ def _pose(
     itself, budget = columns is None, options.get("memory_budget")
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
-        options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else budget, again,
+        options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)), again,
         options.get("group"), options.get("ddp", False),
     )  # fmt: skip
     tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
@@ -436,8 +468,8 @@ def nt_xent_loss(
         normalize: Bring vectors to length one first.
         decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022).
         mask: Bool :math:`(2N, 2N)`, in the order of the anchors; an anchor (row) does not see the vectors for which it
-            is False (false negatives, say). Of a matrix between samples: ``mask.repeat(2, 2)``. With ``group``, columns are
-            those of all processes: of each its ``z0``, then its ``z1``.
+            is False (false negatives, say). Of a matrix between samples: ``mask.repeat(2, 2)``. With ``group``, columns
+            are those of all processes: of each its ``z0``, then its ``z1``.
     """
     if not _same(z0, z1) or z0.shape != z1.shape or not _takes(temperature, positive=True):
         return None
@@ -488,6 +520,8 @@ def supcon_loss(
         positives: Where the mean over positives stands: outside of the logarithm (``"out"``) or inside.
     """
     if not isinstance(features, Tensor) or features.dim() not in (2, 3) or positives not in ("out", "in"):
+        return None
+    if features.dim() == 2 and labels is None and mask is None:
         return None
     n, views = features.shape[0], 1
     rows = features
@@ -586,8 +620,8 @@ def pairwise_contrastive_loss(
         pos_margin, neg_margin: :math:`m_+` and :math:`m_-`.
         normalize: Bring vectors to length one first.
         squared: Half the squares of the hinges, as in the paper.
-        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
-            are the vectors of all processes.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
     margins = {"pos_margin": pos_margin, "neg_margin": neg_margin, "squared": squared}
     return _labelled(
@@ -621,8 +655,8 @@ def multi_similarity_loss(
         labels: Integers, shape :math:`(N)`.
         alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`.
         normalize: Bring vectors to length one first.
-        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
-            are the vectors of all processes.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
     if not (_takes(alpha, positive=True) and _takes(beta, positive=True)):
         return None
@@ -656,8 +690,8 @@ def circle_loss(
         labels: Integers, shape :math:`(N)`.
         m, gamma: The margin and the scale.
         normalize: Bring vectors to length one first.
-        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
-            are the vectors of all processes.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
     params = {"m": m, "gamma": gamma}
     return _labelled("circle_loss", "circle", embeddings, labels, params, normalize, mask, options)
@@ -700,8 +734,8 @@ def mined_triplet_margin_loss(
         mining: Which triplets.
         soft: Without margin, and smooth; not for ``"all"``.
         normalize: Bring vectors to length one first.
-        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``, columns
-            are the vectors of all processes.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
     number = _fixed(margin)
     if mining not in MINING or (soft and mining == "all") or number is None or not _same(embeddings):

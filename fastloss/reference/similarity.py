@@ -192,8 +192,8 @@ def nt_xent_loss(
     r"""2N anchors (z0, then z1), each against all others, its positive the other view of its sample (Chen 2020).
 
     :math:`\ell_i = \mathrm{lse}_i - z_{ip}`. ``decoupled`` leaves the positive out of the logsumexp (Yeh 2021); then an
-    anchor without a negative does not count. Pairs where ``mask`` (2N, 2N) is False are not there; an anchor without its
-    positive does not count.
+    anchor without a negative does not count. Pairs where ``mask`` (2N, 2N) is False are not there; nor does an anchor
+    without its positive count.
     """
     name = "nt_xent_loss"
     _check_positive(name, temperature=temperature)
@@ -239,10 +239,19 @@ def supcon_loss(
     if features.dim() == 3:
         views = features.shape[1]
         x = features.transpose(0, 1).flatten(0, 1)
-    else:
-        _shape(name, "features", features, 2)
+    elif features.dim() == 2:
         x = features
+    else:
+        raise ValueError(
+            f"fastloss.{name}: features has shape {tuple(features.shape)}, expected (N, D), or (N, V, D) for V views "
+            "of each sample; flatten what is more, features.flatten(2)"
+        )
     N = features.shape[0]
+    if features.dim() == 2 and labels is None and mask is None:
+        raise ValueError(
+            f"fastloss.{name}: features has shape {tuple(features.shape)}, one view of each sample, of which without "
+            "labels and mask none is positive to another; expected labels, mask, or features (N, V, D)"
+        )
     if labels is not None and mask is not None:
         raise ValueError(f"fastloss.{name}: expected labels or mask, got both; give all positives in mask (N, N)")
     if mask is not None:
@@ -278,7 +287,7 @@ def pairwise_contrastive_loss(
     pair has one, that is a mean over nothing.
     """
     name = "pairwise_contrastive_loss"
-    _check_numbers(name, pos_margin=pos_margin, neg_margin=neg_margin)
+    _options.check_numbers(name, pos_margin=pos_margin, neg_margin=neg_margin)
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     d = _distances(embeddings, normalize)
     near, far = F.relu(d - _number(pos_margin, d)), F.relu(_number(neg_margin, d) - d)
@@ -305,7 +314,7 @@ def multi_similarity_loss(
     (Wang 2019), all pairs. Every anchor counts."""
     name = "multi_similarity_loss"
     _check_positive(name, alpha=alpha, beta=beta)
-    _check_numbers(name, base=base)
+    _options.check_numbers(name, base=base)
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
@@ -327,7 +336,7 @@ def circle_loss(
     r""":math:`\mathrm{softplus}(\mathrm{lse}_N\, \gamma [s + m]_+ (s - m) + \mathrm{lse}_P -\!\gamma [1 + m - s]_+
     (s - 1 + m))`, without derivative in the brackets (Sun 2020). Anchors with a positive and a negative count."""
     name = "circle_loss"
-    _check_numbers(name, m=m, gamma=gamma)
+    _options.check_numbers(name, m=m, gamma=gamma)
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
@@ -362,7 +371,7 @@ def mined_triplet_margin_loss(
     """
     name = "mined_triplet_margin_loss"
     _check_choice(name, "mining", mining, ("batch_hard", "semi_hard", "all"))
-    _check_numbers(name, margin=margin)
+    _options.check_numbers(name, margin=margin)
     if soft and mining == "all":
         raise ValueError(f"fastloss.{name}: soft has no value of 0 to leave out, so it needs batch_hard or semi_hard")
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
@@ -464,8 +473,8 @@ def _logits(
     dtype = _vectors(name, image_features=x, text_features=y)
     _shape(name, "image_features", x, 2)
     _expect(name, "text_features", y, tuple(x.shape), "one text per image")
+    _options.check_numbers(name, logit_scale=scale, logit_bias=0.0 if bias is None else bias)
     s = _similarities(*(_normalize(t.to(dtype), normalize) for t in (x, y)))
-    _check_numbers(name, logit_scale=scale, logit_bias=bias)
     z = _number(scale, s) * s
     return z if bias is None else z + _number(bias, s), dtype
 
@@ -509,6 +518,7 @@ def _reduce(
     _options.refuse_unknown(name, unknown, _options.names(_options.AnchorOptions))
     _check_choice(name, "reduction", reduction, ("none", "mean", "sum"))
     _options.check(name, reduction, normalizer, empty, loss_dtype)
+    _options.check_numbers(name, normalizer=1 if normalizer is None else normalizer)
     if not alike and (weight is not None or reduction == "none"):
         raise ValueError(
             f"fastloss.{name}: symmetric with {len(parts[0][0])} queries and {len(parts[1][0])} keys has no value per "
@@ -517,6 +527,8 @@ def _reduce(
     first = parts[0][0]
     if weight is not None:
         _expect(name, "weight", weight, tuple(first.shape), "one factor per anchor")
+        if weight.is_complex():
+            raise ValueError(f"fastloss.{name}: weight is {weight.dtype}, expected real factors")
         parts = [(loss * weight.to(loss.dtype), divisor, count) for loss, divisor, count in parts]
     nothing = 0.0 if empty == "zero" else math.nan
     total: Any = 0.0
@@ -544,9 +556,14 @@ def _vectors(name: str, **tensors: Tensor) -> torch.dtype:
             raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
         if not t.is_floating_point():
             raise ValueError(f"fastloss.{name}: {what} is {t.dtype}, expected a floating point dtype")
-    first, *rest = tensors.values()
+    first = next(iter(tensors.values()))
     dtype = first.dtype
-    for t in rest:
+    for what, t in list(tensors.items())[1:]:
+        if t.device != first.device:
+            raise RuntimeError(
+                f"fastloss.{name}: {what} is on {t.device}, expected all tensors on the same device, "
+                f"{next(iter(tensors))}'s {first.device}; move it with .to()"
+            )
         dtype = torch.promote_types(dtype, t.dtype)
     return dtype
 
@@ -590,16 +607,8 @@ def _check_choice(name: str, what: str, value: str, choices: tuple[str, ...]) ->
         raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def _check_numbers(name: str, **values: _Number | None) -> None:
-    for what, value in values.items():
-        if isinstance(value, Tensor) and value.numel() != 1:
-            raise ValueError(
-                f"fastloss.{name}: {what} has shape {tuple(value.shape)}, expected a number or a tensor of one element"
-            )
-
-
 def _check_positive(name: str, **values: _Number) -> None:
-    _check_numbers(name, **values)
+    _options.check_numbers(name, **values)
     for what, value in values.items():
         if not isinstance(value, Tensor) and not value > 0:
             raise ValueError(f"fastloss.{name}: {what} must be positive, got {value}")
