@@ -59,8 +59,10 @@ _SHARED = """
     Memory: the gradients in float32, a strip of similarities (32 MiB; CUDA: 128), or all of them if they fit
         ``memory_budget``.
     Accuracy: an anchor's positives and negatives are summed apart, so nothing cancels where a positive's probability
-        nears 1. Of all steps only the matrix products, which are PyTorch's own, may give other bits with another number
-        of threads.
+        nears 1. A distance is the root of |x|^2 + |y|^2 - 2 <x, y> in float32 or float64, as in `torch.cdist` beyond 25
+        rows: one that is small beside the vectors' lengths (duplicates, a common offset) is off by up to about 2^-10 of
+        these in float32, 2^-24 in float64. Of all steps only the matrix products, which are PyTorch's own, may give
+        other bits with another number of threads.
 """
 
 _P = ParamSpec("_P")
@@ -278,8 +280,10 @@ def info_nce_loss(
         \ell_i = \frac{1}{|P|} \sum_{p \in P} (\operatorname{lse}_i - z_{ip}) \quad (\texttt{"out"}), \qquad
         \operatorname{lse}_i - \log \frac{1}{|P|} \sum_{p \in P} e^{z_{ip}} \quad (\texttt{"in"}).
 
-    Queries with a positive count. Equivalent to ``cross_entropy(normalize(query) @ normalize(key).T / temperature,
-    labels)`` of `torch.nn.functional` without further options.
+    Queries with a positive count.
+
+    Equivalent to ``cross_entropy(normalize(query) @ normalize(key).T / temperature, labels)`` of `torch.nn.functional`
+    without further options.
 
     Args:
         query: Shape :math:`(N, D)`.
@@ -370,8 +374,9 @@ def clip_loss(
         z_{ij} = s\, x_i \cdot y_j + b, \qquad
         \ell_i = \tfrac12 (\operatorname{lse}_j z_{ij} - z_{ii}) + \tfrac12 (\operatorname{lse}_j z_{ji} - z_{ii}).
 
-    Equivalent to ``(cross_entropy(z, arange(N)) + cross_entropy(z.T, arange(N))) / 2`` of `torch.nn.functional`, and to
-    open_clip's ``ClipLoss()(image_features, text_features, logit_scale, logit_bias)``.
+    Equivalent to ``(cross_entropy(z, arange(N)) + cross_entropy(z.T, arange(N))) / 2`` of `torch.nn.functional` with
+    ``z = logit_scale * image_features @ text_features.T``, and to open_clip's
+    ``ClipLoss()(image_features, text_features, logit_scale)``.
 
     Args:
         image_features, text_features: x and y, shape :math:`(N, D)`, of length one (or see ``normalize``).
@@ -400,7 +405,9 @@ def siglip_loss(
         z_{ij} = s\, x_i \cdot y_j + b, \qquad \ell_i = \sum_j \log(1 + e^{-t_{ij} z_{ij}}), \qquad
         t_{ii} = 1,\ t_{ij} = -1.
 
-    Equivalent to ``-logsigmoid(t * z).sum() / N``, open_clip's ``SigLipLoss()``.
+    Equivalent to ``-logsigmoid(t * z).sum() / N`` of `torch.nn.functional` with
+    ``z = logit_scale * image_features @ text_features.T + logit_bias`` and ``t = 2 * eye(N) - 1``, and to open_clip's
+    ``SigLipLoss()(image_features, text_features, logit_scale, logit_bias)``.
 
     Args:
         image_features, text_features: x and y, shape :math:`(N, D)`, of length one (or see ``normalize``).
@@ -460,7 +467,8 @@ def nt_xent_loss(
 
     p the other view. 2N anchors, those of ``z0`` first.
 
-    Equivalent to ``cross_entropy(z.masked_fill(eye(2 * N), -inf), p)`` of `torch.nn.functional`.
+    Equivalent to ``cross_entropy(z.masked_fill(eye(2 * N).bool(), -inf), p)`` of `torch.nn.functional` with
+    ``x = normalize(cat((z0, z1)))``, ``z = x @ x.T / temperature`` and ``p = arange(2 * N).roll(N)``.
 
     Args:
         z0, z1: The views, shape :math:`(N, D)`.
@@ -507,7 +515,9 @@ def supcon_loss(
     `info_nce_loss` of all vectors against all others, positives those of the same label; ``positives`` is its
     ``multi_positive``. Anchors with a positive count.
 
-    Equivalent to the authors' ``SupConLoss(T, base_temperature=T)``, which is NaN if an anchor has no positive.
+    Equivalent to the authors' ``SupConLoss(T, base_temperature=T)``, which needs vectors of length one (``normalize``
+    sees to that here) and averages over all N V anchors, those without positives as 0: ``normalizer=N * V`` does so
+    here. (Until December 2023 it was NaN if an anchor had none.)
 
     Args:
         features: Shape :math:`(N, D)`, or :math:`(N, V, D)` for V views of each sample. Anchors are all first views,
@@ -612,12 +622,13 @@ def pairwise_contrastive_loss(
     :math:`\max(0, m_- - d_{ij})` of others. An anchor's value is the sum over its pairs; ``"mean"`` averages the
     positive pairs with a value above 0, the negative ones likewise, and adds the two.
 
-    Equivalent to pytorch-metric-learning's ``ContrastiveLoss(pos_margin, neg_margin)``.
+    Equivalent to pytorch-metric-learning's ``ContrastiveLoss(pos_margin, neg_margin)(embeddings, labels)``.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        pos_margin, neg_margin: :math:`m_+` and :math:`m_-`.
+        pos_margin, neg_margin: :math:`m_+` and :math:`m_-`. Floats or tensors of one element. A tensor that needs a
+            gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch, with the whole matrix.
         normalize: Bring vectors to length one first.
         squared: Half the squares of the hinges, as in the paper.
         mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
@@ -648,12 +659,16 @@ def multi_similarity_loss(
         \ell_i = \tfrac1\alpha \log\bigl(1 + \sum_{p} e^{-\alpha (s_{ip} - \lambda)}\bigr)
                + \tfrac1\beta \log\bigl(1 + \sum_{n} e^{\beta (s_{in} - \lambda)}\bigr).
 
-    Every anchor counts. Equivalent to pytorch-metric-learning's ``MultiSimilarityLoss(alpha, beta, base)``.
+    Every anchor counts.
+
+    Equivalent to pytorch-metric-learning's ``MultiSimilarityLoss(alpha, beta, base)(embeddings, labels)``.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`.
+        alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`. Floats or tensors of one
+            element. A tensor that needs a gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch,
+            with the whole matrix.
         normalize: Bring vectors to length one first.
         mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
             columns are the vectors of all processes.
@@ -683,12 +698,14 @@ def circle_loss(
 
     brackets taken as constants. Anchors with a positive and a negative count.
 
-    Equivalent to pytorch-metric-learning's ``CircleLoss(m, gamma)``, where anchors of value 0 do not count.
+    Equivalent to pytorch-metric-learning's ``CircleLoss(m, gamma)(embeddings, labels)``, where anchors of value 0 do
+    not count.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        m, gamma: The margin and the scale.
+        m, gamma: The margin and the scale. Floats or tensors of one element. A tensor that needs a
+            gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch, with the whole matrix.
         normalize: Bring vectors to length one first.
         mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
             columns are the vectors of all processes.
@@ -724,13 +741,14 @@ def mined_triplet_margin_loss(
     nothing cubic is stored. Gradients come from the pairs chosen, :math:`O(D)` for each; those of ``"all"``, of
     semi-hard triplets where one pair of sixteen or more is chosen, and on GPUs from products, :math:`4 N^2 D` more.
 
-    Equivalent to pytorch-metric-learning's ``TripletMarginLoss`` with a miner; see the table in
-    `fastloss.reference.similarity`.
+    Equivalent to pytorch-metric-learning's ``TripletMarginLoss(margin)(embeddings, labels)`` with ``mining="all"`` and
+    ``normalize=True``; see the table in `fastloss.reference.similarity` for its miners.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        margin: m, float or tensor of one element.
+        margin: m. Float or tensor of one element. A tensor that needs a
+            gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch, with the whole matrix.
         mining: Which triplets.
         soft: Without margin, and smooth; not for ``"all"``.
         normalize: Bring vectors to length one first.

@@ -19,8 +19,9 @@ lightly ``NTXentLoss(t)(x, y)``                ``nt_xent_loss(x, y, t)``
 lightly ``DCLLoss(t)(x, y)``                   ``nt_xent_loss(x, y, t, decoupled=True)``
 SBERT* ``MultipleNegativesRankingLoss(s)``     ``info_nce_loss(anchors, candidates, temperature=1 / s)``, where
                                                candidates are the positives, then the negatives
-SupContrast* ``SupConLoss(t, "all", b)``       ``t / b * supcon_loss(features, temperature=t)``; NaN there if an
-                                               anchor has no positive
+SupContrast* ``SupConLoss(t, "all", b)``       ``t / b * supcon_loss(features, temperature=t, normalizer=n)`` for n
+                                               vectors in all, of length one; older versions are NaN if an anchor
+                                               has no positive
 TF Addons* ``triplet_semihard_loss``           ``mined_triplet_margin_loss(mining="semi_hard")``; there pairs
                                                without a negative count too
 PML ``SupConLoss(t)``                          ``supcon_loss(temperature=t)``; there 0 if no anchor has a negative
