@@ -215,14 +215,14 @@ class Plan:
 
         Normalisation leaves shorter than that what is zero, or nearly. Most batches have no such vector; a CPU sees it.
         """
-        square, length = self.rows.square().sum(-1), self.units[0].length  # type: ignore[union-attr]
+        length = self.units[0].length  # type: ignore[union-attr]
         if length is None:
-            return square
+            return self.rows.square().sum(-1)
         one = length > _SMALLEST_LENGTH
         if self.rows.is_cpu and self.call.group is None and one.all():
             self.affine = (self.affine[0], 2.0)
             return None
-        return torch.where(one, 1.0, square)
+        return torch.where(one, 1.0, self.rows.square().sum(-1))
 
     def width(self) -> int:
         """How many columns the matrix has."""
