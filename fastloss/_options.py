@@ -6,6 +6,7 @@ since there a batch without a positive pair is nothing unusual.
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Collection
 from typing import Any, Literal, TypedDict
 
@@ -14,6 +15,9 @@ from torch import Tensor
 from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops
+
+# What a number may be; the first ones are those that torch.compile knows.
+_REAL = (Tensor, int, float, numbers.Real)
 
 
 class SharedOptions(TypedDict, total=False):
@@ -94,12 +98,46 @@ def check(
     """Refuses values that no loss takes. Which reductions there are, PyTorch or the family says."""
     if empty not in ("nan", "zero"):
         raise ValueError(f'fastloss.{name}: empty must be "nan" or "zero", got {empty!r}')
+    if normalizer is not None and not isinstance(normalizer, _REAL):
+        raise TypeError(
+            f"fastloss.{name}: normalizer is {type(normalizer).__name__}, expected a number or a tensor; "
+            "it is what a mean divides by"
+        )
     if normalizer is not None and reduction != "mean":
         raise ValueError(
             f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
         )
     if loss_dtype is not None and loss_dtype not in _ops.DTYPE_CODES:
         raise TypeError(f"fastloss.{name}: loss_dtype must be a floating point dtype, got {loss_dtype}")
+
+
+def check_numbers(name: str, **values: Any) -> None:
+    """Refuses what is no hyperparameter: neither a real number nor a tensor of one."""
+    for what, value in values.items():
+        if not isinstance(value, _REAL):
+            raise TypeError(
+                f"fastloss.{name}: {what} is {type(value).__name__}, expected a number or a tensor of one element"
+            )
+        if isinstance(value, Tensor) and (value.numel() != 1 or value.is_complex()):
+            got = value.dtype if value.is_complex() else f"shape {tuple(value.shape)}"
+            raise ValueError(f"fastloss.{name}: {what} has {got}, expected a number or a tensor of one element")
+
+
+def check_sharing(name: str, memory_budget: Any, group: Any) -> None:
+    """Refuses what is no number of bytes, and no process group."""
+    if memory_budget is not None:
+        if not isinstance(memory_budget, int | float):
+            raise TypeError(
+                f"fastloss.{name}: memory_budget is {type(memory_budget).__name__}, expected a number of bytes, "
+                "1 << 30 for a GiB"
+            )
+        if not memory_budget >= 0:
+            raise ValueError(f"fastloss.{name}: memory_budget must be 0 or more bytes, got {memory_budget}")
+    if group is not None and not isinstance(group, getattr(torch.distributed, "ProcessGroup", ())):
+        raise TypeError(
+            f"fastloss.{name}: group is {type(group).__name__}, expected a torch.distributed.ProcessGroup; "
+            "torch.distributed.group.WORLD, once initialized, is that of all processes"
+        )
 
 
 def refuse_unknown(name: str, given: Collection[str], known: Collection[str]) -> None:

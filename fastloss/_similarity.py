@@ -56,6 +56,7 @@ _SMALL_BYTES = 4 << 20
 _PRODUCT_PAIRS = 16
 
 MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
+_SMALLEST_LENGTH = 1e-12  # as in csrc/core/similarity_args.h: a shorter vector is divided by this
 _STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
 _COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
 
@@ -199,7 +200,8 @@ class Plan:
             self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)]
         keeps = self.n if self.whole and self.want else min(strip_rows, self.n)
         self.matrix = _memory.empty((keeps, self.m), rows)
-        self.terms = rows.square().sum(-1) if call.distances and not call.normalize else None
+        self.affine = call.affine
+        self.terms = self.square_terms() if call.distances else None
         self.column_terms, self.column_labels = self.terms, relation.column_labels
         self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]
         self.mines = mines
@@ -207,6 +209,20 @@ class Plan:
         self.dtype = _ops.DTYPE_CODES[_ops.compute_dtype(rows.dtype)]
         self.gradients: list[Tensor | None] = [None, None, None]
         self.sums: Tensor | None = None
+
+    def square_terms(self) -> Tensor | None:
+        """|x|^2 of each vector, a part of squared distances; None if all are 1 and `affine` has two of them.
+
+        Normalisation leaves shorter than that what is zero, or nearly. Most batches have no such vector; a CPU sees it.
+        """
+        length = self.units[0].length  # type: ignore[union-attr]
+        if length is None:
+            return self.rows.square().sum(-1)
+        one = length > _SMALLEST_LENGTH
+        if self.rows.is_cpu and self.call.group is None and one.all():
+            self.affine = (self.affine[0], 2.0)
+            return None
+        return torch.where(one, 1.0, self.rows.square().sum(-1))
 
     def width(self) -> int:
         """How many columns the matrix has."""
@@ -253,7 +269,7 @@ class Plan:
         return (
             self.index, tile, self.cut(mask, begin, end), self.cut(positives, begin, end),
             self.cut(self.relation.row_labels, begin, end), labels, self.row_offset + begin, offset, call.itself,
-            self.scale, self.bias, self.cut(self.terms, begin, end), terms, call.affine, call.params,
+            self.scale, self.bias, self.cut(self.terms, begin, end), terms, self.affine, call.params,
         )  # fmt: skip
 
     def evaluate(self, upstream: Tensor | None = None) -> Outcome:
@@ -434,8 +450,7 @@ def _is_small(call: Call, vectors: Vectors) -> bool:
         and negatives is None
         and call.group is None
         and not call.by_kind
-        and call.loss not in MINING
-        and (call.normalize or not call.distances)
+        and not call.distances
         and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
         <= min(_SMALL_BYTES, call.memory_budget)
     )

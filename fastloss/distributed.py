@@ -206,6 +206,8 @@ class RingPlan(Plan):
                         to.addcmul_(rows, sums[:, 1:].to(compute), value=2)
                 if returns:
                     add_product(moving[0], tile.t(), rows)
+                    if self.terms is not None:  # as in Plan.multiply
+                        moving[0].addcmul_(columns.vectors, tile.sum(0).unsqueeze(1), value=-1)
         if not self.want_rows:
             self.gradients[0] = None
         if returns:

@@ -835,7 +835,12 @@ SIMILARITY = (
         scalars={"logit_scale": 0.7, "logit_bias": -0.4}, normalize=False,
     ),
     SimilarityCase(
-        "nt_xent_loss", fastloss.NTXentLoss, ("z0", "z1"), ({}, {"decoupled": True}, {"normalize": False}),
+        "nt_xent_loss", fastloss.NTXentLoss, ("z0", "z1"),
+        (
+            {}, {"decoupled": True}, {"normalize": False},
+            {"decoupled": True, "mask": lambda n, _: pair_flags(0.7)(2 * n, 2 * n)},
+            {"mask": lambda n, _: pair_flags(0.7)(2 * n, 2 * n)},
+        ),
         lambda temperature, **_: 1 / temperature, scalars={"temperature": 0.4},
     ),
     SimilarityCase(
@@ -848,16 +853,18 @@ SIMILARITY = (
         (
             {"neg_margin": 1.3}, {"pos_margin": 0.4, "squared": True, "neg_margin": 1.4},
             {"normalize": False, "neg_margin": 5.0}, {"normalize": False, "neg_margin": 5.0, "squared": True},
+            {"neg_margin": 1.3, "mask": pair_flags(0.7)},
+            {"normalize": False, "neg_margin": 5.0, "mask": pair_flags(0.7)},
         ),
         lambda **_: 1.0, labelled=True, distances=True,
     ),
     SimilarityCase(
         "multi_similarity_loss", fastloss.MultiSimilarityLoss, ("embeddings",),
-        ({}, {"alpha": 1.0, "beta": 2.0, "base": 0.1, "normalize": False}),
+        ({}, {"alpha": 1.0, "beta": 2.0, "base": 0.1, "normalize": False}, {"mask": pair_flags(0.7)}),
         lambda alpha=2.0, beta=50.0, **_: max(alpha, beta), labelled=True,
     ),
     SimilarityCase(
-        "circle_loss", fastloss.CircleLoss, ("embeddings",), ({}, {"m": 0.25, "gamma": 8.0}),
+        "circle_loss", fastloss.CircleLoss, ("embeddings",), ({}, {"m": 0.25, "gamma": 8.0}, {"mask": pair_flags(0.7)}),
         lambda m=0.4, gamma=80.0, longest=1.0, **_: 2 * gamma * (1 + m + longest**2), labelled=True,
     ),
     SimilarityCase(
@@ -865,7 +872,8 @@ SIMILARITY = (
         (
             {}, {"soft": True}, {"normalize": True, "margin": 0.3}, {"mining": "semi_hard"},
             {"mining": "semi_hard", "soft": True, "normalize": True}, {"mining": "all"},
-            {"mining": "all", "margin": 0.2, "normalize": True},
+            {"mining": "all", "margin": 0.2, "normalize": True}, {"mask": pair_flags(0.7), "normalize": True},
+            {"mining": "semi_hard", "mask": pair_flags(0.7)}, {"mining": "all", "mask": pair_flags(0.7), "margin": 2.0},
         ),
         lambda **_: 1.0, labelled=True, distances=True, normalize=False,
     ),

@@ -52,6 +52,9 @@ class Split:
         generator = torch.Generator().manual_seed(9)
         first, first_key = sum(rows[:rank]), sum(keys[:rank])
         mine, mine_keys = slice(first, first + rows[rank]), slice(first_key, first_key + keys[rank])
+        views = 2 if case.name == "nt_xent_loss" else 1
+        anchors = [self.anchors_of(rows, r, views) for r in range(len(rows))]
+        self.anchors, self.all_anchors = anchors[rank], views * sum(rows)
         self.whole, self.part = {}, {}
         for k, t in made.items():
             if k == "labels" and not case.labelled:  # indices of a process's own keys, -1 and too large ones of none
@@ -64,6 +67,9 @@ class Split:
                 height, cut = (sum(keys), mine_keys) if k == "key" else (sum(rows), mine)
                 t = torch.randn(height, WIDTH, generator=generator).to(dtype) if k == "key" else t
                 self.whole[k], self.part[k] = t, t[cut]
+            elif k == "mask" and views > 1:  # columns are those of one process after the other
+                self.whole[k] = torch.rand(views * sum(rows), views * sum(rows), generator=generator) < 0.7
+                self.part[k] = self.whole[k][self.anchors][:, torch.cat(anchors)]
             elif k in ("mask", "positives") and isinstance(t, torch.Tensor):
                 t = torch.rand(sum(rows), sum(keys), generator=generator) < (0.7 if k == "mask" else 0.3)
                 self.whole[k], self.part[k] = t, t[mine]
@@ -75,9 +81,11 @@ class Split:
             starts = itertools.accumulate([0, *keys])
             self.whole["labels"] = torch.cat([torch.arange(n) + s for n, s in zip(rows, starts, strict=False)])
         self.cuts = {k: mine_keys if k == "key" else mine for k in case.vectors}
-        views = 2 if case.name == "nt_xent_loss" else 1
-        self.anchors = torch.cat([torch.arange(first, first + rows[rank]) + v * sum(rows) for v in range(views)])
-        self.all_anchors = views * sum(rows)
+
+    @staticmethod
+    def anchors_of(rows, rank, views):
+        first = sum(rows[:rank])
+        return torch.cat([torch.arange(first, first + rows[rank]) + v * sum(rows) for v in range(views)])
 
 
 def solve(fn, arguments, free, upstream, **options):
@@ -191,13 +199,17 @@ def check_errors(rows, rank):
     """What a group cannot do is said on every process, before anything is sent."""
     x, y = torch.randn(3, WIDTH, requires_grad=True), torch.randn(3, WIDTH)
     group, f = dist.group.WORLD, fastloss.functional
-    for call in (
-        lambda: f.info_nce_loss(x, y, negatives=torch.randn(4, WIDTH), group=group),
-        lambda: f.info_nce_loss(x, y, negatives=torch.randn(3, 2, WIDTH), group=group),
-        lambda: f.supcon_loss(x, mask=torch.ones(3, 3), group=group),
-        lambda: f.circle_loss(x, torch.arange(3), m=torch.tensor(0.3, requires_grad=True), group=group),
+    learned = torch.tensor(0.3, requires_grad=True)
+    for text, call in (
+        ("negatives are .* follow the keys", lambda: f.info_nce_loss(x, y, negatives=y, group=group)),
+        ("negatives are .*", lambda: f.info_nce_loss(x, y, negatives=torch.randn(3, 2, WIDTH), group=group)),
+        ("mask is .* expected labels", lambda: f.supcon_loss(x, mask=torch.ones(3, 3), group=group)),
+        ("weight needs a gradient.*", lambda: f.clip_loss(x, y, 1.0, weight=learned.expand(3), group=group)),
+        ("normalizer needs a gradient.*", lambda: f.clip_loss(x, y, 1.0, normalizer=learned, group=group)),
+        ("m needs a gradient.*detach", lambda: f.circle_loss(x, torch.arange(3), learned, group=group)),
+        (".* no group=", lambda: f.clip_loss(x, y.double(), 1.0, group=group)),
     ):
-        with pytest.raises(RuntimeError, match="group="):
+        with pytest.raises(RuntimeError, match=f"^fastloss.[a-z_]*: {text}.*"):
             call()
     with pytest.raises(ValueError, match="must be one of"):
         f.clip_loss(x, y, 1.0, group=group, reduction="average")

@@ -155,6 +155,31 @@ def test_contrastive_errors():
     for arguments, options in (((a, b[:3], label), {}), ((a, b, label[:3]), {}), ((a, b, label), {"distance": "l1"})):
         with pytest.raises(ValueError, match=r"fastloss.contrastive_loss: .*(expected vectors|distance must be)"):
             fn(*arguments, **options)
+    for where in (fastloss.functional, fastloss.reference):
+        for k, what in enumerate(("input1", "input2", "target")):
+            given = [a, b, label]
+            given[k] = given[k].tolist()
+            with pytest.raises(TypeError, match=f"^fastloss.contrastive_loss: {what} is list, expected a Tensor"):
+                where.contrastive_loss(*given)
+        for margin in (None, "1", [1.0]):
+            with pytest.raises(
+                TypeError, match=r"^fastloss.contrastive_loss: margin is .*, expected a number or a tensor"
+            ):
+                where.contrastive_loss(a, b, label, margin)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter"),
+    [("cosine_embedding_loss", "margin"), ("triplet_margin_loss", "margin"), ("triplet_margin_loss", "eps")],
+)
+def test_no_number_is_as_in_torch(name, parameter):
+    """Not 0, which a kernel would make of None."""
+    a, b = torch.randn(2, 4, 7)
+    third = torch.ones(4) if name == "cosine_embedding_loss" else a + b
+    for value in (None, "1"):
+        for where in (F, fastloss.functional):
+            with pytest.raises(TypeError):
+                getattr(where, name)(a, b, third, **{parameter: value})
 
 
 def layouts(t):

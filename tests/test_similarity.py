@@ -345,6 +345,75 @@ def test_nothing_counts(case, route):
                     assert all(g.isfinite().all() for g in ours[1:])
 
 
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_normalizer_of_zero(case, route):
+    """No gradient, and no value with ``empty="zero"``."""
+    for params, name, normalizer in itertools.product(case.params, ROUTES, (0, 0.0, torch.tensor(0.0))):
+        arguments = make_similarity(case, params, 11, 6, torch.float64)
+        for empty in ("zero", "nan"):
+            for fn, more in ((case.functional, route(name)), (case.reference, {})):
+                loss, *grads = solve(fn, arguments, normalizer=normalizer, empty=empty, **more)
+                assert loss == (0.0 if empty == "zero" else math.inf), (params, name, fn)
+                assert not any(g.count_nonzero() for g in grads), (params, name, fn)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("pairwise_contrastive_loss", {"pos_margin": 0.5, "normalize": False}),
+        ("pairwise_contrastive_loss", {"squared": True, "normalize": False}),
+        ("mined_triplet_margin_loss", {"mining": "all"}),
+    ],
+)
+def test_no_hinge_above_zero(name, params, route):
+    """Where only values above 0 count, and none is, a mean is over nothing: pytorch-metric-learning's 0, or NaN."""
+    case = next(c for c in SIMILARITY if c.name == name)
+    x = torch.tensor([[0.0, 0.0], [0.0, 0.0], [9.0, 9.0], [9.0, 9.0]]).requires_grad_()
+    arguments = {"embeddings": x, "labels": torch.tensor([0, 0, 1, 1]), **params}
+    for empty, how in itertools.product(("zero", "nan"), ROUTES):
+        for fn, more in ((case.functional, route(how)), (case.reference, {})):
+            loss, grad = solve(fn, arguments, empty=empty, **more)
+            assert loss == 0 if empty == "zero" else loss.isnan(), (empty, how, fn)
+            assert not grad.any()
+
+
+def directly(kind, x, labels, **params):
+    """Losses of distances, summed over anchors, from differences of vectors; labels are equal in pairs."""
+    unit = torch.nn.functional.normalize(x)
+    square = (unit.unsqueeze(1) - unit).square().sum(-1)
+    d = torch.where(square > 0, torch.where(square > 0, square, 1.0).sqrt(), 0.0)
+    same = labels.unsqueeze(1) == labels
+    positive, negative = same & ~torch.eye(len(x), dtype=torch.bool), ~same
+    if kind == "pairwise_contrastive_loss":
+        return (d * positive).sum() + ((params["neg_margin"] - d).relu() * negative).sum()
+    near = d[positive]  # one of each anchor
+    h = (params["margin"] + near.unsqueeze(1) - d).relu()
+    return (h * negative).sum() if params["mining"] == "all" else torch.where(negative, h, 0.0).amax(1).sum()
+
+
+@pytest.mark.parametrize("short", [0.0, 1e-25, 3e-13], ids=str)
+@pytest.mark.parametrize("case", [c for c in SIMILARITY if c.distances], ids=str)
+def test_distances_of_vectors_shorter_than_one(case, short, route):
+    """Zero, or divided by 1e-12 instead of their length: one's own length counts, and so does its derivative."""
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(24, 5, generator=generator, dtype=torch.float64)
+    x[3:9] *= short / x[3:9].norm(dim=-1, keepdim=True)
+    labels = (torch.arange(24) % 12) * 2**33
+    # All are equally far from zero: which is nearest is up to roundings, or is the first.
+    minings = [{"mining": m, "margin": 0.317} for m in ("batch_hard", "all")[short < 1e-13 :]]
+    for params in minings if "triplet" in case.name else [{"neg_margin": 1.317}]:
+        leaf = x.clone().requires_grad_()
+        wanted = directly(case.name, leaf, labels, **params)
+        wanted = [wanted.detach(), torch.autograd.grad(wanted, leaf)[0]]
+        for dtype, name in itertools.product((torch.float64, torch.float32), ROUTES):
+            given = {"embeddings": x.to(dtype).requires_grad_(), "labels": labels, "normalize": True, **params}
+            for fn, more in ((case.functional, route(name)), (case.reference, {})):
+                got = solve(fn, given, reduction="sum", **more)
+                for a, b in zip(got, wanted, strict=True):
+                    size = b.abs().amax(-1, keepdim=True)
+                    assert bool(((a - b).abs() <= 2**12 * UNIT[dtype] * size).all()), (params, dtype, name, fn, a, b)
+
+
 @pytest.mark.parametrize("name", ["supcon_loss", "multi_similarity_loss", "circle_loss", "mined_triplet_margin_loss"])
 def test_labels_of_any_integers(name):
     case = next(c for c in SIMILARITY if c.name == name)
@@ -856,6 +925,21 @@ def test_errors_of_options(case):
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_errors_of_sharing(case):
+    arguments = make_similarity(case, {}, 6, 4)
+    for options, kind, text in (
+        ({"memory_budget": "1G"}, TypeError, "memory_budget is str, expected a number of bytes"),
+        ({"memory_budget": -1}, ValueError, "memory_budget must be 0 or more bytes, got -1"),
+        ({"memory_budget": math.nan}, ValueError, "memory_budget must be 0 or more bytes, got nan"),
+        ({"group": "world"}, TypeError, "group is str, expected a torch.distributed.ProcessGroup; .*WORLD"),
+    ):
+        with pytest.raises(kind, match=f"^fastloss.{case.name}: {text}"):
+            case.functional(**arguments, **options)
+    for budget in (0, 1e6, math.inf):
+        close(case.functional(**arguments, memory_budget=budget), case.functional(**arguments))
+
+
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
 def test_module(case):
     for params in case.params:
         arguments = make_similarity(case, params, 14, 6)
@@ -898,6 +982,11 @@ def test_triplet_margin_loss_with_labels():
         fn(x, labels=labels, soft=True, normalize=True),
         fastloss.functional.mined_triplet_margin_loss(x, labels, soft=True, normalize=True),
     )
+    seen = torch.rand(17, 17) < 0.7
+    for call in (fn, module()):
+        assert torch.equal(
+            call(x, labels=labels, mask=seen), fastloss.functional.mined_triplet_margin_loss(x, labels, mask=seen)
+        )
     assert fastloss.explain(fn, x, labels=labels).path == "kernel"
     assert torch.equal(
         module(margin=0.7)(x, labels=labels, mining="all"), fn(x, labels=labels, margin=0.7, mining="all")
@@ -907,6 +996,11 @@ def test_triplet_margin_loss_with_labels():
     for arguments, options in (((x, x, x), {"labels": labels}), ((x,), {"mining": "all"}), ((x,), {})):
         with pytest.raises((ValueError, TypeError)):
             fn(*arguments, **options)
+    for own in ({"eps": 1.0}, {"eps": torch.tensor(1e-6)}, {"p": 1.0}, {"swap": True}):
+        with pytest.raises(
+            ValueError, match=r"expected labels or positive and negative .with p, eps and swap., got both"
+        ):
+            fn(x, labels=labels, **own)
     with pytest.raises(ValueError, match="mining"):
         fn(x, labels=labels, mining="hardest")
 

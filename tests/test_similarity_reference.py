@@ -24,6 +24,7 @@ def sp(x):
 
 # Unit vectors with a.b = 0, a.c = 0.6, b.c = 0.8.
 A, B, C = [1.0, 0.0], [0.0, 1.0], [0.6, 0.8]
+ZERO = [0.0, 0.0]
 # At temperature 0.5, queries a, b and keys a, c: z = ((2, 1.2), (0, 1.6)).
 ROWS = [log1p(exp(-0.8)), log1p(exp(-1.6))]
 COLUMNS = [log1p(exp(-2)), log1p(exp(-0.4))]
@@ -117,6 +118,13 @@ POINTS = [
         dict(embeddings=[[0.0, 0.0], [3.0, 4.0], [3.0, 4.0]], labels=[0, 1, 1], neg_margin=6.0, normalize=False),
         1.0,
     ),
+    # Zero vectors: 0 from each other, 1 from those of length one.
+    (
+        "pairwise_contrastive_loss",
+        dict(embeddings=[ZERO, A, ZERO], labels=[0, 0, 1], neg_margin=1.5, reduction="none"),
+        [1.0 + 1.5, 1.0 + 0.5, 1.5 + 0.5],
+    ),
+    ("pairwise_contrastive_loss", dict(embeddings=[ZERO] * 4, labels=[0, 0, 1, 1]), 1.0),
     ("multi_similarity_loss", dict(ABC, alpha=1.0, beta=2.0, reduction="none"), MULTI),
     ("multi_similarity_loss", dict(ABC, alpha=1.0, beta=2.0), sum(MULTI) / 3),
     ("circle_loss", dict(ABC, gamma=1.0, reduction="none"), CIRCLE),
@@ -135,6 +143,14 @@ POINTS = [
     ),
     ("mined_triplet_margin_loss", dict(LINE, mining="all", reduction="none"), [1.0, 2.0, 9.0, 1.0]),
     ("mined_triplet_margin_loss", dict(LINE, mining="all"), 13 / 5),
+    *(
+        (
+            "mined_triplet_margin_loss",
+            dict(embeddings=[ZERO, A, ZERO], labels=[0, 0, 1], normalize=True, mining=mining, reduction="none"),
+            [1.0 + 1.0 - 0.0, 1.0 + 1.0 - 1.0, 0.0],
+        )
+        for mining in ("batch_hard", "semi_hard", "all")
+    ),
 ]
 
 
@@ -429,6 +445,55 @@ def test_masked_pairs_are_not_there():
     assert grad(KEYS)[~columns].count_nonzero() == 0
 
 
+LEFT_OUT = matrix(N, N, seed=8, share=0.6)
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in CALLS if n.startswith(("pairwise", "multi", "circle", "batch", "semi", "all"))]
+)
+def test_left_out_pairs_of_labels(name, monkeypatch):
+    """An anchor's value is that of a batch of itself and the vectors that it sees."""
+    call, labels = CALLS[name], LABELS
+    each = call(X, mask=LEFT_OUT, reduction="none")
+    assert not torch.equal(each, call(X, reduction="none"))
+    for i in range(N):
+        seen = LEFT_OUT[i].clone()
+        seen[i] = True
+        monkeypatch.setitem(globals(), "LABELS", labels[seen])
+        close(each[i], call(X[seen], reduction="none")[seen[:i].sum()])
+    monkeypatch.setitem(globals(), "LABELS", labels)
+    close(call(X, mask=torch.ones(N, N, dtype=torch.bool)), call(X))
+    nothing = torch.zeros(N, N, dtype=torch.bool)
+    if not name.startswith("multi"):  # whose anchors all count
+        assert call(X, mask=nothing, empty="nan").isnan()
+    assert call(X, mask=nothing) == 0
+    assert torch.func.grad(lambda x: call(x, mask=nothing))(X).count_nonzero() == 0
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_left_out_pairs_of_views(decoupled):
+    """An anchor that does not see its other view does not count."""
+    kept = matrix(2 * N, 2 * N, seed=9, share=0.6) & ~torch.eye(2 * N, dtype=torch.bool)
+    i = torch.arange(2 * N)
+    positives = (i.unsqueeze(1) - i).abs() == N
+    x = F.normalize(torch.cat((X, Y)), dim=-1)
+    z = x @ x.T / 0.4
+
+    def values():
+        for a, loss in enumerate(softmax_by_loops(z, positives, kept, "out")):
+            if loss is None or not decoupled:
+                yield loss
+            else:  # without the positive in the denominator
+                p = exp(-loss)
+                total = exp(float(z[a, (a + N) % (2 * N)])) / p
+                yield ln(total * (1 - p)) - float(z[a, (a + N) % (2 * N)])
+
+    check_values(values(), lambda **more: reference.nt_xent_loss(X, Y, 0.4, mask=kept, decoupled=decoupled, **more))
+    both = kept | kept.T
+    mirrored = both | torch.eye(2 * N, dtype=torch.bool)  # a vector never sees itself
+    close(reference.nt_xent_loss(X, Y, mask=both), reference.nt_xent_loss(X, Y, mask=mirrored))
+
+
 def test_anchors_without_a_positive():
     grad = torch.func.grad(lambda x: CALLS["info_nce-out"](x))(X)
     assert grad[4].count_nonzero() == 0
@@ -582,6 +647,19 @@ ERRORS = [
     (lambda: reference.clip_loss(X, KEYS, 1.0), ValueError, "one text per image"),
     (lambda: reference.clip_loss(X, Y, X), ValueError, "logit_scale has shape"),
     (lambda: reference.nt_xent_loss(X, Y[:3]), ValueError, "the other view of each vector"),
+    (lambda: reference.nt_xent_loss(X, Y, mask=MASK), ValueError, r"mask has shape \(9, 12\), expected \(18, 18\)"),
+    *(
+        (lambda fn=fn, mask=mask: fn(X, LABELS, mask=mask), kind, text)
+        for fn in (
+            reference.pairwise_contrastive_loss, reference.multi_similarity_loss, reference.circle_loss,
+            reference.mined_triplet_margin_loss,
+        )
+        for mask, kind, text in (
+            (MASK, ValueError, r"mask has shape \(9, 12\), expected \(9, 9\)"),
+            (MASK[:, :9].int(), ValueError, "mask is torch.int32, expected"),
+            (MASK[:, :9].tolist(), TypeError, "mask is list, expected a Tensor"),
+        )
+    ),
     (lambda: reference.supcon_loss(X, LABELS, mask=torch.eye(N)), ValueError, "labels or mask, got both"),
     (lambda: reference.supcon_loss(X, mask=torch.eye(3)), ValueError, r"expected \(9, 9\)"),
     (lambda: reference.circle_loss(X, LABELS[:-1]), ValueError, "one label per vector"),
@@ -590,6 +668,28 @@ ERRORS = [
     (lambda: reference.circle_loss(X, LABELS, empty="one"), ValueError, 'empty must be "nan" or "zero"'),
     (lambda: reference.circle_loss(X, LABELS, normalizer=2.0, reduction="sum"), ValueError, "needs reduction='mean'"),
     (lambda: reference.circle_loss(X, LABELS, factor=2.0), TypeError, "factor"),
+    (lambda: reference.circle_loss(X, LABELS, weight=X[:, 0] + 0j), ValueError, "weight is torch.complex128"),
+    (lambda: reference.circle_loss(X, LABELS, normalizer=X[0]), ValueError, r"normalizer has shape \(5,\), expected"),
+    (lambda: reference.circle_loss(X, LABELS, normalizer="2"), TypeError, "normalizer is str, expected a number"),
+    (lambda: reference.info_nce_loss(X, KEYS.to("meta")), RuntimeError, "key is on meta, expected .* query's cpu"),
+    (lambda: reference.supcon_loss(X), ValueError, r"expected labels, mask, or features \(N, V, D\)"),
+    (lambda: reference.supcon_loss(X[:, None, None]), ValueError, r"expected \(N, D\), or \(N, V, D\) .*flatten\(2\)"),
+    *(
+        (lambda fn=fn, rest=rest, what=what, value=value: fn(X, *rest, **{what: value}), TypeError,
+         f"{what} is {type(value).__name__}, expected a number or a tensor of one element")
+        for fn, rest, names in (
+            (reference.info_nce_loss, (KEYS,), ["temperature"]), (reference.clip_loss, (Y,), ["logit_scale"]),
+            (reference.siglip_loss, (Y,), ["logit_scale"]), (reference.nt_xent_loss, (Y,), ["temperature"]),
+            (reference.supcon_loss, (LABELS,), ["temperature"]),
+            (reference.pairwise_contrastive_loss, (LABELS,), ["pos_margin", "neg_margin"]),
+            (reference.multi_similarity_loss, (LABELS,), ["alpha", "beta", "base"]),
+            (reference.circle_loss, (LABELS,), ["m", "gamma"]),
+            (reference.mined_triplet_margin_loss, (LABELS,), ["margin"]),
+        )
+        for what in names
+        for value in (None, "0.1", [0.1])
+    ),
+    (lambda: reference.clip_loss(X, Y, 1.0, "0"), TypeError, "logit_bias is str, expected a number"),
     (lambda: reference.mined_triplet_margin_loss(X, LABELS, mining="hard"), ValueError, "'all', got 'hard'"),
     (lambda: reference.mined_triplet_margin_loss(X, LABELS, mining="all", soft=True), ValueError, "needs batch_hard"),
 ]  # fmt: skip

@@ -213,7 +213,7 @@ def _prepare(
         return no("PyTorch decides about a gradient to this argument")
     if weight is not None and weight.requires_grad:
         return no("the weight needs a gradient")
-    if None in params or not spec.accepts(*params):
+    if None in params or not spec.accepts(*params) or (spec.pairs and any(arguments[n] is None for n in spec.params)):
         return no("PyTorch decides this hyperparameter, or it is a tensor that needs a gradient")
     reason = why_not_normalizer(options.get("normalizer"), device)
     if reason:

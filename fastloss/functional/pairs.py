@@ -23,6 +23,8 @@ __all__ = [
     "triplet_margin_loss",
 ]
 
+_EPS = 1e-6  # PyTorch's
+
 _COSINE = Spec(
     "cosine_embedding_loss",
     tensors=("input1", "input2", "target"),
@@ -133,7 +135,7 @@ def triplet_margin_loss(
     negative: Tensor = None,  # type: ignore[assignment]
     margin: float | Tensor = 1.0,
     p: float = 2,
-    eps: float | Tensor = 1e-6,
+    eps: float | Tensor = _EPS,
     swap: bool = False,
     size_average: bool | None = None,
     reduce: bool | None = None,
@@ -152,13 +154,13 @@ def triplet_margin_loss(
     reduction=reduction)``.
 
     With ``labels`` the triplets are found among the vectors in ``anchor``: `mined_triplet_margin_loss`, whose options
-    (``soft``, ``normalize``, ``group``, ...) are the keyword arguments then.
+    (``soft``, ``normalize``, ``mask`` of pairs, ``group``, ...) are the keyword arguments then.
 
     Args:
         anchor, positive, negative: Vectors, shape :math:`(N, D)` or :math:`(D)`, or with more dimensions in front.
         margin: m, positive; float or 0-d tensor.
         p: Of the norm. Other than 2 runs in plain PyTorch.
-        eps: Added to every difference.
+        eps: Added to every difference. Not with ``labels``.
         swap: Use the distance of positive and negative where it is smaller than that of anchor and negative.
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"`` (one value per row), ``"mean"`` or ``"sum"``.
@@ -168,7 +170,18 @@ def triplet_margin_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if labels is not None or mining is not None:
         return _mine(
-            mined_triplet_margin_loss, anchor, positive, negative, margin, p, swap, reduction, labels, mining, options
+            mined_triplet_margin_loss,
+            anchor,
+            positive,
+            negative,
+            margin,
+            p,
+            eps,
+            swap,
+            reduction,
+            labels,
+            mining,
+            options,
         )
     arguments: dict[str, Any] = {
         "anchor": anchor, "positive": positive, "negative": negative,
@@ -184,6 +197,7 @@ def _mine(
     negative: Any,
     margin: Any,
     p: float,
+    eps: float | Tensor,
     swap: bool,
     reduction: str,
     labels: Any,
@@ -191,9 +205,10 @@ def _mine(
     options: Any,
 ) -> Any:
     """`mined_triplet_margin_loss`, or whatever takes its arguments (``function``), of a call with ``labels``."""
-    if positive is not None or negative is not None or p != 2 or swap:
+    own = isinstance(eps, Tensor) or eps != _EPS
+    if positive is not None or negative is not None or p != 2 or own or swap:
         raise ValueError(
-            "fastloss.triplet_margin_loss: expected labels or positive and negative (with p and swap), got both; "
+            "fastloss.triplet_margin_loss: expected labels or positive and negative (with p, eps and swap), got both; "
             "with labels pass margin, mining, soft and normalize"
         )
     return function(anchor, labels, margin, mining=mining or "batch_hard", reduction=reduction, **options)
@@ -209,7 +224,7 @@ def _plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
     given = bound.arguments
     if given["labels"] is given["mining"] is None:
         return _plan_given(*args, **kwargs)
-    for name in ("eps", "size_average", "reduce"):
+    for name in ("size_average", "reduce"):
         del given[name]
     return _mine(_planners[mined_triplet_margin_loss], **given)
 

@@ -36,7 +36,8 @@ _SHARED = """
         weight: Factor of each anchor's value, one per anchor. Does not enter the mean's divisor.
         reduction: ``"none"`` (a value per anchor), ``"mean"`` over the anchors that count, or ``"sum"``.
         normalizer: Replaces the mean's divisor.
-        empty: Value of a mean over no anchors: ``"zero"`` (default) or ``"nan"``. The gradient is zero either way.
+        empty: Value of a mean over nothing (no anchor counts, no hinge is above 0 where only those count, the
+            normalizer is 0): ``"zero"`` (default) or ``"nan"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
         memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
             they are computed twice (a third more arithmetic). Default 256 MiB.
@@ -58,8 +59,10 @@ _SHARED = """
     Memory: the gradients in float32, a strip of similarities (32 MiB; CUDA: 128), or all of them if they fit
         ``memory_budget``.
     Accuracy: an anchor's positives and negatives are summed apart, so nothing cancels where a positive's probability
-        nears 1. Of all steps only the matrix products, which are PyTorch's own, may give other bits with another number
-        of threads.
+        nears 1. A distance is the root of |x|^2 + |y|^2 - 2 <x, y> in float32 or float64, as in `torch.cdist` beyond 25
+        rows: one that is small beside the vectors' lengths (duplicates, a common offset) is off by up to about 2^-10 of
+        these in float32, 2^-24 in float64. Of all steps only the matrix products, which are PyTorch's own, may give
+        other bits with another number of threads.
 """
 
 _P = ParamSpec("_P")
@@ -80,6 +83,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
             _options.refuse_unknown(name, kwargs.keys() - own, shared)
             of = kwargs.get
             _options.check(name, of("reduction", "mean"), of("normalizer"), of("empty", "zero"), of("loss_dtype"))
+            _options.check_sharing(name, of("memory_budget"), of("group"))
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
             reason = why_no_kernel(tensors, ("cpu", "cuda"))
             if reason:
@@ -95,6 +99,8 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
             if _ops.LOG:
                 log(name, *path_of(reason))
             if posed is None:
+                if kwargs.get("group") is not None:
+                    _refuse_in_group(name, signature.bind(*args, **kwargs).arguments)
                 return _by_reference(name, reason, args, kwargs)
             return similarity(*posed)
 
@@ -105,6 +111,30 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
         return planned_by(plan)(loss)
 
     return complete
+
+
+# Numbers and factors that kernels take as constants.
+_FIXED = frozenset(
+    ("weight", "normalizer", "pos_margin", "neg_margin", "alpha", "beta", "base", "m", "gamma", "margin")
+)
+
+
+def _refuse_in_group(name: str, arguments: dict[str, Any]) -> None:
+    """Raises if these arguments of a call with group=, which kernels do not take, are such as none takes there."""
+    given = {**arguments, **arguments.get("options", {})}
+    if given.get("negatives") is not None:
+        raise RuntimeError(
+            f"fastloss.{name}: negatives are one process's own, expected none with group=; those for all queries can "
+            "follow the keys, key=torch.cat((key, negatives)), with labels="
+        )
+    if name == "supcon_loss" and given.get("mask") is not None:
+        raise RuntimeError(f"fastloss.{name}: mask is of one process's samples, expected labels instead with group=")
+    for what, value in given.items():
+        if what in _FIXED and isinstance(value, Tensor) and value.requires_grad:
+            raise RuntimeError(
+                f"fastloss.{name}: {what} needs a gradient, which plain PyTorch makes, with the whole batch in one "
+                f"process; expected {what}.detach() with group="
+            )
 
 
 def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> Tensor:
@@ -190,7 +220,12 @@ def _pose(
             return None
         normalizer = divisor_of(normalizer, rows.device).reshape(())
     if weight is not None:
-        if not isinstance(weight, Tensor) or weight.shape != rows.shape[:1] or weight.requires_grad:
+        if (
+            not isinstance(weight, Tensor)
+            or weight.shape != rows.shape[:1]
+            or weight.requires_grad
+            or weight.is_complex()
+        ):
             return None
         weight = weight.to(torch.float64).contiguous()
     if both and not alike and (weight is not None or code == 0):
@@ -211,11 +246,11 @@ def _pose(
     if bias is not None and not isinstance(bias, Tensor):
         affine = (affine[0], float(bias))
     if distances:
-        affine = (-2.0, 2.0 if normalize else 0.0)
+        affine = (-2.0, 0.0)
     itself, budget = columns is None, options.get("memory_budget")
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
-        options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else budget, again,
+        options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)), again,
         options.get("group"), options.get("ddp", False),
     )  # fmt: skip
     tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
@@ -245,8 +280,10 @@ def info_nce_loss(
         \ell_i = \frac{1}{|P|} \sum_{p \in P} (\operatorname{lse}_i - z_{ip}) \quad (\texttt{"out"}), \qquad
         \operatorname{lse}_i - \log \frac{1}{|P|} \sum_{p \in P} e^{z_{ip}} \quad (\texttt{"in"}).
 
-    Queries with a positive count. Equivalent to ``cross_entropy(normalize(query) @ normalize(key).T / temperature,
-    labels)`` of `torch.nn.functional` without further options.
+    Queries with a positive count.
+
+    Equivalent to ``cross_entropy(normalize(query) @ normalize(key).T / temperature, labels)`` of `torch.nn.functional`
+    without further options.
 
     Args:
         query: Shape :math:`(N, D)`.
@@ -337,8 +374,9 @@ def clip_loss(
         z_{ij} = s\, x_i \cdot y_j + b, \qquad
         \ell_i = \tfrac12 (\operatorname{lse}_j z_{ij} - z_{ii}) + \tfrac12 (\operatorname{lse}_j z_{ji} - z_{ii}).
 
-    Equivalent to ``(cross_entropy(z, arange(N)) + cross_entropy(z.T, arange(N))) / 2`` of `torch.nn.functional`, and to
-    open_clip's ``ClipLoss()(image_features, text_features, logit_scale, logit_bias)``.
+    Equivalent to ``(cross_entropy(z, arange(N)) + cross_entropy(z.T, arange(N))) / 2`` of `torch.nn.functional` with
+    ``z = logit_scale * image_features @ text_features.T``, and to open_clip's
+    ``ClipLoss()(image_features, text_features, logit_scale)``.
 
     Args:
         image_features, text_features: x and y, shape :math:`(N, D)`, of length one (or see ``normalize``).
@@ -367,7 +405,9 @@ def siglip_loss(
         z_{ij} = s\, x_i \cdot y_j + b, \qquad \ell_i = \sum_j \log(1 + e^{-t_{ij} z_{ij}}), \qquad
         t_{ii} = 1,\ t_{ij} = -1.
 
-    Equivalent to ``-logsigmoid(t * z).sum() / N``, open_clip's ``SigLipLoss()``.
+    Equivalent to ``-logsigmoid(t * z).sum() / N`` of `torch.nn.functional` with
+    ``z = logit_scale * image_features @ text_features.T + logit_bias`` and ``t = 2 * eye(N) - 1``, and to open_clip's
+    ``SigLipLoss()(image_features, text_features, logit_scale, logit_bias)``.
 
     Args:
         image_features, text_features: x and y, shape :math:`(N, D)`, of length one (or see ``normalize``).
@@ -417,6 +457,7 @@ def nt_xent_loss(
     *,
     normalize: bool = True,
     decoupled: bool = False,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Two views of each sample find each other among all 2N (NT-Xent, SimCLR, Chen et al. 2020).
@@ -426,28 +467,35 @@ def nt_xent_loss(
 
     p the other view. 2N anchors, those of ``z0`` first.
 
-    Equivalent to ``cross_entropy(z.masked_fill(eye(2 * N), -inf), p)`` of `torch.nn.functional`.
+    Equivalent to ``cross_entropy(z.masked_fill(eye(2 * N).bool(), -inf), p)`` of `torch.nn.functional` with
+    ``x = normalize(cat((z0, z1)))``, ``z = x @ x.T / temperature`` and ``p = arange(2 * N).roll(N)``.
 
     Args:
         z0, z1: The views, shape :math:`(N, D)`.
         temperature: T, positive; float or tensor of one element, differentiable.
         normalize: Bring vectors to length one first.
         decoupled: Leave the positive out of the denominator (DCL, Yeh et al. 2022).
+        mask: Bool :math:`(2N, 2N)`, in the order of the anchors; an anchor (row) does not see the vectors for which it
+            is False (false negatives, say). Of a matrix between samples: ``mask.repeat(2, 2)``. With ``group``, columns
+            are those of all processes: of each its ``z0``, then its ``z1``.
     """
     if not _same(z0, z1) or z0.shape != z1.shape or not _takes(temperature, positive=True):
         return None
     n = z0.shape[0]
+    kept = _pair_flags(mask, (2 * n, 2 * n), options.get("group") is not None)
+    if kept is False:
+        return None
 
     def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
         return reference.nt_xent_loss(
             rows[:n], rows[n:], temperature=temperature if scale is None else 1 / scale, normalize=normalize,
-            decoupled=decoupled, **_for_reference(options),
+            decoupled=decoupled, mask=mask, **_for_reference(options),
         )  # fmt: skip
 
     partner = torch.arange(-n, n, device=z0.device).remainder_(2 * n) if n else None
     return _pose(
         "info_nce", again, torch.cat((z0, z1)), temperature=temperature, params=(0, decoupled), normalize=normalize,
-        relation={"row_labels": partner}, options=options,
+        relation={"row_labels": partner, "mask": kept}, options=options,
     )  # fmt: skip
 
 
@@ -467,7 +515,9 @@ def supcon_loss(
     `info_nce_loss` of all vectors against all others, positives those of the same label; ``positives`` is its
     ``multi_positive``. Anchors with a positive count.
 
-    Equivalent to the authors' ``SupConLoss(T, base_temperature=T)``, which is NaN if an anchor has no positive.
+    Equivalent to the authors' ``SupConLoss(T, base_temperature=T)``, which needs vectors of length one (``normalize``
+    sees to that here) and averages over all N V anchors, those without positives as 0: ``normalizer=N * V`` does so
+    here. (Until December 2023 it was NaN if an anchor had none.)
 
     Args:
         features: Shape :math:`(N, D)`, or :math:`(N, V, D)` for V views of each sample. Anchors are all first views,
@@ -480,6 +530,8 @@ def supcon_loss(
         positives: Where the mean over positives stands: outside of the logarithm (``"out"``) or inside.
     """
     if not isinstance(features, Tensor) or features.dim() not in (2, 3) or positives not in ("out", "in"):
+        return None
+    if features.dim() == 2 and labels is None and mask is None:
         return None
     n, views = features.shape[0], 1
     rows = features
@@ -520,24 +572,36 @@ def _labelled(
     labels: Tensor,
     params: dict[str, float | Tensor],
     normalize: bool,
+    mask: Tensor | None,
     options: SimilarityOptions,
     **more: Any,
 ) -> Problem | None:
     """A loss of vectors with labels against themselves, whose reference takes the parameters by these names."""
     numbers = tuple(_fixed(value) for value in params.values())
-    if not _same(embeddings) or None in numbers:
-        return None
-    label = _labels(labels, embeddings.shape[0])
-    if label is None:
+    relation = _labels_and_mask(embeddings, labels, mask, options) if _same(embeddings) else None
+    if relation is None or None in numbers:
         return None
 
     def again(rows: Tensor, *_: None) -> Tensor:
-        return getattr(reference, name)(rows, labels, **params, normalize=normalize, **_for_reference(options))
+        return getattr(reference, name)(
+            rows, labels, **params, normalize=normalize, mask=mask, **_for_reference(options)
+        )
 
     return _pose(
         loss, again, embeddings, params=numbers, normalize=normalize,  # type: ignore[arg-type]
-        relation={"row_labels": label, "column_labels": label}, options=options, **more,
+        relation=relation, options=options, **more,
     )  # fmt: skip
+
+
+def _labels_and_mask(
+    embeddings: Tensor, labels: Any, mask: Tensor | None, options: SimilarityOptions
+) -> dict[str, Tensor | None] | None:
+    """What vectors with labels are to each other; None if the reference must decide."""
+    n = embeddings.shape[0]
+    label, kept = _labels(labels, n), _pair_flags(mask, (n, n), options.get("group") is not None)
+    if label is None or kept is False:
+        return None
+    return {"row_labels": label, "column_labels": label, "mask": kept}
 
 
 @_similarity_loss("pairwise_contrastive_loss")
@@ -549,6 +613,7 @@ def pairwise_contrastive_loss(
     *,
     normalize: bool = True,
     squared: bool = False,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Pairs of one label closer than a margin, other pairs farther apart than another (Hadsell et al. 2006).
@@ -557,18 +622,21 @@ def pairwise_contrastive_loss(
     :math:`\max(0, m_- - d_{ij})` of others. An anchor's value is the sum over its pairs; ``"mean"`` averages the
     positive pairs with a value above 0, the negative ones likewise, and adds the two.
 
-    Equivalent to pytorch-metric-learning's ``ContrastiveLoss(pos_margin, neg_margin)``.
+    Equivalent to pytorch-metric-learning's ``ContrastiveLoss(pos_margin, neg_margin)(embeddings, labels)``.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        pos_margin, neg_margin: :math:`m_+` and :math:`m_-`.
+        pos_margin, neg_margin: :math:`m_+` and :math:`m_-`. Floats or tensors of one element. A tensor that needs a
+            gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch, with the whole matrix.
         normalize: Bring vectors to length one first.
         squared: Half the squares of the hinges, as in the paper.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
     margins = {"pos_margin": pos_margin, "neg_margin": neg_margin, "squared": squared}
     return _labelled(
-        "pairwise_contrastive_loss", "pairwise_contrastive", embeddings, labels, margins, normalize, options,
+        "pairwise_contrastive_loss", "pairwise_contrastive", embeddings, labels, margins, normalize, mask, options,
         distances=True, by_kind=True,
     )  # fmt: skip
 
@@ -582,6 +650,7 @@ def multi_similarity_loss(
     base: float | Tensor = 0.5,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities of one label above a base, others below (multi-similarity, Wang et al. 2019), all pairs:
@@ -590,18 +659,24 @@ def multi_similarity_loss(
         \ell_i = \tfrac1\alpha \log\bigl(1 + \sum_{p} e^{-\alpha (s_{ip} - \lambda)}\bigr)
                + \tfrac1\beta \log\bigl(1 + \sum_{n} e^{\beta (s_{in} - \lambda)}\bigr).
 
-    Every anchor counts. Equivalent to pytorch-metric-learning's ``MultiSimilarityLoss(alpha, beta, base)``.
+    Every anchor counts.
+
+    Equivalent to pytorch-metric-learning's ``MultiSimilarityLoss(alpha, beta, base)(embeddings, labels)``.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`.
+        alpha, beta, base: :math:`\alpha`, :math:`\beta` (positive) and :math:`\lambda`. Floats or tensors of one
+            element. A tensor that needs a gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch,
+            with the whole matrix.
         normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
     if not (_takes(alpha, positive=True) and _takes(beta, positive=True)):
         return None
     params = {"alpha": alpha, "beta": beta, "base": base}
-    return _labelled("multi_similarity_loss", "multi_similarity", embeddings, labels, params, normalize, options)
+    return _labelled("multi_similarity_loss", "multi_similarity", embeddings, labels, params, normalize, mask, options)
 
 
 @_similarity_loss("circle_loss")
@@ -612,6 +687,7 @@ def circle_loss(
     gamma: float | Tensor = 80.0,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Similarities weighed by how far they are from where they should be (circle loss, Sun et al. 2020):
@@ -622,15 +698,20 @@ def circle_loss(
 
     brackets taken as constants. Anchors with a positive and a negative count.
 
-    Equivalent to pytorch-metric-learning's ``CircleLoss(m, gamma)``, where anchors of value 0 do not count.
+    Equivalent to pytorch-metric-learning's ``CircleLoss(m, gamma)(embeddings, labels)``, where anchors of value 0 do
+    not count.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        m, gamma: The margin and the scale.
+        m, gamma: The margin and the scale. Floats or tensors of one element. A tensor that needs a
+            gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch, with the whole matrix.
         normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
-    return _labelled("circle_loss", "circle", embeddings, labels, {"m": m, "gamma": gamma}, normalize, options)
+    params = {"m": m, "gamma": gamma}
+    return _labelled("circle_loss", "circle", embeddings, labels, params, normalize, mask, options)
 
 
 @_similarity_loss("mined_triplet_margin_loss")
@@ -642,6 +723,7 @@ def mined_triplet_margin_loss(
     mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard",
     soft: bool = False,
     normalize: bool = False,
+    mask: Tensor | None = None,
     **options: Unpack[SimilarityOptions],
 ) -> Problem | None:
     r"""Triplets found in the batch: an anchor a closer to a positive p than to a negative n by a margin.
@@ -659,30 +741,33 @@ def mined_triplet_margin_loss(
     nothing cubic is stored. Gradients come from the pairs chosen, :math:`O(D)` for each; those of ``"all"``, of
     semi-hard triplets where one pair of sixteen or more is chosen, and on GPUs from products, :math:`4 N^2 D` more.
 
-    Equivalent to pytorch-metric-learning's ``TripletMarginLoss`` with a miner; see the table in
-    `fastloss.reference.similarity`.
+    Equivalent to pytorch-metric-learning's ``TripletMarginLoss(margin)(embeddings, labels)`` with ``mining="all"`` and
+    ``normalize=True``; see the table in `fastloss.reference.similarity` for its miners.
 
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        margin: m, float or tensor of one element.
+        margin: m. Float or tensor of one element. A tensor that needs a
+            gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch, with the whole matrix.
         mining: Which triplets.
         soft: Without margin, and smooth; not for ``"all"``.
         normalize: Bring vectors to length one first.
+        mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
+            columns are the vectors of all processes.
     """
     number = _fixed(margin)
     if mining not in MINING or (soft and mining == "all") or number is None or not _same(embeddings):
         return None
-    label = _labels(labels, embeddings.shape[0])
-    if label is None:
+    relation = _labels_and_mask(embeddings, labels, mask, options)
+    if relation is None:
         return None
 
     def again(rows: Tensor, *_: None) -> Tensor:
         return reference.mined_triplet_margin_loss(
-            rows, labels, margin, mining=mining, soft=soft, normalize=normalize, **_for_reference(options)
+            rows, labels, margin, mining=mining, soft=soft, normalize=normalize, mask=mask, **_for_reference(options)
         )
 
     return _pose(
         mining, again, embeddings, params=(number, soft), normalize=normalize, distances=True,
-        relation={"row_labels": label, "column_labels": label}, options=options,
+        relation=relation, options=options,
     )  # fmt: skip

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss._options import legacy_reduction
+from fastloss._options import check_numbers, legacy_reduction
 
 from .pointwise import _is_plain, _Number, _reduce
 
@@ -58,6 +58,10 @@ def contrastive_loss(
     name = "contrastive_loss"
     if distance not in ("euclidean", "cosine"):
         raise ValueError(f'fastloss.{name}: distance must be "euclidean" or "cosine", got {distance!r}')
+    for what, t in (("input1", input1), ("input2", input2), ("target", target)):
+        if not isinstance(t, Tensor):
+            raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
+    check_numbers(name, margin=margin)
     for what, t, shape in (("input2", input2, input1.shape), ("target", target, input1.shape[:-1])):
         if not input1.dim() or t.shape != shape:
             raise ValueError(

@@ -2,7 +2,8 @@ r"""Losses of all pairs of two sets of vectors: contrastive and metric learning,
 
 Every loss first gives a value :math:`\ell_i` per anchor. What all of them share stands in `_reduce`: an anchor that
 does not count (as a rule, one without a positive) has value and gradient zero; ``"mean"`` divides the weighted sum of
-the values by the number of anchors that count, or by ``normalizer``.
+the values by the number of anchors that count, or by ``normalizer``. A divisor of 0 leaves no gradient, and with
+``empty="zero"`` no value.
 
 Similarities :math:`s_{ij}` are a product of matrices in the arguments' dtype, everything after it is at least float32.
 Distances are taken in at least float32 from the start, since :math:`|x|^2 + |y|^2 - 2 x \cdot y` cancels.
@@ -18,8 +19,9 @@ lightly ``NTXentLoss(t)(x, y)``                ``nt_xent_loss(x, y, t)``
 lightly ``DCLLoss(t)(x, y)``                   ``nt_xent_loss(x, y, t, decoupled=True)``
 SBERT* ``MultipleNegativesRankingLoss(s)``     ``info_nce_loss(anchors, candidates, temperature=1 / s)``, where
                                                candidates are the positives, then the negatives
-SupContrast* ``SupConLoss(t, "all", b)``       ``t / b * supcon_loss(features, temperature=t)``; NaN there if an
-                                               anchor has no positive
+SupContrast* ``SupConLoss(t, "all", b)``       ``t / b * supcon_loss(features, temperature=t, normalizer=n)`` for n
+                                               vectors in all, of length one; older versions are NaN if an anchor
+                                               has no positive
 TF Addons* ``triplet_semihard_loss``           ``mined_triplet_margin_loss(mining="semi_hard")``; there pairs
                                                without a negative count too
 PML ``SupConLoss(t)``                          ``supcon_loss(temperature=t)``; there 0 if no anchor has a negative
@@ -61,7 +63,7 @@ __all__ = [
 
 _Number = float | Tensor
 
-# Values of one way to sum over anchors; what their mean divides by; how many there are, 0 if the mean is over nothing.
+# Values of one way to sum over anchors; what their mean divides by; 0 if the mean of all parts is over nothing.
 _Part = tuple[Tensor, Tensor, Tensor]
 
 
@@ -185,12 +187,14 @@ def nt_xent_loss(
     *,
     normalize: bool = True,
     decoupled: bool = False,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r"""2N anchors (z0, then z1), each against all others, its positive the other view of its sample (Chen 2020).
 
     :math:`\ell_i = \mathrm{lse}_i - z_{ip}`. ``decoupled`` leaves the positive out of the logsumexp (Yeh 2021); then an
-    anchor without a negative does not count.
+    anchor without a negative does not count. Pairs where ``mask`` (2N, 2N) is False are not there; nor does an anchor
+    without its positive count.
     """
     name = "nt_xent_loss"
     _check_positive(name, temperature=temperature)
@@ -202,11 +206,12 @@ def nt_xent_loss(
     z = z / _number(temperature, z)
     i = torch.arange(2 * N, device=z.device)
     positives = (i.unsqueeze(1) - i).abs() == N
-    others = i.unsqueeze(1) != i
+    others = (i.unsqueeze(1) != i) & _kept(name, mask, positives)
+    positives = positives & others
     if not decoupled:
         return _reduce(name, [_softmax_part(z, positives, others, "out")], dtype, **options)
     negatives = others & ~positives
-    counted = negatives.any(-1)
+    counted = negatives.any(-1) & positives.any(-1)
     loss = _lse(z, negatives) - torch.where(positives, z, 0.0).sum(-1)
     return _reduce(name, [_counted_part(loss, counted)], dtype, **options)
 
@@ -235,10 +240,19 @@ def supcon_loss(
     if features.dim() == 3:
         views = features.shape[1]
         x = features.transpose(0, 1).flatten(0, 1)
-    else:
-        _shape(name, "features", features, 2)
+    elif features.dim() == 2:
         x = features
+    else:
+        raise ValueError(
+            f"fastloss.{name}: features has shape {tuple(features.shape)}, expected (N, D), or (N, V, D) for V views "
+            "of each sample; flatten what is more, features.flatten(2)"
+        )
     N = features.shape[0]
+    if features.dim() == 2 and labels is None and mask is None:
+        raise ValueError(
+            f"fastloss.{name}: features has shape {tuple(features.shape)}, one view of each sample, of which without "
+            "labels and mask none is positive to another; expected labels, mask, or features (N, V, D)"
+        )
     if labels is not None and mask is not None:
         raise ValueError(f"fastloss.{name}: expected labels or mask, got both; give all positives in mask (N, N)")
     if mask is not None:
@@ -264,26 +278,26 @@ def pairwise_contrastive_loss(
     *,
     normalize: bool = True,
     squared: bool = False,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r"""Over all ordered pairs: :math:`\max(0, d_{ij} - m_+)` of equal labels, :math:`\max(0, m_- - d_{ij})` of others.
 
     ``squared`` takes half the squares (Hadsell 2006). An anchor's value is the sum over its pairs. ``"mean"`` divides
-    the positive pairs by the number of those with a value above 0, the negative ones likewise, and adds the two.
+    the positive pairs by the number of those with a value above 0, the negative ones likewise, and adds the two; if no
+    pair has one, that is a mean over nothing.
     """
     name = "pairwise_contrastive_loss"
-    _check_numbers(name, pos_margin=pos_margin, neg_margin=neg_margin)
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    _options.check_numbers(name, pos_margin=pos_margin, neg_margin=neg_margin)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     d = _distances(embeddings, normalize)
     near, far = F.relu(d - _number(pos_margin, d)), F.relu(_number(neg_margin, d) - d)
     if squared:
         near, far = near.square() / 2, far.square() / 2
-    pairs = (positives | negatives).sum()
-    parts = []
-    for value, kept in ((near, positives), (far, negatives)):
-        value = torch.where(kept, value, 0.0)
-        parts.append((value.sum(-1), (value > 0).sum(), pairs))
-    return _reduce(name, parts, dtype, **options)
+    near, far = torch.where(positives, near, 0.0), torch.where(negatives, far, 0.0)
+    counts = [(value > 0).sum() for value in (near, far)]
+    parts = [(value.sum(-1), count, sum(counts)) for value, count in zip((near, far), counts, strict=True)]
+    return _reduce(name, parts, dtype, **options)  # type: ignore[arg-type]
 
 
 def multi_similarity_loss(
@@ -294,14 +308,15 @@ def multi_similarity_loss(
     base: _Number = 0.5,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r""":math:`\tfrac1\alpha \log(1 + \sum_P e^{-\alpha (s - b)}) + \tfrac1\beta \log(1 + \sum_N e^{\beta (s - b)})`
     (Wang 2019), all pairs. Every anchor counts."""
     name = "multi_similarity_loss"
     _check_positive(name, alpha=alpha, beta=beta)
-    _check_numbers(name, base=base)
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    _options.check_numbers(name, base=base)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
     a, b, s = _number(alpha, s), _number(beta, s), s - _number(base, s)
@@ -316,13 +331,14 @@ def circle_loss(
     gamma: _Number = 80.0,
     *,
     normalize: bool = True,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r""":math:`\mathrm{softplus}(\mathrm{lse}_N\, \gamma [s + m]_+ (s - m) + \mathrm{lse}_P -\!\gamma [1 + m - s]_+
     (s - 1 + m))`, without derivative in the brackets (Sun 2020). Anchors with a positive and a negative count."""
     name = "circle_loss"
-    _check_numbers(name, m=m, gamma=gamma)
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    _options.check_numbers(name, m=m, gamma=gamma)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
     m, gamma = _number(m, s), _number(gamma, s)
@@ -340,6 +356,7 @@ def mined_triplet_margin_loss(
     mining: str = "batch_hard",
     soft: bool = False,
     normalize: bool = False,
+    mask: Tensor | None = None,
     **options: Any,
 ) -> Tensor:
     r""":math:`h = \max(0, m + d_{ap} - d_{an})`, or ``soft``: :math:`\mathrm{softplus}(d_{ap} - d_{an})`, of triplets
@@ -349,16 +366,16 @@ def mined_triplet_margin_loss(
       both count.
     * ``"semi_hard"``: of each anchor and positive the nearest negative with :math:`d_{an} > d_{ap}`, else the farthest
       negative (Schroff 2015). An anchor's value is the sum over its positives; pairs that have a negative count.
-    * ``"all"``: every triplet; those with a value above 0 count.
+    * ``"all"``: every triplet; those with a value above 0 count. If none has one, a mean is over nothing.
 
     Of several equally far, the first.
     """
     name = "mined_triplet_margin_loss"
     _check_choice(name, "mining", mining, ("batch_hard", "semi_hard", "all"))
-    _check_numbers(name, margin=margin)
+    _options.check_numbers(name, margin=margin)
     if soft and mining == "all":
         raise ValueError(f"fastloss.{name}: soft has no value of 0 to leave out, so it needs batch_hard or semi_hard")
-    dtype, positives, negatives = _labelled(name, embeddings, labels)
+    dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     d = _distances(embeddings, normalize)
     fixed = d.detach()
 
@@ -368,7 +385,8 @@ def mined_triplet_margin_loss(
     if mining == "all" or not len(d):
         kept = positives.unsqueeze(2) & negatives.unsqueeze(1)
         value = torch.where(kept, h(d.unsqueeze(2), d.unsqueeze(1)), 0.0)
-        part = (value.sum((1, 2)), (value > 0).sum(), kept.sum())
+        count = (value > 0).sum()
+        part = (value.sum((1, 2)), count, count)
     elif mining == "batch_hard":
         farthest = torch.where(positives, fixed, -math.inf).argmax(-1, keepdim=True)
         nearest = torch.where(negatives, fixed, math.inf).argmin(-1, keepdim=True)
@@ -439,10 +457,13 @@ def _cat(*tensors: Tensor, dim: int = 0) -> Tensor:
 def _distances(x: Tensor, normalize: bool) -> Tensor:
     """Euclidean distances, with gradient 0 where they are 0."""
     with torch.autocast(x.device.type, enabled=False):
-        x = _normalize(x.to(torch.promote_types(x.dtype, torch.float32)), normalize)
+        x = x.to(torch.promote_types(x.dtype, torch.float32))
+        length, x = x.norm(dim=-1), _normalize(x, normalize)
         s = x @ x.mT
         square = x.square().sum(-1)
-        d = 2 - 2 * s if normalize else square.unsqueeze(1) + square - 2 * s
+        if normalize:  # exactly 1, but for vectors so short that they were divided by 1e-12
+            square = torch.where(length > 1e-12, 1.0, square)
+        d = square.unsqueeze(1) + square - 2 * s
         apart = ~(d <= 0)  # NaN too
         return torch.where(apart, torch.where(apart, d, 1.0).sqrt(), 0.0)
 
@@ -453,19 +474,23 @@ def _logits(
     dtype = _vectors(name, image_features=x, text_features=y)
     _shape(name, "image_features", x, 2)
     _expect(name, "text_features", y, tuple(x.shape), "one text per image")
+    _options.check_numbers(name, logit_scale=scale, logit_bias=0.0 if bias is None else bias)
     s = _similarities(*(_normalize(t.to(dtype), normalize) for t in (x, y)))
-    _check_numbers(name, logit_scale=scale, logit_bias=bias)
     z = _number(scale, s) * s
     return z if bias is None else z + _number(bias, s), dtype
 
 
-def _labelled(name: str, embeddings: Tensor, labels: Tensor) -> tuple[torch.dtype, Tensor, Tensor]:
-    """The dtype of the loss, which pairs have equal labels and which different ones; no vector pairs with itself."""
+def _labelled(name: str, embeddings: Tensor, labels: Tensor, mask: Tensor | None) -> tuple[torch.dtype, Tensor, Tensor]:
+    """The dtype of the loss, which pairs have equal labels and which different ones.
+
+    No vector pairs with itself; pairs where ``mask`` (N, N) is False are not there.
+    """
     dtype = _vectors(name, embeddings=embeddings)
     N = _shape(name, "embeddings", embeddings, 2)[0]
     _expect_labels(name, labels, N)
     same = labels.unsqueeze(1) == labels
-    return dtype, same & ~torch.eye(N, dtype=torch.bool, device=embeddings.device), ~same
+    kept = _kept(name, mask, same)
+    return dtype, same & kept & ~torch.eye(N, dtype=torch.bool, device=embeddings.device), ~same & kept
 
 
 def _number(value: _Number, like: Tensor) -> Any:
@@ -494,6 +519,7 @@ def _reduce(
     _options.refuse_unknown(name, unknown, _options.names(_options.AnchorOptions))
     _check_choice(name, "reduction", reduction, ("none", "mean", "sum"))
     _options.check(name, reduction, normalizer, empty, loss_dtype)
+    _options.check_numbers(name, normalizer=1 if normalizer is None else normalizer)
     if not alike and (weight is not None or reduction == "none"):
         raise ValueError(
             f"fastloss.{name}: symmetric with {len(parts[0][0])} queries and {len(parts[1][0])} keys has no value per "
@@ -502,6 +528,8 @@ def _reduce(
     first = parts[0][0]
     if weight is not None:
         _expect(name, "weight", weight, tuple(first.shape), "one factor per anchor")
+        if weight.is_complex():
+            raise ValueError(f"fastloss.{name}: weight is {weight.dtype}, expected real factors")
         parts = [(loss * weight.to(loss.dtype), divisor, count) for loss, divisor, count in parts]
     nothing = 0.0 if empty == "zero" else math.nan
     total: Any = 0.0
@@ -511,7 +539,9 @@ def _reduce(
         elif reduction == "sum":
             total = total + loss.sum()
         elif normalizer is not None:
-            total = total + loss.sum() / _number(normalizer, loss)
+            by = torch.as_tensor(_number(normalizer, loss), dtype=loss.dtype, device=loss.device)
+            over_zero = 0.0 if empty == "zero" else loss.sum().detach() / by
+            total = total + torch.where(by == 0, over_zero, loss.sum() / torch.where(by == 0, 1.0, by))
         else:
             total = total + torch.where(count > 0, loss.sum() / divisor.clamp_min(1), nothing)
     device = first.device.type
@@ -527,9 +557,14 @@ def _vectors(name: str, **tensors: Tensor) -> torch.dtype:
             raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
         if not t.is_floating_point():
             raise ValueError(f"fastloss.{name}: {what} is {t.dtype}, expected a floating point dtype")
-    first, *rest = tensors.values()
+    first = next(iter(tensors.values()))
     dtype = first.dtype
-    for t in rest:
+    for what, t in list(tensors.items())[1:]:
+        if t.device != first.device:
+            raise RuntimeError(
+                f"fastloss.{name}: {what} is on {t.device}, expected all tensors on the same device, "
+                f"{next(iter(tensors))}'s {first.device}; move it with .to()"
+            )
         dtype = torch.promote_types(dtype, t.dtype)
     return dtype
 
@@ -573,16 +608,8 @@ def _check_choice(name: str, what: str, value: str, choices: tuple[str, ...]) ->
         raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(map(repr, choices))}, got {value!r}")
 
 
-def _check_numbers(name: str, **values: _Number | None) -> None:
-    for what, value in values.items():
-        if isinstance(value, Tensor) and value.numel() != 1:
-            raise ValueError(
-                f"fastloss.{name}: {what} has shape {tuple(value.shape)}, expected a number or a tensor of one element"
-            )
-
-
 def _check_positive(name: str, **values: _Number) -> None:
-    _check_numbers(name, **values)
+    _options.check_numbers(name, **values)
     for what, value in values.items():
         if not isinstance(value, Tensor) and not value > 0:
             raise ValueError(f"fastloss.{name}: {what} must be positive, got {value}")
