@@ -4,8 +4,8 @@ Note [Shape of the autograd functions]
 ``forward(ctx, ...)`` without ``setup_context`` (which costs 15 us a call in `inspect.signature`), behind guards
 that live in the callers (`fastloss.functional`): functorch transforms and forward-mode AD never reach this file,
 and a call that needs no gradient calls the operator directly. ``backward`` with grad mode on (``create_graph``)
-differentiates the reference instead, so second derivatives are right. Never ``once_differentiable``: with the loss
-at the root of the graph a gradient penalty would silently add nothing.
+differentiates the reference instead, so second derivatives are right (`gradients`). Never ``once_differentiable``: with
+the loss at the root of the graph a gradient penalty would silently add nothing.
 
 Note [When the gradient is made]
 "now": forward writes the gradients for upstream 1 (the arguments are read once); backward hands them out, scaled in
@@ -20,7 +20,7 @@ backward did), and over rows for gradients to the target.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +32,28 @@ from fastloss import _memory, _ops, reference
 def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
     """Whether forward may write gradients (Note [When the gradient is made])."""
     return reduction != 0 and dtype is not torch.float16 and not torch.compiler.is_compiling()
+
+
+def gradients(
+    loss: Callable[..., Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad_output: Tensor
+) -> list[Tensor | None]:
+    """The gradients of ``loss(*tensors)`` in plain PyTorch, differentiable again if grad mode is on.
+
+    Taken to views of the tensors. Of the tensors themselves autograd would ask for the whole gradient: what reaches one
+    of them by way of another, which the caller adds up as well, and what their hooks make of it.
+    """
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        views = [t.view_as(t) if need and t is not None else t for t, need in zip(tensors, needed, strict=True)]
+        result = loss(*views)
+        wanted = [t for t, need in zip(views, needed, strict=True) if need and t is not None]
+        made: Iterator[Tensor]
+        if result.requires_grad:
+            options: Any = {"create_graph": differentiable, "allow_unused": True, "materialize_grads": True}
+            made = iter(torch.autograd.grad(result, wanted, grad_output, **options))
+        else:  # of no rows
+            made = map(torch.zeros_like, wanted)
+    return [next(made) if need else None for need in needed]
 
 
 class RowsOptions(NamedTuple):
@@ -185,10 +207,11 @@ def _reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, .
     input, target, weight, mask, normalizer, _ = ctx.saved_tensors
     name, options = ctx.call[:2]
     keywords = options.keywords(name, input)
-    loss = getattr(reference, name)(input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords)
-    wanted = [t for t, needed in zip((input, target), ctx.needs_input_grad, strict=False) if needed]
-    grads = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
-    return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)
+
+    def loss(input: Tensor, target: Tensor) -> Tensor:
+        return getattr(reference, name)(input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords)
+
+    return *gradients(loss, (input, target), ctx.needs_input_grad[:2], grad_output), None, None, None, None
 
 
 def rows(
@@ -310,19 +333,20 @@ def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor 
     params, reduction, empty_zero, loss_dtype, _ = call.options
     named: dict[str, Any] = dict(zip(call.param_names, params, strict=True))
     named.update({name: choices[int(named[name])] for name, choices in call.words.items()})
-    loss = getattr(reference, call.name)(
-        **dict(zip(call.tensor_names, tensors, strict=False)),
-        **named,
-        weight=weight,
-        mask=mask,
-        normalizer=divisor,
-        reduction=_ops.REDUCTION_NAMES[reduction],
-        empty="zero" if empty_zero else "nan",
-        loss_dtype=_ops.DTYPE_OF_CODE[loss_dtype],
-    )
-    wanted = [t for t, need in zip(tensors, needed, strict=True) if need]
-    made = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
-    return [next(made) if need else None for need in needed]
+
+    def loss(*tensors: Tensor) -> Tensor:
+        return getattr(reference, call.name)(
+            **dict(zip(call.tensor_names, tensors, strict=False)),
+            **named,
+            weight=weight,
+            mask=mask,
+            normalizer=divisor,
+            reduction=_ops.REDUCTION_NAMES[reduction],
+            empty="zero" if empty_zero else "nan",
+            loss_dtype=_ops.DTYPE_OF_CODE[loss_dtype],
+        )
+
+    return gradients(loss, tensors, needed, grad_output)
 
 
 def pointwise(

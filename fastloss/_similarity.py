@@ -40,7 +40,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops
-from fastloss._autograd import past_python
+from fastloss._autograd import gradients, past_python
 
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
@@ -500,9 +500,7 @@ class Similarity(torch.autograd.Function):
                     "fastloss: a second derivative needs the whole batch in one process, expected create_graph=False "
                     "with group="
                 )
-            wanted = [t for t, needed in zip(tensors, need, strict=True) if needed]
-            grads = iter(torch.autograd.grad(ctx.call.again(*tensors), wanted, grad_output, create_graph=True))
-            return None, None, *(next(grads) if needed else None for needed in need)
+            return None, None, *gradients(ctx.call.again, tensors, need, grad_output)
         if ctx.small:
             return None, None, *_small_backward(ctx, tensors, need, grad_output)
         if not kept:
