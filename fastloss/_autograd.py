@@ -164,7 +164,10 @@ class Rows(torch.autograd.Function):
                 return grad, None, None, None, None, None
             if inplace or _scales_exactly(ctx.grad, factor):
                 grad, ctx.grad = ctx.grad, None
-                _ops.scale_(grad, grad_output)
+                if inplace and not grad.is_contiguous():  # a part of other memory, perhaps
+                    grad.mul_(grad_output)
+                else:
+                    _ops.scale_(grad, grad_output)
                 return grad, None, None, None, None, None
         if now and inplace:
             raise _gone("a second backward")

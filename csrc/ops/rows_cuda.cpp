@@ -152,6 +152,7 @@ void op_rescale(const Tensor& grad, const Tensor& grad_output, FASTLOSS_TENSORS,
 
 void op_scale(const Tensor& grad, const Tensor& scale) {
   STD_TORCH_CHECK(grad.is_cuda() && scale.is_cuda() && scale.numel() == 1, "fastloss: expected a CUDA scalar");
+  STD_TORCH_CHECK(fills_block(grad), "fastloss: expected a gradient without gaps in memory; multiply it with mul_");
   const Device device(grad);
   check(cuda::run_scale(grad.mutable_data_ptr(), dtype_of(grad), grad.numel(), scale.const_data_ptr(), dtype_of(scale),
                         device.stream));

@@ -56,8 +56,8 @@ inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   std::vector<int64_t> strides(sizes.size(), 1);
   for (size_t d = sizes.size(); d-- > 1;) strides[d - 1] = strides[d] * std::max<int64_t>(sizes[d], 1);
   AtenTensorHandle handle;
-  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided((int64_t)sizes.size(), sizes.data(), strides.data(),
-                                                         (int32_t)type, aoti_torch_device_type_cpu(), 0, &handle));
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided((int64_t)sizes.size(), sizes.data(), strides.data(), (int32_t)type,
+                                                  aoti_torch_device_type_cpu(), 0, &handle));
   return Tensor(handle);
 }
 
@@ -70,6 +70,21 @@ inline Tensor as_compute(const Tensor& t, ScalarType type) {
 
 inline bool same_device(const Tensor& a, const Tensor& b) {
   return a.is_cpu() == b.is_cpu() && a.get_device_index() == b.get_device_index();
+}
+
+// Whether the elements are all those of one block of memory, each once, in whatever order.
+inline bool fills_block(const Tensor& t) {
+  if (t.numel() == 0 || t.is_contiguous()) return true;
+  int64_t block = 1;  // elements of the dimensions found so far
+  for (int64_t d = 0; d < t.dim();) {
+    if (t.size(d) > 1 && t.stride(d) == block) {
+      block *= t.size(d);
+      d = 0;
+    } else {
+      ++d;
+    }
+  }
+  return block == t.numel();
 }
 
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
