@@ -4,8 +4,9 @@ Note [Shape of the autograd functions]
 ``forward(ctx, ...)`` without ``setup_context`` (which costs 15 us a call in `inspect.signature`), behind guards
 that live in the callers (`fastloss.functional`): functorch transforms and forward-mode AD never reach this file,
 and a call that needs no gradient calls the operator directly. ``backward`` with grad mode on (``create_graph``)
-differentiates the reference instead, so second derivatives are right (`gradients`). Never ``once_differentiable``: with
-the loss at the root of the graph a gradient penalty would silently add nothing.
+differentiates the reference instead, so second derivatives are right (`gradients`). Tensors that a backward may need go
+through ``save_for_backward``: autograd frees them, notices writes to them, and shows them to hooks. Never
+``once_differentiable``: with the loss at the root of the graph a gradient penalty would silently add nothing.
 
 Note [When the gradient is made]
 "now": forward writes the gradients for upstream 1 (the arguments are read once); backward hands them out, scaled in

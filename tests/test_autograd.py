@@ -1,7 +1,9 @@
 """What autograd may ask of any loss of any family: second derivatives, batched gradients, tensors that change."""
 
+import gc
 import inspect
 import itertools
+import weakref
 
 import cases
 import pytest
@@ -156,6 +158,112 @@ def test_hooks_run_once(case, make, extras):
         loss = case.functional(**plain, reduction=reduction)
         for a, b in zip(grads, torch.autograd.grad(loss, leaves, upstream(loss)), strict=True):
             close(a.detach(), 4 * b)
+
+
+def change(t):
+    with torch.no_grad():
+        if t.dtype == torch.bool:
+            t.logical_not_()
+        elif t.is_floating_point():
+            t.mul_(2)
+        else:
+            t.copy_(t.roll(1, 0).clone())
+
+
+def otherwise(case, t):
+    """The same numbers, as kernels do not take them: what they read instead is a copy."""
+    if t.is_floating_point() and case in SIMILARITY:
+        return t.float()
+    if t.dtype == torch.bool:
+        return torch.stack((t, ~t), -1)[..., 0]
+    return t
+
+
+def given(case, make, extras, reduction):
+    """The loss's arguments, the extras among them that go together, and which of all are not differentiated."""
+    arguments = {k: t.clone() if isinstance(t, torch.Tensor) else t for k, t in with_leaves(make())[0].items()}
+    arguments = {k: v for k, v in arguments.items() if v is not None}
+    for k, t in extras.items():
+        if k != "normalizer" or reduction == "mean":
+            arguments[k] = t.clone()
+    if arguments.get("symmetric"):
+        arguments.pop("weight")
+    fixed = [k for k, t in arguments.items() if isinstance(t, torch.Tensor) and not t.requires_grad]
+    return arguments, fixed
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@every_loss
+def test_tensors_that_change_before_backward(case, make, extras, reduction):
+    """An error, as in PyTorch, or the right gradient."""
+    noticed = 0
+    for how, copied in itertools.product(("first", "second", "create_graph"), (False, True)):
+        arguments, fixed = given(case, make, extras, reduction)
+        for name in fixed:
+            if "input" in arguments and name == "target" and copied:
+                continue  # another target is another loss
+            results = []
+            for changed in (False, True):
+                made, leaves = with_leaves(arguments)
+                made.update({k: made[k].clone() for k in fixed})
+                if copied:
+                    made[name] = otherwise(case, made[name])
+                loss = case.functional(**made, reduction=reduction)
+                seed = upstream(loss)
+                if how == "second":
+                    torch.autograd.grad(loss, leaves, seed, retain_graph=True)
+                if changed:
+                    change(made[name])
+                options = dict(create_graph=how == "create_graph")
+                error = None
+                try:
+                    results.append(torch.autograd.grad(loss, leaves, seed, **options))
+                except RuntimeError as caught:
+                    error = caught
+                if error is not None:
+                    assert changed, (how, name)
+                    assert "modified by an inplace operation" in str(error)
+                    noticed += 1
+            if len(results) == 2:
+                for a, b in zip(*results, strict=True):
+                    close(a, b, rtol=1e-10, atol=1e-12, msg=lambda m, k=(how, name): f"{k}: {m}")
+    assert noticed or not fixed, "no change matters"
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@every_loss
+def test_nothing_lives_longer_than_the_graph(case, make, extras, reduction):
+    """Once backward is through, the loss keeps none of the tensors it was made of."""
+    arguments, fixed = given(case, make, extras, reduction)
+    inner = {name: arguments[name] * 1 for name in differentiable(arguments)}
+    arguments.update(inner)
+    alive = {name: weakref.ref(arguments[name]) for name in (*fixed, *inner)}
+    loss = case.functional(**arguments, reduction=reduction)
+    del arguments, inner
+    loss.sum().backward()
+    gc.collect()
+    assert [name for name, t in alive.items() if t() is not None] == []
+
+
+@every_loss
+def test_second_derivatives_with_every_option(case, make, extras):
+    """What backward kept of the options is what they were."""
+    for reduction in ("mean", "none", "sum"):
+        arguments, _ = given(case, make, extras, reduction)
+        results = []
+        for fn in (case.functional, case.reference):
+            made, leaves = with_leaves(arguments)
+            loss = fn(**made, reduction=reduction, empty="zero")
+            first = torch.autograd.grad(loss, leaves, upstream(loss), create_graph=True)
+            size = sum(g.square().sum() for g in first)
+            second = (
+                torch.autograd.grad(size, leaves, allow_unused=True, materialize_grads=True)
+                if size.requires_grad
+                else [torch.zeros_like(t) for t in leaves]
+            )
+            results.append([*first, *second])
+        for a, b in zip(*results, strict=True):
+            close(a, b, rtol=1e-9, atol=1e-11)
 
 
 def test_every_family_is_here():

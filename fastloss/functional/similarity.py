@@ -162,7 +162,7 @@ def _fixed(value: Any) -> float | None:
 
 def _pose(
     loss: str,
-    again: Callable[..., Tensor],
+    again: Callable[[Call, Vectors, Relation, Any], Tensor],
     rows: Tensor,
     columns: Tensor | None = None,
     negatives: Tensor | None = None,
@@ -184,6 +184,7 @@ def _pose(
     if reduction not in _ops.REDUCTIONS:
         return None
     code = _ops.REDUCTIONS[reduction]
+    group, ddp = options.get("group"), options.get("ddp", False)
     alike = columns is None or columns.shape[0] == rows.shape[0]
     if normalizer is not None:
         if isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad):
@@ -215,8 +216,7 @@ def _pose(
     itself, budget = columns is None, options.get("memory_budget")
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
-        options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else budget, again,
-        options.get("group"), options.get("ddp", False),
+        options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else budget, again, group, ddp,
     )  # fmt: skip
     tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
     return call, Relation(**relation, weight=weight, normalizer=normalizer), Vectors(rows, columns, negatives, *tensors)
@@ -261,10 +261,6 @@ def info_nce_loss(
         symmetric: Half the sum of this and the same with queries and keys exchanged.
         multi_positive: Where the mean over positives stands: outside of the logarithm or inside.
     """
-    arguments: dict[str, Any] = {
-        "labels": labels, "positives": positives, "mask": mask, "normalize": normalize,
-        "symmetric": symmetric, "multi_positive": multi_positive,
-    }  # fmt: skip
     if not _same(query, key) or not _takes(temperature, positive=True) or multi_positive not in ("out", "in"):
         return None
     n, m = query.shape[0], key.shape[0]
@@ -299,11 +295,16 @@ def info_nce_loss(
         if row_labels is not None:  # the index of a negative is no label
             row_labels = torch.where(row_labels < m, row_labels, -1)
 
-    def again(rows: Tensor, columns: Tensor, own: Tensor | None, scale: Tensor | None, bias: None) -> Tensor:
-        more = columns[m:] if own is None else own
+    appended = negatives is not None and own is None
+
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        rows, columns, further, _, _ = vectors
+        assert columns is not None
+        mask, chosen = (None if t is None else t[:, :m] for t in (relation.mask, relation.positives))
         return reference.info_nce_loss(
-            rows, columns[:m], negatives=None if negatives is None else more,
-            temperature=temperature if scale is None else 1 / scale, **arguments, **_for_reference(options),
+            rows, columns[:m], relation.row_labels, negatives=columns[m:] if appended else further, positives=chosen,
+            mask=mask, temperature=_temperature(call, vectors), normalize=call.normalize, symmetric=call.both,
+            multi_positive="in" if call.params[0] else "out", **options,
         )  # fmt: skip
 
     return _pose(
@@ -311,6 +312,10 @@ def info_nce_loss(
         temperature=temperature, params=(multi_positive == "in", False), normalize=normalize, both=symmetric,
         relation={"row_labels": row_labels, "mask": kept, "positives": chosen}, options=options,
     )  # fmt: skip
+
+
+def _temperature(call: Call, vectors: Vectors) -> float | Tensor:
+    return 1 / (call.affine[0] if vectors.scale is None else vectors.scale)
 
 
 _NOT_OF_THE_REFERENCE = _options.names(SimilarityOptions) - _options.names(AnchorOptions)
@@ -396,10 +401,11 @@ def _image_text(
     if kept is False or not _takes(logit_scale) or not (logit_bias is None or _takes(logit_bias)):
         return None
 
-    def again(rows: Tensor, columns: Tensor, own: None, scale: Tensor | None, bias: Tensor | None) -> Tensor:
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        rows, columns, _, scale, bias = vectors
         return getattr(reference, f"{which}_loss")(
-            rows, columns, logit_scale if scale is None else scale, logit_bias if bias is None else bias,
-            normalize=normalize, mask=mask, **_for_reference(options),
+            rows, columns, call.affine[0] if scale is None else scale, call.affine[1] if bias is None else bias,
+            normalize=call.normalize, mask=relation.mask, **options,
         )  # fmt: skip
 
     return _pose(
@@ -438,10 +444,10 @@ def nt_xent_loss(
         return None
     n = z0.shape[0]
 
-    def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
+    def again(call: Call, vectors: Vectors, _: Relation, options: Any) -> Tensor:
         return reference.nt_xent_loss(
-            rows[:n], rows[n:], temperature=temperature if scale is None else 1 / scale, normalize=normalize,
-            decoupled=decoupled, **_for_reference(options),
+            vectors.rows[:n], vectors.rows[n:], _temperature(call, vectors), normalize=call.normalize,
+            decoupled=decoupled, **options,
         )  # fmt: skip
 
     partner = torch.arange(-n, n, device=z0.device).remainder_(2 * n) if n else None
@@ -501,10 +507,12 @@ def supcon_loss(
             label = label + (torch.distributed.get_rank(options["group"]) << 40)
         relation["row_labels"] = relation["column_labels"] = label.repeat(views)
 
-    def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        labels, related = relation.row_labels, relation.positives
         return reference.supcon_loss(
-            rows.unflatten(0, (views, n)).transpose(0, 1), labels, mask=mask, positives=positives, normalize=normalize,
-            temperature=temperature if scale is None else 1 / scale, **_for_reference(options),
+            vectors.rows.unflatten(0, (views, n)).transpose(0, 1), None if labels is None else labels[:n],
+            mask=None if related is None else related[:n, :n], positives=positives, normalize=call.normalize,
+            temperature=_temperature(call, vectors), **options,
         )  # fmt: skip
 
     return _pose(
@@ -531,8 +539,11 @@ def _labelled(
     if label is None:
         return None
 
-    def again(rows: Tensor, *_: None) -> Tensor:
-        return getattr(reference, name)(rows, labels, **params, normalize=normalize, **_for_reference(options))
+    names = tuple(params)
+
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        given = dict(zip(names, call.params, strict=True))
+        return getattr(reference, name)(vectors.rows, relation.row_labels, **given, normalize=call.normalize, **options)
 
     return _pose(
         loss, again, embeddings, params=numbers, normalize=normalize,  # type: ignore[arg-type]
@@ -677,10 +688,12 @@ def mined_triplet_margin_loss(
     if label is None:
         return None
 
-    def again(rows: Tensor, *_: None) -> Tensor:
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        assert relation.row_labels is not None
         return reference.mined_triplet_margin_loss(
-            rows, labels, margin, mining=mining, soft=soft, normalize=normalize, **_for_reference(options)
-        )
+            vectors.rows, relation.row_labels, call.params[0], mining=call.loss, soft=soft, normalize=call.normalize,
+            **options,
+        )  # fmt: skip
 
     return _pose(
         mining, again, embeddings, params=(number, soft), normalize=normalize, distances=True,
