@@ -4,9 +4,10 @@ Note [Shape of the autograd functions]
 ``forward(ctx, ...)`` without ``setup_context`` (which costs 15 us a call in `inspect.signature`), behind guards
 that live in the callers (`fastloss.functional`): functorch transforms and forward-mode AD never reach this file,
 and a call that needs no gradient calls the operator directly. ``backward`` with grad mode on (``create_graph``)
-differentiates the reference instead, so second derivatives are right (`gradients`). Tensors that a backward may need go
-through ``save_for_backward``: autograd frees them, notices writes to them, and shows them to hooks. Never
-``once_differentiable``: with the loss at the root of the graph a gradient penalty would silently add nothing.
+differentiates the reference instead, so second derivatives are right (`gradients`); so does one that is given many
+upstream gradients as one batched tensor. Tensors that a backward may need go through ``save_for_backward``: autograd
+frees them, notices writes to them, and shows them to hooks. Never ``once_differentiable``: with the loss at the root of
+the graph a gradient penalty would silently add nothing.
 
 Note [When the gradient is made]
 "now": forward writes the gradients for upstream 1 (the arguments are read once); backward hands them out, scaled in
@@ -55,6 +56,15 @@ def gradients(
         else:  # of no rows
             made = map(torch.zeros_like, wanted)
     return [next(made) if need else None for need in needed]
+
+
+def is_batched(grad_output: Tensor) -> bool:
+    """Whether many upstream gradients come as one tensor: ``is_grads_batched``, and vmap of a backward.
+
+    Kernels know nothing of them, and refuse. Only then is this asked: it takes a tenth of the time of a small backward.
+    """
+    functorch: Any = torch._C._functorch
+    return functorch.is_legacy_batchedtensor(grad_output) or functorch.is_functorch_wrapped_tensor(grad_output)
 
 
 class RowsOptions(NamedTuple):
@@ -146,47 +156,52 @@ class Rows(torch.autograd.Function):
             return None, None, None, None, None, None
         if torch.is_grad_enabled():
             return _reference_backward(ctx, grad_output)
-        name, options, now, inplace, _stats = ctx.call
-        if now and ctx.grad is not None:
-            # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor
-            # has none, a device's would have to be waited for.)
-            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
-            if factor == 1.0:
-                grad, ctx.grad = ctx.grad, None
-                return grad, None, None, None, None, None
-            if ctx.grad.is_cuda and ctx.grad.dtype == torch.bfloat16 and not inplace:
-                # The factor stays on the device, and scaling by it could round twice: the kernel starts from the
-                # logits, over the gradient that is there, unless the factor is 1.
-                input, target, weight, mask, normalizer, _ = ctx.saved_tensors
-                grad, ctx.grad = ctx.grad, None
-                rescale_ = _ops.ROWS[name].rescale_
-                assert rescale_ is not None
-                rescale_(grad, grad_output, input, target, weight, mask, normalizer, *options.for_backward())
-                return grad, None, None, None, None, None
-            if inplace or _scales_exactly(ctx.grad, factor):
-                grad, ctx.grad = ctx.grad, None
-                if inplace and not grad.is_contiguous():  # a part of other memory, perhaps
-                    grad.mul_(grad_output)
-                else:
-                    _ops.scale_(grad, grad_output)
-                return grad, None, None, None, None, None
-        if now and inplace:
-            raise _gone("a second backward")
-        input, target, weight, mask, normalizer, state = ctx.saved_tensors
-        ops = _ops.ROWS[name]
-        need_grad, need_target_grad = ctx.needs_input_grad[:2]
-        arguments = (grad_output, input, target, weight, mask, normalizer, state, *options.for_backward())
-        if torch.compiler.is_compiling():  # traced: outputs must come from the operator
-            grad, target_grad = ops.backward(*arguments, need_grad, need_target_grad)
-            return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
-        grad = (input.detach() if inplace else _memory.empty_like(input)) if need_grad else None
-        target_grad = _memory.empty_like(target) if need_target_grad else None
-        ops.backward_out(*arguments, grad, target_grad)
-        if inplace and need_grad:
-            torch.autograd.graph.increment_version(input)
-            ctx.call = RowsCall(name, options, True, True, False)
-        ctx.grad = None
-        return grad, target_grad, None, None, None, None
+        try:
+            name, options, now, inplace, _stats = ctx.call
+            if now and ctx.grad is not None:
+                # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor
+                # has none, a device's would have to be waited for.)
+                factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+                if factor == 1.0:
+                    grad, ctx.grad = ctx.grad, None
+                    return grad, None, None, None, None, None
+                if ctx.grad.is_cuda and ctx.grad.dtype == torch.bfloat16 and not inplace:
+                    # The factor stays on the device, and scaling by it could round twice: the kernel starts from the
+                    # logits, over the gradient that is there, unless the factor is 1.
+                    input, target, weight, mask, normalizer, _ = ctx.saved_tensors
+                    grad, ctx.grad = ctx.grad, None
+                    rescale_ = _ops.ROWS[name].rescale_
+                    assert rescale_ is not None
+                    rescale_(grad, grad_output, input, target, weight, mask, normalizer, *options.for_backward())
+                    return grad, None, None, None, None, None
+                if inplace or _scales_exactly(ctx.grad, factor):
+                    grad, ctx.grad = ctx.grad, None
+                    if inplace and not grad.is_contiguous():  # a part of other memory, perhaps
+                        grad.mul_(grad_output)
+                    else:
+                        _ops.scale_(grad, grad_output)
+                    return grad, None, None, None, None, None
+            if now and inplace:
+                raise _gone("a second backward")
+            input, target, weight, mask, normalizer, state = ctx.saved_tensors
+            ops = _ops.ROWS[name]
+            need_grad, need_target_grad = ctx.needs_input_grad[:2]
+            arguments = (grad_output, input, target, weight, mask, normalizer, state, *options.for_backward())
+            if torch.compiler.is_compiling():  # traced: outputs must come from the operator
+                grad, target_grad = ops.backward(*arguments, need_grad, need_target_grad)
+                return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
+            grad = (input.detach() if inplace else _memory.empty_like(input)) if need_grad else None
+            target_grad = _memory.empty_like(target) if need_target_grad else None
+            ops.backward_out(*arguments, grad, target_grad)
+            if inplace and need_grad:
+                torch.autograd.graph.increment_version(input)
+                ctx.call = RowsCall(name, options, True, True, False)
+            ctx.grad = None
+            return grad, target_grad, None, None, None, None
+        except RuntimeError:
+            if is_batched(grad_output):
+                return _reference_backward(ctx, grad_output)
+            raise
 
 
 _apply_rows = past_python(Rows)
@@ -289,32 +304,37 @@ class Pointwise(torch.autograd.Function):
             return None, None, None, None, None, None, None
         if torch.is_grad_enabled():
             return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)
-        grads = ctx.grads
-        if grads is not None:
-            ctx.grads = None
-            # As in Rows.backward.
-            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
-            if factor == 1.0:
-                return None, None, None, None, *grads
-            made = [grad for grad in grads if grad is not None]
-            if made[0].is_cuda and made[0].dtype == torch.bfloat16:
-                call = ctx.call
-                call.ops.rescale_(grad_output, *ctx.saved_tensors, *call.options[:2], *grads)
-                return None, None, None, None, *grads
-            if _scales_exactly(made[0], factor):
-                for grad in made:
-                    _ops.scale_(grad, grad_output)
-                return None, None, None, None, *grads
-        call, (input, target, third, *extras) = ctx.call, ctx.saved_tensors
-        arguments = (grad_output, input, target, third, *extras, *call.options[:2])
-        if torch.compiler.is_compiling():  # traced: outputs must come from the operator
-            needed = ctx.needs_input_grad[4:]
-            outputs = call.ops.backward(*arguments, *needed)
-            traced = (grad if need else None for grad, need in zip(outputs, needed, strict=True))
-            return None, None, None, None, *traced
-        grads = _empty_gradients(ctx, input, target, third)
-        call.ops.backward_out(*arguments, *grads)
-        return None, None, None, None, *grads
+        try:
+            grads = ctx.grads
+            if grads is not None:
+                ctx.grads = None
+                # As in Rows.backward.
+                factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+                if factor == 1.0:
+                    return None, None, None, None, *grads
+                made = [grad for grad in grads if grad is not None]
+                if made[0].is_cuda and made[0].dtype == torch.bfloat16:
+                    call = ctx.call
+                    call.ops.rescale_(grad_output, *ctx.saved_tensors, *call.options[:2], *grads)
+                    return None, None, None, None, *grads
+                if _scales_exactly(made[0], factor):
+                    for grad in made:
+                        _ops.scale_(grad, grad_output)
+                    return None, None, None, None, *grads
+            call, (input, target, third, *extras) = ctx.call, ctx.saved_tensors
+            arguments = (grad_output, input, target, third, *extras, *call.options[:2])
+            if torch.compiler.is_compiling():  # traced: outputs must come from the operator
+                needed = ctx.needs_input_grad[4:]
+                outputs = call.ops.backward(*arguments, *needed)
+                traced = (grad if need else None for grad, need in zip(outputs, needed, strict=True))
+                return None, None, None, None, *traced
+            grads = _empty_gradients(ctx, input, target, third)
+            call.ops.backward_out(*arguments, *grads)
+            return None, None, None, None, *grads
+        except RuntimeError:
+            if is_batched(grad_output):
+                return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)
+            raise
 
 
 _apply_pointwise = past_python(Pointwise)

@@ -40,7 +40,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops
-from fastloss._autograd import gradients, past_python
+from fastloss._autograd import gradients, is_batched, past_python
 
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
@@ -495,22 +495,27 @@ class Similarity(torch.autograd.Function):
             grad_output = grad_output * ctx.call.processes()
         if torch.is_grad_enabled():
             return None, None, *_reference_backward(ctx.call, saved, need, grad_output)
-        if ctx.small:
-            return None, None, *_small_backward(ctx, saved, need, grad_output)
-        tensors, factor, kept = saved[:5], grad_output, saved[11:]
-        if not kept:
-            want = (need[0], need[1], need[2], need[3] or need[4])
-            plan = _plan(ctx.call, Vectors(*tensors), Relation(*saved[5:11]), want)
-            kept = plan.evaluate(grad_output.double().contiguous()).kept()
-            factor = grad_output.new_ones((), dtype=torch.float64)
-        return None, None, *_large_backward(ctx.call, tensors, need, kept, factor)
+        try:
+            if ctx.small:
+                return None, None, *_small_backward(ctx, saved, need, grad_output)
+            tensors, factor, kept = saved[:5], grad_output, saved[11:]
+            if not kept:
+                want = (need[0], need[1], need[2], need[3] or need[4])
+                plan = _plan(ctx.call, Vectors(*tensors), Relation(*saved[5:11]), want)
+                kept = plan.evaluate(grad_output.double().contiguous()).kept()
+                factor = grad_output.new_ones((), dtype=torch.float64)
+            return None, None, *_large_backward(ctx.call, tensors, need, kept, factor)
+        except RuntimeError:
+            if is_batched(grad_output):
+                return None, None, *_reference_backward(ctx.call, saved, need, grad_output)
+            raise
 
 
 def _reference_backward(call: Call, saved: Any, need: tuple[bool, ...], grad_output: Tensor) -> list[Tensor | None]:
     if call.group is not None:
         raise RuntimeError(
-            "fastloss: a second derivative needs the whole batch in one process, expected create_graph=False "
-            "with group="
+            "fastloss: a second derivative, or many upstream gradients at once, need the whole batch in one process; "
+            "expected create_graph=False and is_grads_batched=False with group="
         )
     relation = Relation(*saved[5:11])
     options = {

@@ -160,6 +160,33 @@ def test_hooks_run_once(case, make, extras):
             close(a.detach(), 4 * b)
 
 
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@every_loss
+def test_many_upstream_gradients_at_once(case, make, extras, reduction):
+    arguments, leaves = with_leaves(make())
+    loss = case.functional(**arguments, reduction=reduction)
+    batch = torch.randn(3, *loss.shape, dtype=loss.dtype)
+    wanted = [torch.autograd.grad(loss, leaves, seed, retain_graph=True) for seed in batch]
+    wanted = [torch.stack(grads) for grads in zip(*wanted, strict=True)]
+    for create_graph in (False, True):
+        options = dict(retain_graph=True, create_graph=create_graph)
+        for again in (False, True):  # forward's gradients have been given away
+            if not again:
+                loss = case.functional(**arguments, reduction=reduction)
+            at_once = torch.autograd.grad(loss, leaves, batch, is_grads_batched=True, **options)
+            mapped = torch.func.vmap(lambda seed: torch.autograd.grad(loss, leaves, seed, **options))(batch)  # noqa: B023
+            for a, b, w in zip(at_once, mapped, wanted, strict=True):
+                close(a.detach(), w, rtol=1e-10, atol=1e-12)
+                close(b.detach(), w, rtol=1e-10, atol=1e-12)
+
+    def call(x):
+        return case.functional(**{**arguments, differentiable(arguments)[0]: x}, reduction=reduction)
+
+    x = leaves[0].detach()
+    by_row, together = (torch.autograd.functional.jacobian(call, x, vectorize=way) for way in (False, True))
+    close(together, by_row, rtol=1e-10, atol=1e-12)
+
+
 def change(t):
     with torch.no_grad():
         if t.dtype == torch.bool:
@@ -197,7 +224,7 @@ def given(case, make, extras, reduction):
 def test_tensors_that_change_before_backward(case, make, extras, reduction):
     """An error, as in PyTorch, or the right gradient."""
     noticed = 0
-    for how, copied in itertools.product(("first", "second", "create_graph"), (False, True)):
+    for how, copied in itertools.product(("first", "second", "create_graph", "batched"), (False, True)):
         arguments, fixed = given(case, make, extras, reduction)
         for name in fixed:
             if "input" in arguments and name == "target" and copied:
@@ -215,6 +242,8 @@ def test_tensors_that_change_before_backward(case, make, extras, reduction):
                 if changed:
                     change(made[name])
                 options = dict(create_graph=how == "create_graph")
+                if how == "batched":
+                    seed, options = torch.stack((seed, -seed)), dict(is_grads_batched=True)
                 error = None
                 try:
                     results.append(torch.autograd.grad(loss, leaves, seed, **options))
