@@ -21,6 +21,7 @@ backward did), and over rows for gradients to the target.
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -357,6 +358,9 @@ def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor 
     params, reduction, empty_zero, loss_dtype, _ = call.options
     named: dict[str, Any] = dict(zip(call.param_names, params, strict=True))
     named.update({name: choices[int(named[name])] for name, choices in call.words.items()})
+    for name, parameter in inspect.signature(getattr(reference, call.name)).parameters.items():
+        if isinstance(parameter.default, bool) and name in named:  # the operators are told a number
+            named[name] = bool(named[name])
 
     def loss(*tensors: Tensor) -> Tensor:
         return getattr(reference, call.name)(
