@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import test_similarity_reference
 import torch
-from cases import DTYPES, REDUCTIONS, SIMILARITY, UNDERFLOW, UNIT, make_similarity, settings, to_double
+from cases import DTYPES, HALF, REDUCTIONS, SIMILARITY, UNDERFLOW, UNIT, make_similarity, settings, to_double
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -581,6 +581,25 @@ def test_transforms(case):
 
 
 # ------------------------------------------------------------------------------------------- precision and its limits
+
+
+@pytest.mark.parametrize(("case", "name"), SCALARS, ids=str)
+def test_half_scalars(case, name, route):
+    """The number that a half tensor holds, not what half precision makes of its inverse."""
+    for dtype, half, how in itertools.product((torch.float32, torch.float64), HALF, ROUTES):
+        more = route(how)
+        made = make_similarity(case, case.params[0], 17, 6, dtype)
+        value = torch.tensor(0.07, dtype=half)
+        results = []
+        for given in (value.double(), value, value.float()):
+            arguments = {**made, name: given.clone().requires_grad_()}
+            results.append(solve(case.functional, arguments, **more))
+        for other in results[1:]:
+            for a, b in zip(other, results[0], strict=True):
+                unit = max(UNIT[dtype], UNIT[a.dtype])
+                close(
+                    a.double(), b.double(), rtol=64 * unit if a.dtype not in HALF else 2 * unit, atol=64 * UNIT[dtype]
+                )
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)

@@ -206,6 +206,10 @@ def _pose(
         rows = rows.float()
     affine = (1.0, 0.0)
     if temperature is not None:
+        if isinstance(temperature, Tensor):  # the quotient is to be as exact as what it is multiplied by
+            compute = _ops.compute_dtype(rows.dtype)
+            if temperature.dtype.itemsize < compute.itemsize:
+                temperature = temperature.to(compute)
         scale = 1 / temperature
     if not isinstance(scale, Tensor):
         affine = (float(scale), affine[1])
