@@ -875,6 +875,21 @@ def test_errors_of_options(case):
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_ddp_needs_a_group(case):
+    """Whatever runs the loss: an average over processes that have nothing to do with each other needs no factor."""
+    for dtype in (torch.float32, torch.float64):
+        arguments = make_similarity(case, {}, 6, 4, dtype)
+        with pytest.raises(ValueError, match=f"fastloss.{case.name}: ddp=True .*expected .* as group=, got None; pass"):
+            case.functional(**arguments, ddp=True)
+        plain = {k: t.detach() if isinstance(t, torch.Tensor) else t for k, t in arguments.items()}
+        name = case.vectors[0]
+        rest = {k: t for k, t in plain.items() if k != name}
+        with pytest.raises(ValueError, match="group="):
+            torch.func.grad(lambda x, rest=rest, name=name: case.functional(**{name: x}, **rest, ddp=True))(plain[name])
+        case.functional(**arguments, ddp=False)
+
+
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
 def test_module(case):
     for params in case.params:
         arguments = make_similarity(case, params, 14, 6)

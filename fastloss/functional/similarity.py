@@ -109,6 +109,12 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
 
 def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> Tensor:
     result = getattr(reference, name)(*args, **_for_reference(kwargs))
+    if kwargs.get("ddp") and kwargs.get("group") is None:
+        raise ValueError(
+            f"fastloss.{name}: ddp=True makes up for an average over the processes that share the batch, expected them "
+            "as group=, got None; pass group (torch.distributed.group.WORLD: all), or leave ddp out: the loss of one "
+            "process's own batch needs no factor"
+        )
     if kwargs.get("group") is not None:
         raise RuntimeError(
             f"fastloss.{name}: {reason}, and plain PyTorch has no group=; expected one process with the whole batch, "
@@ -185,6 +191,8 @@ def _pose(
         return None
     code = _ops.REDUCTIONS[reduction]
     group, ddp = options.get("group"), options.get("ddp", False)
+    if ddp and group is None:
+        return None
     alike = columns is None or columns.shape[0] == rows.shape[0]
     if normalizer is not None:
         if isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad):
