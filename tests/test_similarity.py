@@ -14,6 +14,7 @@ import pytest
 import test_similarity_reference
 import torch
 from cases import DTYPES, HALF, REDUCTIONS, SIMILARITY, UNDERFLOW, UNIT, make_similarity, settings, to_double
+from torch._subclasses import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -556,6 +557,27 @@ def test_only_some_gradients(case, route):
         close(plain, case.functional(**arguments, reduction=reduction, **more).detach())
         with torch.no_grad():
             assert not case.functional(**arguments, reduction=reduction, **more).requires_grad
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_fake_tensors(case, reduction):
+    """Shapes and dtypes without numbers, as in PyTorch."""
+    for params, dtype in itertools.product(case.params, (torch.float32, torch.bfloat16)):
+        arguments = make_similarity(case, params, 9, 6, dtype)
+        fakes = FakeTensorMode()
+        leaves = {
+            k: fakes.from_tensor(t.detach()).requires_grad_(t.requires_grad)
+            for k, t in arguments.items()
+            if isinstance(t, torch.Tensor)
+        }
+        with fakes:
+            loss = case.functional(**{**arguments, **leaves}, reduction=reduction)
+            loss.sum().backward()
+        wanted = solve(case.functional, arguments, reduction=reduction)
+        assert (loss.shape, loss.dtype) == (wanted[0].shape, wanted[0].dtype)
+        for t, g in zip([t for t in leaves.values() if t.requires_grad], wanted[1:], strict=True):
+            assert (t.grad.shape, t.grad.dtype) == (g.shape, g.dtype)
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)

@@ -13,7 +13,7 @@ from fastloss import _ops, _options, reference
 from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
-from fastloss.functional._paths import KERNEL_DTYPES, autocasts, divisor_of, is_compiling, why_no_kernel
+from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, autocasts, divisor_of, is_compiling, why_no_kernel
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -124,9 +124,11 @@ def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> 
 
 
 def _same(*vectors: Tensor | None) -> bool:
-    """Whether these are matrices of one width and a dtype with a kernel."""
-    first = vectors[0]
-    if not isinstance(first, Tensor) or first.dtype not in KERNEL_DTYPES:
+    """Whether these are matrices of one width and a dtype with a kernel, and, but in a graph, have numbers."""
+    first: Any = vectors[0]
+    if type(first) not in TENSORS and not (isinstance(first, Tensor) and is_compiling()):
+        return False  # a fake tensor, which a kernel cannot read; in a graph one operator stands for all kernels
+    if first.dtype not in KERNEL_DTYPES:
         return False
     return all(
         isinstance(v, Tensor) and v.dim() == 2 and v.dtype == first.dtype and v.shape[1] == first.shape[1] > 0
