@@ -626,7 +626,7 @@ def test_half_scalars(case, name, route):
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
 def test_autocast(case):
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
         arguments = make_similarity(case, case.params[0], 21, 12, dtype)
         outside = solve(case.functional, arguments)
         with torch.autocast("cpu", dtype=torch.bfloat16):

@@ -14,6 +14,7 @@ from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
 from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, autocasts, divisor_of, is_compiling, why_no_kernel
+from fastloss.reference.similarity import _cat
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -134,6 +135,12 @@ def _same(*vectors: Tensor | None) -> bool:
         isinstance(v, Tensor) and v.dim() == 2 and v.dtype == first.dtype and v.shape[1] == first.shape[1] > 0
         for v in vectors
     )
+
+
+def _stacked(x: Tensor, y: Tensor) -> Tensor:
+    if x.dtype is torch.float16 and x.is_cpu:  # refused under autocast
+        return _cat(x, y)
+    return torch.cat((x, y))
 
 
 def _pair_flags(t: Tensor | None, shape: tuple[int, int], in_group: bool) -> Tensor | Literal[False] | None:
@@ -300,7 +307,7 @@ def info_nce_loss(
         elif not _same(key, negatives):
             return None
         else:
-            columns = torch.cat((key, negatives))
+            columns = _stacked(key, negatives)
         further = negatives.shape[-2]
         if kept is not None:
             kept = torch.cat((kept, kept.new_ones(n, further)), 1)
@@ -466,7 +473,7 @@ def nt_xent_loss(
 
     partner = torch.arange(-n, n, device=z0.device).remainder_(2 * n) if n else None
     return _pose(
-        "info_nce", again, torch.cat((z0, z1)), temperature=temperature, params=(0, decoupled), normalize=normalize,
+        "info_nce", again, _stacked(z0, z1), temperature=temperature, params=(0, decoupled), normalize=normalize,
         relation={"row_labels": partner}, options=options,
     )  # fmt: skip
 
