@@ -4,8 +4,10 @@ Note [Shape of the autograd functions]
 ``forward(ctx, ...)`` without ``setup_context`` (which costs 15 us a call in `inspect.signature`), behind guards
 that live in the callers (`fastloss.functional`): functorch transforms and forward-mode AD never reach this file,
 and a call that needs no gradient calls the operator directly. ``backward`` with grad mode on (``create_graph``)
-differentiates the reference instead, so second derivatives are right. Never ``once_differentiable``: with the loss
-at the root of the graph a gradient penalty would silently add nothing.
+differentiates the reference instead, so second derivatives are right (`gradients`); so does one that is given many
+upstream gradients as one batched tensor. Tensors that a backward may need go through ``save_for_backward``: autograd
+frees them, notices writes to them, and shows them to hooks. Never ``once_differentiable``: with the loss at the root of
+the graph a gradient penalty would silently add nothing.
 
 Note [When the gradient is made]
 "now": forward writes the gradients for upstream 1 (the arguments are read once); backward hands them out, scaled in
@@ -19,8 +21,9 @@ backward did), and over rows for gradients to the target.
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -32,6 +35,37 @@ from fastloss import _memory, _ops, reference
 def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
     """Whether forward may write gradients (Note [When the gradient is made])."""
     return reduction != 0 and dtype is not torch.float16 and not torch.compiler.is_compiling()
+
+
+def gradients(
+    loss: Callable[..., Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad_output: Tensor
+) -> list[Tensor | None]:
+    """The gradients of ``loss(*tensors)`` in plain PyTorch, differentiable again if grad mode is on.
+
+    Taken to views of the tensors. Of the tensors themselves autograd would ask for the whole gradient: what reaches one
+    of them by way of another, which the caller adds up as well, and what their hooks make of it.
+    """
+    differentiable = torch.is_grad_enabled()
+    with torch.enable_grad():
+        views = [t.view_as(t) if need and t is not None else t for t, need in zip(tensors, needed, strict=True)]
+        result = loss(*views)
+        wanted = [t for t, need in zip(views, needed, strict=True) if need and t is not None]
+        made: Iterator[Tensor]
+        if result.requires_grad:
+            options: Any = {"create_graph": differentiable, "allow_unused": True, "materialize_grads": True}
+            made = iter(torch.autograd.grad(result, wanted, grad_output, **options))
+        else:  # of no rows
+            made = map(torch.zeros_like, wanted)
+    return [next(made) if need else None for need in needed]
+
+
+def is_batched(grad_output: Tensor) -> bool:
+    """Whether many upstream gradients come as one tensor: ``is_grads_batched``, and vmap of a backward.
+
+    Kernels know nothing of them, and refuse. Only then is this asked: it takes a tenth of the time of a small backward.
+    """
+    functorch: Any = torch._C._functorch
+    return functorch.is_legacy_batchedtensor(grad_output) or functorch.is_functorch_wrapped_tensor(grad_output)
 
 
 class RowsOptions(NamedTuple):
@@ -123,44 +157,52 @@ class Rows(torch.autograd.Function):
             return None, None, None, None, None, None
         if torch.is_grad_enabled():
             return _reference_backward(ctx, grad_output)
-        name, options, now, inplace, _stats = ctx.call
-        if now and ctx.grad is not None:
-            # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor
-            # has none, a device's would have to be waited for.)
-            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
-            if factor == 1.0:
-                grad, ctx.grad = ctx.grad, None
-                return grad, None, None, None, None, None
-            if ctx.grad.is_cuda and ctx.grad.dtype == torch.bfloat16 and not inplace:
-                # The factor stays on the device, and scaling by it could round twice: the kernel starts from the
-                # logits, over the gradient that is there, unless the factor is 1.
-                input, target, weight, mask, normalizer, _ = ctx.saved_tensors
-                grad, ctx.grad = ctx.grad, None
-                rescale_ = _ops.ROWS[name].rescale_
-                assert rescale_ is not None
-                rescale_(grad, grad_output, input, target, weight, mask, normalizer, *options.for_backward())
-                return grad, None, None, None, None, None
-            if inplace or _scales_exactly(ctx.grad, factor):
-                grad, ctx.grad = ctx.grad, None
-                _ops.scale_(grad, grad_output)
-                return grad, None, None, None, None, None
-        if now and inplace:
-            raise _gone("a second backward")
-        input, target, weight, mask, normalizer, state = ctx.saved_tensors
-        ops = _ops.ROWS[name]
-        need_grad, need_target_grad = ctx.needs_input_grad[:2]
-        arguments = (grad_output, input, target, weight, mask, normalizer, state, *options.for_backward())
-        if torch.compiler.is_compiling():  # traced: outputs must come from the operator
-            grad, target_grad = ops.backward(*arguments, need_grad, need_target_grad)
-            return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
-        grad = (input.detach() if inplace else _memory.empty_like(input)) if need_grad else None
-        target_grad = _memory.empty_like(target) if need_target_grad else None
-        ops.backward_out(*arguments, grad, target_grad)
-        if inplace and need_grad:
-            torch.autograd.graph.increment_version(input)
-            ctx.call = RowsCall(name, options, True, True, False)
-        ctx.grad = None
-        return grad, target_grad, None, None, None, None
+        try:
+            name, options, now, inplace, _stats = ctx.call
+            if now and ctx.grad is not None:
+                # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor
+                # has none, a device's would have to be waited for.)
+                factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+                if factor == 1.0:
+                    grad, ctx.grad = ctx.grad, None
+                    return grad, None, None, None, None, None
+                if ctx.grad.is_cuda and ctx.grad.dtype == torch.bfloat16 and not inplace:
+                    # The factor stays on the device, and scaling by it could round twice: the kernel starts from the
+                    # logits, over the gradient that is there, unless the factor is 1.
+                    input, target, weight, mask, normalizer, _ = ctx.saved_tensors
+                    grad, ctx.grad = ctx.grad, None
+                    rescale_ = _ops.ROWS[name].rescale_
+                    assert rescale_ is not None
+                    rescale_(grad, grad_output, input, target, weight, mask, normalizer, *options.for_backward())
+                    return grad, None, None, None, None, None
+                if inplace or _scales_exactly(ctx.grad, factor):
+                    grad, ctx.grad = ctx.grad, None
+                    if inplace and not grad.is_contiguous():  # a part of other memory, perhaps
+                        grad.mul_(grad_output)
+                    else:
+                        _ops.scale_(grad, grad_output)
+                    return grad, None, None, None, None, None
+            if now and inplace:
+                raise _gone("a second backward")
+            input, target, weight, mask, normalizer, state = ctx.saved_tensors
+            ops = _ops.ROWS[name]
+            need_grad, need_target_grad = ctx.needs_input_grad[:2]
+            arguments = (grad_output, input, target, weight, mask, normalizer, state, *options.for_backward())
+            if torch.compiler.is_compiling():  # traced: outputs must come from the operator
+                grad, target_grad = ops.backward(*arguments, need_grad, need_target_grad)
+                return grad if need_grad else None, target_grad if need_target_grad else None, None, None, None, None
+            grad = (input.detach() if inplace else _memory.empty_like(input)) if need_grad else None
+            target_grad = _memory.empty_like(target) if need_target_grad else None
+            ops.backward_out(*arguments, grad, target_grad)
+            if inplace and need_grad:
+                torch.autograd.graph.increment_version(input)
+                ctx.call = RowsCall(name, options, True, True, False)
+            ctx.grad = None
+            return grad, target_grad, None, None, None, None
+        except RuntimeError:
+            if is_batched(grad_output):
+                return _reference_backward(ctx, grad_output)
+            raise
 
 
 _apply_rows = past_python(Rows)
@@ -185,10 +227,11 @@ def _reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, .
     input, target, weight, mask, normalizer, _ = ctx.saved_tensors
     name, options = ctx.call[:2]
     keywords = options.keywords(name, input)
-    loss = getattr(reference, name)(input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords)
-    wanted = [t for t, needed in zip((input, target), ctx.needs_input_grad, strict=False) if needed]
-    grads = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
-    return tuple(next(grads) if needed else None for needed in ctx.needs_input_grad)
+
+    def loss(input: Tensor, target: Tensor) -> Tensor:
+        return getattr(reference, name)(input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords)
+
+    return *gradients(loss, (input, target), ctx.needs_input_grad[:2], grad_output), None, None, None, None
 
 
 def rows(
@@ -262,32 +305,37 @@ class Pointwise(torch.autograd.Function):
             return None, None, None, None, None, None, None
         if torch.is_grad_enabled():
             return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)
-        grads = ctx.grads
-        if grads is not None:
-            ctx.grads = None
-            # As in Rows.backward.
-            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
-            if factor == 1.0:
-                return None, None, None, None, *grads
-            made = [grad for grad in grads if grad is not None]
-            if made[0].is_cuda and made[0].dtype == torch.bfloat16:
-                call = ctx.call
-                call.ops.rescale_(grad_output, *ctx.saved_tensors, *call.options[:2], *grads)
-                return None, None, None, None, *grads
-            if _scales_exactly(made[0], factor):
-                for grad in made:
-                    _ops.scale_(grad, grad_output)
-                return None, None, None, None, *grads
-        call, (input, target, third, *extras) = ctx.call, ctx.saved_tensors
-        arguments = (grad_output, input, target, third, *extras, *call.options[:2])
-        if torch.compiler.is_compiling():  # traced: outputs must come from the operator
-            needed = ctx.needs_input_grad[4:]
-            outputs = call.ops.backward(*arguments, *needed)
-            traced = (grad if need else None for grad, need in zip(outputs, needed, strict=True))
-            return None, None, None, None, *traced
-        grads = _empty_gradients(ctx, input, target, third)
-        call.ops.backward_out(*arguments, *grads)
-        return None, None, None, None, *grads
+        try:
+            grads = ctx.grads
+            if grads is not None:
+                ctx.grads = None
+                # As in Rows.backward.
+                factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+                if factor == 1.0:
+                    return None, None, None, None, *grads
+                made = [grad for grad in grads if grad is not None]
+                if made[0].is_cuda and made[0].dtype == torch.bfloat16:
+                    call = ctx.call
+                    call.ops.rescale_(grad_output, *ctx.saved_tensors, *call.options[:2], *grads)
+                    return None, None, None, None, *grads
+                if _scales_exactly(made[0], factor):
+                    for grad in made:
+                        _ops.scale_(grad, grad_output)
+                    return None, None, None, None, *grads
+            call, (input, target, third, *extras) = ctx.call, ctx.saved_tensors
+            arguments = (grad_output, input, target, third, *extras, *call.options[:2])
+            if torch.compiler.is_compiling():  # traced: outputs must come from the operator
+                needed = ctx.needs_input_grad[4:]
+                outputs = call.ops.backward(*arguments, *needed)
+                traced = (grad if need else None for grad, need in zip(outputs, needed, strict=True))
+                return None, None, None, None, *traced
+            grads = _empty_gradients(ctx, input, target, third)
+            call.ops.backward_out(*arguments, *grads)
+            return None, None, None, None, *grads
+        except RuntimeError:
+            if is_batched(grad_output):
+                return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)
+            raise
 
 
 _apply_pointwise = past_python(Pointwise)
@@ -310,19 +358,23 @@ def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor 
     params, reduction, empty_zero, loss_dtype, _ = call.options
     named: dict[str, Any] = dict(zip(call.param_names, params, strict=True))
     named.update({name: choices[int(named[name])] for name, choices in call.words.items()})
-    loss = getattr(reference, call.name)(
-        **dict(zip(call.tensor_names, tensors, strict=False)),
-        **named,
-        weight=weight,
-        mask=mask,
-        normalizer=divisor,
-        reduction=_ops.REDUCTION_NAMES[reduction],
-        empty="zero" if empty_zero else "nan",
-        loss_dtype=_ops.DTYPE_OF_CODE[loss_dtype],
-    )
-    wanted = [t for t, need in zip(tensors, needed, strict=True) if need]
-    made = iter(torch.autograd.grad(loss, wanted, grad_output, create_graph=True))
-    return [next(made) if need else None for need in needed]
+    for name, parameter in inspect.signature(getattr(reference, call.name)).parameters.items():
+        if isinstance(parameter.default, bool) and name in named:  # the operators are told a number
+            named[name] = bool(named[name])
+
+    def loss(*tensors: Tensor) -> Tensor:
+        return getattr(reference, call.name)(
+            **dict(zip(call.tensor_names, tensors, strict=False)),
+            **named,
+            weight=weight,
+            mask=mask,
+            normalizer=divisor,
+            reduction=_ops.REDUCTION_NAMES[reduction],
+            empty="zero" if empty_zero else "nan",
+            loss_dtype=_ops.DTYPE_OF_CODE[loss_dtype],
+        )
+
+    return gradients(loss, tensors, needed, grad_output)
 
 
 def pointwise(

@@ -40,7 +40,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops
-from fastloss._autograd import past_python
+from fastloss._autograd import gradients, is_batched, past_python
 
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
@@ -77,7 +77,8 @@ class Call(NamedTuple):
         empty_zero: A mean over nothing is zero, not NaN.
         loss_dtype: Of the result.
         memory_budget: Bytes.
-        again: The loss in plain PyTorch from the same differentiable tensors, for second derivatives.
+        again: The loss in plain PyTorch of (call, vectors, relation, options), for second derivatives. Knows no tensor:
+            those of the call are autograd's to keep.
         group: Processes that have the rest of the batch, see `fastloss.distributed`.
         ddp: Gradients will be averaged over them.
     """
@@ -479,68 +480,85 @@ class Similarity(torch.autograd.Function):
     """``(call, relation, rows, columns, negatives, scale, bias) -> loss``; Note [Shape of the autograd functions].
 
     Of a small problem (`_is_small`) backward hands out the gradients once, and then makes them again. Else it keeps,
-    with the five tensors: of rows, columns and negatives the gradient, the vectors of length one and what they were
-    divided by; the sums; a factor that is still missing. See `Outcome`.
+    with the tensors of the call: of rows, columns and negatives the gradient, the vectors of length one and what they
+    were divided by; the sums; a factor that is still missing. See `Outcome`.
     """
 
     @staticmethod
     def forward(ctx: Any, call: Call, relation: Relation, *tensors: Tensor | None) -> Tensor:
-        ctx.call, ctx.relation = call, relation
+        ctx.call = call
         ctx.set_materialize_grads(False)
         _, _, rows, columns, negatives, scale, bias = ctx.needs_input_grad
         vectors = Vectors(*tensors)  # type: ignore[arg-type]
         ctx.small = _is_small(call, vectors)
         if ctx.small:
             loss, *ctx.made = _at_once(call, vectors, relation, (rows, columns, scale or bias))
-            ctx.save_for_backward(*tensors)
+            ctx.save_for_backward(*tensors, *relation)
             return loss
         now = call.reduction != 0
         want = (rows, columns, negatives, scale or bias)
         outcome = _plan(call, vectors, relation, want if now else (False,) * 4).evaluate()
-        ctx.save_for_backward(*tensors, *(outcome.kept() if now else ()))
+        ctx.save_for_backward(*tensors, *relation, *(outcome.kept() if now else ()))
         return outcome.loss.to(call.loss_dtype)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None) -> tuple[Tensor | None, ...]:
         if grad_output is None:
             return (None,) * 7
-        saved = ctx.saved_tensors
-        tensors, kept = saved[:5], saved[5:]
-        need = ctx.needs_input_grad[2:]
+        saved, need = ctx.saved_tensors, ctx.needs_input_grad[2:]
         if ctx.call.ddp:
             grad_output = grad_output * ctx.call.processes()
         if torch.is_grad_enabled():
-            if ctx.call.group is not None:
-                raise RuntimeError(
-                    "fastloss: a second derivative needs the whole batch in one process, expected create_graph=False "
-                    "with group="
-                )
-            wanted = [t for t, needed in zip(tensors, need, strict=True) if needed]
-            grads = iter(torch.autograd.grad(ctx.call.again(*tensors), wanted, grad_output, create_graph=True))
-            return None, None, *(next(grads) if needed else None for needed in need)
-        if ctx.small:
-            return None, None, *_small_backward(ctx, tensors, need, grad_output)
-        if not kept:
-            want = (need[0], need[1], need[2], need[3] or need[4])
-            kept = _plan(ctx.call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double()).kept()
-            grad_output = grad_output.new_ones((), dtype=torch.float64)
-        return None, None, *_large_backward(ctx.call, tensors, need, kept, grad_output)
+            return None, None, *_reference_backward(ctx.call, saved, need, grad_output)
+        try:
+            if ctx.small:
+                return None, None, *_small_backward(ctx, saved, need, grad_output)
+            tensors, factor, kept = saved[:5], grad_output, saved[11:]
+            if not kept:
+                want = (need[0], need[1], need[2], need[3] or need[4])
+                plan = _plan(ctx.call, Vectors(*tensors), Relation(*saved[5:11]), want)
+                kept = plan.evaluate(grad_output.double().contiguous()).kept()
+                factor = grad_output.new_ones((), dtype=torch.float64)
+            return None, None, *_large_backward(ctx.call, tensors, need, kept, factor)
+        except RuntimeError:
+            if is_batched(grad_output):
+                return None, None, *_reference_backward(ctx.call, saved, need, grad_output)
+            raise
 
 
-def _small_backward(ctx: Any, tensors: tuple[Any, ...], need: tuple[bool, ...], factor: Tensor) -> list[Tensor | None]:
+def _reference_backward(call: Call, saved: Any, need: tuple[bool, ...], grad_output: Tensor) -> list[Tensor | None]:
+    if call.group is not None:
+        raise RuntimeError(
+            "fastloss: a second derivative, or many upstream gradients at once, need the whole batch in one process; "
+            "expected create_graph=False and is_grads_batched=False with group="
+        )
+    relation = Relation(*saved[5:11])
+    options = {
+        "reduction": _ops.REDUCTION_NAMES[call.reduction], "empty": "zero" if call.empty_zero else "nan",
+        "loss_dtype": call.loss_dtype, "weight": relation.weight, "normalizer": relation.normalizer,
+    }  # fmt: skip
+
+    def loss(*tensors: Tensor) -> Tensor:
+        return call.again(call, Vectors(*tensors), relation, options)
+
+    return gradients(loss, saved[:5], need, grad_output)
+
+
+def _small_backward(ctx: Any, saved: tuple[Any, ...], need: tuple[bool, ...], factor: Tensor) -> list[Tensor | None]:
     rows, columns, _, scale, bias = need
     made, ctx.made = ctx.made, None
     if made is None:
-        made = _at_once(ctx.call, Vectors(*tensors), ctx.relation, (rows, columns, scale or bias))[1:]
+        relation = Relation(*saved[5:11])
+        made = _at_once(ctx.call, Vectors(*saved[:5]), relation, (rows, columns, scale or bias))[1:]
     result: list[Tensor | None] = [made[0], made[1], None, made[2], made[3]]
     exact = float(factor) == 1.0
     for k, needed in enumerate(need):
         if not needed:
             result[k] = None
-        elif k < 2 and not (exact and made[k].dtype == tensors[k].dtype):
-            result[k] = _ops.SIMILARITY.finish(made[k], None, None, factor, _ops.DTYPE_CODES[tensors[k].dtype])
+        elif k < 2 and not (exact and made[k].dtype == saved[k].dtype):
+            result[k] = _ops.SIMILARITY.finish(made[k], None, None, factor, _ops.DTYPE_CODES[saved[k].dtype])
         elif k >= 3 and not exact:
-            result[k] = (made[k - 1] * factor).to(tensors[k].dtype)
+            result[k] = (made[k - 1] * factor).to(saved[k].dtype)
     return result
 
 
@@ -675,7 +693,7 @@ def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
         found = [(t * grad).to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
     elif grad is not None:
         about = (ctx.loss, ctx.group, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
-        made = _traced(*ctx.saved_tensors, grad.double(), *about)[1:]
+        made = _traced(*ctx.saved_tensors, grad.double().contiguous(), *about)[1:]
         found = [t.to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
     return *found, *([None] * 13)
 

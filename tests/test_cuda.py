@@ -13,6 +13,7 @@ from cases import CASES, DTYPES, REDUCTIONS
 from device import DEVICE, STRIDES, check_retained_graph, check_waits_for_nothing, needs_device, on_device
 
 import fastloss
+from fastloss import _ops
 
 pytestmark = [pytest.mark.cuda, needs_device]
 
@@ -203,6 +204,31 @@ def test_bad_target(case):
         finally:
             fastloss.debug(False)
     torch.cuda.synchronize()
+
+
+@pytest.mark.skipif(DEVICE == "cpu", reason="one device alone")
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_operators_refuse_tensors_of_another_device(case):
+    """A CPU upstream gradient, state or gradient would be read by the kernel."""
+    x, target = (t.to(DEVICE) for t in cases.make((6, 9)))
+    ops = _ops.ROWS[case.name]
+    params = [0.0] * len(_ops.ROWS_PARAMS[case.name])
+    state = torch.zeros(2, 6, device=DEVICE)
+
+    def backward(upstream, state):
+        return ops.backward(upstream, x, target, None, None, None, state, params, -100, 1, 0.0, 0.0, 0.0, True, False)
+
+    one = torch.ones((), device=DEVICE)
+    backward(one, state)
+    for call in (
+        lambda: backward(one.cpu(), None), lambda: backward(one, state.cpu()), lambda: _ops.scale_(x, one.cpu()),
+        lambda: ops.rescale_(x, one.cpu(), x, target, None, None, None, params, -100, 1, 0.0, 0.0, 0.0),
+        lambda: ops.rescale_(x.cpu(), one, x, target, None, None, None, params, -100, 1, 0.0, 0.0, 0.0),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match="fastloss: "):
+            call()
+    with pytest.raises(RuntimeError, match="without gaps"):
+        _ops.scale_(x[:, :4], one)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one CUDA device at most")

@@ -25,12 +25,7 @@ CHANGES = {
         ("guard((check_cuda(t), t.get_device_index()))", "guard((check_cuda(t), 0))"),
         ("TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &stream));", ""),
     ),
-    "rows_cuda.cpp": (
-        ("t->is_cuda()", "t->is_cpu()"),
-        ("grad.is_cuda()", "grad.is_cpu()"),
-        ("scale.is_cuda()", "scale.is_cpu()"),
-        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
-    ),
+    "rows_cuda.cpp": (("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),),
     "point_cuda.h": (("upstream.is_cuda()", "upstream.is_cpu()"),),
     "pointwise_cuda.cpp": (
         ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),

@@ -8,6 +8,7 @@ import torch
 from cases import CASES, CROSS_ENTROPY, DTYPES, REDUCTIONS
 
 import fastloss
+from fastloss import _ops
 
 
 def lay(x, how):
@@ -101,12 +102,15 @@ def test_target_weight_and_mask_layouts(case, isa):
         cases.check_grad(grad, wanted_grad, x, cases.cancelling(target, "mean"))
 
 
-@pytest.mark.parametrize("how", ["classes last", "batch last", "sliced batch", "channels_last", "offset 1"])
+@pytest.mark.parametrize("upstream", [1.0, -2.5])
+@pytest.mark.parametrize(
+    "how", ["classes last", "batch last", "sliced batch", "channels_last", "offset 1", "cropped", "strided classes"]
+)
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_inplace_layout(case, how, isa):
+def test_inplace_layout(case, how, upstream, isa):
     """In place the gradient takes exactly the logits' places: what lies between them stays."""
     x, target = cases.make((3, 21, 5, 8), torch.float32)
-    _, wanted = cases.exact(case, x, target)
+    _, wanted = cases.exact(case, x, target, upstream)
     leaf = torch.zeros_like(x).requires_grad_()
     base = torch.full((40_000,), 7.0)
     view = lay(x, how)
@@ -118,9 +122,24 @@ def test_inplace_layout(case, how, isa):
         inside.as_strided(view.size(), view.stride(), 100).fill_(True)
     logits = torch.empty(0).set_(base.untyped_storage(), 100, view.size(), view.stride())
     logits = _AsNonLeaf.apply(leaf, logits)
-    case.functional(logits, target, inplace=True).backward()
+    case.functional(logits, target, inplace=True).backward(torch.tensor(upstream))
     cases.check_grad(leaf.grad, wanted, x)
     assert torch.equal(base[~inside], before[~inside])
+
+
+@pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+def test_operator_scales_whole_memory_only():
+    """Its elements are those of one block, in any order; others it refuses, since anybody can call it."""
+    x = torch.randn(3, 4, 5)
+    for t in (x, x.mT, x.permute(2, 0, 1), x[1:2], x[:, :1, :1][:1], x[:0], x[0, 0, 0]):
+        copy = torch.empty_strided(t.size(), t.stride()).copy_(t)
+        _ops.scale_(copy, torch.tensor(3.0))
+        torch.testing.assert_close(copy, 3 * t)
+    before = x.clone()
+    for t in (x[:, :, :4], x[:, ::2], x[..., 0], x[:1].expand(3, 4, 5), x.as_strided((2, 2, 2), (1, 1, 5))):
+        with pytest.raises(RuntimeError, match="without gaps"):
+            _ops.scale_(t, torch.tensor(3.0))
+    assert torch.equal(x, before)
 
 
 class _AsNonLeaf(torch.autograd.Function):

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 import test_similarity_reference
 import torch
-from cases import DTYPES, REDUCTIONS, SIMILARITY, UNDERFLOW, UNIT, make_similarity, settings, to_double
+from cases import DTYPES, HALF, REDUCTIONS, SIMILARITY, UNDERFLOW, UNIT, make_similarity, settings, to_double
+from torch._subclasses import FakeTensorMode
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -627,6 +628,27 @@ def test_only_some_gradients(case, route):
             assert not case.functional(**arguments, reduction=reduction, **more).requires_grad
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_fake_tensors(case, reduction):
+    """Shapes and dtypes without numbers, as in PyTorch."""
+    for params, dtype in itertools.product(case.params, (torch.float32, torch.bfloat16)):
+        arguments = make_similarity(case, params, 9, 6, dtype)
+        fakes = FakeTensorMode()
+        leaves = {
+            k: fakes.from_tensor(t.detach()).requires_grad_(t.requires_grad)
+            for k, t in arguments.items()
+            if isinstance(t, torch.Tensor)
+        }
+        with fakes:
+            loss = case.functional(**{**arguments, **leaves}, reduction=reduction)
+            loss.sum().backward()
+        wanted = solve(case.functional, arguments, reduction=reduction)
+        assert (loss.shape, loss.dtype) == (wanted[0].shape, wanted[0].dtype)
+        for t, g in zip([t for t in leaves.values() if t.requires_grad], wanted[1:], strict=True):
+            assert (t.grad.shape, t.grad.dtype) == (g.shape, g.dtype)
+
+
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
 def test_transforms(case):
     arguments = {k: t.detach() if isinstance(t, torch.Tensor) else t
@@ -652,9 +674,28 @@ def test_transforms(case):
 # ------------------------------------------------------------------------------------------- precision and its limits
 
 
+@pytest.mark.parametrize(("case", "name"), SCALARS, ids=str)
+def test_half_scalars(case, name, route):
+    """The number that a half tensor holds, not what half precision makes of its inverse."""
+    for dtype, half, how in itertools.product((torch.float32, torch.float64), HALF, ROUTES):
+        more = route(how)
+        made = make_similarity(case, case.params[0], 17, 6, dtype)
+        value = torch.tensor(0.07, dtype=half)
+        results = []
+        for given in (value.double(), value, value.float()):
+            arguments = {**made, name: given.clone().requires_grad_()}
+            results.append(solve(case.functional, arguments, **more))
+        for other in results[1:]:
+            for a, b in zip(other, results[0], strict=True):
+                unit = max(UNIT[dtype], UNIT[a.dtype])
+                close(
+                    a.double(), b.double(), rtol=64 * unit if a.dtype not in HALF else 2 * unit, atol=64 * UNIT[dtype]
+                )
+
+
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
 def test_autocast(case):
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
         arguments = make_similarity(case, case.params[0], 21, 12, dtype)
         outside = solve(case.functional, arguments)
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -937,6 +978,21 @@ def test_errors_of_sharing(case):
             case.functional(**arguments, **options)
     for budget in (0, 1e6, math.inf):
         close(case.functional(**arguments, memory_budget=budget), case.functional(**arguments))
+
+
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_ddp_needs_a_group(case):
+    """Whatever runs the loss: an average over processes that have nothing to do with each other needs no factor."""
+    for dtype in (torch.float32, torch.float64):
+        arguments = make_similarity(case, {}, 6, 4, dtype)
+        with pytest.raises(ValueError, match=f"fastloss.{case.name}: ddp=True .*expected .* as group=, got None; pass"):
+            case.functional(**arguments, ddp=True)
+        plain = {k: t.detach() if isinstance(t, torch.Tensor) else t for k, t in arguments.items()}
+        name = case.vectors[0]
+        rest = {k: t for k, t in plain.items() if k != name}
+        with pytest.raises(ValueError, match="group="):
+            torch.func.grad(lambda x, rest=rest, name=name: case.functional(**{name: x}, **rest, ddp=True))(plain[name])
+        case.functional(**arguments, ddp=False)
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)

@@ -218,6 +218,7 @@ struct Cpu : CpuMemory {
 
 void op_scale(const Tensor& grad, const Tensor& scale) {
   STD_TORCH_CHECK(grad.is_cpu() && scale.is_cpu() && scale.numel() == 1, "fastloss: expected a CPU scalar");
+  STD_TORCH_CHECK(fills_block(grad), "fastloss: expected a gradient without gaps in memory; multiply it with mul_");
   const Tensor wide = as_compute(scale, ScalarType::Double);
   const double factor = *(const double*)wide.const_data_ptr();
   if (factor == 1) return;

@@ -143,7 +143,7 @@ inline void use_state(RowsArgs& args, const std::optional<Tensor>& state, const 
   STD_TORCH_CHECK(state || !args.probability_gradient.data, "fastloss: the gradient to the target needs the state");
   if (!state) return;
   STD_TORCH_CHECK(state->numel() == state_planes(soft) * args.rows && state->scalar_type() == compute_type(input) &&
-                      state->is_contiguous() && state->is_cpu() == input.is_cpu(),
+                      state->is_contiguous() && same_device(*state, input),
                   "fastloss: expected the state that forward returned");
   args.state = (void*)state->const_data_ptr();
   args.from_state = true;

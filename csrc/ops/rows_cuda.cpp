@@ -24,8 +24,7 @@ struct Problem {
     check_rows(input, target_, weight_, mask_, normalizer_, o);
     for (const Tensor* t :
          {&target_, weight_ ? &*weight_ : nullptr, mask_ ? &*mask_ : nullptr, normalizer_ ? &*normalizer_ : nullptr}) {
-      STD_TORCH_CHECK(!t || (t->is_cuda() && t->get_device_index() == input.get_device_index()),
-                      "fastloss: expected every tensor on the device of input");
+      STD_TORCH_CHECK(!t || same_device(*t, input), "fastloss: expected every tensor on the device of input");
     }
     args.classes = input.size(class_dim(input));
     args.rows = input.numel() / args.classes;
@@ -64,7 +63,8 @@ struct Problem {
     launch.weight_sum = l.out + cuda::kWeightSum;
   }
 
-  void set_upstream(const Tensor& grad_output, const Options& o) {
+  void set_upstream(const Tensor& grad_output, const Tensor& input, const Options& o) {
+    STD_TORCH_CHECK(same_device(grad_output, input), "fastloss: expected upstream gradients on the device of input");
     upstream = as_compute(grad_output, dtype == DType::f64 ? ScalarType::Double : ScalarType::Float);
     const int64_t expected = o.reduction == kNone ? args.rows : 1;
     STD_TORCH_CHECK(upstream->numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
@@ -131,7 +131,7 @@ struct Cuda : CudaMemory {
     Problem problem(input, target, weight, mask, normalizer, o);
     view_rows(problem.args, input, problem.soft ? &target : nullptr, grad, target_grad);
     use_state(problem.args, state, input, problem.soft);
-    problem.set_upstream(grad_output, o);
+    problem.set_upstream(grad_output, input, o);
     problem.launch.unless_one = unless_one;
     problem.run(id);
   }
@@ -143,15 +143,17 @@ struct Cuda : CudaMemory {
 // would round twice. Moves the same bytes as scaling, and none if the upstream gradient is 1.
 template <int id>
 void op_rescale(const Tensor& grad, const Tensor& grad_output, FASTLOSS_TENSORS, FASTLOSS_OPTIONS) {
-  STD_TORCH_CHECK(grad.is_cuda() && grad.numel() == input.numel() && grad.scalar_type() == input.scalar_type(),
-                  "fastloss: expected the gradient that forward returned");
+  STD_TORCH_CHECK(
+      same_device(grad, input) && grad.numel() == input.numel() && grad.scalar_type() == input.scalar_type(),
+      "fastloss: expected the gradient that forward returned");
   STD_TORCH_CHECK(reduction != kNone, "fastloss: rescaling needs a reduction");
   Cuda::backward(id, grad_output, input, target, weight, mask, normalizer, std::nullopt, FASTLOSS_OPTIONS_VALUE, &grad,
                  nullptr, true);
 }
 
 void op_scale(const Tensor& grad, const Tensor& scale) {
-  STD_TORCH_CHECK(grad.is_cuda() && scale.is_cuda() && scale.numel() == 1, "fastloss: expected a CUDA scalar");
+  STD_TORCH_CHECK(scale.numel() == 1 && same_device(scale, grad), "fastloss: expected a scalar on grad's device");
+  STD_TORCH_CHECK(fills_block(grad), "fastloss: expected a gradient without gaps in memory; multiply it with mul_");
   const Device device(grad);
   check(cuda::run_scale(grad.mutable_data_ptr(), dtype_of(grad), grad.numel(), scale.const_data_ptr(), dtype_of(scale),
                         device.stream));

@@ -72,6 +72,21 @@ inline bool same_device(const Tensor& a, const Tensor& b) {
   return a.is_cpu() == b.is_cpu() && a.get_device_index() == b.get_device_index();
 }
 
+// Whether the elements are all those of one block of memory, each once, in whatever order.
+inline bool fills_block(const Tensor& t) {
+  if (t.numel() == 0 || t.is_contiguous()) return true;
+  int64_t block = 1;  // elements of the dimensions found so far
+  for (int64_t d = 0; d < t.dim();) {
+    if (t.size(d) > 1 && t.stride(d) == block) {
+      block *= t.size(d);
+      d = 0;
+    } else {
+      ++d;
+    }
+  }
+  return block == t.numel();
+}
+
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
   bool same = same_device(output, like) && output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
   for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);

@@ -13,7 +13,8 @@ from fastloss import _ops, _options, reference
 from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
-from fastloss.functional._paths import KERNEL_DTYPES, autocasts, divisor_of, is_compiling, why_no_kernel
+from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, autocasts, divisor_of, is_compiling, why_no_kernel
+from fastloss.reference.similarity import _cat
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -139,6 +140,12 @@ def _refuse_in_group(name: str, arguments: dict[str, Any]) -> None:
 
 def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> Tensor:
     result = getattr(reference, name)(*args, **_for_reference(kwargs))
+    if kwargs.get("ddp") and kwargs.get("group") is None:
+        raise ValueError(
+            f"fastloss.{name}: ddp=True makes up for an average over the processes that share the batch, expected them "
+            "as group=, got None; pass group (torch.distributed.group.WORLD: all), or leave ddp out: the loss of one "
+            "process's own batch needs no factor"
+        )
     if kwargs.get("group") is not None:
         raise RuntimeError(
             f"fastloss.{name}: {reason}, and plain PyTorch has no group=; expected one process with the whole batch, "
@@ -148,14 +155,22 @@ def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> 
 
 
 def _same(*vectors: Tensor | None) -> bool:
-    """Whether these are matrices of one width and a dtype with a kernel."""
-    first = vectors[0]
-    if not isinstance(first, Tensor) or first.dtype not in KERNEL_DTYPES:
+    """Whether these are matrices of one width and a dtype with a kernel, and, but in a graph, have numbers."""
+    first: Any = vectors[0]
+    if type(first) not in TENSORS and not (isinstance(first, Tensor) and is_compiling()):
+        return False  # a fake tensor, which a kernel cannot read; in a graph one operator stands for all kernels
+    if first.dtype not in KERNEL_DTYPES:
         return False
     return all(
         isinstance(v, Tensor) and v.dim() == 2 and v.dtype == first.dtype and v.shape[1] == first.shape[1] > 0
         for v in vectors
     )
+
+
+def _stacked(x: Tensor, y: Tensor) -> Tensor:
+    if x.dtype is torch.float16 and x.is_cpu:  # refused under autocast
+        return _cat(x, y)
+    return torch.cat((x, y))
 
 
 def _pair_flags(t: Tensor | None, shape: tuple[int, int], in_group: bool) -> Tensor | Literal[False] | None:
@@ -192,7 +207,7 @@ def _fixed(value: Any) -> float | None:
 
 def _pose(
     loss: str,
-    again: Callable[..., Tensor],
+    again: Callable[[Call, Vectors, Relation, Any], Tensor],
     rows: Tensor,
     columns: Tensor | None = None,
     negatives: Tensor | None = None,
@@ -214,6 +229,9 @@ def _pose(
     if reduction not in _ops.REDUCTIONS:
         return None
     code = _ops.REDUCTIONS[reduction]
+    group, ddp = options.get("group"), options.get("ddp", False)
+    if ddp and group is None:
+        return None
     alike = columns is None or columns.shape[0] == rows.shape[0]
     if normalizer is not None:
         if isinstance(normalizer, Tensor) and (normalizer.numel() != 1 or normalizer.requires_grad):
@@ -240,6 +258,10 @@ def _pose(
         rows = rows.float()
     affine = (1.0, 0.0)
     if temperature is not None:
+        if isinstance(temperature, Tensor):  # the quotient is to be as exact as what it is multiplied by
+            compute = _ops.compute_dtype(rows.dtype)
+            if temperature.dtype.itemsize < compute.itemsize:
+                temperature = temperature.to(compute)
         scale = 1 / temperature
     if not isinstance(scale, Tensor):
         affine = (float(scale), affine[1])
@@ -251,7 +273,7 @@ def _pose(
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
         options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)), again,
-        options.get("group"), options.get("ddp", False),
+        group, ddp,
     )  # fmt: skip
     tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
     return call, Relation(**relation, weight=weight, normalizer=normalizer), Vectors(rows, columns, negatives, *tensors)
@@ -298,10 +320,6 @@ def info_nce_loss(
         symmetric: Half the sum of this and the same with queries and keys exchanged.
         multi_positive: Where the mean over positives stands: outside of the logarithm or inside.
     """
-    arguments: dict[str, Any] = {
-        "labels": labels, "positives": positives, "mask": mask, "normalize": normalize,
-        "symmetric": symmetric, "multi_positive": multi_positive,
-    }  # fmt: skip
     if not _same(query, key) or not _takes(temperature, positive=True) or multi_positive not in ("out", "in"):
         return None
     n, m = query.shape[0], key.shape[0]
@@ -327,7 +345,7 @@ def info_nce_loss(
         elif not _same(key, negatives):
             return None
         else:
-            columns = torch.cat((key, negatives))
+            columns = _stacked(key, negatives)
         further = negatives.shape[-2]
         if kept is not None:
             kept = torch.cat((kept, kept.new_ones(n, further)), 1)
@@ -336,11 +354,16 @@ def info_nce_loss(
         if row_labels is not None:  # the index of a negative is no label
             row_labels = torch.where(row_labels < m, row_labels, -1)
 
-    def again(rows: Tensor, columns: Tensor, own: Tensor | None, scale: Tensor | None, bias: None) -> Tensor:
-        more = columns[m:] if own is None else own
+    appended = negatives is not None and own is None
+
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        rows, columns, further, _, _ = vectors
+        assert columns is not None
+        mask, chosen = (None if t is None else t[:, :m] for t in (relation.mask, relation.positives))
         return reference.info_nce_loss(
-            rows, columns[:m], negatives=None if negatives is None else more,
-            temperature=temperature if scale is None else 1 / scale, **arguments, **_for_reference(options),
+            rows, columns[:m], relation.row_labels, negatives=columns[m:] if appended else further, positives=chosen,
+            mask=mask, temperature=_temperature(call, vectors), normalize=call.normalize, symmetric=call.both,
+            multi_positive="in" if call.params[0] else "out", **options,
         )  # fmt: skip
 
     return _pose(
@@ -348,6 +371,10 @@ def info_nce_loss(
         temperature=temperature, params=(multi_positive == "in", False), normalize=normalize, both=symmetric,
         relation={"row_labels": row_labels, "mask": kept, "positives": chosen}, options=options,
     )  # fmt: skip
+
+
+def _temperature(call: Call, vectors: Vectors) -> float | Tensor:
+    return 1 / (call.affine[0] if vectors.scale is None else vectors.scale)
 
 
 _NOT_OF_THE_REFERENCE = _options.names(SimilarityOptions) - _options.names(AnchorOptions)
@@ -436,10 +463,11 @@ def _image_text(
     if kept is False or not _takes(logit_scale) or not (logit_bias is None or _takes(logit_bias)):
         return None
 
-    def again(rows: Tensor, columns: Tensor, own: None, scale: Tensor | None, bias: Tensor | None) -> Tensor:
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        rows, columns, _, scale, bias = vectors
         return getattr(reference, f"{which}_loss")(
-            rows, columns, logit_scale if scale is None else scale, logit_bias if bias is None else bias,
-            normalize=normalize, mask=mask, **_for_reference(options),
+            rows, columns, call.affine[0] if scale is None else scale, call.affine[1] if bias is None else bias,
+            normalize=call.normalize, mask=relation.mask, **options,
         )  # fmt: skip
 
     return _pose(
@@ -486,15 +514,15 @@ def nt_xent_loss(
     if kept is False:
         return None
 
-    def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
         return reference.nt_xent_loss(
-            rows[:n], rows[n:], temperature=temperature if scale is None else 1 / scale, normalize=normalize,
-            decoupled=decoupled, mask=mask, **_for_reference(options),
+            vectors.rows[:n], vectors.rows[n:], _temperature(call, vectors), normalize=call.normalize,
+            decoupled=decoupled, mask=relation.mask, **options,
         )  # fmt: skip
 
     partner = torch.arange(-n, n, device=z0.device).remainder_(2 * n) if n else None
     return _pose(
-        "info_nce", again, torch.cat((z0, z1)), temperature=temperature, params=(0, decoupled), normalize=normalize,
+        "info_nce", again, _stacked(z0, z1), temperature=temperature, params=(0, decoupled), normalize=normalize,
         relation={"row_labels": partner, "mask": kept}, options=options,
     )  # fmt: skip
 
@@ -553,10 +581,12 @@ def supcon_loss(
             label = label + (torch.distributed.get_rank(options["group"]) << 40)
         relation["row_labels"] = relation["column_labels"] = label.repeat(views)
 
-    def again(rows: Tensor, columns: None, own: None, scale: Tensor | None, bias: None) -> Tensor:
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        labels, related = relation.row_labels, relation.positives
         return reference.supcon_loss(
-            rows.unflatten(0, (views, n)).transpose(0, 1), labels, mask=mask, positives=positives, normalize=normalize,
-            temperature=temperature if scale is None else 1 / scale, **_for_reference(options),
+            vectors.rows.unflatten(0, (views, n)).transpose(0, 1), None if labels is None else labels[:n],
+            mask=None if related is None else related[:n, :n], positives=positives, normalize=call.normalize,
+            temperature=_temperature(call, vectors), **options,
         )  # fmt: skip
 
     return _pose(
@@ -582,9 +612,12 @@ def _labelled(
     if relation is None or None in numbers:
         return None
 
-    def again(rows: Tensor, *_: None) -> Tensor:
+    names = tuple(params)
+
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        given = dict(zip(names, call.params, strict=True))
         return getattr(reference, name)(
-            rows, labels, **params, normalize=normalize, mask=mask, **_for_reference(options)
+            vectors.rows, relation.row_labels, **given, normalize=call.normalize, mask=relation.mask, **options
         )
 
     return _pose(
@@ -762,10 +795,12 @@ def mined_triplet_margin_loss(
     if relation is None:
         return None
 
-    def again(rows: Tensor, *_: None) -> Tensor:
+    def again(call: Call, vectors: Vectors, relation: Relation, options: Any) -> Tensor:
+        assert relation.row_labels is not None
         return reference.mined_triplet_margin_loss(
-            rows, labels, margin, mining=mining, soft=soft, normalize=normalize, mask=mask, **_for_reference(options)
-        )
+            vectors.rows, relation.row_labels, call.params[0], mining=call.loss, soft=soft, normalize=call.normalize,
+            mask=relation.mask, **options,
+        )  # fmt: skip
 
     return _pose(
         mining, again, embeddings, params=(number, soft), normalize=normalize, distances=True,
