@@ -507,7 +507,7 @@ class Similarity(torch.autograd.Function):
             return None, None, *_small_backward(ctx, tensors, need, grad_output)
         if not kept:
             want = (need[0], need[1], need[2], need[3] or need[4])
-            kept = _plan(ctx.call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double()).kept()
+            kept = _plan(ctx.call, Vectors(*tensors), ctx.relation, want).evaluate(grad_output.double().contiguous()).kept()
             grad_output = grad_output.new_ones((), dtype=torch.float64)
         return None, None, *_large_backward(ctx.call, tensors, need, kept, grad_output)
 
@@ -660,7 +660,7 @@ def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
         found = [(t * grad).to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
     elif grad is not None:
         about = (ctx.loss, ctx.group, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
-        made = _traced(*ctx.saved_tensors, grad.double(), *about)[1:]
+        made = _traced(*ctx.saved_tensors, grad.double().contiguous(), *about)[1:]
         found = [t.to(d) if w else None for t, w, d in zip(made, ctx.want, ctx.dtypes, strict=True)]
     return *found, *([None] * 13)
 

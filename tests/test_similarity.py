@@ -515,6 +515,27 @@ def test_upstream_per_anchor_and_accumulation(case, route):
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_sum_of_losses(case, route):
+    """Anchors see one number as their upstream gradient (stride 0), and losses of float64 see it as it comes."""
+
+    def losses_of(arguments):
+        return case.functional(**arguments, reduction="none", loss_dtype=torch.float64, **more)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda arguments: losses_of(arguments).sum(), fullgraph=True, backend="aot_eager")
+    for dtype in (torch.float64, torch.bfloat16):
+        arguments = make_similarity(case, case.params[0], 13, 6, dtype)
+        wanted = Exact(case, case.params[0], arguments, reduction="none")
+        leaves = [t for t in arguments.values() if getattr(t, "requires_grad", False)]
+        for name in ROUTES:
+            more = route(name)
+            losses = losses_of(arguments)
+            wanted.check([losses.detach(), *torch.autograd.grad(losses.sum(), leaves)], (dtype, name))
+        grads = torch.autograd.grad(compiled(arguments), leaves)
+        wanted.check([losses.detach(), *grads], (dtype, "compiled"))
+
+
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
 def test_second_derivatives(case):
     for params in case.params:
         arguments = make_similarity(case, params, 5, 4, torch.float64)
