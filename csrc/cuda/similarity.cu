@@ -179,11 +179,12 @@ void plan_tile(DType dtype, TileLaunch& l) {
               lies(a.column_terms, 16) && lies(a.column_anchors.data, 16) &&
               a.column_anchors.plane % (16 / compute) == 0 && lies(r.mask, flags) && strides(r.mask_stride, flags) &&
               lies(r.positives, flags) && strides(r.positives_stride, flags);
-  l.warps = 1;
-  while (l.warps < kTileWarps && l.warps * 32 * kThreadColumns < a.columns) l.warps *= 2;
-  l.stripes = parts_of(a.columns, l.warps * 32 * kThreadColumns);
+  const auto across = [&] { return (int64_t)(32 << l.log_warps) * kThreadColumns; };
+  l.log_warps = 0;
+  while (1 << l.log_warps < kTileWarps && across() < a.columns) ++l.log_warps;
+  l.stripes = parts_of(a.columns, across());
   l.chunks = parts_of(a.rows, kColumnRows);
-  l.row_blocks = parts_of(a.rows, kTileWarps / l.warps * kTileRows);
+  l.row_blocks = parts_of(a.rows, (kTileWarps >> l.log_warps) * kTileRows);
 }
 
 int run_statistics(int loss, DType dtype, const TileLaunch& l, void* stream) {
