@@ -166,6 +166,16 @@ def _unit(vectors: Tensor | None, normalize: bool) -> Unit | None:
     return Unit(vectors.float() if vectors.is_cpu and vectors.dtype == torch.float16 else vectors, None)
 
 
+def _pads(t: Tensor) -> bool:
+    return t.is_cuda
+
+
+def _matrix(height: int, width: int, like: Tensor) -> Tensor:
+    """Memory for similarities. On a GPU rows begin on 16 bytes, or products and kernels would read fewer at a time."""
+    lanes = 16 // like.element_size() if _pads(like) else 1
+    return _memory.empty((height, -(-width // lanes) * lanes), like)[:, :width]
+
+
 class Plan:
     """One call: Note [Plan]."""
 
@@ -199,7 +209,7 @@ class Plan:
         if not self.single:
             self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)]
         keeps = self.n if self.whole and self.want else min(strip_rows, self.n)
-        self.matrix = _memory.empty((keeps, self.m), rows)
+        self.matrix = _matrix(keeps, self.m, rows)
         self.terms = rows.square().sum(-1) if call.distances and not call.normalize else None
         self.column_terms, self.column_labels = self.terms, relation.column_labels
         self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]

@@ -59,18 +59,18 @@ anchor_coefficients(const AnchorLaunch l) {
     store_one(l.totals + 1, count);
     store_one(l.reduced, l.empty_zero && divisor == 0 ? 0.0 : total / divisor);
   }
-  const int64_t i = block() * kAnchorThreads + thread(), n = l.anchors;
-  if (i >= n) return;
+  const int64_t i = block() * kAnchorThreads + thread(), plane = l.plane;
+  if (i >= l.anchors) return;
   const AnchorEval r = evaluate(l, i);
   // Nothing counts: no gradient.
   const double by = divisor == 0 ? 0.0 : l.share / divisor * (l.factor ? l.factor[i] : 1.0);
   T* const to = (T*)l.coefficients + i;
   FASTLOSS_UNROLL
   for (int k = 0; k < kPairKinds; ++k) {
-    store_one(to + (kMaxPositive + k) * n, (T)l.sums[i].max[k]);
-    store_one(to + (kWeightPositive + k) * n, (T)(r.weight[k] * (l.weight ? l.weight[k] : 1.0) * by));
+    store_one(to + (kMaxPositive + k) * plane, (T)l.sums[i].max[k]);
+    store_one(to + (kWeightPositive + k) * plane, (T)(r.weight[k] * (l.weight ? l.weight[k] : 1.0) * by));
   }
-  store_one(to + kShift * n, (T)(r.shift * by));
+  store_one(to + kShift * plane, (T)(r.shift * by));
 }
 
 // ----------------------------------------------------------------------------------------------- vectors of length one

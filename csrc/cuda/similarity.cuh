@@ -13,14 +13,17 @@
 // what is left at the ends, pair by pair from memory (`pair`), so that the fast way holds nothing of what only they need.
 // Whether a vector is one of the former is asked cautiously: labels are equal where their low halves are.
 //
-// Exponentials of half precision. Where the score of a negative is a straight line over the similarity (`Line`), its exponential
-// is one multiplication with addition and one instruction for 2^x. It is off by the digits that float loses at the score's
-// size, as the similarity itself is by those that half precision loses there, and those are some thousand times as many.
+// Lines. Where the score of a negative is affine in z, and so in the similarity, its exponential in half precision is one
+// multiplication with addition and one instruction for 2^x. It is off by the digits that float loses at the score's size, as
+// the similarity itself is by those that half precision loses there, some thousand times as many.
 //
 // Sums. A tile is read once. A thread finds the maximum of some scores (a row's 16 bytes, kColumnBatch of a column), brings its
 // sums to it, and adds. It adds at most 64 numbers of a row or column, the lanes of a warp are a tree, and so are the warps, all
-// of it in the computing type (derivatives: warps one after the other, in double); stripes and chunks are added in their order in
-// double, and so are tiles, in the order of the calls. The cut follows from the shape alone.
+// of it in the computing type. Sums of derivatives cancel: their lanes are a tree in double, but of half precision in float
+// (double takes most GPUs as long as all else), their warps are added in order in double. Stripes and chunks are added in
+// their order in double, and so are tiles, in the order of the calls. The cut follows from the shape alone.
+
+#include <type_traits>
 
 #include "core/compute.h"
 #include "cuda/block.h"
@@ -32,7 +35,7 @@ namespace {
 
 constexpr float kLog2E = 1.4426950408889634f;
 
-// Whether kept negatives go by `Line`.
+// Whether kept negatives go by their line.
 template <class S, template <class> class Loss>
 constexpr bool kHasLine = sizeof(S) == 2 && Loss<float>::exponential && Loss<float>::affine;
 
@@ -75,10 +78,9 @@ struct TileView {
   const TileArgs& a;
   const Loss<T>& f;
   T scale, bias;
-  bool only_places;  // pairs are something else than kept negatives by their places alone
-  // Line: the score of a negative is slope z + its score at z = 0. In units of log2 e, over the similarity.
-  bool is_line;
-  T factor, summand, slope;
+  bool only_places;          // pairs are something else than kept negatives by their places alone
+  bool is_line;              // whether there is one here, and it does not fall
+  T factor, summand, slope;  // score times log2 e = factor similarity + summand; slope: over z
 
   FASTLOSS_DEVICE TileView(const TileLaunch& l, const Loss<T>& functor) : a(l.args), f(functor) {
     scale = (T)(l.scale.data ? a.scale * read_scalar(l.scale.data, l.scale.dtype) : a.scale);
@@ -219,7 +221,7 @@ struct Part {
     max[k] = to;
   }
 
-  // Kept negatives of these similarities, of which `top` is the largest, by `Line`.
+  // Kept negatives of these similarities, of which `top` is the largest, by their line.
   template <int N>
   FASTLOSS_DEVICE void add_line(const TileView<S, Loss>& view, const T (&similarity)[N], T top) {
     move(kNegative, maximum(max[kNegative], view.f.negative(view.scale * top + view.bias).value));
@@ -578,7 +580,8 @@ similarity_gradient(const TileLaunch l, const Loss<typename Compute<S>::type> f)
   double* const warps = (double*)shared_memory();  // [warps of the block][kTileRows][2]
   FASTLOSS_UNROLL
   for (int r = 0; r < kTileRows; ++r) {
-    T sums[2] = {with_similarity[r], alone[r]};
+    using Sum = std::conditional_t<sizeof(S) == 2, float, double>;
+    Sum sums[2] = {with_similarity[r], alone[r]};
     FASTLOSS_UNROLL
     for (int lanes = 16; lanes > 0; lanes /= 2) {
       FASTLOSS_UNROLL

@@ -61,7 +61,8 @@ struct AnchorLaunch {
   double* losses;      // [anchors]
   double* totals;      // their sum, and the number of those that count
   double* reduced;     // one number
-  void* coefficients;  // [kCoefficients][anchors] of the computing type
+  void* coefficients;  // kCoefficients planes of the computing type
+  int64_t plane;       // elements between them
   double* scratch;     // [2][anchor_blocks]
 };
 int64_t anchor_blocks(int64_t anchors);

@@ -551,15 +551,18 @@ void check_anchors(uint64_t seed) {
         if (random.chance(30)) normalizer = memory.take<double>(1), *normalizer = random.chance(30) ? 0 : 7;
         l.factor = factor, l.weight = weight, l.normalizer = normalizer;
         double* const losses = memory.take<double>(n);
-        T* const coefficients = memory.take<T>(kCoefficients * n);
+        l.plane = n + random.below(3);
+        T* const coefficients = memory.take<T>((kCoefficients - 1) * l.plane + n);
         double out[3];
         std::vector<double> scratch(2 * cuda::anchor_blocks(n));
         l.losses = losses, l.coefficients = coefficients, l.totals = out, l.reduced = out + 2;
         l.scratch = scratch.data();
-        emulation::watch(coefficients, kCoefficients * n * (int64_t)sizeof(T), sizeof(T));
+        const int64_t extent = (kCoefficients - 1) * l.plane + n;
+        emulation::watch(coefficients, extent * (int64_t)sizeof(T), sizeof(T));
         emulation::schedule = random.below(5);
         cuda::run_anchors(l, nullptr);
-        if (emulation::unwatch(coefficients) != 0) ::fail("coefficients not written", -1, -1, 0, 0, 0);
+        if (emulation::unwatch(coefficients) != extent - kCoefficients * n)
+          ::fail("coefficients not written", -1, -1, 0, 0, 0);
         std::vector<AnchorEval> evals(n);
         double total = 0, size = 0, count = 0;
         for (int64_t i = 0; i < n; ++i) {
@@ -587,7 +590,7 @@ void check_anchors(uint64_t seed) {
         for (int64_t i = 0; i < n; ++i, ++gradients) {
           const double by = divisor == 0 ? 0 : l.share / divisor * (factor ? factor[i] : 1);
           const auto near = [&](int which, double wanted) {
-            check("coefficient", i, which, coefficients[which * n + i], wanted, std::fabs(wanted) * unit);
+            check("coefficient", i, which, coefficients[which * l.plane + i], wanted, std::fabs(wanted) * unit);
           };
           for (int k = 0; k < kPairKinds; ++k) {
             near(kMaxPositive + k, sums[i].max[k]);
