@@ -33,6 +33,7 @@ them by the upstream gradient, takes the normalisation back and rounds once, as 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -167,6 +168,16 @@ def _unit(vectors: Tensor | None, normalize: bool) -> Unit | None:
     return Unit(vectors.float() if vectors.is_cpu and vectors.dtype == torch.float16 else vectors, None)
 
 
+def _pads(t: Tensor) -> bool:
+    return t.is_cuda
+
+
+def _matrix(height: int, width: int, like: Tensor) -> Tensor:
+    """Memory for similarities. On a GPU rows begin on 16 bytes, or products and kernels would read fewer at a time."""
+    lanes = 16 // like.element_size() if _pads(like) else 1
+    return _memory.empty((height, -(-width // lanes) * lanes), like)[:, :width]
+
+
 class Plan:
     """One call: Note [Plan]."""
 
@@ -200,7 +211,7 @@ class Plan:
         if not self.single:
             self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)]
         keeps = self.n if self.whole and self.want else min(strip_rows, self.n)
-        self.matrix = _memory.empty((keeps, self.m), rows)
+        self.matrix = _matrix(keeps, self.m, rows)
         self.affine = call.affine
         self.terms = self.square_terms() if call.distances else None
         self.column_terms, self.column_labels = self.terms, relation.column_labels
@@ -387,7 +398,7 @@ class Plan:
                 gradient.addcmul_(rows, sums[:, 1:].to(gradient.dtype), value=2)
             if self.further is not None:
                 own = tile[:, self.shared :].unsqueeze(1)
-                gradient += torch.bmm(own, self.further[begin:end]).squeeze(1)
+                gradient += torch.bmm(own, self.further[begin:end], **_wide(tile)).squeeze(1)
         if self.want_columns or (self.want_rows and self.call.itself and not self.symmetric):
             gradient = self.accumulate(1, 0, self.shared, shared.t(), rows)
             if self.terms is not None:
@@ -398,8 +409,9 @@ class Plan:
                 self.gradients[2] = torch.empty(
                     self.further.shape, dtype=_ops.compute_dtype(rows.dtype), device=rows.device
                 )
-            further = self.gradients[2]
-            torch.mul(tile[:, self.shared :].unsqueeze(2), rows.unsqueeze(1), out=further[begin:end])  # type: ignore[index]
+            further: Any = self.gradients[2]
+            own = tile[:, self.shared :].unsqueeze(2)
+            torch.mul(own.to(further.dtype), rows.unsqueeze(1), out=further[begin:end])
 
     def take_positives(self, begin: int, end: int, about: tuple[Any, ...], columns: Tensor) -> None:
         """Starts rows of the gradient with what the positives contribute, which are no part of the product then."""
@@ -431,14 +443,41 @@ class Plan:
         return Outcome(loss, (rows, columns, negatives), self.sums, factor, self.units)
 
 
+@functools.cache
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def _wide(t: Tensor) -> dict[str, Any]:
+    """Asks the product of half matrices on a GPU for the float32 that it was added up in, where that can be had."""
+    able = t.is_cuda and (
+        (t.dtype == torch.bfloat16 and _multiplies_bfloat16(t.device))
+        or (t.dtype == torch.float16 and not torch.backends.cuda.matmul.allow_fp16_accumulation)
+    )
+    return {"out_dtype": torch.float32} if able else {}
+
+
+@functools.cache
+def _adds_wide(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether this torch adds such a product to a float32 matrix (PyTorch's pull request 167931). Launches nothing."""
+    empty = torch.empty(0, 0, dtype=dtype, device=device)
+    try:
+        torch.addmm(empty.float(), empty, empty, out_dtype=torch.float32)
+    except RuntimeError:
+        return False
+    return True
+
+
 def add_product(to: Tensor, a: Any, b: Tensor, first: bool = False) -> Tensor:
     """Adds a matrix product to ``to``, which is of the computing type; ``first``: writes it there."""
     if to.dtype == b.dtype:
         return torch.mm(a, b, out=to) if first else to.addmm_(a, b)
-    if to.is_cuda:  # in float32, as it was added up
-        wide: Any = {"out_dtype": to.dtype}
-        return torch.mm(a, b, **wide, out=to) if first else to.add_(torch.mm(a, b, **wide))
-    product = torch.mm(a, b)
+    wide = _wide(b)
+    if wide and first:
+        return torch.mm(a, b, **wide, out=to)
+    if wide and _adds_wide(b.dtype, b.device):
+        return torch.addmm(to, a, b, **wide, out=to)
+    product = torch.mm(a, b, **wide)
     return to.copy_(product) if first else to.add_(product)
 
 

@@ -43,7 +43,7 @@ ROWS_REGISTERS = {
 POINTS_REGISTERS = {(2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
 GENERAL_REGISTERS = 128
 PAIRS_REGISTERS = {2: 96, 3: 128}  # 256 threads on a row: 128
-SIMILARITY_REGISTERS = {"rows": 128, "gradient": 128, "columns": 80}
+SIMILARITY_REGISTERS = {"rows": 80, "gradient": 128, "columns": 80}
 SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
 SIZE = f"({'|'.join(SIZES)})"
 ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
@@ -128,7 +128,7 @@ def test_resources(compiled):
                 seen.add((size, functor, elements, threads, held))
             elif similarity := SIMILARITY.search(symbol):
                 what, size, functor, elements = similarity.groups()
-                limit = {"columns": 128, "gradient": 176}.get(what, 128) if size == "d" else SIMILARITY_REGISTERS[what]
+                limit = {"gradient": 176}.get(what, 128) if size == "d" else SIMILARITY_REGISTERS[what]
                 seen.add((what, size, functor, elements))
             elif general := GENERAL.search(symbol):
                 limit = GENERAL_REGISTERS
@@ -145,7 +145,9 @@ def test_resources(compiled):
             for functor in SIMILARITY_FUNCTORS
             for elements in (str(16 // SIZES[size]), "1")
         ),
-        *(("columns", size, "InfoNce", None) for size in SIZES),  # the one loss with anchors on both sides
+        *(  # the one loss with anchors on both sides
+            ("columns", size, "InfoNce", columns) for size in SIZES for columns in ("12" if SIZES[size] == 2 else "1")
+        ),
         *SIZES,
     }
 
@@ -198,10 +200,15 @@ def test_machine_code(compiled):
                     wide += 1
                 continue
             if similarity := SIMILARITY.search(symbol):
-                what, _, _, elements = similarity.groups()
-                if elements not in (None, "1"):  # two rows of the tile
-                    assert len(re.findall(r"LDG\.E\.128", function)) >= 2, symbol
-                    assert what == "rows" or re.search(r"STG\.E\.128", function), symbol
+                what, size, _, elements = similarity.groups()
+                if what != "columns" and elements != "1":  # two rows of the tile, loaded one right after the other
+                    code = [line for line in function.splitlines() if ";" in line]
+                    loads = [at for at, line in enumerate(code) if "LDG.E.128" in line]
+                    between = code[loads[0] : loads[1]]
+                    assert not any(re.search("MUFU|STG|BRA|F(FMA|ADD|MUL)", line) for line in between), symbol
+                    if what == "gradient":  # and stored whole
+                        assert len(re.findall(r"STG\.E\.128", function)) == 2, symbol
+                        assert SIZES[size] != 2 or not re.search(r"STG\.E(\.EF)? desc", function), symbol
                     wide += 1
                 continue
             rows = ROWS.search(symbol)

@@ -302,43 +302,68 @@ PAIRS_PLANTS = {
 SIMILARITY_PLANTS = {
     "off-by-one tail": (
         "AddressSanitizer",
-        "if (k < n) to[k] = p[k];",
-        "if (k <= n) to[k] = p[k];",
+        "if (first + v < n) p[v] = pair(first + v);",
+        "if (first + v <= n) p[v] = pair(first + v);",
     ),
-    "lanes behind the end counted": (
+    "pairs behind the end counted": (
         "got",
-        "return n >= N ? kAll<N> : n > 0 ? (1u << n) - 1 : 0;",
-        "return n > 0 ? kAll<N> : 0;",
+        "p[v] = {};",
+        "p[v] = {true};",
+    ),
+    "partial vector taken as whole": (
+        "AddressSanitizer",
+        "    return last;\n",
+        "    return last + 1;\n",
     ),
     "last element not written": (
         "derivatives not written",
-        "if (j + v < view.a.columns) store_one",
-        "if (j + v < view.a.columns - 1) store_one",
+        "if (first + v >= n) continue;",
+        "if (first + v >= n - 1) continue;",
+    ),
+    "row behind the last": (
+        "written twice",
+        "if (r < at.rows) store_pack",
+        "store_pack",
     ),
     "a vector next to itself": (
         "got",
-        "return at >= 0 && at < N ?",
-        "return at > 0 && at < N ?",
+        "return distance >= 0 &&",
+        "return distance > 0 &&",
     ),
     "itself without the offsets": (
         "got",
-        "bit_at<N>(r.row_offset + i - r.column_offset - j)",
-        "bit_at<N>(i - j)",
+        "!(r.skip_self && of_row == of_column)",
+        "!(r.skip_self && i == j)",
     ),
     "wrong stride of the mask": (
         "runtime error",
-        "read(r.mask + i * r.mask_stride + j)",
-        "read(r.mask + i * a.columns + j)",
+        "r.mask[i * r.mask_stride + j])",
+        "r.mask[i * a.columns + j])",
+    ),
+    "vectors do not ask the mask": (
+        "got",
+        "if (r.mask) others |= flags(",
+        "if (r.mask && !r.mask) others |= flags(",
+    ),
+    "columns do not ask the mask": (
+        "got",
+        "if (r.mask) others |= !r.mask[",
+        "if (r.mask && !r.mask) others |= !r.mask[",
     ),
     "positives taken for negatives": (
         "got",
-        "if (relation.kept == kAll<N> && relation.positive == 0) {\n      add_negatives",
-        "if (relation.kept == kAll<N>) {\n      add_negatives",
+        "|| (unsigned)(positive - first) < (unsigned)n;",
+        ";",
+    ),
+    "every second label": (
+        "got",
+        "(int)labels.v[0] == row.low || (int)labels.v[1] == row.low;",
+        "(int)labels.v[0] == row.low;",
     ),
     "labels of 32 bits": (
         "got",
-        "(unsigned)(labels[v] == wanted)",
-        "(unsigned)((int)labels[v] == (int)wanted)",
+        "(r.row_label.whole ? r.row_label.whole[i] : of_row) ==",
+        "(int)(r.row_label.whole ? r.row_label.whole[i] : of_row) ==",
     ),
     "offsets of 32 bits": (
         "AddressSanitizer",
@@ -347,8 +372,8 @@ SIMILARITY_PLANTS = {
     ),
     "missing barrier": (
         "got",
-        "  block_barrier();\n  const int r = at.rank;",
-        "  const int r = at.rank;",
+        "    block_barrier();\n    if (at.rank >= 32) return;",
+        "    if (at.rank >= 32) return;",
     ),
     "missing barrier, derivatives": (
         "sum",
@@ -362,24 +387,27 @@ SIMILARITY_PLANTS = {
     ),
     "shuffle that stops short": (
         "got",
-        "for (int lanes = 16; lanes > 0; lanes /= 2) {\n      FASTLOSS_UNROLL\n"
-        "      for (int k = 0; k < kPairKinds; ++k) {\n        sum[k]",
-        "for (int lanes = 8; lanes > 0; lanes /= 2) {\n      FASTLOSS_UNROLL\n"
-        "      for (int k = 0; k < kPairKinds; ++k) {\n        sum[k]",
+        "for (int lanes = first; lanes >= last; lanes /= 2) {\n      sum[k]",
+        "for (int lanes = first; lanes > last; lanes /= 2) {\n      sum[k]",
+    ),
+    "positives of a warp left out": (
+        "got",
+        "if (!any_lane(count[kPositive] != 0)) return;",
+        "if (!any_lane(count[kPositive] > 1)) return;",
     ),
     "sums of another maximum": (
         "got",
-        "    sum[k] *= exp_negative(max[k] - to);\n",
+        "    sum[k] *= exp_of<S>(max[k] - to);\n",
         "",
     ),
     "a warp left out": (
         "got",
-        "for (int w = 0; w < l.warps; ++w) join(",
-        "for (int w = 0; w < (l.warps + 1) / 2; ++w) join(",
+        "warp >> l.log_warps == 0)",
+        "warp >> l.log_warps == 0 && warp != 1)",
     ),
     "one stripe over another": (
         "written twice",
-        "(T*)l.row_parts + at.stripe * kPartPlanes * rows",
+        "(T*)l.row_parts + at.stripe * kPartPlanes * l.args.rows",
         "(T*)l.row_parts",
     ),
     "chunks overlap": (
@@ -387,25 +415,53 @@ SIMILARITY_PLANTS = {
         "const int64_t begin = chunk * kColumnRows,",
         "const int64_t begin = chunk * (kColumnRows - 1),",
     ),
-    "last chunk first": (
+    "last part left out": (
         "order",
-        "const T* const p = from + part * kPartPlanes * n + i;",
-        "const T* const p = from + (parts - 1 - part) * kPartPlanes * n + i;",
+        "for (int64_t part = 0; part < parts; ++part) {",
+        "for (int64_t part = 0; part < (parts > 1 ? parts - 1 : 1); ++part) {",
     ),
     "coefficients of another row": (
         "derivative",
-        "c * row_anchors.plane + at.row + r] : (T)0;",
-        "c * row_anchors.plane + at.row] : (T)0;",
+        "which * of_rows.plane + i]",
+        "which * of_rows.plane + at.row]",
     ),
     "left out, with a derivative": (
         "derivative",
-        "              d[k] = 0;\n",
-        "",
+        "if (p.kept) {",
+        "if (p.kept || !p.positive) {",
     ),
     "derivatives without the scale": (
         "derivative",
-        "narrow<S>(d[k] * view.scale)",
-        "narrow<S>(d[k])",
+        "d[v] *= view.scale;",
+        "",
+    ),
+}
+# What half precision alone has.
+LINE_PLANTS = {
+    "smallest score of a falling line": (
+        "got",
+        "!a.row_terms && factor >= 0;",
+        "!a.row_terms;",
+    ),
+    "line without the terms": (
+        "got",
+        "is_line = !a.row_terms && factor",
+        "is_line = factor",
+    ),
+    "line without the summand": (
+        "got",
+        "return summand - max * kLog2E;",
+        "return -max * kLog2E;",
+    ),
+    "the neighbour's column": (
+        "sums of a column",
+        "own[k] = s[p];",
+        "own[k] = s[0];",
+    ),
+    "the neighbour's maximum": (
+        "sums of a column",
+        "part[p].add_line(view, own, s[p]);",
+        "part[p].add_line(view, own, s[0]);",
     ),
 }
 # In a planted copy one loss is compiled, the one that a quick run takes.
@@ -536,13 +592,13 @@ class Builder:
             for dtype, result in results.items()
         }
 
-    def run_planted(self, parts, file, plants, source=None, slim=("", "")):
-        """Each plant in a copy of ``file`` that the include path finds first, for float32, or in that of ``source``.
+    def run_planted(self, parts, file, plants, source=None, slim=("", ""), dtype="float32"):
+        """Each plant in a copy of ``file`` that the include path finds first, for ``dtype``, or in that of ``source``.
 
         A compilation each: the first few of a table, and all of them under `make asan`.
         """
         text = (KERNELS / file).read_text().replace(*slim) if slim[0] else (KERNELS / file).read_text()
-        source = source or next(part for part in parts if part.endswith("_f32"))
+        source = source or next(part for part in parts if part.endswith(f"_{DTYPES[dtype]}"))
 
         def plant(item):
             name, (message, *changes) = item
@@ -555,8 +611,8 @@ class Builder:
             (changed / "cuda").mkdir(parents=True)
             (changed / "cuda" / file).write_text(planted_text)
             shutil.copy(changed / "cuda" / file if file == f"{source}.cu" else KERNELS / f"{source}.cu", changed)
-            planted = self.compile(changed / f"{source}.cu", self.sanitize, first=(changed,), name=f"{slug}_f32")
-            return name, message, run([self.link(slug, parts, **{source: planted}), "float32", "quick"])
+            planted = self.compile(changed / f"{source}.cu", self.sanitize, first=(changed,), name=f"{slug}_planted")
+            return name, message, run([self.link(slug, parts, **{source: planted}), dtype, "quick"])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for name, message, result in pool.map(plant, islice(plants.items(), PLANTS)):
@@ -625,6 +681,7 @@ def test_bugs_planted_in_pairs(builder):
 
 def test_bugs_planted_in_similarity(builder):
     builder.run_planted(SIMILARITY, "similarity.cuh", SIMILARITY_PLANTS, slim=ONE_LOSS)
+    builder.run_planted(SIMILARITY, "similarity.cuh", LINE_PLANTS, slim=ONE_LOSS, dtype="bfloat16")
     builder.run_planted(SIMILARITY, "similarity.cu", AROUND_TILES_PLANTS, source="similarity")
     builder.run_planted(SIMILARITY, "mining.cu", MINING_PLANTS, source="mining")
 

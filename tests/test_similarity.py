@@ -294,6 +294,48 @@ def test_negatives(dtype, own_isa, route):
                     check(case, arguments, reduction=reduction, more=more, what=(n, shape, setting, reduction))
 
 
+class WideProducts(TorchFunctionMode):
+    """Products as a GPU makes them: of half matrices in float32 if asked (`engine._wide`). Counts them by name."""
+
+    def __init__(self, adds):
+        super().__init__()
+        self.adds, self.seen = adds, []
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = dict(kwargs or {})
+        if kwargs.pop("out_dtype", None) is None:
+            return func(*args, **kwargs)
+        if func is torch.addmm and not self.adds and args[0].dtype != args[1].dtype:
+            raise RuntimeError("self and mat2 must have the same dtype, but got Float and BFloat16")
+        self.seen.append(func.__name__)
+        return func(*(a.float() for a in args), **kwargs)
+
+
+@pytest.mark.parametrize("adds", [True, False])
+def test_half_products_in_float32(adds, monkeypatch):
+    """Gradients of half vectors stay float32, those of negatives per row too; they grow in place where torch can."""
+    engine._adds_wide.cache_clear()
+    monkeypatch.setattr(engine, "_wide", lambda t: {"out_dtype": torch.float32})
+    monkeypatch.setattr(engine, "_MIN_STRIP_ROWS", 8)
+    monkeypatch.setattr(engine, "_STRIP_BYTES", 1)
+    generator = torch.Generator().manual_seed(0)
+    x, y, far = (torch.randn(*shape, 16, generator=generator).bfloat16() for shape in ((24,), (24,), (24, 5)))
+    case, options = SIMILARITY[0], dict(negatives=far, temperature=2.0, normalize=False, reduction="sum")
+    monkeypatch.setattr(sys.modules["fastloss.functional.similarity"], "similarity", lambda *posed: posed)
+    call, relation, vectors = case.functional(x, y, **options)
+    with WideProducts(adds) as products:
+        gradients = engine.Plan(call, vectors, relation, (True, True, True, False)).evaluate().gradients
+    engine._adds_wide.cache_clear()
+    assert products.seen.count("addmm") == (3 if adds else 0)  # the columns' second and third strip; and asking
+    assert {"mm", "bmm"} <= set(products.seen)
+    leaves = [t.double().requires_grad_() for t in (x, y, far)]
+    loss = case.reference(leaves[0], leaves[1], **{**options, "negatives": leaves[2]})
+    for gradient, exact in zip(gradients, torch.autograd.grad(loss, leaves), strict=True):
+        assert gradient.dtype == torch.float32
+        assert (gradient != gradient.bfloat16()).float().mean() > 0.9
+        assert (gradient / exact - 1).abs().median() < 2**-8
+
+
 def test_more_keys_than_queries_and_symmetric(route):
     case = SIMILARITY[0]
     for name, reduction, dtype in itertools.product(ROUTES, ("mean", "sum"), (torch.float64, torch.float32)):
@@ -582,6 +624,27 @@ def test_upstream_per_anchor_and_accumulation(case, route):
         parts = solve(case.functional, arguments, reduction="sum", **more)[1:]
         for a, b, c in zip(torch.autograd.grad(total, leaves), once, parts, strict=True):
             close(a, b + c)
+
+
+@pytest.mark.parametrize("case", SIMILARITY, ids=str)
+def test_sum_of_losses(case, route):
+    """Anchors see one number as their upstream gradient (stride 0), and losses of float64 see it as it comes."""
+
+    def losses_of(arguments):
+        return case.functional(**arguments, reduction="none", loss_dtype=torch.float64, **more)
+
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda arguments: losses_of(arguments).sum(), fullgraph=True, backend="aot_eager")
+    for dtype in (torch.float64, torch.bfloat16):
+        arguments = make_similarity(case, case.params[0], 13, 6, dtype)
+        wanted = Exact(case, case.params[0], arguments, reduction="none")
+        leaves = [t for t in arguments.values() if getattr(t, "requires_grad", False)]
+        for name in ROUTES:
+            more = route(name)
+            losses = losses_of(arguments)
+            wanted.check([losses.detach(), *torch.autograd.grad(losses.sum(), leaves)], (dtype, name))
+        grads = torch.autograd.grad(compiled(arguments), leaves)
+        wanted.check([losses.detach(), *grads], (dtype, "compiled"))
 
 
 @pytest.mark.parametrize("case", SIMILARITY, ids=str)

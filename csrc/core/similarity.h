@@ -12,6 +12,7 @@ namespace fastloss {
 // apart. A functor is a template over the computing type T, built from the loss's parameters:
 //
 //     static constexpr bool exponential;
+//     static constexpr bool affine;                            // whether a negative's score is u' z + u(0), u' constant
 //     static constexpr bool columns;                           // whether columns may be anchors too
 //     template <class V> PairScore<V> positive(V z) const;     // a score u of a positive pair, and du/dz
 //     template <class V> PairScore<V> negative(V z) const;

@@ -40,6 +40,17 @@ FASTLOSS_DEVICE char* shared_memory() {
 // Memory must be read again behind this: the compiler would keep in registers what was just stored, and spill.
 FASTLOSS_DEVICE void forget_memory() { asm volatile("" ::: "memory"); }
 
+// The same number, but the compiler no longer knows how it came about: it neither computes it again in every turn of a loop nor
+// keeps what follows from it in registers for the next.
+FASTLOSS_DEVICE int forget_origin(int x) {
+  asm volatile("" : "+r"(x));
+  return x;
+}
+FASTLOSS_DEVICE int64_t forget_origin(int64_t x) {
+  asm volatile("" : "+l"(x));
+  return x;
+}
+
 constexpr unsigned kAllLanes = 0xffffffffu;
 
 template <class T>
@@ -105,14 +116,18 @@ FASTLOSS_DEVICE Half narrow<Half>(float x) {
   return __float2half_rn(x);
 }
 
+// 2^x in one instruction, within 2 units; 0 where it would be subnormal.
+FASTLOSS_DEVICE float exp2_of(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+}
+
 // e^x, as good as what was stored as an S deserves: for half precision within 2 + 0.61 |x| units of float (x times a rounded
-// log2 e, then one instruction of 2 units), and 0 where it would be subnormal. A third of expf's instructions.
+// log2 e, then `exp2_of`). A third of expf's instructions.
 template <class S>
 FASTLOSS_DEVICE float exp_of(float x) {
-  if (sizeof(S) > 2) return expf(x);
-  float y;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x * 1.4426950408889634f));
-  return y;
+  return sizeof(S) > 2 ? expf(x) : exp2_of(x * 1.4426950408889634f);
 }
 template <class S>
 FASTLOSS_DEVICE double exp_of(double x) {
@@ -243,10 +258,11 @@ FASTLOSS_DEVICE Pack<S, N> fill_pack(S value) {
   return pack;
 }
 
-// The largest value of some packs, NaN apart.
+// The largest value of some packs at each place, NaN apart.
 template <class S, int N, int packs>
-FASTLOSS_DEVICE auto largest(const Pack<S, N> (&pack)[packs]) {
-  if constexpr (sizeof(S) == 2) {
+FASTLOSS_DEVICE Pack<S, N> largest_each(const Pack<S, N> (&pack)[packs]) {
+  Pack<S, N> result = pack[0];
+  if constexpr (sizeof(S) == 2 && N % 2 == 0) {
     typename Two<S>::type top[N / 2], words[N / 2];
     memcpy(top, &pack[0], sizeof(top));
     FASTLOSS_UNROLL
@@ -255,6 +271,23 @@ FASTLOSS_DEVICE auto largest(const Pack<S, N> (&pack)[packs]) {
       FASTLOSS_UNROLL
       for (int k = 0; k < N / 2; ++k) top[k] = __hmax2(top[k], words[k]);
     }
+    memcpy(&result, top, sizeof(result));
+  } else {
+    FASTLOSS_UNROLL
+    for (int i = N; i < packs * N; ++i) {
+      result.v[i % N] = narrow<S>(maximum(widen(result.v[i % N]), widen(pack[i / N].v[i % N])));
+    }
+  }
+  return result;
+}
+
+// The largest of all their values.
+template <class S, int N, int packs>
+FASTLOSS_DEVICE auto largest(const Pack<S, N> (&pack)[packs]) {
+  const Pack<S, N> each = largest_each(pack);
+  if constexpr (sizeof(S) == 2 && N % 2 == 0) {
+    typename Two<S>::type top[N / 2];
+    memcpy(top, &each, sizeof(top));
     FASTLOSS_UNROLL
     for (int n = N / 4; n > 0; n /= 2) {
       FASTLOSS_UNROLL
@@ -262,9 +295,9 @@ FASTLOSS_DEVICE auto largest(const Pack<S, N> (&pack)[packs]) {
     }
     return maximum(widen(top[0].x), widen(top[0].y));
   } else {
-    auto top = widen(pack[0].v[0]);
+    auto top = widen(each.v[0]);
     FASTLOSS_UNROLL
-    for (int i = 1; i < packs * N; ++i) top = maximum(top, widen(pack[i / N].v[i % N]));
+    for (int i = 1; i < N; ++i) top = maximum(top, widen(each.v[i]));
     return top;
   }
 }
@@ -287,11 +320,6 @@ FASTLOSS_DEVICE void forget_origin(Pack<S, N>& pack) {
   memcpy(&word, &pack, sizeof(word));
   asm volatile("" : "+r"(word.x), "+r"(word.y), "+r"(word.z), "+r"(word.w));
   memcpy(&pack, &word, sizeof(word));
-}
-
-FASTLOSS_DEVICE int forget_origin(int value) {
-  asm volatile("" : "+r"(value));
-  return value;
 }
 
 // One value; by name so that the emulation can count what is written. `store_again` replaces what this thread wrote.

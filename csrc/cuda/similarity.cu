@@ -59,18 +59,18 @@ anchor_coefficients(const AnchorLaunch l) {
     store_one(l.totals + 1, count);
     store_one(l.reduced, l.empty_zero && divisor == 0 ? 0.0 : total / divisor);
   }
-  const int64_t i = block() * kAnchorThreads + thread(), n = l.anchors;
-  if (i >= n) return;
+  const int64_t i = block() * kAnchorThreads + thread(), plane = l.plane;
+  if (i >= l.anchors) return;
   const AnchorEval r = evaluate(l, i);
   // Nothing counts: no gradient.
   const double by = divisor == 0 ? 0.0 : l.share / divisor * (l.factor ? l.factor[i] : 1.0);
   T* const to = (T*)l.coefficients + i;
   FASTLOSS_UNROLL
   for (int k = 0; k < kPairKinds; ++k) {
-    store_one(to + (kMaxPositive + k) * n, (T)l.sums[i].max[k]);
-    store_one(to + (kWeightPositive + k) * n, (T)(r.weight[k] * (l.weight ? l.weight[k] : 1.0) * by));
+    store_one(to + (kMaxPositive + k) * plane, (T)l.sums[i].max[k]);
+    store_one(to + (kWeightPositive + k) * plane, (T)(r.weight[k] * (l.weight ? l.weight[k] : 1.0) * by));
   }
-  store_one(to + kShift * n, (T)(r.shift * by));
+  store_one(to + kShift * plane, (T)(r.shift * by));
 }
 
 // ----------------------------------------------------------------------------------------------- vectors of length one
@@ -179,11 +179,12 @@ void plan_tile(DType dtype, TileLaunch& l) {
               lies(a.column_terms, 16) && lies(a.column_anchors.data, 16) &&
               a.column_anchors.plane % (16 / compute) == 0 && lies(r.mask, flags) && strides(r.mask_stride, flags) &&
               lies(r.positives, flags) && strides(r.positives_stride, flags);
-  l.warps = 1;
-  while (l.warps < kTileWarps && l.warps * 32 * kThreadColumns < a.columns) l.warps *= 2;
-  l.stripes = parts_of(a.columns, l.warps * 32 * kThreadColumns);
+  const auto across = [&] { return (int64_t)(32 << l.log_warps) * kThreadColumns; };
+  l.log_warps = 0;
+  while (1 << l.log_warps < kTileWarps && across() < a.columns) ++l.log_warps;
+  l.stripes = parts_of(a.columns, across());
   l.chunks = parts_of(a.rows, kColumnRows);
-  l.row_blocks = parts_of(a.rows, kTileWarps / l.warps * kTileRows);
+  l.row_blocks = parts_of(a.rows, (kTileWarps >> l.log_warps) * kTileRows);
 }
 
 int run_statistics(int loss, DType dtype, const TileLaunch& l, void* stream) {

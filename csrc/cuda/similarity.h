@@ -9,7 +9,7 @@ namespace fastloss::cuda {
 
 constexpr int kTileThreads = 256;
 constexpr int kTileRows = 2;         // that a thread takes at a time: what it knows of a column serves all of them
-constexpr int kThreadColumns = 16;   // of a row, at most
+constexpr int kThreadColumns = 64;   // of a row, at most
 constexpr int kTileWarps = 8;        // of a block; at most that many share their rows
 constexpr int kColumnRows = 64;      // that a thread adds up of its column
 constexpr int kColumnBatch = 8;      // that it holds at once
@@ -31,7 +31,7 @@ struct TileLaunch {
   DeviceNumber bias;   // a summand of the other
 
   bool vectors;        // 16 bytes at a time: tile, labels, terms, flags and coefficients lie so
-  int warps;           // that share kTileRows rows
+  int log_warps;       // of 2: so many warps share kTileRows rows
   int64_t stripes;     // parts that a row is cut into
   int64_t chunks;      // parts that a column is cut into
   int64_t row_blocks;  // for each stripe
@@ -61,7 +61,8 @@ struct AnchorLaunch {
   double* losses;      // [anchors]
   double* totals;      // their sum, and the number of those that count
   double* reduced;     // one number
-  void* coefficients;  // [kCoefficients][anchors] of the computing type
+  void* coefficients;  // kCoefficients planes of the computing type
+  int64_t plane;       // elements between them
   double* scratch;     // [2][anchor_blocks]
 };
 int64_t anchor_blocks(int64_t anchors);

@@ -14,6 +14,7 @@ namespace fastloss {
 template <class T>
 struct InfoNce {
   static constexpr bool exponential = true;
+  static constexpr bool affine = true;
   static constexpr bool columns = true;
   bool inside, decoupled;
   FASTLOSS_FN explicit InfoNce(const double* p) : inside(p[0] != 0), decoupled(p[1] != 0) {}
@@ -50,6 +51,7 @@ struct InfoNce {
 template <class T>
 struct PairwiseSigmoid {
   static constexpr bool exponential = false;
+  static constexpr bool affine = false;
   static constexpr bool columns = false;
   FASTLOSS_FN explicit PairwiseSigmoid(const double*) {}
 
@@ -73,6 +75,7 @@ struct PairwiseSigmoid {
 template <class T>
 struct PairwiseContrastive {
   static constexpr bool exponential = false;
+  static constexpr bool affine = false;
   static constexpr bool columns = false;
   T pos_margin, neg_margin;
   bool squared;
@@ -107,6 +110,7 @@ struct PairwiseContrastive {
 template <class T>
 struct MultiSimilarity {
   static constexpr bool exponential = true;
+  static constexpr bool affine = true;
   static constexpr bool columns = false;
   double alpha, beta, base;
   FASTLOSS_FN explicit MultiSimilarity(const double* p) : alpha(p[0]), beta(p[1]), base(p[2]) {}
@@ -133,6 +137,7 @@ struct MultiSimilarity {
 template <class T>
 struct Circle {
   static constexpr bool exponential = true;
+  static constexpr bool affine = false;
   static constexpr bool columns = false;
   T m, gamma;
   FASTLOSS_FN explicit Circle(const double* p) : m((T)p[0]), gamma((T)p[1]) {}

@@ -88,7 +88,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
   l.empty_zero = empty_zero;
   l.is_double = dtype == (int64_t)ScalarType::Double;
   Tensor losses = new_empty(sums, {n}), totals = new_empty(sums, {2}), reduced = new_empty(sums, {});
-  Tensor coefficients = new_empty(sums, {kCoefficients, n}, l.is_double ? ScalarType::Double : ScalarType::Float);
+  l.plane = (n + 3) / 4 * 4;  // tiles that begin with the first anchor have their planes on 16 bytes
+  Tensor coefficients = new_empty(sums, {kCoefficients, l.plane}, l.is_double ? ScalarType::Double : ScalarType::Float);
   const Tensor scratch = new_empty(sums, {2 * cuda::anchor_blocks(n)});
   l.losses = (double*)losses.mutable_data_ptr();
   l.totals = (double*)totals.mutable_data_ptr();
@@ -96,7 +97,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
   l.coefficients = coefficients.mutable_data_ptr();
   l.scratch = (double*)scratch.mutable_data_ptr();
   check(cuda::run_anchors(l, device.stream));
-  return {losses, totals, reduced, coefficients};
+  return {losses, totals, reduced, torch::stable::narrow(coefficients, 1, 0, n)};
 }
 
 std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,

@@ -24,10 +24,17 @@ constexpr double kParams[][5][4] = {
 
 // Roundings of an exponential and its neighbours, in units.
 double roundings(double distance) { return 12 + 2 * std::fabs(distance); }
+// Of half precision's, whose line over the similarity (Note [Tiles] in similarity.cuh) has these sizes at its ends, further ones.
+template <class S, class F>
+double roundings_of_line(double score, double offset, double max) {
+  return sizeof(S) == 2 && F::affine ? 4 * (std::fabs(score) + 2 * std::fabs(offset) + std::fabs(max)) : 0;
+}
 
-// Where the computing type has no more digits.
-template <class T>
-constexpr double kTiny = sizeof(T) == 8 ? 0x1p-1073 : 0x1p-149;
+// Where the computing type has no more digits; exponentials of half precision end with the normal numbers.
+template <class S>
+constexpr double kTiny = sizeof(S) == 8   ? 0x1p-1073
+                         : sizeof(S) == 4 ? 0x1p-149
+                                          : 0x1p-126;
 
 struct Sums {
   Long max[2] = {-INFINITY, -INFINITY}, sum[2] = {}, error[2] = {}, total = 0, total_size = 0, count[2] = {};
@@ -62,10 +69,12 @@ class TileCase {
       r.positives = flags(30, r.positives_stride, in_vectors);
     } else if (random_.chance(60)) {
       const int64_t high = random_.chance(30) ? 1LL << 32 : 1;
-      r.row_label.whole = labels(rows, high), r.column_label.whole = labels(columns, high);
+      const int sides = (int)random_.below(6);  // mostly both
+      if (sides != 0) r.row_label.whole = labels(rows, high);
+      if (sides != 1) r.column_label.whole = labels(columns, high);
     }
     if (random_.chance(30)) a.row_terms = values(rows, 0, 1), a.column_terms = values(columns, 0, 1);
-    double scale = random_.chance(50) ? 1 : 3.25, bias = random_.chance(50) ? 0 : -0.5;
+    double scale = random_.chance(50) ? 1 : random_.chance(80) ? 3.25 : -1.25, bias = random_.chance(50) ? 0 : -0.5;
     a.scale = scale, a.bias = bias;
     scale *= number(l_.scale, DType::f32), bias += number(l_.bias, DType::bf16) - (l_.bias.data ? 0 : 1);
     scale_ = (T)scale, bias_ = (T)bias;
@@ -120,6 +129,10 @@ class TileCase {
   struct Pair {
     bool kept, positive;
     T similarity, score, slope;
+
+    double roundings(Long max, T bias) const {
+      return ::roundings((double)(score - max)) + roundings_of_line<S, F>(score, (double)slope * bias, (double)max);
+    }
   };
   Pair pair(const F& f, int64_t i, int64_t j) const {
     const TileArgs& a = l_.args;
@@ -152,7 +165,7 @@ class TileCase {
       const Long distance = F::exponential ? p.score - s.max[k] : 0;
       const Long e = F::exponential ? std::exp(distance) : (Long)p.score;
       s.sum[k] += e;
-      s.error[k] += std::fabs(e) * (2 * roundings((double)distance) + (column ? 64 : 16) + 40);
+      s.error[k] += std::fabs(e) * ((F::exponential ? 2 * p.roundings(s.max[k], bias_) : 24) + 64 + 40);
       s.count[k] += F::exponential || p.score != 0;
       if (F::exponential && k == kPositive) s.total += p.score, s.total_size += std::fabs(p.score);
     });
@@ -180,22 +193,26 @@ class TileCase {
     check(what, at, 2, got.total, (double)(before.total + s.total), (double)(s.total_size * 100 * unit) + 1e-13);
   }
 
-  // Parts are joined one after the other: the same bits.
+  // Parts are added one after the other, relative to the largest maximum: the same bits.
   static void check_order(const std::vector<AnchorSums>& got, const std::vector<AnchorSums>& before, const T* parts,
                           int64_t number) {
     const int64_t n = (int64_t)got.size();
     for (int64_t i = 0; i < n; ++i) {
-      AnchorSums sums = before[i];
-      for (int64_t part = 0; part < number; ++part) {
-        const auto plane = [&](int which) { return (double)parts[(part * cuda::kPartPlanes + which) * n + i]; };
-        AnchorSums more{};
-        for (int k = 0; k < kPairKinds; ++k) {
-          more.max[k] = plane(cuda::kPartMax + k), more.sum[k] = plane(cuda::kPartSum + k);
-          more.count[k] = plane(cuda::kPartCount + k);
+      AnchorSums sums = before[i], more{};
+      for (int k = 0; k < kPairKinds; ++k) {
+        const auto plane = [&](int64_t part, int which) {
+          return parts[(part * cuda::kPartPlanes + which + k) * n + i];
+        };
+        T top = plane(0, cuda::kPartMax);
+        for (int64_t part = 1; part < number; ++part) top = std::max(top, plane(part, cuda::kPartMax));
+        for (int64_t part = 0; part < number; ++part) {
+          const T moved = F::exponential ? cuda::exp_of<T>(plane(part, cuda::kPartMax) - top) : (T)1;
+          more.sum[k] += (double)(plane(part, cuda::kPartSum) * moved);
+          more.count[k] += (double)plane(part, cuda::kPartCount);
         }
-        more.total = plane(cuda::kPartTotal);
-        join(sums, more, F::exponential);
+        more.max[k] = (double)top;
       }
+      join(sums, more, F::exponential);
       for (int k = 0; k < kPairKinds; ++k) check("order", i, k, got[i].sum[k], sums.sum[k], 0);
     }
   }
@@ -223,9 +240,9 @@ class TileCase {
     const int64_t column_parts = l_.chunks * cuda::kPartPlanes * columns_;
     l_.row_parts = watched<T>(row_parts);
     l_.column_parts = columns ? watched<T>(column_parts) : nullptr;
-    emulation::schedule = random_.below(5);
+    emulation::schedule = random_.below(6);
     if (cuda::run_statistics(id_, dtype_, l_, nullptr) != 0) ::fail("launch", -1, -1, 1, 0, 0);
-    ++counts[(l_.vectors ? "rows_vectors" : "rows_elements") + std::to_string(l_.warps) +
+    ++counts[(l_.vectors ? "rows_vectors" : "rows_elements") + std::to_string(1 << l_.log_warps) +
              (l_.stripes > 1 ? "_stripes" : "")];
     expect_written("parts of rows", l_.row_parts);
     if (columns) expect_written("parts of columns", l_.column_parts), ++counts["columns"];
@@ -266,9 +283,9 @@ class TileCase {
     a.derivative_sums = watched<double>(rows_ * 2);
     const int64_t elements = extent(a.tile_stride);
     emulation::watch(tile_, elements * (int64_t)sizeof(S), sizeof(S));
-    emulation::schedule = random_.below(5);
+    emulation::schedule = random_.below(6);
     if (cuda::run_derivatives(id_, dtype_, l_, nullptr) != 0) ::fail("launch", -1, -1, 1, 0, 0);
-    ++counts[(l_.vectors ? "gradient_vectors" : "gradient_elements") + std::to_string(l_.warps) +
+    ++counts[(l_.vectors ? "gradient_vectors" : "gradient_elements") + std::to_string(1 << l_.log_warps) +
              (l_.stripes > 1 ? "_stripes" : "")];
     if (emulation::unwatch(tile_) != elements - rows_ * columns_) ::fail("derivatives not written", -1, -1, 0, 0, 0);
     if (l_.parts) expect_written("parts of sums", l_.parts);
@@ -291,11 +308,15 @@ class TileCase {
           const Long distance = p.score - c(kMaxPositive + k), w = c(kWeightPositive + k);
           const Long e = F::exponential ? std::exp(distance) : 1, shift = F::exponential && p.positive ? c(kShift) : 0;
           d += p.slope * (w * e + shift);
-          error += std::fabs(p.slope) * (std::fabs(w * e) * roundings((double)distance) + 4 * std::fabs(shift)) * unit;
-          error += (std::fabs(p.slope) + 4) * kTiny<T>;
+          error += std::fabs(p.slope) *
+                   (std::fabs(w * e) * (F::exponential ? p.roundings(c(kMaxPositive + k), bias_) : 12) +
+                    4 * std::fabs(shift)) *
+                   unit;
+          error += (std::fabs(p.slope) + 4) * kTiny<S>;
         };
         if (p.kept) see(a.row_anchors, i), see(a.column_anchors, j);
-        sums[0] += d * p.similarity, errors[0] += (std::fabs(d) * 32 * unit + error) * std::fabs(p.similarity);
+        sums[0] += d * p.similarity;
+        errors[0] += (std::fabs(d) * 32 * unit + error) * std::fabs(p.similarity) + kTiny<S>;
         sums[1] += d, errors[1] += std::fabs(d) * 32 * unit + error;
         const double wanted = (double)(d * scale_);
         const double tolerance = (double)(error * std::fabs(scale_)) + std::fabs(wanted) * 2 * unit;
@@ -351,17 +372,19 @@ void sweep(DType dtype, const char* dtype_name, bool quick) {
   const Entry entries[] = {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_ENTRY)};
 #undef FASTLOSS_ENTRY
   Random random{(uint64_t)dtype + 23};
-  std::vector<int64_t> widths = {1, 2, 3, 7, 8, 9, 31, 33, 129, 255, 256, 257, 512, 513, 1025, 2053, 4095, 4104, 8200};
+  std::vector<int64_t> widths = {1,   2,   3,   7,    8,    9,    31,   33,    129,   255,
+                                 256, 257, 513, 1025, 2053, 4104, 8200, 12001, 16400, 16401};
   std::vector<int64_t> heights = {1, 2, 5, 17, 65, 131};
-  if (quick) widths = {1, 7, 8, 33, 513, 4104, 8200}, heights = {1, 5, 65};
+  if (quick) widths = {1, 7, 8, 33, 513, 4104, 16400}, heights = {1, 5, 65};
   uint64_t seed = 1;
   int id = 0;
   for (const Entry& loss : entries) {
     if (quick && id > 0) break;
     for (int64_t columns : widths) {
       for (int64_t rows : heights) {
-        if (rows * columns > 9000) continue;
-        for (int repeat = 0; repeat < (quick ? 4 : id == 0 ? 2 : 1); ++repeat, ++seed) {
+        if (rows > 1 && rows * columns > 9000) continue;
+        const int repeats = quick ? 4 : id > 0 ? 1 : columns > 8192 ? 8 : 2;
+        for (int repeat = 0; repeat < repeats; ++repeat, ++seed) {
           const bool in_vectors = random.chance(60);
           const Place place = in_vectors && random.chance(80) ? Place::aligned : (Place)random.below(3);
           current = std::string("emulated, ") + dtype_name + ", " + loss.name + ", " + std::to_string(rows) + " x " +
@@ -528,15 +551,18 @@ void check_anchors(uint64_t seed) {
         if (random.chance(30)) normalizer = memory.take<double>(1), *normalizer = random.chance(30) ? 0 : 7;
         l.factor = factor, l.weight = weight, l.normalizer = normalizer;
         double* const losses = memory.take<double>(n);
-        T* const coefficients = memory.take<T>(kCoefficients * n);
+        l.plane = n + random.below(3);
+        T* const coefficients = memory.take<T>((kCoefficients - 1) * l.plane + n);
         double out[3];
         std::vector<double> scratch(2 * cuda::anchor_blocks(n));
         l.losses = losses, l.coefficients = coefficients, l.totals = out, l.reduced = out + 2;
         l.scratch = scratch.data();
-        emulation::watch(coefficients, kCoefficients * n * (int64_t)sizeof(T), sizeof(T));
+        const int64_t extent = (kCoefficients - 1) * l.plane + n;
+        emulation::watch(coefficients, extent * (int64_t)sizeof(T), sizeof(T));
         emulation::schedule = random.below(6);
         cuda::run_anchors(l, nullptr);
-        if (emulation::unwatch(coefficients) != 0) ::fail("coefficients not written", -1, -1, 0, 0, 0);
+        if (emulation::unwatch(coefficients) != extent - kCoefficients * n)
+          ::fail("coefficients not written", -1, -1, 0, 0, 0);
         std::vector<AnchorEval> evals(n);
         double total = 0, size = 0, count = 0;
         for (int64_t i = 0; i < n; ++i) {
@@ -564,7 +590,7 @@ void check_anchors(uint64_t seed) {
         for (int64_t i = 0; i < n; ++i, ++gradients) {
           const double by = divisor == 0 ? 0 : l.share / divisor * (factor ? factor[i] : 1);
           const auto near = [&](int which, double wanted) {
-            check("coefficient", i, which, coefficients[which * n + i], wanted, std::fabs(wanted) * unit);
+            check("coefficient", i, which, coefficients[which * l.plane + i], wanted, std::fabs(wanted) * unit);
           };
           for (int k = 0; k < kPairKinds; ++k) {
             near(kMaxPositive + k, sums[i].max[k]);

@@ -150,6 +150,8 @@ inline void block_barrier() {
 inline char* shared_memory() { return emulation::current->block->shared; }
 
 inline void forget_memory() {}
+inline int forget_origin(int x) { return x; }
+inline int64_t forget_origin(int64_t x) { return x; }
 
 constexpr unsigned kAllLanes = 0xffffffffu;
 
@@ -256,11 +258,13 @@ inline Half narrow<Half>(float x) {
   return {(uint16_t)(sign | (((exponent + 14) << 10) + (int)nearbyintf(ldexpf(size, 10 - exponent))))};
 }
 
+inline float exp2_of(float x) {
+  const float y = exp2f(x);
+  return y < 0x1p-126f ? 0.0f : y;
+}
 template <class S>
 float exp_of(float x) {
-  if (sizeof(S) > 2) return expf(x);
-  const float y = exp2f(x * 1.4426950408889634f);
-  return y < 0x1p-126f ? 0.0f : y;
+  return sizeof(S) > 2 ? expf(x) : exp2_of(x * 1.4426950408889634f);
 }
 template <class S>
 double exp_of(double x) {
@@ -312,6 +316,14 @@ Pack<S, N> fill_pack(S value) {
   return pack;
 }
 template <class S, int N, int packs>
+Pack<S, N> largest_each(const Pack<S, N> (&pack)[packs]) {
+  Pack<S, N> top = pack[0];
+  for (int i = N; i < packs * N; ++i) {
+    top.v[i % N] = narrow<S>(maximum(widen(top.v[i % N]), widen(pack[i / N].v[i % N])));
+  }
+  return top;
+}
+template <class S, int N, int packs>
 auto largest(const Pack<S, N> (&pack)[packs]) {
   auto top = widen(pack[0].v[0]);
   for (int i = 1; i < packs * N; ++i) top = maximum(top, widen(pack[i / N].v[i % N]));
@@ -319,7 +331,6 @@ auto largest(const Pack<S, N> (&pack)[packs]) {
 }
 template <class S, int N>
 void forget_origin(Pack<S, N>&) {}
-inline int forget_origin(int value) { return value; }
 template <class S>
 void store_one(S* p, S value) {
   emulation::written(p, sizeof(S));
