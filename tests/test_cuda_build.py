@@ -1,5 +1,6 @@
 """The CUDA library without a GPU: what nvcc's resource report and the machine code say, and that torch can load it."""
 
+import itertools
 import os
 import re
 import shutil
@@ -29,8 +30,8 @@ ROWS_REGISTERS = {
     ("rows_by_group", 8, True): 128,
     ("rows_by_group", 2, True): 128,
     ("rows_by_group", 4, True): 128,
-    ("rows_by_column", 2, False): 96,
-    ("rows_by_column", 4, False): 96,
+    ("rows_by_column", 2, False): 112,
+    ("rows_by_column", 4, False): 112,
     ("rows_by_column", 2, True): 112,
     ("rows_by_column", 4, True): 112,
     ("rows_by_column", 8, True): 128,
@@ -40,6 +41,7 @@ ROWS_REGISTERS = {
     ("rows_by_stream", 4, True): 128,
     ("rows_by_stream", 8, True): 128,
 }
+TILE_REGISTERS = {"f": 112, "13__nv_bfloat16": 80, "6__half": 80}
 POINTS_REGISTERS = {(2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
 GENERAL_REGISTERS = 128
 PAIRS_REGISTERS = {2: 96, 3: 128}  # 256 threads on a row: 128
@@ -47,6 +49,7 @@ SIMILARITY_REGISTERS = {"rows": 80, "gradient": 128, "columns": 80}
 SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
 SIZE = f"({'|'.join(SIZES)})"
 ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
+TILE = re.compile(rf"rows_by_tileI{SIZE}N\w*?_\d+([A-Za-z]\w*?)EEE")
 POINTS = re.compile(rf"points_plainI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
 GENERAL = re.compile(rf"points_generalI{SIZE}E")
 PAIRS = re.compile(rf"pairs_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELi(\d+)ELi(\d+)ELb([01])EE")
@@ -104,7 +107,7 @@ def test_resources(compiled):
         r"Compiling entry function '(\S+)' for .*\n.*\n\s*(\d+) bytes stack frame, (\d+) bytes spill stores, "
         r"(\d+) bytes spill loads\n.*?Used (\d+) registers"
     )
-    seen = set()
+    seen, above = set(), []
     for path, report in compiled.items():
         found = entry.findall(report)
         assert len(found) == report.count("Compiling entry function"), path.stem
@@ -118,6 +121,9 @@ def test_resources(compiled):
                 if name == "rows_by_group" and extras == "0":
                     limit = {(2, "256"): 80, (4, "256"): 128, (4, "64"): 112}.get((SIZES[size], last), limit)
                 seen.add((name, SIZES[size], extras == "1", functor))
+            elif tile := TILE.search(symbol):
+                limit = TILE_REGISTERS[tile[1]]
+                seen.add(tile.groups())
             elif points := POINTS.search(symbol):
                 size, functor, each = points.groups()
                 limit = 80 if size == "d" and each == "0" else POINTS_REGISTERS[tensors_of(functor), each]
@@ -133,9 +139,12 @@ def test_resources(compiled):
             elif general := GENERAL.search(symbol):
                 limit = GENERAL_REGISTERS
                 seen.add(general[1])
-            assert registers <= limit, f"{symbol}: {registers} registers"
+            if registers > limit:
+                above.append(f"{symbol}: {registers} registers, {limit} expected")
+    assert not above
     assert seen == {
         *((*kernel, functor) for kernel in ROWS_REGISTERS for functor in ROWS_FUNCTORS),
+        *itertools.product(TILE_REGISTERS, ROWS_FUNCTORS),
         *((size, functor, each) for size in SIZES for functor in POINTS_FUNCTORS for each in "01"),
         *((size, functor, *kernel) for size in SIZES for functor in PAIRS_FUNCTORS for kernel in pairs_kernels(size)),
         *(
@@ -224,7 +233,7 @@ def test_machine_code(compiled):
                 assert stores == 1 if extras == "1" or size == "d" else stores >= vectors, symbol
                 if SIZES[size] == 2 and extras == "0":  # Note [Instructions] in rows.cuh, cold ways included
                     assert function.count("MUFU.EX2") >= 64, symbol
-                    assert len(re.findall(r"/\*[0-9a-f]{4,5}\*/", function)) < 36 * 64, symbol
+                    assert len(re.findall(r"/\*[0-9a-f]{4,5}\*/", function)) < 40 * 64, symbol
                 wide += 1
             elif last == "1" and extras == "0":
                 assert re.search(r"LDG\.E\.128", function), symbol

@@ -48,8 +48,8 @@ ROWS_PLANTS = {
     ),
     "missing barrier": (
         "got",
-        "    if (thread() % 32 == 0) put_part<kFields>(memory.warps[thread() / 32], part);\n    block_barrier();",
-        "    if (thread() % 32 == 0) put_part<kFields>(memory.warps[thread() / 32], part);",
+        "    if (self % 32 == 0) put_part<kFields>(memory.warps[self / 32], part);\n    block_barrier();",
+        "    if (self % 32 == 0) put_part<kFields>(memory.warps[self / 32], part);",
     ),
     "barrier that some threads skip": (
         "barrier",
