@@ -788,7 +788,7 @@ FASTLOSS_DEVICE void tile_rows(const Launch& l, const int64_t at) {
 }
 
 template <class S, template <class> class Loss>
-FASTLOSS_KERNEL(kColumnThreads, (sizeof(S) == 4 ? 4 : 6))
+FASTLOSS_KERNEL(kColumnThreads, (sizeof(S) == 4 ? 4 : 5))
 rows_by_tile(const Launch l) {
   for_blocks<typename Compute<S>::type>(l, [&](int64_t k) { tile_rows<S, Loss>(l, k); });
 }
