@@ -69,6 +69,14 @@ def test_abi_audit():
         assert use["min_torch_version"] == "2.10.0"
 
 
+def test_macros_of_the_oldest_torch():
+    """TORCH_TARGET_VERSION hides newer functions, but not newer macros: these are of torch 2.13."""
+    sources = [path for path in (ROOT / "csrc").rglob("*") if path.suffix in (".h", ".cpp", ".cu", ".cuh")]
+    assert sources
+    for path in sources:
+        assert "STABLE_TORCH_ERROR_CODE_CHECK" not in path.read_text(), path
+
+
 @needs_extension
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
 def test_imports_only_stable_symbols():
