@@ -180,12 +180,24 @@ FASTLOSS_DEVICE Pack<S, N> load_pack_once(const S* p) {
   return pack;
 }
 
+template <class S, int N>
+FASTLOSS_DEVICE auto word_of(const Pack<S, N>& pack) {
+  typename Word<N * sizeof(S)>::type word;
+  memcpy(&word, &pack, sizeof(word));
+  return word;
+}
+
 template <int N, class S>
 FASTLOSS_DEVICE void store_pack(S* p, const Pack<S, N>& pack) {
-  using W = typename Word<N * sizeof(S)>::type;
-  W word;
-  memcpy(&word, &pack, sizeof(word));
-  *reinterpret_cast<W*>(p) = word;
+  const auto word = word_of(pack);
+  *reinterpret_cast<decltype(word_of(pack))*>(p) = word;
+}
+
+// The same to global memory, as one instruction: the compiler splits some into words.
+template <int N, class S>
+FASTLOSS_DEVICE void store_pack_global(S* p, const Pack<S, N>& pack) {
+  const auto word = word_of(pack);
+  __stwb(reinterpret_cast<decltype(word_of(pack))*>(p), word);
 }
 
 // Two half values in a word: what the hardware does to both at once, and the compiler only if told.
@@ -300,15 +312,6 @@ FASTLOSS_DEVICE auto largest(const Pack<S, N> (&pack)[packs]) {
     for (int i = 1; i < N; ++i) top = maximum(top, widen(each.v[i]));
     return top;
   }
-}
-
-// The same to global memory, as one instruction: the compiler splits some into words.
-template <int N, class S>
-FASTLOSS_DEVICE void store_pack_global(S* p, const Pack<S, N>& pack) {
-  using W = typename Word<N * sizeof(S)>::type;
-  W word;
-  memcpy(&word, &pack, sizeof(word));
-  __stwb(reinterpret_cast<W*>(p), word);
 }
 
 // The pack is what it was, but the compiler no longer knows how it came about: what was computed from it is computed again

@@ -7,9 +7,10 @@
 // A row is read once and kept on chip until its gradient is written, wherever it fits:
 //   columns_wide, columns: a thread per row (or per few adjacent rows); the row waits in shared memory, where each
 //       thread has its own column. For classes at dim 1, neighbouring threads hold neighbouring pixels.
-//   tile: the same for few adjacent classes: a block's rows are one piece of memory, read and written as such.
-//   group4 .. group512: that many threads hold a row in their registers; 512 threads in a cluster of up to 16 blocks
-//       share the rows that outgrow one block (compute capability 9.0 and later).
+//   tile: the same for few adjacent classes: a block's rows are one piece of memory, read and written as such; a row waits
+//       in its thread's registers.
+//   group128 .. group16384: named after the classes that they hold; 2 to 256 threads share a row, whose exponentials wait in
+//       shared memory. Blocks of a cluster of up to 16 share the rows that outgrow one (compute capability 9.0 and later).
 //   stream: a block per row that reads it twice, the second time from L2 if that holds the rows in flight.
 //   strided: the same, element by element, for every other layout.
 // All of them measure parts of a row, merge the parts, have core/rows.h make loss and factors of them, and write.
@@ -103,8 +104,8 @@ FASTLOSS_DEVICE bool nothing_to_do(const RowsLaunch& l) {
   return l.unless_one && *(const T*)l.rows.upstream == (T)1;
 }
 
-// Calls work(k) for the k-th block of the plan. A grid may be smaller than that: to find nothing to do, which takes as long as
-// launching it, and else to take several each. A cluster takes one, since the blocks of a cluster are neighbours.
+// Calls work(k) for each block k of the plan that falls to this one: several where the grid is smaller (plan_rows says when).
+// Grids are whole clusters, so the blocks of a cluster go on together.
 template <class T, class F>
 FASTLOSS_DEVICE void for_blocks(const Launch& l, const F& work) {
   if (nothing_to_do<T>(l.problem)) return;
@@ -309,8 +310,8 @@ struct FormulaOf<Half, false> {
 template <class S, bool extras>
 using Formula = typename FormulaOf<S, extras>::type;
 
-// A row from its merged parts: the formulas of core/rows.h. `target` is the target's logit after the cap. Called by one thread of the row, or by several with the
-// same arguments, of which one has `leads` set: it writes the row's loss and state.
+// A row from its merged parts: the formulas of core/rows.h. `target` is the target's logit after the cap. Called by one thread
+// of the row, or by several with the same arguments, of which one has `leads` set: it writes the row's loss and state.
 template <class S, template <class> class Loss, bool extras>
 FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& l,
                                                               const Row<typename Compute<S>::type>& row, Part p,
