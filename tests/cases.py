@@ -6,6 +6,7 @@ A loss of the rows family joins every property test by a line in `CASES`.
 from __future__ import annotations
 
 import functools
+import inspect
 import itertools
 import math
 import os
@@ -351,6 +352,10 @@ def info_of(entries: Any, matches: Callable[[Any], bool]) -> Any:
 
 
 # ------------------------------------------------------------------------------------------------ pointwise
+
+
+def argument_names(case: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(case.reference).parameters)
 
 
 class Named:
