@@ -30,6 +30,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops, reference
+from fastloss._core._torch import is_batched, past_python
 
 
 def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
@@ -57,15 +58,6 @@ def gradients(
         else:  # of no rows
             made = map(torch.zeros_like, wanted)
     return [next(made) if need else None for need in needed]
-
-
-def is_batched(grad_output: Tensor) -> bool:
-    """Whether many upstream gradients come as one tensor: ``is_grads_batched``, and vmap of a backward.
-
-    Kernels know nothing of them, and refuse. Only then is this asked: it takes a tenth of the time of a small backward.
-    """
-    functorch: Any = torch._C._functorch
-    return functorch.is_legacy_batchedtensor(grad_output) or functorch.is_functorch_wrapped_tensor(grad_output)
 
 
 class RowsOptions(NamedTuple):
@@ -106,19 +98,6 @@ class RowsCall(NamedTuple):
     now: bool  # never while compiling
     inplace: bool
     want_stats: bool
-
-
-def past_python(function: type[torch.autograd.Function]) -> Callable[..., Any]:
-    """``function.apply`` without its Python layer: 2 us, and 18 from cold caches, as in a training step.
-
-    That layer looks for ``setup_context``, which we have not, and for functorch transforms, which the callers' guards
-    keep away. TorchDynamo knows only the method itself. Backward loses a layer too, which looks whether it is called
-    ``vjp``: 16 us from cold caches.
-    """
-    node = getattr(function, "_backward_cls", None)
-    if node is not None:
-        node.apply = function.backward
-    return super(torch.autograd.Function, function).apply  # type: ignore[misc]
 
 
 class Rows(torch.autograd.Function):

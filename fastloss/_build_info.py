@@ -7,6 +7,7 @@ import platform
 import torch
 
 from fastloss import _ops, isa
+from fastloss._core import _torch
 from fastloss._version import __version__
 
 
@@ -29,6 +30,8 @@ def build_info() -> dict[str, object]:
             "ISA active": isa.active(),
             "threads": torch.get_num_threads(),
         }
+    if _torch.MISSING:
+        info["torch lacks"] = [f"torch.{name}" for name in _torch.MISSING]
     info["CUDA"] = (
         "yes" if _ops.CUDA else f"no: {_ops.missing_cuda_reason()}; CUDA tensors run the plain PyTorch reference"
     )

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from fastloss import _ops
+from fastloss._core._torch import from_dlpack
 
 # Smaller blocks the C library keeps between steps by itself (its own threshold).
 POOLED_BYTES = 128 << 10
 
 _pooled_tensor: Any = _ops._C.pooled_tensor if _ops._C is not None else None
-_from_dlpack: Any = torch._C._from_dlpack
 _is_compiling = torch.compiler.is_compiling
 
 
@@ -34,7 +34,7 @@ def empty(shape: tuple[int, int], like: Tensor, dtype: torch.dtype | None = None
 
 
 def _pooled(shape: tuple[int, ...], strides: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    return _from_dlpack(_pooled_tensor(shape, strides, dtype.itemsize, dtype is torch.bfloat16))
+    return from_dlpack(_pooled_tensor(shape, strides, dtype.itemsize, dtype is torch.bfloat16))
 
 
 def memory_usage() -> dict[str, int]:

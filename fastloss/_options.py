@@ -7,12 +7,12 @@ since there a batch without a positive pair is nothing unusual.
 from __future__ import annotations
 
 import numbers
+import warnings
 from collections.abc import Collection
 from typing import Any, Literal, TypedDict
 
 import torch
 from torch import Tensor
-from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops
 
@@ -83,9 +83,23 @@ def names(options: type) -> frozenset[str]:
 
 def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
     """The reduction that PyTorch's deprecated arguments stand for, if one is given."""
-    if size_average is not None or reduce is not None:
-        return _Reduction.legacy_get_string(size_average, reduce)
+    if size_average is None and reduce is None:
+        return reduction
+    reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.", stacklevel=3
+    )
     return reduction
+
+
+def reduction_code(reduction: str) -> int:
+    """0, 1 or 2 for ``"none"``, ``"mean"`` (or its old name) or ``"sum"``; PyTorch's ValueError for any other."""
+    if reduction == "elementwise_mean":
+        warnings.warn("reduction='elementwise_mean' is deprecated. Please use reduction='mean' instead.", stacklevel=3)
+        reduction = "mean"
+    if reduction not in _ops.REDUCTIONS:
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    return _ops.REDUCTIONS[reduction]
 
 
 def check(

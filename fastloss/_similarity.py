@@ -41,7 +41,8 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops
-from fastloss._autograd import gradients, is_batched, past_python
+from fastloss._autograd import gradients
+from fastloss._core._torch import is_batched, past_python, process_group
 
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
@@ -686,8 +687,7 @@ def _traced(
     codes: list[int],
     want: list[bool],
 ) -> list[Tensor]:
-    find: Any = torch.distributed.distributed_c10d
-    processes = find._resolve_process_group(group) if group else None
+    processes = process_group(group) if group else None
     call = Call(
         loss, tuple(numbers[2:]), (numbers[0], numbers[1]), flags[0], flags[1], flags[2], flags[3], flags[4], codes[0],
         flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused, processes, flags[6],

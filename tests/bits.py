@@ -1,4 +1,4 @@
-"""Bits of every loss and gradient of the case tables, as hashes: `record FILE` before a change, `compare FILE` after it.
+"""Hashes of every loss and gradient of the case tables: `record FILE` before a change, `compare FILE` after it.
 
 A change that should only move code must leave all of them as they were. Files of different machines do not compare:
 matrix products are PyTorch's, and its instruction set is not one of ours.
@@ -38,14 +38,18 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
         for case in cases.POINTWISE:
             names = cases.argument_names(case)
             for k, params in enumerate(case.params):
-                given = {**dict(zip(names, cases.make_points(case, shape, dtype))), **params, "reduction": reduction}
+                given = {
+                    **dict(zip(names, cases.make_points(case, shape, dtype), strict=False)),
+                    **params,
+                    "reduction": reduction,
+                }
                 yield f"{case}-{k}-{about}", case.functional, given
                 yield f"{case}-{k}-{about}-mask", case.functional, {**given, "mask": flags.unsqueeze(1)}
         for case in cases.PAIRS:
             names = cases.argument_names(case)
             for k, params in enumerate(case.params):
                 vectors = cases.make_pairs(case, shape[:1], shape[1], dtype)
-                given = {**dict(zip(names, vectors)), **params, "reduction": reduction}
+                given = {**dict(zip(names, vectors, strict=False)), **params, "reduction": reduction}
                 yield f"{case}-{k}-{about}", case.functional, given
         for case in cases.SIMILARITY:
             for k, params in enumerate(case.params):

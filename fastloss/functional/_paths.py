@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from fastloss import _ops
+from fastloss._core._torch import FakeTensor, forward_mode_active, transforms_active
 
 KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 REDUCTIONS = _ops.REDUCTIONS
@@ -19,7 +19,6 @@ WHY_NATIVE = "so few elements that PyTorch's own operator is faster: dispatch is
 
 is_compiling = torch.compiler.is_compiling
 is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # a third of the time of the other
-transforms_active = getattr(torch._C, "_are_functorch_transforms_active", lambda: False)
 
 
 def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cuda", "meta")) -> str:
@@ -28,7 +27,7 @@ def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cu
         return _ops.missing_reason()
     if transforms_active():
         return "a torch.func transform is active"
-    if forward_ad._current_level >= 0:
+    if forward_mode_active():
         return "forward-mode AD is active"
     if not tensors or not all(isinstance(t, Tensor) for t in tensors):
         return "an argument is not a tensor"
@@ -50,7 +49,7 @@ def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cu
 
 def _is_plain(tensor: Tensor) -> bool:
     """False for subclasses with a meaning of their own (DTensor, nested, ...); fake tensors count as plain."""
-    return type(tensor) in TENSORS or isinstance(tensor, torch._subclasses.FakeTensor)
+    return type(tensor) in TENSORS or isinstance(tensor, FakeTensor)
 
 
 def why_not_normalizer(normalizer: float | Tensor | None, device: torch.device) -> str:

@@ -11,10 +11,10 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from fastloss import _ops, _options, reference
 from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
+from fastloss._core._torch import forward_mode_active, transforms_active
 from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import WeightedPointOptions
 from fastloss._stats import PointStats
@@ -29,7 +29,6 @@ from fastloss.functional._paths import (
     is_dynamo_compiling,
     loss_dtype_of,
     scalar,
-    transforms_active,
     why_no_kernel,
     why_not_normalizer,
 )
@@ -116,6 +115,7 @@ class Spec:
         label: Name of the tensor with one label per row, the last one, if there is one.
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
+        native: PyTorch's own operator, which takes them.
         accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
         adapt: Turns options and arguments into arguments and options of a call without the loss's own further options.
     """
@@ -132,11 +132,14 @@ class Spec:
     pairs: bool = False
     label: str = ""
     tiny: int = 0
+    native: Any = None
     accepts: Callable[..., bool] = lambda *params: True
     adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", self.operator or self.name)
+        if self.native is None:
+            object.__setattr__(self, "tiny", -1)
 
     def number(self, name: str, value: Any) -> Any:
         """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
@@ -305,7 +308,7 @@ def _plain_call(
         or _ops.LOG
         or not _ops.AVAILABLE
         or transforms_active()
-        or forward_ad._current_level >= 0
+        or forward_mode_active()
         or is_compiling()
     ):
         return None

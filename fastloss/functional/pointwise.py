@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn import _reduction as _Reduction
 
 from fastloss import reference
+from fastloss._core._torch import native_operator
 from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss.functional._paths import REDUCTIONS, is_compiling
 from fastloss.functional._points import Spec, goes_native, public_loss, run
@@ -42,12 +42,27 @@ __all__ = [
     "soft_margin_loss",
 ]
 
-_nn: Any = torch._C._nn
-_HUBER = Spec("huber_loss", params=("delta",), warns=True, accepts=lambda delta: delta > 0, tiny=61440)
-_SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, accepts=lambda beta: beta > 0, tiny=57344)
-_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=49152)
-_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024)
-_BCE = Spec("binary_cross_entropy_with_logits", same_size=True, tiny=1024)
+_HUBER = Spec(
+    "huber_loss",
+    params=("delta",),
+    warns=True,
+    accepts=lambda delta: delta > 0,
+    tiny=61440,
+    native=native_operator("huber_loss"),
+)
+_SMOOTH_L1 = Spec(
+    "smooth_l1_loss",
+    params=("beta",),
+    warns=True,
+    accepts=lambda beta: beta > 0,
+    tiny=57344,
+    native=native_operator("smooth_l1_loss"),
+)
+_MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=49152, native=native_operator("mse_loss"))
+_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024, native=native_operator("l1_loss"))
+_BCE = Spec(
+    "binary_cross_entropy_with_logits", same_size=True, tiny=1024, native=torch.binary_cross_entropy_with_logits
+)
 _BCE_POS_WEIGHT = Spec(
     _BCE.name,
     operator="binary_cross_entropy_with_logits_pos_weight",
@@ -83,8 +98,8 @@ _FOCAL = Spec(
     params=("alpha", "gamma"),
     accepts=lambda alpha, gamma: gamma >= 0,
 )
-_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=832)
-_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), tiny=64)
+_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=832, native=native_operator("binary_cross_entropy"))
+_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), tiny=64, native=native_operator("soft_margin_loss"))
 _HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",))
 _RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",))
 _POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"))
@@ -94,7 +109,7 @@ _GAUSSIAN = Spec(
     params=("full", "eps"),
     accepts=lambda full, eps: eps > 0,
 )
-_KL = Spec("kl_div", params=("log_target",), tiny=3072)
+_KL = Spec("kl_div", params=("log_target",), tiny=3072, native=torch.kl_div)
 _HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
@@ -131,7 +146,7 @@ def huber_loss(
         weight: Factor of each element, of ``input``'s size.
     """
     if weight is None and not options and goes_native(_HUBER, input, target, reduction):
-        return _nn.huber_loss(input, target, REDUCTIONS[reduction], delta)
+        return _HUBER.native(input, target, REDUCTIONS[reduction], delta)
     arguments: dict[str, Any] = {"input": input, "target": target, "delta": delta, "weight": weight}
     return run(_HUBER, arguments, reduction, options)
 
@@ -163,7 +178,7 @@ def smooth_l1_loss(
     if type(beta) is float and beta == 0.0:
         return l1_loss(input, target, reduction=reduction, **options)
     if not options and goes_native(_SMOOTH_L1, input, target, reduction):
-        return _nn.smooth_l1_loss(input, target, REDUCTIONS[reduction], beta)
+        return _SMOOTH_L1.native(input, target, REDUCTIONS[reduction], beta)
     return run(_SMOOTH_L1, {"input": input, "target": target, "beta": beta}, reduction, options)
 
 
@@ -190,7 +205,7 @@ def mse_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None and not options and goes_native(_MSE, input, target, reduction):
-        return _nn.mse_loss(input, target, REDUCTIONS[reduction])
+        return _MSE.native(input, target, REDUCTIONS[reduction])
     return run(_MSE, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
@@ -217,7 +232,7 @@ def l1_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None and not options and goes_native(_L1, input, target, reduction):
-        return _nn.l1_loss(input, target, REDUCTIONS[reduction])
+        return _L1.native(input, target, REDUCTIONS[reduction])
     return run(_L1, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
@@ -253,7 +268,7 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         return run(_BCE_POS_WEIGHT, arguments, reduction, options)
     if weight is None and not options and goes_native(_BCE, input, target, reduction):
-        return torch.binary_cross_entropy_with_logits(input, target, None, None, REDUCTIONS[reduction])
+        return _BCE.native(input, target, None, None, REDUCTIONS[reduction])
     return run(_BCE, arguments, reduction, options)
 
 
@@ -358,7 +373,7 @@ def binary_cross_entropy(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None and not options and goes_native(_PROBABILITY, input, target, reduction):
-        return _nn.binary_cross_entropy(input, target, None, REDUCTIONS[reduction])
+        return _PROBABILITY.native(input, target, None, REDUCTIONS[reduction])
     return run(_PROBABILITY, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
@@ -384,7 +399,7 @@ def soft_margin_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if not options and goes_native(_SOFT_MARGIN, input, target, reduction):
-        return _nn.soft_margin_loss(input, target, REDUCTIONS[reduction])
+        return _SOFT_MARGIN.native(input, target, REDUCTIONS[reduction])
     return run(_SOFT_MARGIN, {"input": input, "target": target}, reduction, options)
 
 
@@ -530,7 +545,7 @@ def kl_div(
         log_target: Whether ``target`` is a log-probability: :math:`\ell = e^y (y - x)`.
     """
     if size_average is not None or reduce is not None:
-        reduction = _Reduction.legacy_get_string(size_average, reduce)
+        reduction = legacy_reduction(size_average, reduce, reduction)
     elif reduction == "mean" and not is_compiling():
         warnings.warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size."
@@ -539,7 +554,7 @@ def kl_div(
             stacklevel=2,
         )
     if not options and goes_native(_KL, input, target, reduction):
-        return torch.kl_div(input, target, REDUCTIONS[reduction], log_target=log_target)
+        return _KL.native(input, target, REDUCTIONS[reduction], log_target=log_target)
     if reduction == "batchmean" and isinstance(input, Tensor) and "normalizer" not in options:
         # The batch size divides; what the reference calls a mean with this divisor.
         reduction = "mean" if input.dim() else "sum"

@@ -8,11 +8,10 @@ from typing import Any, Literal, NoReturn
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd import forward_ad
-from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops, _options, reference
 from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
+from fastloss._core._torch import forward_mode_active, native_operator, transforms_active
 from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._stats import RowStats
 from fastloss.functional._paths import (
@@ -27,7 +26,6 @@ from fastloss.functional._paths import (
     is_dynamo_compiling,
     loss_dtype_of,
     scalar,
-    transforms_active,
     why_no_kernel,
     why_not_normalizer,
 )
@@ -40,10 +38,9 @@ __all__ = [
 # Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 15 us less
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
 # vectorised too, break even later. Measured on 2 cores (`python -m fastloss.bench --suite small`).
-TINY = 2560
+_native_operator: Any = native_operator("cross_entropy_loss")
+TINY = 2560 if _native_operator else -1
 _TINY_WIDE = 28  # times TINY
-
-_native_operator: Any = torch._C._nn.cross_entropy_loss
 _NO_Z_LOSS = 0.0  # the default itself, so that identity says it was not given
 
 
@@ -154,7 +151,7 @@ def cross_entropy(
         >>> fastloss.functional.cross_entropy(logits, target).backward()
     """
     if size_average is not None or reduce is not None:
-        reduction = _Reduction.legacy_get_string(size_average, reduce)
+        reduction = _options.legacy_reduction(size_average, reduce, reduction)
     # Inline, and what is asked first in as few steps as there are: PyTorch's own layer over its operator takes 0.3 us.
     if (
         not is_dynamo_compiling()
@@ -376,7 +373,7 @@ def _plain_loss(
         and _ops.AVAILABLE
         and not _ops.LOG
         and not transforms_active()
-        and forward_ad._current_level < 0
+        and not forward_mode_active()
     ):
         return None
     code = REDUCTIONS[reduction]

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import _reduction as _Reduction
 
 from fastloss import _ops, _options
 from fastloss._options import legacy_reduction
@@ -72,7 +71,7 @@ def _reduce(
     of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements.
     """
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
-    code = _Reduction.get_enum(reduction)
+    code = _options.reduction_code(reduction)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")

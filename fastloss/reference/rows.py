@@ -7,9 +7,8 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.nn import _reduction as _Reduction
 
-from fastloss import _options
+from fastloss import _ops, _options
 from fastloss._stats import RowStats
 
 __all__ = [
@@ -133,7 +132,7 @@ def _rows(
     return_stats: bool,
 ) -> Tensor | tuple[Tensor, RowStats]:
     """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
-    reduction = ("none", "mean", "sum")[_Reduction.get_enum(reduction)]
+    reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
     _options.check(name, reduction, normalizer, empty, loss_dtype)
 
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
