@@ -2,7 +2,7 @@
 
 from fastloss import functional, isa, nn, reference
 from fastloss._build_info import build_info
-from fastloss._explain import Explanation, explain
+from fastloss._core.route import Explanation, explain
 from fastloss._memory import empty_cache, memory_usage
 from fastloss._ops import debug
 from fastloss._stats import PointStats, RowStats

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +28,6 @@ except ImportError as error:
     )
 
 AVAILABLE: bool = _C is not None
-LOG: bool = os.environ.get("FASTLOSS_LOG", "") not in ("", "0")
 
 
 def extension() -> ModuleType:

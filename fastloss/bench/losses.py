@@ -115,10 +115,6 @@ class _Split:
     def __call__(self, input: Tensor, target: Tensor, **options: Any) -> Tensor:
         return self.function(input, *self.split(target), **options)
 
-    def _plan(self, input: Tensor, target: Tensor, **options: Any) -> tuple[Any, str]:
-        found = fastloss.explain(self.function, input, *self.split(target), **options)
-        return found.path, found.reason
-
 
 def _vectors(
     native: Callable[..., Tensor], fused: Callable[..., Tensor], others: int, split: Callable[[Tensor], Any]
@@ -185,10 +181,6 @@ class _Image:
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         return self.function(x, y, *self.scalars, normalize=True)
-
-    def _plan(self, x: Tensor, y: Tensor) -> tuple[Any, str]:
-        found = fastloss.explain(self.function, x, y, *self.scalars, normalize=True)
-        return found.path, found.reason
 
 
 def _all_pairs(

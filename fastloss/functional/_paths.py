@@ -15,7 +15,6 @@ KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 REDUCTIONS = _ops.REDUCTIONS
 TENSORS = frozenset((Tensor, torch.nn.Parameter))
 TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
-WHY_NATIVE = "so few elements that PyTorch's own operator is faster: dispatch is all there is"
 
 is_compiling = torch.compiler.is_compiling
 is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # a third of the time of the other

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fastloss import _ops, _options, reference
 from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
+from fastloss._core import route
 from fastloss._core._torch import forward_mode_active, transforms_active
-from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._options import WeightedPointOptions
 from fastloss._stats import PointStats
 from fastloss.functional._paths import (
@@ -23,7 +23,6 @@ from fastloss.functional._paths import (
     REDUCTIONS,
     TENSORS,
     TORCH_ERRORS,
-    WHY_NATIVE,
     divisor_of,
     is_compiling,
     is_dynamo_compiling,
@@ -148,29 +147,14 @@ class Spec:
 
 
 def public_loss(spec: Spec) -> Callable[[_Function], _Function]:
-    """Completes the docstring of a loss and makes `fastloss.explain` know it."""
+    """Completes the docstring of a loss."""
 
     def complete(function: _Function) -> _Function:
         signature = inspect.signature(function)
         weight = "" if "weight" in signature.parameters else _WEIGHT
         shared = _OF_PAIRS if spec.pairs else _OF_ELEMENTS.format(weight=weight)
         function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + shared
-
-        def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            arguments = dict(bound.arguments)
-            options, reduction = arguments.pop("options", {}), arguments.pop("reduction")
-            if spec.adapt:
-                arguments, options = spec.adapt(options, **arguments)
-            first, second = (arguments[name] for name in spec.tensors[:2])
-            more = any(isinstance(value, Tensor) and name not in spec.tensors for name, value in arguments.items())
-            if not options and not more and goes_native(spec, first, second, reduction):
-                return "native", WHY_NATIVE
-            reason, *_ = _prepare(spec, arguments, options)
-            return path_of(reason)
-
-        return planned_by(plan)(function)
+        return function
 
     return complete
 
@@ -189,7 +173,14 @@ def goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
         and input.shape == target.shape
         and reduction in REDUCTIONS
         and not input.is_cuda
+        and _takes_native(spec)
     )
+
+
+def _takes_native(spec: Spec) -> bool:
+    if route.watched:
+        route.take(spec.name, "native", route.WHY_NATIVE)
+    return True
 
 
 def _prepare(
@@ -274,12 +265,11 @@ def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> 
             except TORCH_ERRORS:
                 pass  # the general way says what is wrong, or does it differently
     else:
-        _options.refuse_unknown(spec.name, options, _OPTIONS)
+        _check_options(spec, reduction, options)
     reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
     if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
-    if _ops.LOG:
-        log(spec.name, *path_of(reason))
+    route.kernel_unless(spec.name, reason)
     try:
         if reason:
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
@@ -291,6 +281,14 @@ def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> 
         return result
     except Exception as error:
         return _explain_error(spec, error, arguments, reduction, options)
+
+
+def _check_options(spec: Spec, reduction: str, options: dict[str, Any]) -> None:
+    _options.refuse_unknown(spec.name, options, _OPTIONS)
+    of = options.get
+    _options.check(spec.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
+    if of("reduce_dims") is not None and reduction == "none":
+        raise ValueError(f"fastloss.{spec.name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
 
 
 def _plain_call(
@@ -305,7 +303,7 @@ def _plain_call(
         reduction not in REDUCTIONS
         or arguments.get("weight") is not None
         or spec.pairs
-        or _ops.LOG
+        or route.watched
         or not _ops.AVAILABLE
         or transforms_active()
         or forward_mode_active()
@@ -367,9 +365,6 @@ def _kernel(
     input, code = tensors[0], REDUCTIONS[reduction]
     dims, want_stats = options.get("reduce_dims"), options.get("return_stats", False)
     normalizer, empty = options.get("normalizer"), options.get("empty", "nan")
-    _options.check(spec.name, reduction, normalizer, empty, options.get("loss_dtype"))
-    if dims is not None and reduction == "none":
-        raise ValueError(f"fastloss.{spec.name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
     kernel_code = 0 if dims is not None else code
     divisor = None
     if kernel_code == 1:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from fastloss._explain import Path, _planners, planned_by
+from fastloss._core import route
 from fastloss.functional import pointwise
 from fastloss.reference.adversarial import check_mode
 
@@ -28,6 +28,8 @@ def _term(scores: Tensor, sign: int, mode: str) -> tuple[Callable[..., Tensor], 
 
 
 def _plain_score(scores: Tensor, reduction: str) -> Tensor:
+    if route.watched:
+        route.take("gan_loss", "native", "a mean of scores is PyTorch's")
     return scores.sum() if reduction == "sum" else scores.mean()
 
 
@@ -57,29 +59,6 @@ def _check(name: str, mode: str, reduction: str) -> None:
         raise ValueError(f"fastloss.{name}: reduction must be 'mean' or 'sum', got {reduction!r}")
 
 
-def _plan_score(scores: Tensor, sign: int, mode: str, reduction: str) -> tuple[Path, str]:
-    loss, arguments = _term(scores, sign, mode)
-    if mode == "wasserstein":
-        return "native", "a mean of scores is PyTorch's"
-    return _planners[pointwise.mse_loss if loss is _half_square else loss](*arguments, reduction=reduction)
-
-
-def _plan_generator(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> tuple[Path, str]:
-    _check("gan_generator_loss", mode, reduction)
-    return _plan_score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
-
-
-def _plan_discriminator(
-    real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean"
-) -> tuple[Path, str]:
-    _check("gan_discriminator_loss", mode, reduction)
-    first, second = _plan_score(real, 1, mode, reduction), _plan_score(fake, -1, mode, reduction)
-    if first[0] == second[0]:
-        return first
-    return "kernel", f"real: {first[0]}, {first[1]}; fake: {second[0]}, {second[1]}"
-
-
-@planned_by(_plan_generator)
 def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r"""What a generator pays for the scores d that the discriminator gives its samples.
 
@@ -110,7 +89,6 @@ def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: st
     return _score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
 
 
-@planned_by(_plan_discriminator)
 def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r"""What a discriminator pays for its scores r of real samples and d of generated ones.
 
@@ -137,4 +115,4 @@ def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturati
     Raises: ValueError for another mode or reduction.
     """
     _check("gan_discriminator_loss", mode, reduction)
-    return _score(real, 1, mode, reduction) + _score(fake, -1, mode, reduction)
+    return route.added(real=lambda: _score(real, 1, mode, reduction), fake=lambda: _score(fake, -1, mode, reduction))

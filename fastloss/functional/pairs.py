@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from torch import Tensor
 
 from fastloss import reference
-from fastloss._explain import Path, _planners
+from fastloss._core import route
 from fastloss._options import TripletOptions, WeightedPointOptions, legacy_reduction
 from fastloss.functional._points import Spec, public_loss, run
 from fastloss.functional.similarity import mined_triplet_margin_loss
@@ -79,6 +77,7 @@ def cosine_embedding_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
     if isinstance(input1, Tensor) and input1.dim() > 2:
+        route.kernel_unless("cosine_embedding_loss", "vectors have one or two dimensions")
         return reference.cosine_embedding_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
     return run(_COSINE, arguments, reduction, options)
 
@@ -169,64 +168,16 @@ def triplet_margin_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if labels is not None or mining is not None:
-        return _mine(
-            mined_triplet_margin_loss,
-            anchor,
-            positive,
-            negative,
-            margin,
-            p,
-            eps,
-            swap,
-            reduction,
-            labels,
-            mining,
-            options,
+        if positive is not None or negative is not None or p != 2 or isinstance(eps, Tensor) or eps != _EPS or swap:
+            raise ValueError(
+                "fastloss.triplet_margin_loss: expected labels or positive and negative (with p, eps and swap), got "
+                "both; with labels pass margin, mining, soft and normalize"
+            )
+        return mined_triplet_margin_loss(
+            anchor, labels, margin, mining=mining or "batch_hard", reduction=reduction, **options
         )
     arguments: dict[str, Any] = {
         "anchor": anchor, "positive": positive, "negative": negative,
         "margin": margin, "p": p, "eps": eps, "swap": swap,
     }  # fmt: skip
     return run(_TRIPLET, arguments, reduction, options)
-
-
-def _mine(
-    function: Callable[..., Any],
-    anchor: Any,
-    positive: Any,
-    negative: Any,
-    margin: Any,
-    p: float,
-    eps: float | Tensor,
-    swap: bool,
-    reduction: str,
-    labels: Any,
-    mining: str | None,
-    options: Any,
-) -> Any:
-    """`mined_triplet_margin_loss`, or whatever takes its arguments (``function``), of a call with ``labels``."""
-    own = isinstance(eps, Tensor) or eps != _EPS
-    if positive is not None or negative is not None or p != 2 or own or swap:
-        raise ValueError(
-            "fastloss.triplet_margin_loss: expected labels or positive and negative (with p, eps and swap), got both; "
-            "with labels pass margin, mining, soft and normalize"
-        )
-    return function(anchor, labels, margin, mining=mining or "batch_hard", reduction=reduction, **options)
-
-
-_plan_given = _planners[triplet_margin_loss]
-_signature = inspect.signature(triplet_margin_loss)
-
-
-def _plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
-    bound = _signature.bind(*args, **kwargs)
-    bound.apply_defaults()
-    given = bound.arguments
-    if given["labels"] is given["mining"] is None:
-        return _plan_given(*args, **kwargs)
-    for name in ("size_average", "reduce"):
-        del given[name]
-    return _mine(_planners[mined_triplet_margin_loss], **given)
-
-
-_planners[triplet_margin_loss] = _plan

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fastloss import reference
+from fastloss._core import route
 from fastloss._core._torch import native_operator
 from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss.functional._paths import REDUCTIONS, is_compiling
@@ -451,6 +452,7 @@ def margin_ranking_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
     if not input1.dim() == input2.dim() == target.dim():
+        route.kernel_unless("margin_ranking_loss", "the tensors differ in their number of dimensions")
         return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
     return run(_RANKING, arguments, reduction, options)
 
@@ -518,6 +520,7 @@ def gaussian_nll_loss(
                 var.dim() == input.dim() and sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) == 1
             )
             if not (short or one):
+                route.kernel_unless("gaussian_nll_loss", "PyTorch decides about this variance's size")
                 return reference.gaussian_nll_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
             arguments["var"] = var.unsqueeze(-1) if short else var
     return run(_GAUSSIAN, arguments, reduction, options)

@@ -11,15 +11,14 @@ from torch import Tensor
 
 from fastloss import _ops, _options, reference
 from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
+from fastloss._core import route
 from fastloss._core._torch import forward_mode_active, native_operator, transforms_active
-from fastloss._explain import Path, log, path_of, planned_by
 from fastloss._stats import RowStats
 from fastloss.functional._paths import (
     KERNEL_DTYPES,
     REDUCTIONS,
     TENSORS,
     TORCH_ERRORS,
-    WHY_NATIVE,
     autocasts,
     divisor_of,
     is_compiling,
@@ -44,30 +43,6 @@ _TINY_WIDE = 28  # times TINY
 _NO_Z_LOSS = 0.0  # the default itself, so that identity says it was not given
 
 
-def _plan_cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None = None,
-    size_average: bool | None = None,
-    ignore_index: int = -100,
-    reduce: bool | None = None,
-    reduction: str = "mean",
-    label_smoothing: float | Tensor = 0.0,
-    *,
-    inplace: bool = False,
-    **extras: Any,
-) -> tuple[Path, str]:
-    unused: dict[str, Any] = {"z_loss": 0.0, "empty": "nan", "return_stats": False}
-    used = {k: v for k, v in extras.items() if isinstance(v, Tensor) or v != unused.get(k)}
-    if not used and _is_tiny(input):
-        return "native", WHY_NATIVE
-    z_loss, softcap, mask, normalizer = (used.get(k) for k in ("z_loss", "softcap", "mask", "normalizer"))
-    scalars = (scalar(label_smoothing), scalar(z_loss), scalar(softcap))
-    reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
-    return path_of(reason)
-
-
-@planned_by(_plan_cross_entropy)
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -173,13 +148,13 @@ def cross_entropy(
                     or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
                 )
                 and not input.is_cuda
-                and not _ops.LOG
+                and not route.watched
             ):
                 return _native_operator(input, target, weight, REDUCTIONS[reduction], ignore_index, label_smoothing)
             compiling = is_compiling()
             if not isinstance(input, Tensor) or (not compiling and _is_tiny(input)):
-                if _ops.LOG:
-                    log("cross_entropy", "native", WHY_NATIVE)
+                if route.watched:
+                    route.take("cross_entropy", "native", route.WHY_NATIVE)
                 return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
         except Exception as error:
             _explain_error("cross_entropy", error, input, target, weight, ignore_index)
@@ -195,28 +170,6 @@ def cross_entropy(
     )  # fmt: skip
 
 
-def _plan_softmax_focal(
-    input: Tensor,
-    target: Tensor,
-    alpha: float | Tensor | None = None,
-    gamma: float | Tensor = 2.0,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float | Tensor = 0.0,
-    *,
-    z_loss: float | Tensor = 0.0,
-    softcap: float | Tensor | None = None,
-    **extras: Any,
-) -> tuple[Path, str]:
-    scalars = (scalar(label_smoothing), scalar(z_loss), scalar(softcap))
-    reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss) or _why_not_kernel(
-        input, target, weight, extras.get("mask"), extras.get("normalizer"), ignore_index, scalars
-    )
-    return path_of(reason)
-
-
-@planned_by(_plan_softmax_focal)
 def softmax_focal_loss(
     input: Tensor,
     target: Tensor,
@@ -298,8 +251,7 @@ def softmax_focal_loss(
             )
     reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss)
     if reason:
-        if _ops.LOG:
-            log("softmax_focal_loss", "reference", reason)
+        route.kernel_unless("softmax_focal_loss", reason)
         try:
             return reference.softmax_focal_loss(
                 input, target, alpha, gamma, weight, ignore_index, reduction, label_smoothing, z_loss=z_loss,
@@ -371,7 +323,7 @@ def _plain_loss(
         and reduction in REDUCTIONS
         and (not inplace or (not input.is_leaf and input.is_contiguous()))
         and _ops.AVAILABLE
-        and not _ops.LOG
+        and not route.watched
         and not transforms_active()
         and not forward_mode_active()
     ):
@@ -458,8 +410,7 @@ def _rows_loss(
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
     if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
-    if _ops.LOG:
-        log(name, *path_of(reason))
+    route.kernel_unless(name, reason)
     try:
         if reason:
             return getattr(reference, name)(

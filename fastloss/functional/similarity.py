@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _ops, _options, reference
-from fastloss._explain import Path, log, path_of, planned_by
+from fastloss._core import route
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
 from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, autocasts, divisor_of, is_compiling, why_no_kernel
@@ -92,13 +92,9 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
             posed = problem(*args, **kwargs)
             return ("" if posed else "plain PyTorch decides these arguments"), posed
 
-        def plan(*args: Any, **kwargs: Any) -> tuple[Path, str]:
-            return path_of(why_not(args, kwargs)[0])
-
         def loss(*args: _P.args, **kwargs: _P.kwargs) -> Tensor:
             reason, posed = why_not(args, kwargs)
-            if _ops.LOG:
-                log(name, *path_of(reason))
+            route.kernel_unless(name, reason)
             if posed is None:
                 if kwargs.get("group") is not None:
                     _refuse_in_group(name, signature.bind(*args, **kwargs).arguments)
@@ -109,7 +105,7 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
         loss.__module__ = problem.__module__
         loss.__doc__ = (problem.__doc__ or "").rstrip() + "\n" + _SHARED
         loss.__signature__ = signature.replace(return_annotation="Tensor")  # type: ignore[attr-defined]
-        return planned_by(plan)(loss)
+        return loss
 
     return complete
 

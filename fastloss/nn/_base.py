@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from fastloss import _options
-from fastloss._explain import Path, _planners
 
 _DOCUMENT = """`fastloss.functional.{function}` as a module{drop_in}.
 
@@ -38,9 +37,6 @@ class LossModule(torch.nn.Module):
     def _keywords(self, options: dict[str, Any]) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in self._arguments}
         return {**own, **self._options, **options}
-
-    def _plan(self, *tensors: Any, **options: Any) -> tuple[Path, str]:
-        return _planners[type(self)._function](*tensors, **self._keywords(options))
 
     def forward(self, *tensors: Any, **options: Any) -> Tensor | Any:
         return type(self)._function(*tensors, **self._keywords(options))

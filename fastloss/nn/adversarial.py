@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss._explain import Path, _planners
 from fastloss.functional import adversarial
 from fastloss.reference.adversarial import check_mode
 
@@ -25,9 +24,6 @@ class _GANLoss(torch.nn.Module):
         super().__init__()
         check_mode(type(self).__name__, mode)
         self.mode, self.reduction = mode, reduction
-
-    def _plan(self, *scores: Tensor) -> tuple[Path, str]:
-        return _planners[type(self)._function](*scores, self.mode, self.reduction)
 
     def extra_repr(self) -> str:
         return f"mode={self.mode}, reduction={self.reduction}"

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from fastloss import _options
-from fastloss._explain import Path
 from fastloss.functional import rows as functional
 from fastloss.nn._base import LossModule
 from fastloss.nn.pointwise import SigmoidFocalLoss
@@ -128,10 +127,6 @@ class FocalLoss(torch.nn.Module):
             raise ValueError(f'fastloss.FocalLoss: mode must be "softmax" or "sigmoid", got {mode!r}')
         self.mode = mode
         self.criterion = modules[mode](*args, **kwargs)
-
-    def _plan(self, input: Tensor, target: Tensor, **options: Any) -> tuple[Path, str]:
-        plan: tuple[Path, str] = self.criterion._plan(input, target, **options)  # type: ignore[operator]
-        return plan
 
     def forward(self, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
         return self.criterion(input, target, **options)
