@@ -13,7 +13,7 @@ CXX_SOURCES = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.i
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build test demo bench lint format asan clean
+.PHONY: help dev build test demo bench lint format stubs asan clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,12 +53,16 @@ lint: dev ## ruff, mypy, clang-format
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
+	@$(PY) -m mypy fastloss/__init__.py fastloss/*/__init__.py  # which stubs hide
 	@$(VENV)/bin/clang-format --dry-run -Werror $(CXX_SOURCES)
 
 format: dev ## lay out Python and C++ and apply safe fixes
 	@$(PY) -m ruff check --fix-only .
 	@$(PY) -m ruff format .
 	@$(VENV)/bin/clang-format -i $(CXX_SOURCES)
+
+stubs: build ## write the type stubs (fastloss/**/__init__.pyi) from the signatures
+	@PYTHONPATH=. $(PY) tests/stubs.py
 
 asan: dev ## run the kernel tests under the address and undefined-behaviour sanitizers
 	@$(PY) tests/asan.py

@@ -1,10 +1,9 @@
 """Functional losses, one module per kernel family. Signatures follow `torch.nn.functional`.
 
-Losses that can return statistics are annotated ``Tensor | Any``: with ``return_stats=True`` they return a pair of loss
-and statistics, and a union of the two would have every caller say which one it is.
+Type checkers read the stub beside this file (`make stubs`), which has every option by name and says what comes back.
 """
 
-from fastloss.functional import adversarial, pairs, pointwise, rows, similarity
+from fastloss.functional import _examples, adversarial, pairs, pointwise, rows, similarity
 from fastloss.functional.adversarial import *
 from fastloss.functional.pairs import *
 from fastloss.functional.pointwise import *
@@ -17,3 +16,6 @@ __all__ += pairs.__all__
 __all__ += pointwise.__all__
 __all__ += rows.__all__
 __all__ += similarity.__all__
+
+for _name in __all__:
+    _examples.complete(globals()[_name])

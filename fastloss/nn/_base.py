@@ -10,17 +10,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _options
-
-_DOCUMENT = """`fastloss.functional.{function}` as a module{drop_in}.
-
-    Args:
-        {arguments}: {meaning}.
-        options: Keyword-only, `fastloss.functional.{function}`'s shared options. Tensors among them usually change from
-            call to call: ``forward`` takes all of them too, and there they win.
-
-    Shape:
-        ``forward({tensors}, **options)``, see `fastloss.functional.{function}`.
-    """
+from fastloss.nn._document import DOCUMENT
 
 
 class LossModule(torch.nn.Module):
@@ -46,12 +36,11 @@ class LossModule(torch.nn.Module):
         return ", ".join(f"{name}={value}" for name, value in {**shown, **self._options}.items())
 
 
-def drop_in(
-    native: type[torch.nn.Module], function: Callable[..., Any], arguments: tuple[str, ...], tensors: str
-) -> type[Any]:
+def drop_in(native: type[torch.nn.Module], function: Callable[..., Any], arguments: tuple[str, ...]) -> type[Any]:
     """A module with PyTorch's constructor, ``state_dict`` and class, that calls ``function``."""
     parameters = list(inspect.signature(native).parameters.values())
-    further = _options.names(_options.WeightedPointOptions) - {parameter.name for parameter in parameters}
+    taken = _options.WeightedPointOptions
+    further = _options.names(taken) - {parameter.name for parameter in parameters}
 
     class Module(LossModule, native):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -59,14 +48,13 @@ def drop_in(
             native.__init__(self, *args, **kwargs)
             self._options = options
 
-    return _finish(Module, native.__name__, function, arguments, parameters, tensors, native)
+    return _finish(Module, native.__name__, function, arguments, parameters, taken)
 
 
 def own(
     name: str,
     function: Callable[..., Any],
     defaults: dict[str, Any],
-    tensors: str = "input, target",
     options: type = _options.WeightedPointOptions,
 ) -> type[Any]:
     """A module for a loss that torch.nn does not have."""
@@ -95,7 +83,7 @@ def own(
         )
         for key, default in defaults.items()
     ]
-    return _finish(Module, name, function, names, parameters, tensors, None)
+    return _finish(Module, name, function, names, parameters, options)
 
 
 def _finish(
@@ -104,27 +92,15 @@ def _finish(
     function: Callable[..., Any],
     arguments: tuple[str, ...],
     parameters: list[inspect.Parameter],
-    tensors: str,
-    native: type[torch.nn.Module] | None,
+    options: type,
 ) -> type[Any]:
     module.__name__ = module.__qualname__ = name
     module.__module__ = function.__module__.replace(".functional.", ".nn.")  # where pickle finds it
     module._function = staticmethod(function)
     module._arguments = arguments
     # Of the constructor, not of the class: an instance would have it too, and is called otherwise.
-    self, options = (
-        inspect.Parameter(which, kind)
-        for which, kind in (
-            ("self", inspect.Parameter.POSITIONAL_ONLY),
-            ("options", inspect.Parameter.VAR_KEYWORD),
-        )
-    )
-    module.__init__.__signature__ = inspect.Signature([self, *parameters, options], return_annotation=None)
-    module.__doc__ = _DOCUMENT.format(
-        function=function.__name__,
-        drop_in=f"; a drop-in for `torch.nn.{name}`, instances of which its instances are" if native else "",
-        arguments=", ".join(arguments),
-        meaning=f"As in `torch.nn.{name}`" if native else f"As in `fastloss.functional.{function.__name__}`",
-        tensors=tensors,
-    )
+    self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    further = inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=f"Unpack[{options.__name__}]")
+    module.__init__.__signature__ = inspect.Signature([self, *parameters, further], return_annotation=None)
+    module.__doc__ = DOCUMENT
     return module

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from fastloss.functional import adversarial
+from fastloss.nn._document import DOCUMENT
 from fastloss.reference.adversarial import check_mode
 
 __all__ = [
@@ -30,15 +31,7 @@ class _GANLoss(torch.nn.Module):
 
 
 class GANGeneratorLoss(_GANLoss):
-    """`fastloss.functional.gan_generator_loss` as a module.
-
-    Args:
-        mode, reduction: As in `fastloss.functional.gan_generator_loss`.
-
-    Shape:
-        ``forward(fake)``.
-    """
-
+    __doc__ = DOCUMENT
     _function = staticmethod(adversarial.gan_generator_loss)
 
     def forward(self, fake: Tensor) -> Tensor:
@@ -46,15 +39,7 @@ class GANGeneratorLoss(_GANLoss):
 
 
 class GANDiscriminatorLoss(_GANLoss):
-    """`fastloss.functional.gan_discriminator_loss` as a module.
-
-    Args:
-        mode, reduction: As in `fastloss.functional.gan_discriminator_loss`.
-
-    Shape:
-        ``forward(real, fake)``.
-    """
-
+    __doc__ = DOCUMENT
     _function = staticmethod(adversarial.gan_discriminator_loss)
 
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:

@@ -17,17 +17,14 @@ CosineEmbeddingLoss = drop_in(
     torch.nn.CosineEmbeddingLoss,
     functional.cosine_embedding_loss,
     ("margin", "reduction"),
-    "input1, input2, target",
 )
 ContrastiveLoss = own(
     "ContrastiveLoss",
     functional.contrastive_loss,
     {"margin": 1.0, "distance": "euclidean", "squared": True, "reduction": "mean"},
-    "input1, input2, target",
 )
 TripletMarginLoss = drop_in(
     torch.nn.TripletMarginLoss,
     functional.triplet_margin_loss,
     ("margin", "p", "eps", "swap", "reduction"),
-    "anchor, positive, negative",
 )

@@ -31,33 +31,27 @@ __all__ = [
 
 _nn = torch.nn
 _f = functional
-HuberLoss = drop_in(_nn.HuberLoss, _f.huber_loss, ("reduction", "delta"), "input, target")
-SmoothL1Loss = drop_in(_nn.SmoothL1Loss, _f.smooth_l1_loss, ("reduction", "beta"), "input, target")
-MSELoss = drop_in(_nn.MSELoss, _f.mse_loss, ("reduction",), "input, target")
-L1Loss = drop_in(_nn.L1Loss, _f.l1_loss, ("reduction",), "input, target")
+HuberLoss = drop_in(_nn.HuberLoss, _f.huber_loss, ("reduction", "delta"))
+SmoothL1Loss = drop_in(_nn.SmoothL1Loss, _f.smooth_l1_loss, ("reduction", "beta"))
+MSELoss = drop_in(_nn.MSELoss, _f.mse_loss, ("reduction",))
+L1Loss = drop_in(_nn.L1Loss, _f.l1_loss, ("reduction",))
 BCEWithLogitsLoss = drop_in(
     _nn.BCEWithLogitsLoss,
     _f.binary_cross_entropy_with_logits,
     ("weight", "reduction", "pos_weight"),
-    "input, target",
 )
-BCELoss = drop_in(_nn.BCELoss, _f.binary_cross_entropy, ("weight", "reduction"), "input, target")
-SoftMarginLoss = drop_in(_nn.SoftMarginLoss, _f.soft_margin_loss, ("reduction",), "input, target")
-HingeEmbeddingLoss = drop_in(_nn.HingeEmbeddingLoss, _f.hinge_embedding_loss, ("margin", "reduction"), "input, target")
-MarginRankingLoss = drop_in(
-    _nn.MarginRankingLoss, _f.margin_ranking_loss, ("margin", "reduction"), "input1, input2, target"
-)
-PoissonNLLLoss = drop_in(
-    _nn.PoissonNLLLoss, _f.poisson_nll_loss, ("log_input", "full", "eps", "reduction"), "input, target"
-)
-GaussianNLLLoss = drop_in(_nn.GaussianNLLLoss, _f.gaussian_nll_loss, ("full", "eps", "reduction"), "input, target, var")
-KLDivLoss = drop_in(_nn.KLDivLoss, _f.kl_div, ("reduction", "log_target"), "input, target")
+BCELoss = drop_in(_nn.BCELoss, _f.binary_cross_entropy, ("weight", "reduction"))
+SoftMarginLoss = drop_in(_nn.SoftMarginLoss, _f.soft_margin_loss, ("reduction",))
+HingeEmbeddingLoss = drop_in(_nn.HingeEmbeddingLoss, _f.hinge_embedding_loss, ("margin", "reduction"))
+MarginRankingLoss = drop_in(_nn.MarginRankingLoss, _f.margin_ranking_loss, ("margin", "reduction"))
+PoissonNLLLoss = drop_in(_nn.PoissonNLLLoss, _f.poisson_nll_loss, ("log_input", "full", "eps", "reduction"))
+GaussianNLLLoss = drop_in(_nn.GaussianNLLLoss, _f.gaussian_nll_loss, ("full", "eps", "reduction"))
+KLDivLoss = drop_in(_nn.KLDivLoss, _f.kl_div, ("reduction", "log_target"))
 
 SigmoidFocalLoss = own(
     "SigmoidFocalLoss",
     _f.sigmoid_focal_loss,
     {"alpha": 0.25, "gamma": 2.0, "reduction": "mean", "ignore_index": None, "label_smoothing": 0.0},
-    "inputs, targets",
 )
 HingeLoss = own("HingeLoss", _f.hinge_loss, {"margin": 1.0, "p": 1, "reduction": "mean"})
 LogCoshLoss = own("LogCoshLoss", _f.log_cosh_loss, {"reduction": "mean"})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from torch import Tensor
 from fastloss import _options
 from fastloss.functional import rows as functional
 from fastloss.nn._base import LossModule
+from fastloss.nn._document import DOCUMENT
 from fastloss.nn.pointwise import SigmoidFocalLoss
 
 if TYPE_CHECKING:
@@ -26,25 +26,7 @@ __all__ = [
 
 
 class CrossEntropyLoss(LossModule, torch.nn.CrossEntropyLoss):
-    r"""`fastloss.functional.cross_entropy` as a module; a drop-in for `torch.nn.CrossEntropyLoss`.
-
-    Equivalent to ``torch.nn.CrossEntropyLoss(weight, ignore_index=ignore_index, reduction=reduction,
-    label_smoothing=label_smoothing)`` when no keyword-only argument is used; ``state_dict`` and ``repr`` agree too,
-    and instances of this class are instances of PyTorch's.
-
-    Args:
-        weight, size_average, ignore_index, reduce, reduction, label_smoothing: As in `torch.nn.CrossEntropyLoss`.
-        options: Keyword-only, those of `fastloss.functional.cross_entropy`. Tensors among them usually change from call
-            to call: ``forward`` takes all of them too, and there they win.
-
-    Shape:
-        ``forward(input, target, **options)``, see `fastloss.functional.cross_entropy`.
-
-    Example:
-        >>> criterion = fastloss.CrossEntropyLoss(label_smoothing=0.1)
-        >>> criterion(torch.randn(8, 100, requires_grad=True), torch.randint(100, (8,))).backward()
-    """
-
+    __doc__ = DOCUMENT
     _function = staticmethod(functional.cross_entropy)
     _arguments = ("weight", "ignore_index", "reduction", "label_smoothing")
 
@@ -71,17 +53,8 @@ class CrossEntropyLoss(LossModule, torch.nn.CrossEntropyLoss):
 
 
 class SoftmaxFocalLoss(LossModule):
-    r"""`fastloss.functional.softmax_focal_loss` as a module.
-
-    Args:
-        alpha, gamma, weight, ignore_index, reduction, label_smoothing: As in `fastloss.functional.softmax_focal_loss`;
-            ``weight`` and a tensor ``alpha`` are buffers.
-        options: Keyword-only, as in `CrossEntropyLoss`.
-
-    Shape:
-        ``forward(input, target, **options)``, see `fastloss.functional.softmax_focal_loss`.
-    """
-
+    # ``weight`` and a tensor ``alpha`` are buffers.
+    __doc__ = DOCUMENT
     _function = staticmethod(functional.softmax_focal_loss)
     _arguments = _shown = ("alpha", "gamma", "weight", "ignore_index", "reduction", "label_smoothing")
 
@@ -110,23 +83,40 @@ class FocalLoss(torch.nn.Module):
     """The focal loss over exclusive classes or independent labels.
 
     Args:
-        mode: ``"softmax"`` (`SoftmaxFocalLoss`) or ``"sigmoid"`` (`SigmoidFocalLoss`); the other arguments are
-            that module's, which is the attribute ``criterion``.
+        mode: Keyword-only. ``"softmax"``: classes exclude each other, the other arguments are those of
+            `SoftmaxFocalLoss`. ``"sigmoid"``: each label by itself, the other arguments are those of
+            `SigmoidFocalLoss`. Default: ``"softmax"``
+        alpha, gamma, ignore_index, reduction, label_smoothing: Of both, with the defaults of the one that is chosen.
+        weight: Of both: a factor of each class (softmax) or of each element (sigmoid).
+        z_loss, softcap, inplace: Keyword-only, of `SoftmaxFocalLoss`.
+        reduce_dims: Keyword-only, of `SigmoidFocalLoss`.
+        mask, normalizer, empty, loss_dtype, return_stats: Keyword-only, of both.
+
+    A call takes the keyword-only arguments of the chosen loss too, and there they win. The chosen module is the
+    attribute ``criterion``.
 
     Shape:
-        ``forward(input, target, **options)``, see the functions of the two.
+        input: Logits, :math:`(N, C, d_1, ..., d_K)` for ``"softmax"``, any for ``"sigmoid"``.
+        target: Class indices or probabilities for ``"softmax"``, labels in [0, 1] for ``"sigmoid"``.
+        output: As of the chosen loss.
 
     Raises:
         ValueError: ``mode`` is neither.
+
+    Example:
+        >>> criterion = fastloss.FocalLoss(gamma=2.0, mode="softmax")
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> criterion(logits, torch.randint(5, (8,))).backward()
     """
+
+    _modes: ClassVar[dict[str, type[LossModule]]] = {"softmax": SoftmaxFocalLoss, "sigmoid": SigmoidFocalLoss}
 
     def __init__(self, *args: Any, mode: Literal["softmax", "sigmoid"] = "softmax", **kwargs: Any) -> None:
         super().__init__()
-        modules: dict[str, Callable[..., torch.nn.Module]] = {"softmax": SoftmaxFocalLoss, "sigmoid": SigmoidFocalLoss}
-        if mode not in modules:
+        if mode not in self._modes:
             raise ValueError(f'fastloss.FocalLoss: mode must be "softmax" or "sigmoid", got {mode!r}')
         self.mode = mode
-        self.criterion = modules[mode](*args, **kwargs)
+        self.criterion = self._modes[mode](*args, **kwargs)
 
     def forward(self, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
         return self.criterion(input, target, **options)

@@ -22,33 +22,25 @@ __all__ = [
 ]
 
 
-def _module(name: str, function: Callable[..., Any], tensors: str, **defaults: Any) -> type[Any]:
-    return own(name, function, {**defaults, "reduction": "mean"}, tensors, SimilarityOptions)
+def _module(name: str, function: Callable[..., Any], **defaults: Any) -> type[Any]:
+    return own(name, function, {**defaults, "reduction": "mean"}, SimilarityOptions)
 
 
 InfoNCELoss = _module(
     "InfoNCELoss",
     functional.info_nce_loss,
-    "query, key, labels=None",
     temperature=0.07,
     normalize=True,
     symmetric=False,
     multi_positive="out",
 )
-ClipLoss = _module(
-    "ClipLoss", functional.clip_loss, "image_features, text_features, logit_scale, logit_bias=None", normalize=False
-)
-SigLipLoss = _module(
-    "SigLipLoss", functional.siglip_loss, "image_features, text_features, logit_scale, logit_bias=None", normalize=False
-)
-NTXentLoss = _module("NTXentLoss", functional.nt_xent_loss, "z0, z1", temperature=0.5, normalize=True, decoupled=False)
-SupConLoss = _module(
-    "SupConLoss", functional.supcon_loss, "features, labels=None", temperature=0.1, normalize=True, positives="out"
-)
+ClipLoss = _module("ClipLoss", functional.clip_loss, normalize=False)
+SigLipLoss = _module("SigLipLoss", functional.siglip_loss, normalize=False)
+NTXentLoss = _module("NTXentLoss", functional.nt_xent_loss, temperature=0.5, normalize=True, decoupled=False)
+SupConLoss = _module("SupConLoss", functional.supcon_loss, temperature=0.1, normalize=True, positives="out")
 PairwiseContrastiveLoss = _module(
     "PairwiseContrastiveLoss",
     functional.pairwise_contrastive_loss,
-    "embeddings, labels",
     pos_margin=0.0,
     neg_margin=1.0,
     normalize=True,
@@ -57,17 +49,15 @@ PairwiseContrastiveLoss = _module(
 MultiSimilarityLoss = _module(
     "MultiSimilarityLoss",
     functional.multi_similarity_loss,
-    "embeddings, labels",
     alpha=2.0,
     beta=50.0,
     base=0.5,
     normalize=True,
 )
-CircleLoss = _module("CircleLoss", functional.circle_loss, "embeddings, labels", m=0.4, gamma=80.0, normalize=True)
+CircleLoss = _module("CircleLoss", functional.circle_loss, m=0.4, gamma=80.0, normalize=True)
 MinedTripletMarginLoss = _module(
     "MinedTripletMarginLoss",
     functional.mined_triplet_margin_loss,
-    "embeddings, labels",
     margin=1.0,
     mining="batch_hard",
     soft=False,

@@ -1,0 +1,24 @@
+"""Written by `make stubs` from the signatures at run time; not to be edited."""
+
+from fastloss import functional as functional, isa as isa, nn as nn, reference as reference
+from fastloss.nn import *
+from fastloss._explain import Explanation as Explanation
+from fastloss._stats import PointStats as PointStats
+from fastloss._stats import RowStats as RowStats
+from fastloss._build_info import build_info as build_info
+from fastloss._ops import debug as debug
+from fastloss._memory import empty_cache as empty_cache
+from fastloss._explain import explain as explain
+from fastloss._memory import memory_usage as memory_usage
+__version__: str
+
+__all__ = [
+    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Explanation", "FocalLoss",
+    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
+    "InfoNCELoss", "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
+    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PointStats", "PoissonNLLLoss", "QuantileLoss",
+    "RobustLoss", "RowStats", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
+    "SoftmaxFocalLoss", "SupConLoss", "TripletMarginLoss", "__version__", "build_info", "debug", "empty_cache",
+    "explain", "functional", "isa", "memory_usage", "nn", "reference",
+]

@@ -1,0 +1,715 @@
+"""Written by `make stubs` from the signatures at run time; not to be edited."""
+
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor
+
+from fastloss._stats import PointStats, RowStats
+from fastloss.functional import adversarial as adversarial, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+
+__all__ = [
+    "asymmetric_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "charbonnier_loss",
+    "circle_loss", "clip_loss", "contrastive_loss", "cosine_embedding_loss", "count_positives", "cross_entropy",
+    "gan_discriminator_loss", "gan_generator_loss", "gaussian_nll_loss", "hinge_embedding_loss", "hinge_loss",
+    "huber_loss", "info_nce_loss", "kl_div", "l1_loss", "log_cosh_loss", "margin_ranking_loss",
+    "mined_triplet_margin_loss", "mse_loss", "multi_similarity_loss", "nt_xent_loss", "pairwise_contrastive_loss",
+    "poisson_nll_loss", "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss",
+    "soft_margin_loss", "softmax_focal_loss", "supcon_loss", "triplet_margin_loss",
+]
+
+def gan_discriminator_loss(
+    real: Tensor, fake: Tensor,
+    mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor: ...
+
+def gan_generator_loss(
+    fake: Tensor, mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
+    reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor: ...
+
+@overload
+def contrastive_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *,
+    distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True,
+    reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def contrastive_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *,
+    distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True,
+    reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def contrastive_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *,
+    distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True,
+    reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def triplet_margin_loss(
+    anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, margin: float | Tensor = 1.0,
+    p: float = 2, eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *, labels: Tensor | None = None,
+    mining: Literal["batch_hard", "semi_hard", "all"] | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None, soft: bool = False, normalize: bool = False, memory_budget: int | None = None,
+    group: Any = None, ddp: bool = False,
+) -> Tensor: ...
+@overload
+def triplet_margin_loss(
+    anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, margin: float | Tensor = 1.0,
+    p: float = 2, eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *, labels: Tensor | None = None,
+    mining: Literal["batch_hard", "semi_hard", "all"] | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def triplet_margin_loss(
+    anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, margin: float | Tensor = 1.0,
+    p: float = 2, eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *, labels: Tensor | None = None,
+    mining: Literal["batch_hard", "semi_hard", "all"] | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def asymmetric_loss(
+    input: Tensor, target: Tensor, gamma_neg: float | Tensor = 4.0, gamma_pos: float | Tensor = 1.0,
+    clip: float | Tensor = 0.05, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def asymmetric_loss(
+    input: Tensor, target: Tensor, gamma_neg: float | Tensor = 4.0, gamma_pos: float | Tensor = 1.0,
+    clip: float | Tensor = 0.05, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def asymmetric_loss(
+    input: Tensor, target: Tensor, gamma_neg: float | Tensor = 4.0, gamma_pos: float | Tensor = 1.0,
+    clip: float | Tensor = 0.05, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def binary_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    pos_weight: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    pos_weight: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def binary_cross_entropy_with_logits(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    pos_weight: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def charbonnier_loss(
+    input: Tensor, target: Tensor, eps: float | Tensor = 0.001, reduction: Literal["none", "mean", "sum"] = "mean",
+    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def charbonnier_loss(
+    input: Tensor, target: Tensor, eps: float | Tensor = 0.001, reduction: Literal["none", "mean", "sum"] = "mean",
+    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def charbonnier_loss(
+    input: Tensor, target: Tensor, eps: float | Tensor = 0.001, reduction: Literal["none", "mean", "sum"] = "mean",
+    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+def count_positives(
+    targets: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None, mask: Tensor | None = None,
+) -> Tensor: ...
+
+@overload
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float | Tensor = 1e-06,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float | Tensor = 1e-06,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def gaussian_nll_loss(
+    input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float | Tensor = 1e-06,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float | Tensor = 1.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float | Tensor = 1.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def hinge_embedding_loss(
+    input: Tensor, target: Tensor, margin: float | Tensor = 1.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def hinge_loss(
+    input: Tensor, target: Tensor, margin: float | Tensor = 1.0, p: int = 1,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def hinge_loss(
+    input: Tensor, target: Tensor, margin: float | Tensor = 1.0, p: int = 1,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def hinge_loss(
+    input: Tensor, target: Tensor, margin: float | Tensor = 1.0, p: int = 1,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", delta: float | Tensor = 1.0,
+    weight: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", delta: float | Tensor = 1.0,
+    weight: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", delta: float | Tensor = 1.0,
+    weight: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def kl_div(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum", "batchmean"] = "mean", log_target: bool = False, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def kl_div(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum", "batchmean"] = "mean", log_target: bool = False, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def kl_div(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum", "batchmean"] = "mean", log_target: bool = False, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def log_cosh_loss(
+    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def log_cosh_loss(
+    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def log_cosh_loss(
+    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def margin_ranking_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 0.0, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def mse_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def poisson_nll_loss(
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+    eps: float | Tensor = 1e-08, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def poisson_nll_loss(
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+    eps: float | Tensor = 1e-08, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def poisson_nll_loss(
+    input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
+    eps: float | Tensor = 1e-08, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def quantile_loss(
+    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def quantile_loss(
+    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def quantile_loss(
+    input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def robust_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 1.0, scale: float | Tensor = 1.0,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def robust_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 1.0, scale: float | Tensor = 1.0,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def robust_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 1.0, scale: float | Tensor = 1.0,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def sigmoid_focal_loss(
+    inputs: Tensor, targets: Tensor, alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+    reduction: Literal["none", "mean", "sum"] = "none", *, ignore_index: int | None = None,
+    label_smoothing: float = 0.0, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def sigmoid_focal_loss(
+    inputs: Tensor, targets: Tensor, alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+    reduction: Literal["none", "mean", "sum"] = "none", *, ignore_index: int | None = None,
+    label_smoothing: float = 0.0, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def sigmoid_focal_loss(
+    inputs: Tensor, targets: Tensor, alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+    reduction: Literal["none", "mean", "sum"] = "none", *, ignore_index: int | None = None,
+    label_smoothing: float = 0.0, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", beta: float | Tensor = 1.0, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", beta: float | Tensor = 1.0, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", beta: float | Tensor = 1.0, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def soft_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def softmax_focal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def softmax_focal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def softmax_focal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+def circle_loss(
+    embeddings: Tensor, labels: Tensor, m: float | Tensor = 0.4, gamma: float | Tensor = 80.0, *,
+    normalize: bool = True, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def clip_loss(
+    image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
+    logit_bias: float | Tensor | None = None, *, normalize: bool = False, mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def info_nce_loss(
+    query: Tensor, key: Tensor, labels: Tensor | None = None, *, negatives: Tensor | None = None,
+    positives: Tensor | None = None, mask: Tensor | None = None, temperature: float | Tensor = 0.07,
+    normalize: bool = True, symmetric: bool = False, multi_positive: Literal["out", "in"] = "out",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def mined_triplet_margin_loss(
+    embeddings: Tensor, labels: Tensor, margin: float | Tensor = 1.0, *,
+    mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard", soft: bool = False, normalize: bool = False,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def multi_similarity_loss(
+    embeddings: Tensor, labels: Tensor, alpha: float | Tensor = 2.0, beta: float | Tensor = 50.0,
+    base: float | Tensor = 0.5, *, normalize: bool = True, mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def nt_xent_loss(
+    z0: Tensor, z1: Tensor, temperature: float | Tensor = 0.5, *, normalize: bool = True, decoupled: bool = False,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def pairwise_contrastive_loss(
+    embeddings: Tensor, labels: Tensor, pos_margin: float | Tensor = 0.0, neg_margin: float | Tensor = 1.0, *,
+    normalize: bool = True, squared: bool = False, mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def siglip_loss(
+    image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
+    logit_bias: float | Tensor | None = None, *, normalize: bool = False, mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...
+
+def supcon_loss(
+    features: Tensor, labels: Tensor | None = None, *, mask: Tensor | None = None,
+    temperature: float | Tensor = 0.1, normalize: bool = True, positives: Literal["out", "in"] = "out",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+    ddp: bool = False,
+) -> Tensor: ...

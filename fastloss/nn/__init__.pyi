@@ -1,0 +1,2258 @@
+"""Written by `make stubs` from the signatures at run time; not to be edited."""
+
+from typing import Any, Generic, Literal, overload
+
+import torch
+from torch import Tensor
+from typing_extensions import TypeVar
+
+from fastloss._stats import PointStats, RowStats
+
+_Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
+from fastloss.nn import adversarial as adversarial, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+
+__all__ = [
+    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "FocalLoss", "GANDiscriminatorLoss",
+    "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
+    "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
+    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PoissonNLLLoss", "QuantileLoss", "RobustLoss",
+    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SupConLoss",
+    "TripletMarginLoss",
+]
+
+class GANDiscriminatorLoss(torch.nn.Module):
+    r"""What a discriminator pays for its scores r of real samples and d of generated ones."""
+    mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"]
+    reduction: Literal["mean", "sum"]
+    def __init__(
+        self, mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, real: Tensor, fake: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, real: Tensor, fake: Tensor,
+    ) -> Tensor: ...
+
+class GANGeneratorLoss(torch.nn.Module):
+    r"""What a generator pays for the scores d that the discriminator gives its samples."""
+    mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"]
+    reduction: Literal["mean", "sum"]
+    def __init__(
+        self, mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, fake: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, fake: Tensor,
+    ) -> Tensor: ...
+
+class ContrastiveLoss(torch.nn.Module, Generic[_Result]):
+    r"""Vectors pulled together (y = 1) or pushed apart (y = 0 or -1) to a distance m (Hadsell et al. 2006), d theirs:"""
+    margin: float | Tensor
+    distance: Literal["euclidean", "cosine"]
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: ContrastiveLoss[Tensor], margin: float | Tensor = 1.0,
+        distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ContrastiveLoss[tuple[Tensor, PointStats]], margin: float | Tensor = 1.0,
+        distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ContrastiveLoss[Tensor | tuple[Tensor, PointStats]], margin: float | Tensor = 1.0,
+        distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class CosineEmbeddingLoss(torch.nn.CosineEmbeddingLoss, Generic[_Result]):
+    r"""Vectors pulled together (y = 1) or apart (y = -1) by the cosine c of their angle:"""
+    @overload
+    def __init__(
+        self: CosineEmbeddingLoss[Tensor], margin: float | Tensor = 0.0, size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CosineEmbeddingLoss[tuple[Tensor, PointStats]], margin: float | Tensor = 0.0,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CosineEmbeddingLoss[Tensor | tuple[Tensor, PointStats]], margin: float | Tensor = 0.0,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class TripletMarginLoss(torch.nn.TripletMarginLoss, Generic[_Result]):
+    r"""An anchor closer to its positive than to its negative by a margin (Balntas et al. 2016):"""
+    @overload
+    def __init__(
+        self: TripletMarginLoss[Tensor], margin: float | Tensor = 1.0, p: float = 2.0, eps: float | Tensor = 1e-06,
+        swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TripletMarginLoss[tuple[Tensor, PointStats]], margin: float | Tensor = 1.0, p: float = 2.0,
+        eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TripletMarginLoss[Tensor | tuple[Tensor, PointStats]], margin: float | Tensor = 1.0, p: float = 2.0,
+        eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, soft: bool = False,
+        normalize: bool = False, memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+        soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+        soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+        soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, soft: bool = False,
+        normalize: bool = False, memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+        soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+        soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, *,
+        labels: Tensor | None = None, mining: Literal["batch_hard", "semi_hard", "all"] | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = ...,
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+        soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class AsymmetricLoss(torch.nn.Module, Generic[_Result]):
+    r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):"""
+    gamma_neg: float | Tensor
+    gamma_pos: float | Tensor
+    clip: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: AsymmetricLoss[Tensor], gamma_neg: float | Tensor = 4.0, gamma_pos: float | Tensor = 1.0,
+        clip: float | Tensor = 0.05, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: AsymmetricLoss[tuple[Tensor, PointStats]], gamma_neg: float | Tensor = 4.0,
+        gamma_pos: float | Tensor = 1.0, clip: float | Tensor = 0.05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: AsymmetricLoss[Tensor | tuple[Tensor, PointStats]], gamma_neg: float | Tensor = 4.0,
+        gamma_pos: float | Tensor = 1.0, clip: float | Tensor = 0.05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class BCELoss(torch.nn.BCELoss, Generic[_Result]):
+    r"""Binary cross entropy of a probability, :math:`\ell = -y \log x - (1 - y) \log(1 - x)`, log clamped at -100."""
+    @overload
+    def __init__(
+        self: BCELoss[Tensor], weight: Tensor | None = None, size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BCELoss[tuple[Tensor, PointStats]], weight: Tensor | None = None, size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BCELoss[Tensor | tuple[Tensor, PointStats]], weight: Tensor | None = None,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class BCEWithLogitsLoss(torch.nn.BCEWithLogitsLoss, Generic[_Result]):
+    r"""Binary cross entropy of a logit, w = ``pos_weight``:"""
+    @overload
+    def __init__(
+        self: BCEWithLogitsLoss[Tensor], weight: Tensor | None = None, size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        pos_weight: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BCEWithLogitsLoss[tuple[Tensor, PointStats]], weight: Tensor | None = None,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", pos_weight: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BCEWithLogitsLoss[Tensor | tuple[Tensor, PointStats]], weight: Tensor | None = None,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", pos_weight: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class CharbonnierLoss(torch.nn.Module, Generic[_Result]):
+    r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`."""
+    eps: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: CharbonnierLoss[Tensor], eps: float | Tensor = 0.001, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CharbonnierLoss[tuple[Tensor, PointStats]], eps: float | Tensor = 0.001,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CharbonnierLoss[Tensor | tuple[Tensor, PointStats]], eps: float | Tensor = 0.001,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class GaussianNLLLoss(torch.nn.GaussianNLLLoss, Generic[_Result]):
+    r"""Gaussian negative log-likelihood, :math:`\ell = \tfrac12 (\log v + (x - y)^2 / v)`, v = max(var, eps)."""
+    @overload
+    def __init__(
+        self: GaussianNLLLoss[Tensor], *, full: bool = False, eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GaussianNLLLoss[tuple[Tensor, PointStats]], *, full: bool = False, eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GaussianNLLLoss[Tensor | tuple[Tensor, PointStats]], *, full: bool = False, eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class HingeEmbeddingLoss(torch.nn.HingeEmbeddingLoss, Generic[_Result]):
+    r"""Distances pulled to zero (y = 1: :math:`\ell = x`) or beyond a margin (y = -1: :math:`\max(0, m - x)`)."""
+    @overload
+    def __init__(
+        self: HingeEmbeddingLoss[Tensor], margin: float | Tensor = 1.0, size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: HingeEmbeddingLoss[tuple[Tensor, PointStats]], margin: float | Tensor = 1.0,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: HingeEmbeddingLoss[Tensor | tuple[Tensor, PointStats]], margin: float | Tensor = 1.0,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class HingeLoss(torch.nn.Module, Generic[_Result]):
+    r"""Hinge of a score for a label in {-1, 1} (Cortes and Vapnik 1995), :math:`\ell = \max(0, m - y x)^p`."""
+    margin: float | Tensor
+    p: int
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: HingeLoss[Tensor], margin: float | Tensor = 1.0, p: int = 1,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: HingeLoss[tuple[Tensor, PointStats]], margin: float | Tensor = 1.0, p: int = 1,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: HingeLoss[Tensor | tuple[Tensor, PointStats]], margin: float | Tensor = 1.0, p: int = 1,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class HuberLoss(torch.nn.HuberLoss, Generic[_Result]):
+    r"""Huber loss (Huber 1964), :math:`d = x - y`:"""
+    @overload
+    def __init__(
+        self: HuberLoss[Tensor], reduction: Literal["none", "mean", "sum"] = "mean", delta: float | Tensor = 1.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: HuberLoss[tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean",
+        delta: float | Tensor = 1.0, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: HuberLoss[Tensor | tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean",
+        delta: float | Tensor = 1.0, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class KLDivLoss(torch.nn.KLDivLoss, Generic[_Result]):
+    r"""Kullback-Leibler divergence from log-probabilities x to a target y, :math:`\ell = y (\log y - x)`."""
+    @overload
+    def __init__(
+        self: KLDivLoss[Tensor], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum", "batchmean"] = "mean", log_target: bool = False, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: KLDivLoss[tuple[Tensor, PointStats]], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum", "batchmean"] = "mean", log_target: bool = False, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: KLDivLoss[Tensor | tuple[Tensor, PointStats]], size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum", "batchmean"] = "mean",
+        log_target: bool = False, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class L1Loss(torch.nn.L1Loss, Generic[_Result]):
+    r"""Absolute error, :math:`\ell = |x - y|`; the gradient at 0 is 0."""
+    @overload
+    def __init__(
+        self: L1Loss[Tensor], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: L1Loss[tuple[Tensor, PointStats]], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: L1Loss[Tensor | tuple[Tensor, PointStats]], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class LogCoshLoss(torch.nn.Module, Generic[_Result]):
+    r"""A smooth absolute error, :math:`\ell = \log \cosh(x - y)`, gradient :math:`\tanh(x - y)`."""
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: LogCoshLoss[Tensor], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LogCoshLoss[tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LogCoshLoss[Tensor | tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class MSELoss(torch.nn.MSELoss, Generic[_Result]):
+    r"""Squared error, :math:`\ell = (x - y)^2`."""
+    @overload
+    def __init__(
+        self: MSELoss[Tensor], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MSELoss[tuple[Tensor, PointStats]], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MSELoss[Tensor | tuple[Tensor, PointStats]], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class MarginRankingLoss(torch.nn.MarginRankingLoss, Generic[_Result]):
+    r"""Two scores that should be ordered (y = 1: first larger), :math:`\ell = \max(0, m - y (x_1 - x_2))`."""
+    @overload
+    def __init__(
+        self: MarginRankingLoss[Tensor], margin: float | Tensor = 0.0, size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MarginRankingLoss[tuple[Tensor, PointStats]], margin: float | Tensor = 0.0,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MarginRankingLoss[Tensor | tuple[Tensor, PointStats]], margin: float | Tensor = 0.0,
+        size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class PoissonNLLLoss(torch.nn.PoissonNLLLoss, Generic[_Result]):
+    r"""Poisson negative log-likelihood of counts, :math:`\ell = e^x - y x` or :math:`x - y \log(x + \epsilon)`."""
+    @overload
+    def __init__(
+        self: PoissonNLLLoss[Tensor], log_input: bool = True, full: bool = False, size_average: bool | None = None,
+        eps: float | Tensor = 1e-08, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PoissonNLLLoss[tuple[Tensor, PointStats]], log_input: bool = True, full: bool = False,
+        size_average: bool | None = None, eps: float | Tensor = 1e-08, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PoissonNLLLoss[Tensor | tuple[Tensor, PointStats]], log_input: bool = True, full: bool = False,
+        size_average: bool | None = None, eps: float | Tensor = 1e-08, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class QuantileLoss(torch.nn.Module, Generic[_Result]):
+    r"""Quantile (pinball) loss (Koenker and Bassett 1978), :math:`\ell = \max(q r, (q - 1) r)`, :math:`r = y - x`."""
+    q: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: QuantileLoss[Tensor], q: float | Tensor = 0.5, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: QuantileLoss[tuple[Tensor, PointStats]], q: float | Tensor = 0.5,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: QuantileLoss[Tensor | tuple[Tensor, PointStats]], q: float | Tensor = 0.5,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class RobustLoss(torch.nn.Module, Generic[_Result]):
+    r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,"""
+    alpha: float | Tensor
+    scale: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: RobustLoss[Tensor], alpha: float | Tensor = 1.0, scale: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: RobustLoss[tuple[Tensor, PointStats]], alpha: float | Tensor = 1.0, scale: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: RobustLoss[Tensor | tuple[Tensor, PointStats]], alpha: float | Tensor = 1.0, scale: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class SigmoidFocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Focal loss of a logit (Lin et al. 2017), :math:`p = \sigma(x)`:"""
+    alpha: float | Tensor
+    gamma: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    ignore_index: int | None
+    label_smoothing: float
+    @overload
+    def __init__(
+        self: SigmoidFocalLoss[Tensor], alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+        label_smoothing: float = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SigmoidFocalLoss[tuple[Tensor, PointStats]], alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+        label_smoothing: float = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SigmoidFocalLoss[Tensor | tuple[Tensor, PointStats]], alpha: float | Tensor = 0.25,
+        gamma: float | Tensor = 2.0, reduction: Literal["none", "mean", "sum"] = "mean",
+        ignore_index: int | None = None, label_smoothing: float = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class SmoothL1Loss(torch.nn.SmoothL1Loss, Generic[_Result]):
+    r"""Smooth L1 loss (Girshick 2015), the Huber loss divided by its threshold, :math:`d = x - y`:"""
+    @overload
+    def __init__(
+        self: SmoothL1Loss[Tensor], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", beta: float | Tensor = 1.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SmoothL1Loss[tuple[Tensor, PointStats]], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", beta: float | Tensor = 1.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SmoothL1Loss[Tensor | tuple[Tensor, PointStats]], size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", beta: float | Tensor = 1.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class SoftMarginLoss(torch.nn.SoftMarginLoss, Generic[_Result]):
+    r"""Logistic loss of a score for a label in {-1, 1}, :math:`\ell = \log(1 + e^{-y x})`."""
+    @overload
+    def __init__(
+        self: SoftMarginLoss[Tensor], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SoftMarginLoss[tuple[Tensor, PointStats]], size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SoftMarginLoss[Tensor | tuple[Tensor, PointStats]], size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
+    r"""Cross entropy between logits and class indices or class probabilities."""
+    @overload
+    def __init__(
+        self: CrossEntropyLoss[Tensor], weight: Tensor | None = None, size_average: bool | None = None,
+        ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CrossEntropyLoss[tuple[Tensor, RowStats]], weight: Tensor | None = None, size_average: bool | None = None,
+        ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
+        return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CrossEntropyLoss[Tensor | tuple[Tensor, RowStats]], weight: Tensor | None = None,
+        size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False, return_stats: bool = False,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class FocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""The focal loss over exclusive classes or independent labels."""
+    mode: Literal["softmax", "sigmoid"]
+    criterion: SoftmaxFocalLoss[Any] | SigmoidFocalLoss[Any]
+    @overload
+    def __init__(
+        self: FocalLoss[Tensor], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False, mode: Literal["softmax"] = "softmax",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalLoss[tuple[Tensor, RowStats]], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
+        return_stats: Literal[True], mode: Literal["softmax"] = "softmax",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalLoss[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
+        gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False, return_stats: bool = False,
+        mode: Literal["softmax"] = "softmax",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalLoss[Tensor], alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+        label_smoothing: float = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None, mode: Literal["sigmoid"],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalLoss[tuple[Tensor, PointStats]], alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+        label_smoothing: float = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+        mode: Literal["sigmoid"],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalLoss[Tensor | tuple[Tensor, PointStats]], alpha: float | Tensor = 0.25, gamma: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+        label_smoothing: float = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+        mode: Literal["sigmoid"],
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> tuple[Tensor, RowStats | PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> tuple[Tensor, RowStats | PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+    ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
+
+class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Focal loss over classes (Lin et al. 2017): cross entropy with confident rows weighed down."""
+    alpha: float | Tensor | None
+    gamma: float | Tensor
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: SoftmaxFocalLoss[Tensor], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SoftmaxFocalLoss[tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
+        gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SoftmaxFocalLoss[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
+        gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False, return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class CircleLoss(torch.nn.Module):
+    r"""Similarities weighed by how far they are from where they should be (circle loss, Sun et al. 2020):"""
+    m: float | Tensor
+    gamma: float | Tensor
+    normalize: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, m: float | Tensor = 0.4, gamma: float | Tensor = 80.0, normalize: bool = True,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class ClipLoss(torch.nn.Module):
+    r"""Images and texts find each other (CLIP, Radford et al. 2021), both directions from one matrix product."""
+    normalize: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, normalize: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
+        logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
+        logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class InfoNCELoss(torch.nn.Module):
+    r"""Each query tells its positive keys from all others (InfoNCE, van den Oord et al. 2018)."""
+    temperature: float | Tensor
+    normalize: bool
+    symmetric: bool
+    multi_positive: Literal["out", "in"]
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, temperature: float | Tensor = 0.07, normalize: bool = True, symmetric: bool = False,
+        multi_positive: Literal["out", "in"] = "out", reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, query: Tensor, key: Tensor, labels: Tensor | None = None, *, negatives: Tensor | None = None,
+        positives: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, query: Tensor, key: Tensor, labels: Tensor | None = None, *, negatives: Tensor | None = None,
+        positives: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class MinedTripletMarginLoss(torch.nn.Module):
+    r"""Triplets found in the batch: an anchor a closer to a positive p than to a negative n by a margin."""
+    margin: float | Tensor
+    mining: Literal["batch_hard", "semi_hard", "all"]
+    soft: bool
+    normalize: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, margin: float | Tensor = 1.0, mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard",
+        soft: bool = False, normalize: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class MultiSimilarityLoss(torch.nn.Module):
+    r"""Similarities of one label above a base, others below (multi-similarity, Wang et al. 2019), all pairs:"""
+    alpha: float | Tensor
+    beta: float | Tensor
+    base: float | Tensor
+    normalize: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, alpha: float | Tensor = 2.0, beta: float | Tensor = 50.0, base: float | Tensor = 0.5,
+        normalize: bool = True, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class NTXentLoss(torch.nn.Module):
+    r"""Two views of each sample find each other among all 2N (NT-Xent, SimCLR, Chen et al. 2020)."""
+    temperature: float | Tensor
+    normalize: bool
+    decoupled: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, temperature: float | Tensor = 0.5, normalize: bool = True, decoupled: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, z0: Tensor, z1: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, z0: Tensor, z1: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class PairwiseContrastiveLoss(torch.nn.Module):
+    r"""Pairs of one label closer than a margin, other pairs farther apart than another (Hadsell et al. 2006)."""
+    pos_margin: float | Tensor
+    neg_margin: float | Tensor
+    normalize: bool
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, pos_margin: float | Tensor = 0.0, neg_margin: float | Tensor = 1.0, normalize: bool = True,
+        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class SigLipLoss(torch.nn.Module):
+    r"""A yes or no for each pair of an image and a text (SigLIP, Zhai et al. 2023)."""
+    normalize: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, normalize: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
+        logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
+        logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+
+class SupConLoss(torch.nn.Module):
+    r"""Vectors of one label find each other (supervised contrastive, Khosla et al. 2020)."""
+    temperature: float | Tensor
+    normalize: bool
+    positives: Literal["out", "in"]
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, temperature: float | Tensor = 0.1, normalize: bool = True, positives: Literal["out", "in"] = "out",
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+    ) -> None: ...
+    def forward(
+        self, features: Tensor, labels: Tensor | None = None, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, features: Tensor, labels: Tensor | None = None, *, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
+        group: Any = None, ddp: bool = False,
+    ) -> Tensor: ...
