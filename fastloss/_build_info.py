@@ -12,7 +12,12 @@ from fastloss._version import __version__
 
 
 def build_info() -> dict[str, object]:
-    """Versions, compiler, ISAs and devices of this installation; ``python -m fastloss`` prints it."""
+    """Versions, compiler, ISAs and devices of this installation; ``python -m fastloss`` prints it.
+
+    Example:
+        >>> fastloss.build_info()["fastloss"] == fastloss.__version__
+        True
+    """
     info: dict[str, object] = {
         "fastloss": __version__,
         "python": platform.python_version(),

@@ -43,12 +43,22 @@ def memory_usage() -> dict[str, int]:
     Gradients of 128 KiB and more are written to blocks that the pool keeps from step to step, because the operating
     system would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once, counted
     in pages of 2 MiB (below that, in 64 KiB); `empty_cache` gives the idle part back.
+
+    Example:
+        >>> sorted(fastloss.memory_usage())
+        ['idle', 'in_use']
     """
     in_use, idle = _ops.extension().memory_usage() if _ops.AVAILABLE else (0, 0)
     return {"in_use": in_use, "idle": idle}
 
 
 def empty_cache() -> None:
-    """Gives the idle memory of the gradient pool back to the system now, as `torch.cuda.empty_cache` does on a GPU."""
+    """Gives the idle memory of the gradient pool back to the system now, as `torch.cuda.empty_cache` does on a GPU.
+
+    Example:
+        >>> fastloss.empty_cache()
+        >>> fastloss.memory_usage()["idle"]
+        0
+    """
     if _ops.AVAILABLE:
         _ops.extension().memory_release_idle()

@@ -86,6 +86,10 @@ def debug(enabled: bool = True) -> None:
     Raises:
         IndexError: Not here but from a later call, naming row and value; for an element outside a domain what PyTorch
             raises on the CPU.
+
+    Example:
+        >>> fastloss.debug(True)
+        >>> fastloss.debug(False)
     """
     global _debug
     _debug = enabled

@@ -13,12 +13,22 @@ from fastloss import _ops
 
 
 def compiled() -> list[str]:
-    """Names of the ISAs in this build, best first; empty without the extension."""
+    """Names of the ISAs in this build, best first; empty without the extension.
+
+    Example:
+        >>> set(fastloss.isa.available()) <= set(fastloss.isa.compiled())
+        True
+    """
     return list(_ops.extension().isa_compiled()) if _ops.AVAILABLE else []
 
 
 def available() -> list[str]:
-    """Those of `compiled` that this CPU can run, best first."""
+    """Those of `compiled` that this CPU can run, best first.
+
+    Example:
+        >>> isinstance(fastloss.isa.available(), list)
+        True
+    """
     return list(_ops.extension().isa_available()) if _ops.AVAILABLE else []
 
 
@@ -27,6 +37,10 @@ def active() -> str | None:
 
     Raises:
         ValueError: ``FASTLOSS_ISA`` names an ISA that is unknown or that this CPU cannot run.
+
+    Example:
+        >>> fastloss.isa.active() in [*fastloss.isa.available(), None]
+        True
     """
     return str(_ops.extension().isa_active()) if _ops.AVAILABLE else None
 
@@ -37,13 +51,23 @@ def force(name: str) -> None:
     Raises:
         ValueError: ``name`` is unknown or this CPU cannot run it; the message lists the possible ones.
         RuntimeError: The extension is absent.
+
+    Example:
+        >>> if fastloss.isa.available():
+        ...     fastloss.isa.force(fastloss.isa.available()[0])
     """
     _ops.extension().isa_force(name)
 
 
 @contextmanager
 def use(name: str) -> Iterator[None]:
-    """Puts ``name`` in force within a ``with`` block. Process-wide, so not for concurrent threads."""
+    """Puts ``name`` in force within a ``with`` block. Process-wide, so not for concurrent threads.
+
+    Example:
+        >>> for name in fastloss.isa.available():
+        ...     with fastloss.isa.use(name):
+        ...         assert fastloss.isa.active() == name
+    """
     previous = active()
     force(name)
     try:

@@ -173,7 +173,7 @@ def module_stub(name: str) -> str:
             given["return_stats"] = given["return_stats"].replace(default=Parameter.empty)
         calls.insert(0, (silent, "_Result"))
 
-    body = [f'r"""{(module.__doc__ or "").splitlines()[0]}"""']
+    body = [f'r"""{(module.__doc__ or "").partition(chr(10) * 2)[0]}"""']
     if hasattr(module, "_modes"):
         chosen = " | ".join(f"{one.__name__}[Any]" for one in module._modes.values())
         body += [f"mode: {literal(*module._modes)}", f"criterion: {chosen}"]

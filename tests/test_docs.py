@@ -1,17 +1,20 @@
 """Documents against what they are about."""
 
 import contextlib
+import doctest
 import importlib
 import inspect
 import itertools
 import math
+import pydoc
 import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from fastloss import _options, functional
+import fastloss
+from fastloss import _options, _signatures, functional, isa, nn
 from fastloss.bench import cli, suites
 from fastloss.bench.table import HEADER
 
@@ -51,6 +54,51 @@ def test_docstrings(name):
     if name in functional.pairs.__all__:
         assert "the rows' shape" in text
         assert "common shape" not in text
+
+
+def described(text):
+    """Arguments and their texts, from all the lists of a docstring."""
+    found = re.findall(r"^    (\w+(?:, \w+)*)(?: \(.*?\))?: +(\S.*(?:\n {5,}.*)*)", text, re.MULTILINE)
+    return {name: said for names, said in found for name in names.split(", ")}
+
+
+@pytest.mark.parametrize("name", nn.__all__)
+def test_docstrings_of_modules(name):
+    """Each argument with a text of its own, what goes in and comes out, an example, and of drop-ins that they are."""
+    module = getattr(nn, name)
+    text = inspect.getdoc(module)
+    assert re.match(r"[A-Z].*\.\n|[A-Z].*:\n|[A-Z].*\n.*\.\n", text)
+    said = described(text)
+    parts = getattr(module, "_modes", {"": module}).values()
+    wanted = set().union(*map(_signatures.of_constructor, parts), *map(_signatures.of_call, parts), ["output"])
+    if len(parts) > 1:
+        wanted -= {"inputs", "targets"}  # `FocalLoss` has input and target
+    assert not wanted - said.keys()
+    assert not [argument for argument, words in said.items() if re.match(r"As in|Default", words)]
+    headings = [line for line in text.splitlines() if line in ("Args:", "Shape:", "Example:")]
+    assert headings == ["Args:", "Shape:", "Example:"]
+    assert f"criterion = fastloss.{name}(" in text
+    native = getattr(torch.nn, name, None)
+    assert (f"``isinstance(criterion, torch.nn.{name})`` holds" in text) == (native is not None)
+    assert max(map(len, text.splitlines())) <= 116
+    assert text.splitlines()[0] in pydoc.render_doc(module, renderer=pydoc.plaintext)
+
+
+PUBLIC = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (fastloss, functional, nn, isa)
+    for name in getattr(module, "__all__", ("compiled", "available", "active", "force", "use"))
+    if callable(getattr(module, name)) and not name.endswith(("Stats", "Explanation"))
+}
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_examples_of_docstrings_run(name):
+    names = {"torch": torch, "fastloss": fastloss}
+    test = doctest.DocTestParser().get_doctest(inspect.getdoc(PUBLIC[name]), names, name, None, 0)
+    assert test.examples
+    said = []
+    assert not doctest.DocTestRunner().run(test, out=said.append).failed, "".join(said)
 
 
 N, D = 6, 4
@@ -99,11 +147,7 @@ def test_what_docstrings_call_equivalent(name):
 
 def options_of(name):
     """The names of a function's keyword arguments, those of its TypedDict too."""
-    parameters = dict(inspect.signature(getattr(functional, name)).parameters)
-    shared = parameters.pop("options", None)
-    if shared is None:
-        return set(parameters)
-    return parameters.keys() | _options.names(getattr(_options, shared.annotation[len("Unpack[") : -1]))
+    return _signatures.of_function(getattr(functional, name)).keys()
 
 
 def test_readme_has_the_options_of_each_family():

@@ -314,7 +314,9 @@ class TripletMarginLoss(torch.nn.TripletMarginLoss, Generic[_Result]):
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 class AsymmetricLoss(torch.nn.Module, Generic[_Result]):
-    r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):"""
+    r"""Asymmetric loss for labels most of which are 0 (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119):
+    :math:`\ell = -y\, (1 - p)^{\gamma_+} \log p - (1 - y)\, m^{\gamma_-} \log(1 - m)`, :math:`p = \sigma(x)`,
+    :math:`m = \max(0, p - \mathrm{clip})`."""
     gamma_neg: float | Tensor
     gamma_pos: float | Tensor
     clip: float | Tensor
@@ -1442,7 +1444,8 @@ class QuantileLoss(torch.nn.Module, Generic[_Result]):
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 class RobustLoss(torch.nn.Module, Generic[_Result]):
-    r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,"""
+    r"""General robust loss (Barron 2019, https://arxiv.org/abs/1701.03077) of :math:`r = (x - y) / c`,
+    :math:`\ell = \tfrac{b}{\alpha} \left(\left(1 + r^2 / b\right)^{\alpha / 2} - 1\right)`, :math:`b = |\alpha - 2|`."""
     alpha: float | Tensor
     scale: float | Tensor
     reduction: Literal["none", "mean", "sum"]

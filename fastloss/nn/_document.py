@@ -120,7 +120,8 @@ def _document(module: type[Any]) -> str:
         name = f"torch.nn.{native.__name__}"
         parts.append(f"Drop-in for `{name}`: ``isinstance(criterion, {name})`` holds.")
     parts.append(
-        f"The module calls `fastloss.functional.{_name(module)}`, whose docstring says more (dtypes, gradient, memory)."
+        f"The module calls `fastloss.functional.{_name(module)}`.\n"
+        "The function's docstring says more: dtypes, gradient, memory, accuracy."
     )
     parts.append("Args:\n" + _described(settings, texts))
     if options:
