@@ -10,7 +10,18 @@ import torch
 from torch import Tensor
 
 from fastloss import _options
-from fastloss.nn._document import DOCUMENT
+
+
+class _Document:
+    """The ``__doc__`` of a class, made of its function's when it is read: importing need not wait for it."""
+
+    def __get__(self, instance: Any, owner: type[Any]) -> str:
+        from fastloss.nn._document import document
+
+        return document(owner)
+
+
+DOCUMENT: Any = _Document()
 
 
 class LossModule(torch.nn.Module):

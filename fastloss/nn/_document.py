@@ -104,7 +104,8 @@ def _name(module: type[Any]) -> str:
     return str(module._function.__name__)
 
 
-def _document(module: type[Any]) -> str:
+def document(module: type[Any]) -> str:
+    """The docstring of a module."""
     from fastloss import _signatures
 
     function = module._function
@@ -130,13 +131,3 @@ def _document(module: type[Any]) -> str:
     parts.append(f"Shape:\n{_described(inputs, texts)}\n{_filled('output: ' + _output(function))}")
     parts.append("Example:\n" + _example(module, constructor))
     return "\n\n".join(parts) + "\n"
-
-
-class _Document:
-    """The ``__doc__`` of a class: nothing is made until it is read."""
-
-    def __get__(self, instance: Any, owner: type[Any]) -> str:
-        return _document(owner)
-
-
-DOCUMENT: Any = _Document()

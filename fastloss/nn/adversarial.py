@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fastloss.functional import adversarial
-from fastloss.nn._document import DOCUMENT
+from fastloss.nn._base import DOCUMENT
 from fastloss.reference.adversarial import check_mode
 
 __all__ = [

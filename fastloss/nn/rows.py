@@ -9,8 +9,7 @@ from torch import Tensor
 
 from fastloss import _options
 from fastloss.functional import rows as functional
-from fastloss.nn._base import LossModule
-from fastloss.nn._document import DOCUMENT
+from fastloss.nn._base import DOCUMENT, LossModule
 from fastloss.nn.pointwise import SigmoidFocalLoss
 
 if TYPE_CHECKING:
