@@ -197,10 +197,10 @@ def names(module: ModuleType) -> str:
     return f"__all__ = [\n{textwrap.indent(listed, '    ')},\n]\n"
 
 
-def submodules(package: ModuleType) -> str:
-    found = sorted(n for n, m in vars(package).items() if isinstance(m, ModuleType) and n[0] != "_")
-    own = [n for n in found if vars(package)[n].__name__ == f"{package.__name__}.{n}"]
-    return f"from {package.__name__} import {', '.join(f'{n} as {n}' for n in own)}\n"
+def submodules(package: ModuleType, among: Iterable[str]) -> str:
+    found = [name for name in sorted(among) if name[0] != "_" and isinstance(getattr(package, name), ModuleType)]
+    own = [name for name in found if getattr(package, name).__name__ == f"{package.__name__}.{name}"]
+    return f"from {package.__name__} import {', '.join(f'{name} as {name}' for name in own)}\n"
 
 
 def package_stub() -> str:
@@ -212,14 +212,22 @@ def package_stub() -> str:
             lines.append(f"from {what.__module__} import {name} as {name}\n")
         elif not isinstance(what, ModuleType):
             lines.append(f"{name}: {type(what).__name__}\n")
-    return "".join([HEAD, submodules(fastloss), *sorted(lines, key=lambda line: line[0] != "f"), "\n", names(fastloss)])
+    return "".join(
+        [
+            HEAD,
+            submodules(fastloss, fastloss.__all__),
+            *sorted(lines, key=lambda line: line[0] != "f"),
+            "\n",
+            names(fastloss),
+        ]
+    )
 
 
 def stubs() -> dict[Path, str]:
     """The files, by path in the repository."""
 
     def file(module: ModuleType, imports: str, parts: Iterable[str]) -> str:
-        return "\n".join([HEAD + imports + submodules(module), names(module), "\n\n".join(parts) + "\n"])
+        return "\n".join([HEAD + imports + submodules(module, vars(module)), names(module), "\n\n".join(parts) + "\n"])
 
     functions = (function_stub(name, function_parameters(name)) for name in functional.__all__)
     references = (function_stub(name, reference_parameters(name)) for name in reference.__all__)
