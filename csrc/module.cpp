@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 #include <torch/headeronly/version.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -113,6 +114,12 @@ py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strid
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
+// Whether an array of int64 has this value. The caller vouches for the address.
+bool contains(uintptr_t data, int64_t n, int64_t value) {
+  const int64_t* const p = (const int64_t*)data;
+  return std::find(p, p + n, value) != p + n;
+}
+
 std::pair<size_t, size_t> memory_usage() {
   const fastloss::memory::Usage usage = fastloss::memory::usage();
   return {usage.in_use, usage.idle};
@@ -134,6 +141,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),
         py::arg("is_bfloat16"));
+  m.def("contains", &contains, py::arg("data"), py::arg("n"), py::arg("value"));
   m.def("memory_usage", &memory_usage);
   m.def("memory_release_idle", &fastloss::memory::release_idle);
 }

@@ -34,6 +34,9 @@ def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
 def pooled_tensor(shape: list[int], strides: list[int], element_bytes: int, is_bfloat16: bool) -> object:
     """A DLPack capsule of uninitialised CPU memory from the gradient pool, to which it returns when freed."""
 
+def contains(data: int, n: int, value: int) -> bool:
+    """Whether an array of int64 at this address has this value."""
+
 def memory_usage() -> tuple[int, int]:
     """Bytes of the gradient pool that tensors use, and that lie idle."""
 

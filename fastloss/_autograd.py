@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops, reference
-from fastloss._core._torch import is_batched, past_python
+from fastloss._core._torch import base_of, hooks_of, is_batched, past_python
 
 
 def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
@@ -116,6 +116,8 @@ class Rows(torch.autograd.Function):
         name, options, now, inplace, want_stats = ctx.call = call
         ops = _ops.ROWS[name]
         if now:
+            if inplace:
+                _refuse_other_uses(name, input)  # before the write, after which a view has another grad_fn
             ctx.grad = gradient = input.detach() if inplace else _memory.empty_like(input)
             loss, stats = ops.forward_out(input, target, weight, mask, normalizer, *options, want_stats, gradient)
             if inplace:
@@ -185,6 +187,43 @@ class Rows(torch.autograd.Function):
 
 
 _apply_rows = past_python(Rows)
+
+
+# Backwards that hand a gradient on in the memory that they are given.
+_VIEWS = frozenset(
+    f"{view}Backward" for view in ("View", "UnsafeView", "Transpose", "T", "Permute", "Unsqueeze", "Squeeze", "Alias")
+)
+
+
+def _refuse_other_uses(name: str, logits: Tensor) -> None:
+    """Has backward raise if anything but the loss differentiates the logits that inplace=True wrote over.
+
+    Autograd itself notices uses before the call, by the version counter; a use after the call saves the gradient, not the
+    logits, with the right version. But if the loss is the only one to differentiate them, the whole gradient of
+    the logits lies in their own memory, and a sum of two gradients does not: autograd adds up in place only in memory
+    that nobody else refers to. The same holds for the tensor that the logits are a view of. A user's hook on the tensor
+    may have made another gradient, so there nothing can be told.
+    """
+    memory = logits.untyped_storage().data_ptr()
+
+    def check(total: Tensor) -> None:
+        if total.untyped_storage().data_ptr() != memory:
+            raise RuntimeError(
+                f"fastloss.{name}: inplace=True wrote the gradient over logits that something else differentiates too; "
+                "expected the loss to be their only use, remedy: inplace=False"
+            )
+
+    def watch(t: Tensor) -> None:
+        if not hooks_of(t):
+            t.register_hook(check)
+
+    watch(logits)
+    base, node = base_of(logits), logits.grad_fn
+    if base is not None and base.grad_fn is not None and base.numel() == logits.numel():
+        while node is not None and node is not base.grad_fn and node.name().rstrip("012") in _VIEWS:
+            node = node.next_functions[0][0]
+        if node is base.grad_fn:
+            watch(base)
 
 
 def _scales_exactly(grad: Tensor, factor: float) -> bool:

@@ -48,6 +48,12 @@ AS_TORCH = {
     "no target": ((X, None), {}),
     "unknown option": ((X, Y), dict(nonsense=2.0)),
     "smoothing is a word": ((X, Y), dict(label_smoothing="0.1")),
+    "smoothing above one and a wrong target": ((X, Y[:3]), dict(label_smoothing=1.1)),
+    "list for weight": ((X, Y), dict(weight=[1.0] * C)),
+    "number for weight": ((X, Y), dict(weight=1.0)),
+    "uint8 class above": ((X, (Y + 200).to(torch.uint8)), {}),
+    "no classes": ((torch.zeros(N, 0), Y), {}),
+    "no classes of pixels": ((torch.zeros(3, 0, 5), torch.zeros(3, 5, dtype=torch.int64)), {}),
     "ignore_index is a word": ((X, Y), dict(ignore_index="0")),
 }
 
@@ -75,6 +81,34 @@ OURS = {
         ["mask", "(6,)"],
     ),
     "softcap is negative": ((X, Y), dict(softcap=-1.0), ValueError, ["softcap", "positive", "-1"]),
+    "list for mask": ((X, Y), dict(mask=[True] * N), TypeError, ["mask", "list", "Tensor"]),
+    "number for mask": ((X, Y), dict(mask=1.0), TypeError, ["mask", "float", "Tensor"]),
+    "list for weight": ((X, Y), dict(weight=[1.0] * C), TypeError, ["weight", "list", "Tensor"]),
+    "no target": ((X, None), {}, TypeError, ["target", "NoneType", "class indices"]),
+    "list for logits": (([[0.0]], Y), {}, TypeError, ["input", "list"]),
+    "z_loss is a word": ((X, Y), dict(z_loss="x"), TypeError, ["z_loss", "str", "number"]),
+    "softcap is a word": ((X, Y), dict(softcap="30"), TypeError, ["softcap", "str", "number"]),
+    "smoothing is a word": ((X, Y), dict(label_smoothing="0.1"), TypeError, ["label_smoothing", "str", "number"]),
+    "normalizer of two": ((X, Y), dict(normalizer=torch.ones(2)), ValueError, ["normalizer", "(2,)", "one element"]),
+    "smoothing above one and a wrong target": (
+        (X, Y[:3]),
+        dict(label_smoothing=1.2),
+        RuntimeError,
+        ["label_smoothing", "1.2"],
+    ),
+    "uint8 class out of range": ((X, (Y + 200).to(torch.uint8)), {}, IndexError, ["target 200", "row 0", "[0, 5)"]),
+    "targets with a channel": (
+        (torch.zeros(2, C, 4, 4), torch.zeros(2, 1, 4, 4, dtype=torch.int64)),
+        {},
+        RuntimeError,
+        ["(2, 1, 4, 4)", "(2, 4, 4)", "squeeze(1)"],
+    ),
+    "classes last": (
+        (torch.zeros(2, 7, C), torch.zeros(2, 7, dtype=torch.int64)),
+        {},
+        RuntimeError,
+        ["(2, 7)", "flatten(0, -2)", "transpose(1, 2)"],
+    ),
     "softcap is zero": ((X, Y), dict(softcap=0.0), ValueError, ["softcap", "positive"]),
     "loss_dtype is an integer": ((X, Y), dict(loss_dtype=torch.int32), TypeError, ["loss_dtype", "int32"]),
     "class out of range": ((X, Y + 7), {}, IndexError, ["target 7", "row 0", "5"]),
@@ -223,3 +257,11 @@ def test_torch_error_inputs(torch_tables, path):
         ours = raised(lambda b=build, c=call: case.module(*b.args, **b.kwargs)(*c.args, **c.kwargs))
         assert native is not None
         assert type(ours) is type(native)
+
+
+@pytest.mark.parametrize("options", [dict(alpha=[0.5]), dict(alpha="x"), dict(gamma="2"), dict(gamma=None)], ids=str)
+def test_words_as_numbers_of_focal(options):
+    with pytest.raises(
+        TypeError, match=rf"fastloss.softmax_focal_loss: {next(iter(options))} is .*, expected a number"
+    ):
+        fastloss.functional.softmax_focal_loss(X, Y, **options)

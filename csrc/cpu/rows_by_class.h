@@ -49,7 +49,7 @@ struct ByClass : RowsBase<S> {
     return to;
   }
 
-  // The chunk's logits after the has_probabilities cap, in scratch; their slopes go to `slope`.
+  // The chunk's logits after the soft cap, in scratch; their slopes go to `slope`.
   void stage_logits(int64_t offset, int64_t begin, int64_t n, T* to, T* slope) const {
     stage(a.logits, offset, begin, n, to);
     if (a.softcap == 0) return;
@@ -140,7 +140,7 @@ struct ByClass : RowsBase<S> {
   }
 
   // Gradient of a chunk from its exponentials:
-  //   scale e - offset (w or w t'), times the has_probabilities cap's slope; `at_target` at element `y`.
+  //   scale e - offset (w or w t'), times the soft cap's slope; `at_target` at element `y`.
   template <bool streamed, class Out>
   void chunk_gradient(const T* e, Out* g, int64_t i, int64_t n, T scale, int64_t y, const T* w, const T* t,
                       const T* slope, double& square) const {

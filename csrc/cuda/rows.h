@@ -45,7 +45,7 @@ struct RowsPlan {
   int64_t blocks;
   int64_t grid;  // blocks that are launched: `blocks`, or fewer, which then take several each
   int shared_bytes;
-  int cluster;    // group512: blocks that share a row
+  int cluster;    // group: blocks that share a row
   bool on_chip;   // columns: logits stay in shared memory between measuring and writing
   int pitch;      // tile: distance of rows in shared memory
   int64_t slice;  // group: 16-byte vectors of a row per block

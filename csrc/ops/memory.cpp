@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cstdlib>
 #include <mutex>
-#include <new>
+#include <stdexcept>
+#include <string>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -33,13 +34,6 @@ Pool& pool() {
   return *p;
 }
 
-void* map(size_t bytes) {
-  void* const data = std::aligned_alloc(bytes < kHugePage ? 4096 : kHugePage, bytes);
-  if (data == nullptr) throw std::bad_alloc();
-  advise_huge_pages(data, (int64_t)bytes);
-  return data;
-}
-
 // The memory behind what is used; the addresses stay with the block until it is freed.
 void give_back_rest(Block& block) {
 #if defined(__linux__)
@@ -61,7 +55,31 @@ void shrink(Pool& p, size_t most) {
   }
 }
 
+// New memory, if need be that of all idle blocks.
+void* map(Pool& p, size_t bytes) {
+  const size_t alignment = bytes < kHugePage ? 4096 : kHugePage;
+  void* data = std::aligned_alloc(alignment, bytes);
+  if (data == nullptr) {
+    shrink(p, 0);
+    data = std::aligned_alloc(alignment, bytes);
+  }
+  if (data == nullptr) throw_out_of_memory(bytes);
+  advise_huge_pages(data, (int64_t)bytes);
+  return data;
+}
+
 }  // namespace
+
+void throw_out_of_memory(size_t bytes) {
+  throw std::runtime_error("[enforce fail at fastloss] DefaultCPUAllocator: can't allocate memory: you tried to allocate " +
+                           std::to_string(bytes) + " bytes. Error code 12 (Cannot allocate memory)");
+}
+
+Scratch scratch(size_t bytes) {
+  Scratch memory(std::malloc(bytes), std::free);
+  if (!memory && bytes > 0) throw_out_of_memory(bytes);
+  return memory;
+}
 
 void advise_huge_pages(void* data, int64_t bytes) {
 #if defined(__linux__)
@@ -87,7 +105,7 @@ Loan allocate(size_t bytes) {
   if (best == p.idle.end()) {
     shrink(p, most_in_use - bytes);
     std::list<Block> fresh(1);
-    fresh.front() = {map(bytes), bytes, 0};
+    fresh.front() = {map(p, bytes), bytes, 0};
     p.held += bytes;
     best = fresh.begin();
     p.lent.splice(p.lent.end(), fresh);

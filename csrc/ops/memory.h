@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <list>
+#include <memory>
 
 namespace fastloss::memory {
 
@@ -30,7 +31,14 @@ struct Block {
 };
 using Loan = std::list<Block>::iterator;
 
-// A block with at least this many bytes, aligned to huge pages; contents undefined. Throws std::bad_alloc.
+// Ends a call that found no memory with the words of PyTorch's own allocator, which programs that retry look for.
+[[noreturn]] void throw_out_of_memory(size_t bytes);
+
+// Memory for one call.
+using Scratch = std::unique_ptr<void, void (*)(void*)>;
+Scratch scratch(size_t bytes);
+
+// A block with at least this many bytes, aligned to huge pages; contents undefined. Throws as `throw_out_of_memory`.
 Loan allocate(size_t bytes);
 void release(Loan loan);  // from any thread
 void release_idle();

@@ -130,7 +130,7 @@ struct Problem {
                       kStreamBytes;
     const int64_t bytes = kernels.engine[(int)dtype].rows_scratch(args);
     parallel(elements, tasks, [&](int64_t begin, int64_t end) {
-      const std::unique_ptr<void, void (*)(void*)> scratch(std::malloc(bytes), std::free);
+      const memory::Scratch scratch = memory::scratch((size_t)bytes);
       kernels.run_rows(id, dtype, args, begin, end, scratch.get());
     });
     for (const RowsSums& part : sums) {

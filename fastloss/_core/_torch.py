@@ -62,6 +62,19 @@ def is_batched(grad_output: Tensor) -> bool:
 FakeTensor: Any = _find("_subclasses.FakeTensor") or ()
 
 
+# Without these, inplace=True does not notice some other uses of the logits.
+
+
+def base_of(tensor: Tensor) -> Tensor | None:
+    """The tensor that this one is a view of."""
+    return getattr(tensor, "_base", None)
+
+
+def hooks_of(tensor: Tensor) -> Any:
+    """The hooks on the tensor's gradient; None or empty if there are none."""
+    return getattr(tensor, "_backward_hooks", True)
+
+
 # Shortcuts.
 
 

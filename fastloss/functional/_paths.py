@@ -53,7 +53,7 @@ def _is_plain(tensor: Tensor) -> bool:
 
 def why_not_normalizer(normalizer: float | Tensor | None, device: torch.device) -> str:
     if isinstance(normalizer, Tensor) and (
-        normalizer.dim() != 0 or normalizer.requires_grad or normalizer.device != device
+        normalizer.numel() != 1 or normalizer.requires_grad or normalizer.device != device
     ):
         return "the normalizer is not a plain scalar on the same device"
     return ""
@@ -61,7 +61,7 @@ def why_not_normalizer(normalizer: float | Tensor | None, device: torch.device) 
 
 def divisor_of(normalizer: float | Tensor, device: torch.device) -> Tensor:
     if isinstance(normalizer, Tensor):
-        return normalizer.to(device, torch.float64)
+        return normalizer.to(device, torch.float64).reshape(())
     # Made on the device: copying it there could not be captured in a graph.
     return torch.full((), normalizer, dtype=torch.float64, device=device)
 
@@ -73,6 +73,11 @@ def scalar(value: float | Tensor | None) -> float | None:
     if value is None:
         return 0.0
     return float(value) if isinstance(value, float | int) else None
+
+
+def savable(value: Any) -> Any:
+    """A copy of a tensor made under ``torch.inference_mode()``, which autograd cannot save; anything else as it is."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
 def autocasts(device: str) -> bool:

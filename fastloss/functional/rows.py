@@ -24,6 +24,7 @@ from fastloss.functional._paths import (
     is_compiling,
     is_dynamo_compiling,
     loss_dtype_of,
+    savable,
     scalar,
     why_no_kernel,
     why_not_normalizer,
@@ -40,6 +41,7 @@ __all__ = [
 _native_operator: Any = native_operator("cross_entropy_loss")
 TINY = 2560 if _native_operator else -1
 _TINY_WIDE = 28  # times TINY
+_contains: Any = _ops._C.contains if _ops._C is not None else None
 _NO_Z_LOSS = 0.0  # the default itself, so that identity says it was not given
 
 
@@ -97,8 +99,10 @@ def cross_entropy(
         normalizer: Replaces the mean's divisor (tokens of a whole accumulated batch, say); float or 0-d tensor.
         empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
-        inplace: Allows the gradient to be written over the memory of ``input``, which halves peak memory. ``input``
-            must not be used afterwards (its version counter is bumped, so autograd notices).
+        inplace: Allows the gradient to be written over the memory of ``input``, which halves peak memory. Nothing else
+            may use the logits then. Backward raises if something else differentiates them, or a tensor that they are a
+            view of, before or after this call. A use that is not differentiated (an accuracy computed after this call,
+            say) reads the gradient without notice, and so does a use of a tensor that ``input`` is only a part of.
         return_stats: Also return `RowStats`, measured in the same pass.
 
     Returns:
@@ -112,7 +116,8 @@ def cross_entropy(
         ValueError, RuntimeError, TypeError: As PyTorch for shapes, dtypes, devices and options.
 
     Gradient: with respect to ``input`` and to probability targets; differentiable again (through the reference).
-        Rows that are ignored get exactly zero, whatever their logits (PyTorch gives NaN where those are NaN).
+        Rows that are ignored get exactly zero, whatever their logits. (PyTorch gives NaN where those are NaN or
+        infinite, and so does a call without keyword-only arguments that runs plain PyTorch, see `fastloss.explain`.)
     Memory: one gradient buffer, written during forward; with ``inplace`` none. ``"none"``, float16 and
         ``torch.compile`` keep two numbers per row instead and write the gradient in backward; there the logits
         must not be modified in between (autograd raises if they are).
@@ -138,6 +143,7 @@ def cross_entropy(
         and (z_loss is _NO_Z_LOSS or (type(z_loss) is float and z_loss == 0.0))
         and empty == "nan"
     ):
+        compiling = True
         try:
             if (
                 type(input) is Tensor
@@ -149,15 +155,17 @@ def cross_entropy(
                 )
                 and not input.is_cuda
                 and not route.watched
+                and not _ignores(target, ignore_index)
             ):
                 return _native_operator(input, target, weight, REDUCTIONS[reduction], ignore_index, label_smoothing)
             compiling = is_compiling()
-            if not isinstance(input, Tensor) or (not compiling and _is_tiny(input)):
+            tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
+            if tensors and not compiling and _is_tiny(input) and not _ignores(target, ignore_index):
                 if route.watched:
                     route.take("cross_entropy", "native", route.WHY_NATIVE)
                 return _native_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
-        except Exception as error:
-            _explain_error("cross_entropy", error, input, target, weight, ignore_index)
+        except TORCH_ERRORS:
+            pass  # the general way says what is wrong, or does it differently
         if not compiling:
             loss = _plain_loss(
                 "cross_entropy", (), input, target, weight, ignore_index, reduction, label_smoothing, inplace
@@ -239,6 +247,9 @@ def softmax_focal_loss(
         )
         if loss is not None:
             return loss
+    _options.check_numbers("softmax_focal_loss", gamma=gamma)
+    if alpha is not None and not (isinstance(alpha, Tensor) and alpha.dim()):
+        _options.check_numbers("softmax_focal_loss", alpha=alpha)
     fixed = scalar(gamma)
     if fixed is not None and not fixed >= 0.0:
         raise ValueError(f"fastloss.softmax_focal_loss: gamma must be at least 0, got {fixed}")
@@ -317,6 +328,7 @@ def _plain_loss(
         and (target.is_cpu if input.is_cpu else _on_cuda(input, target))
         and input.dtype in KERNEL_DTYPES
         and target.dtype is torch.int64
+        and not target.is_inference()
         and type(label_smoothing) is float
         and 0.0 <= label_smoothing <= 1.0
         and type(ignore_index) is int
@@ -353,6 +365,15 @@ def _call(
 ) -> RowsCall:
     options = RowsOptions(params, ignore_index, reduction, smoothing, 0.0, 0.0, False, _ops.DTYPE_CODES[loss_dtype])
     return RowsCall(name, options, makes_gradient_now(reduction, dtype), inplace, False)
+
+
+def _ignores(target: Tensor, ignore_index: int) -> bool:
+    """Whether a row may be ignored. The native operator makes its gradient NaN if its logits are NaN."""
+    if target.dtype is not torch.int64:
+        return False
+    if _contains is None or not target.is_cpu or not target.is_contiguous():
+        return True
+    return _contains(target.data_ptr(), target.numel(), ignore_index)
 
 
 def _native_cross_entropy(
@@ -399,8 +420,18 @@ def _rows_loss(
 
     ``params`` are the functor's parameters by name, in the order of ``csrc/losses/losses.h``.
     """
+    for what, value in (("input", input), ("target", target)):
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor: logits as input, class indices "
+                "(torch.int64) or probabilities as target"
+            )
+    _options.check_tensors(name, weight=weight, mask=mask)
+    _options.check_numbers(name, label_smoothing=label_smoothing, z_loss=z_loss)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
     _check_softcap(name, softcap)
+    if torch.is_grad_enabled() and not is_compiling():
+        input, target, weight, mask = map(savable, (input, target, weight, mask))
     if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
         raise RuntimeError(
             f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad with its gradient; "
@@ -490,7 +521,10 @@ def _why_not_kernel(
 
 
 def _check_softcap(name: str, softcap: float | Tensor | None) -> None:
-    cap = None if softcap is None else scalar(softcap)
+    if softcap is None:
+        return
+    _options.check_numbers(name, softcap=softcap)
+    cap = scalar(softcap)
     if cap is not None and not cap > 0.0:
         raise ValueError(f"fastloss.{name}: softcap must be positive, got {cap}; leave it None for no cap")
 
@@ -504,7 +538,7 @@ def _is_tiny(input: Tensor) -> bool:
 
 def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> str:
     """What is wrong with the arguments, with expected, got and remedy; empty when nothing stands out."""
-    shape = tuple(input.shape)
+    shape, given = tuple(input.shape), tuple(target.shape)
     if not shape:
         return "input is 0-dimensional, expected (C), (N, C) or (N, C, d1, ...)"
     classes = shape[0] if len(shape) == 1 else shape[1]
@@ -514,24 +548,32 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
     if target.is_floating_point():
         if target.shape != input.shape:
             return (
-                f"target holds probabilities ({target.dtype}) of shape {tuple(target.shape)}, expected {shape} like "
+                f"target holds probabilities ({target.dtype}) of shape {given}, expected {shape} like "
                 f"input; for class indices pass int64 of shape {rows_shape}"
             )
         if ignore_index >= 0:
             return f"ignore_index={ignore_index} needs class-index targets, got probabilities; use mask= instead"
     else:
-        if target.shape != rows_shape:
+        if given != rows_shape:
+            remedy = "reshape one of them"
+            if given[:1] + given[2:] == rows_shape and given[1:2] == (1,):
+                remedy = "remove the dimension of size 1 with target.squeeze(1)"
+            elif len(shape) > 2 and given == shape[:-1]:
+                last = "transpose(1, 2)" if len(shape) == 3 else "movedim(-1, 1)"
+                remedy = (
+                    "if the classes are the last dimension, pass input.flatten(0, -2) and target.flatten(), or "
+                    f"input.{last}"
+                )
             return (
-                f"target has shape {tuple(target.shape)}, expected {rows_shape}: input {shape} without its class "
-                f"dimension; reshape one of them"
+                f"target has shape {given}, expected {rows_shape}: input {shape} without its class dimension; {remedy}"
             )
-        if target.dtype != torch.int64:
+        if target.dtype not in (torch.int64, torch.uint8):
             return f"target has dtype {target.dtype}, expected torch.int64; convert it with .long()"
     if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
         return f"weight has shape {tuple(weight.shape)}, expected ({classes},): one factor per class"
     if weight is not None and weight.dtype != input.dtype:
         return f"weight has dtype {weight.dtype}, expected {input.dtype} like input"
-    if not target.is_floating_point() and target.device.type == "cpu":
+    if classes and not target.is_floating_point() and target.device.type == "cpu":
         return _bad_target(target, classes, ignore_index)
     return ""
 
@@ -558,6 +600,7 @@ def _explain_error(
     if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
         raise error
     tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
-    diagnosis = (_diagnose(input, target, weight, ignore_index) if tensors else "") or str(error)
+    of_smoothing = "label_smoothing" in str(error)  # which PyTorch looks at first
+    diagnosis = (_diagnose(input, target, weight, ignore_index) if tensors and not of_smoothing else "") or str(error)
     kind = IndexError if _ops.OUT_OF_BOUNDS in diagnosis else type(error)
     raise kind(f"fastloss.{name}: {diagnosis}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -98,11 +99,11 @@ def softmax_focal_loss(
             p = log_p.gather(dim, y).squeeze(dim).exp()
             q = log_p.detach().exp().scatter(dim, y, 0.0).sum(dim) + (p.detach() - p)
         tiny = torch.finfo(q.dtype).tiny
-        factor = torch.exp(gamma * q.clamp_min(tiny).log())
+        factor = torch.exp(of_dtype(gamma, q.dtype) * q.clamp_min(tiny).log())
         if alpha is None:
             return factor
-        if not isinstance(alpha, Tensor) or alpha.dim() == 0:
-            return alpha * factor
+        if not isinstance(alpha, Tensor) or alpha.numel() == 1:
+            return of_dtype(alpha, q.dtype) * factor
         per_class = alpha.to(factor.dtype)
         if target is None:
             return factor * per_class.view(-1, *[1] * (log_p.dim() - dim - 1))
@@ -112,6 +113,11 @@ def softmax_focal_loss(
         "softmax_focal_loss", modulate, input, target, weight, ignore_index, reduction, label_smoothing, z_loss,
         softcap, mask, normalizer, empty, loss_dtype, return_stats,
     )  # fmt: skip
+
+
+def of_dtype(number: Any, dtype: torch.dtype) -> Any:
+    """A hyperparameter in the computing dtype, as a number is by itself."""
+    return number.to(dtype).reshape(()) if isinstance(number, Tensor) else number
 
 
 def _rows(
@@ -133,6 +139,7 @@ def _rows(
 ) -> Tensor | tuple[Tensor, RowStats]:
     """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
+    _options.check_tensors(name, weight=weight, mask=mask)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
 
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
@@ -200,10 +207,15 @@ def _rows(
         if reduction == "sum":
             return row.sum(), z
         kept_weight = count.to(compute) if soft else w_per_row.sum()
-        divisor = torch.where(kept_weight == 0, torch.nan, kept_weight) if normalizer is None else normalizer
+        divisor = (
+            torch.where(kept_weight == 0, torch.nan, kept_weight)
+            if normalizer is None
+            else of_dtype(normalizer, compute)
+        )
         mean = row.sum() / divisor
         return (torch.where(count > 0, mean, 0.0) if empty == "zero" else mean), z
 
+    label_smoothing, z_loss, softcap = (of_dtype(v, compute) for v in (label_smoothing, z_loss, softcap))
     x = input.to(compute)
     loss = loss_of(x)[0].to(loss_dtype or dtype)
     if not return_stats:
