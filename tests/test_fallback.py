@@ -1,5 +1,8 @@
 """Which path a call takes, that it says so, and that every path is right."""
 
+import shutil
+from pathlib import Path
+
 import cases
 import pytest
 import torch
@@ -133,6 +136,7 @@ def test_without_the_extension():
         "    import fastloss\n"
         "assert len(caught) == 1, [str(w.message) for w in caught]\n"
         "assert caught[0].category is RuntimeWarning\n"
+        "assert 'the compiled extension is not built in ' in str(caught[0].message)\n"
         "assert 'pip install' in str(caught[0].message)\n"
         "assert fastloss.isa.available() == [] and fastloss.isa.active() is None\n"
         "assert fastloss.build_info()\n"
@@ -142,3 +146,16 @@ def test_without_the_extension():
     )
     done = cases.python(program + USE)
     assert done.returncode == 0, done.stderr
+
+
+def test_unbuilt_checkout(tmp_path):
+    """What Python's own message calls a circular import."""
+    shutil.copytree(Path(fastloss.__file__).parent, tmp_path / "fastloss", ignore=shutil.ignore_patterns("*.so"))
+    done = cases.python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fastloss; print(fastloss.__file__)")
+    assert done.stdout.startswith(str(tmp_path)), done.stderr
+    assert f"the compiled extension is not built in {tmp_path / 'fastloss'}" in done.stderr
+    assert "Remedy: " in done.stderr
+    assert "circular" not in done.stderr
+    (tmp_path / "fastloss" / "_C.other-python.so").touch()
+    done = cases.python(f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import fastloss")
+    assert "for this Python, only _C.other-python.so" in done.stderr
