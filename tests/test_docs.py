@@ -175,3 +175,11 @@ def test_first_example_of_the_readme_runs(capsys):
 def test_readme_names_every_loss():
     text = (ROOT / "README.md").read_text()
     assert not [name for name in functional.__all__ if f"`{name}" not in text.replace("fastloss.functional.", "")]
+
+
+def test_set_up_of_the_readme_is_what_the_workflow_runs():
+    workflow = (ROOT / ".github/workflows/weekly.yml").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    commands = [line.partition("  #")[0].strip() for block in blocks for line in block.splitlines()]
+    assert len(commands) == 4
+    assert re.findall(r"- run: ((?:pip|make) .*)", workflow) == commands

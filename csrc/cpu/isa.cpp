@@ -53,22 +53,26 @@ bool has_avx512() {
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
 }
 
-// Not __builtin_cpu_supports("avx512bf16"), which clang knows from version 15 on.
-bool has_avx512_bf16() {
+// Two that __builtin_cpu_supports of clang before version 15 does not know, so cpuid is asked.
+bool has_f16c() {
   unsigned a = 0, b = 0, c = 0, d = 0;
-  return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5)) != 0;
+  return __get_cpuid_count(1, 0, &a, &b, &c, &d) && (c & (1u << 29)) != 0;
+}
+
+bool has_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5)) != 0;
 }
 #endif
 
 // Best first.
 const Isa kIsas[] = {
 #if defined(__x86_64__)
-    {"avx512_bf16", has_avx512_bf16,
+    {"avx512_bf16", [] { return has_avx512() && has_bf16(); },
      // Only what concerns bfloat16 is compiled again.
      table<avx512::list_engines, avx512::list_losses, avx512_bf16::list_engines, avx512_bf16::list_losses>},
     {"avx512", has_avx512, table<avx512::list_engines, avx512::list_losses>},
-    {"avx2",
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); },
+    {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); },
      table<avx2::list_engines, avx2::list_losses>},
     {"baseline", [] { return true; }, table<baseline::list_engines, baseline::list_losses>},
 #elif defined(__aarch64__)
