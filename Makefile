@@ -13,7 +13,7 @@ CXX_SOURCES = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.i
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev build test demo bench lint format stubs asan clean
+.PHONY: help dev peers build test demo bench lint format stubs asan clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -24,14 +24,30 @@ $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "fastloss needs Python >= 3.10, $(PYTHON) is " + sys.version.split()[0])'
 	@$(PYTHON) -m venv $(VENV) || { echo "make: $(PYTHON) cannot create $(VENV); on Debian install python3-venv" >&2; rm -rf $(VENV); exit 1; }
 
+# The extension is compiled before pip installs the package, for pip hides the compiler; pip then only links again.
 $(STAMP): setup.py pyproject.toml | $(PY)
-	@echo "Installing $(TORCH) and the tools into $(VENV) (once) ..."
 	@rm -f $(VENV)/dev-*
+	@echo "[1/3] $(TORCH) and what builds extensions, into $(VENV). A torch for CUDA is some 3 GB to download and 6 GB on disk;"
+	@echo "      pip is silent for a minute or two while it unpacks."
 	@$(PIP) "setuptools>=77" wheel ninja "pybind11>=2.13" "$(TORCH)"
-	@$(PIP) --quiet --no-build-isolation -e ".[bench,dev]"
+	@echo "[2/3] The extension, for a minute or two."
+	@$(PY) setup.py --quiet build_ext --inplace
+	@echo "[3/3] The tools (some 100 MB), and fastloss itself as it lies here."
+	@$(PIP) --no-build-isolation -e ".[bench,dev]"
 	@touch $@
 
 dev: $(STAMP) ## make .venv and install torch, the tools and fastloss (editable)
+	@:
+
+# Those that ask for torchvision come without what they ask for: the tests load their losses alone, and torchvision has no
+# build for every torch.
+PEERS := $(VENV)/peers
+$(PEERS): Makefile | $(STAMP)
+	@$(PIP) pytorch-metric-learning==2.9.0
+	@$(PIP) --no-deps open_clip_torch==3.3.0 lightly==1.6.0
+	@touch $@
+
+peers: $(PEERS) ## install the libraries whose losses the tests compare ours with
 	@:
 
 build: dev ## compile what changed in csrc

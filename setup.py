@@ -1,10 +1,11 @@
 """Builds ``fastloss._C`` and, where there is CUDA, ``fastloss/_C_cuda.so``: one build.ninja with per-file ISA flags and
 a rule for nvcc. Everything else is in pyproject.toml.
 
-Honours CXX, CXXFLAGS, MAX_JOBS and VERBOSE; for CUDA also
+Honours CXX, CXXFLAGS, LDFLAGS, MAX_JOBS and VERBOSE; for CUDA also
 
-- FASTLOSS_CUDA: ``auto`` (default: build the kernels if nvcc is found and torch is a CUDA build), ``0`` or ``1``;
-- FASTLOSS_CUDA_ARCHS: compute capabilities, say ``90`` or ``80;90+PTX``;
+- FASTLOSS_CUDA: ``auto`` (default: kernels for the GPUs of this machine, if torch is a CUDA build and nvcc is found),
+  ``1`` (for every GPU, on any machine with nvcc) or ``0``;
+- FASTLOSS_CUDA_ARCHS: compute capabilities to build for instead, say ``90`` or ``80;90+PTX``;
 - CUDA_HOME: the toolkit, where the nvcc on the PATH is not the one to use.
 
 Not torch.utils.cpp_extension: it has no per-file flags, and no CUDA under a CPU torch. Nothing here depends on the
@@ -13,16 +14,18 @@ machine that builds (no -march=native), and no -ffast-math: it breaks NaN and in
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import os
 import platform
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -58,8 +61,10 @@ CUDA_SOURCES = (
 )  # fmt: skip
 CUDA_OPERATORS = ("rows_cuda", "pointwise_cuda", "pairs_cuda", "similarity_cuda")
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
-# What PyTorch's own CUDA 13 builds have; PTX for what comes later.
-CUDA_ARCHS = "75;80;86;90;100;120+PTX"
+# What PyTorch's own CUDA 13 builds have, as far as nvcc knows them; PTX of the last for what comes later.
+CUDA_ARCHS = (75, 80, 86, 90, 100, 120)
+# Seconds that a core takes for a file, on average: for the estimate that the build begins with.
+COMPILE_SECONDS, NVCC_SECONDS = 6, 8  # nvcc: for each compute capability
 
 
 def stop(message: str) -> NoReturn:
@@ -87,30 +92,97 @@ def find_compiler() -> str:
     return compiler
 
 
-def find_cuda(torch: Path) -> tuple[Path | None, str]:
-    """The CUDA toolkit to build with, or None; and the reason."""
-    wanted = os.environ.get("FASTLOSS_CUDA", "auto")
+class Cuda(NamedTuple):
+    """What the CUDA kernels are built with."""
+
+    toolkit: Path
+    archs: str  # as FASTLOSS_CUDA_ARCHS
+
+
+def find_gpus() -> list[int]:
+    """Compute capabilities of the GPUs that programs see here, say [90]: from the driver, for torch takes seconds."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return []
+    count, device, value = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
+        return []
+    found = set()
+    for ordinal in range(count.value):
+        driver.cuDeviceGet(ctypes.byref(device), ordinal)
+        digits = []
+        for attribute in (75, 76):  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, _MINOR
+            driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
+            digits.append(value.value)
+        found.add(10 * digits[0] + digits[1])
+    return sorted(found)
+
+
+def archs_for(gpus: list[int], known: list[int]) -> str:
+    """What nvcc, which knows ``known``, compiles for these GPUs: code of the same generation, else PTX; or nothing."""
+    archs = set()
+    for gpu in gpus:
+        older = [arch for arch in known if CUDA_ARCHS[0] <= arch <= gpu]
+        if older:
+            archs.add(f"{older[-1]}" if older[-1] // 10 == gpu // 10 else f"{older[-1]}+PTX")
+    return ";".join(sorted(archs))
+
+
+def archs_of(known: list[int]) -> str:
+    """What nvcc compiles for every GPU; or nothing."""
+    archs = ";".join(str(arch) for arch in CUDA_ARCHS if arch in known)
+    return archs and f"{archs}+PTX"
+
+
+def find_cuda(torch: Path) -> tuple[Cuda | None, str]:
+    """What to build the CUDA kernels with, or None; and the reason, with the remedy."""
+    wanted, archs = os.environ.get("FASTLOSS_CUDA", "auto"), os.environ.get("FASTLOSS_CUDA_ARCHS", "")
     if wanted not in ("auto", "0", "1"):
         stop(f"FASTLOSS_CUDA is {wanted!r}, expected auto, 0 or 1")
     if wanted == "0":
         return None, "FASTLOSS_CUDA=0"
+
+    def without(reason: str) -> tuple[None, str]:
+        return stop(f"FASTLOSS_CUDA=1, but {reason}") if wanted == "1" else (None, reason)
+
+    found = re.search(r"^cuda\b.*=\s*'([^']+)'", (torch / "version.py").read_text(), re.MULTILINE)
+    if wanted == "auto" and not found:
+        return without("torch is a CPU build; remedy: install a CUDA build of torch and build again")
+    gpus = find_gpus() if wanted == "auto" and not archs else []
+    if wanted == "auto" and not archs and not gpus:
+        return without("no GPU here; for a GPU elsewhere build with FASTLOSS_CUDA=1, or FASTLOSS_CUDA_ARCHS=90, say")
     home = os.environ.get("CUDA_HOME")
     nvcc = shutil.which("nvcc", path=f"{home}/bin") if home else shutil.which("nvcc") or shutil.which(
         "nvcc", path="/usr/local/cuda/bin"
     )  # fmt: skip
     if nvcc is None:
-        reason = f"no nvcc in {home}/bin" if home else "no nvcc on the PATH, and CUDA_HOME is not set"
-        if wanted == "1":
-            stop(f"FASTLOSS_CUDA=1, but {reason}; remedy: install the CUDA toolkit or set CUDA_HOME")
-        return None, reason
-    found = re.search(r"^cuda\b.*=\s*'([^']+)'", (torch / "version.py").read_text(), re.MULTILINE)
-    if wanted == "auto" and not found:
-        return None, "torch is a CPU build; FASTLOSS_CUDA=1 builds the kernels all the same"
+        place = f"in {home}/bin" if home else "on the PATH, and CUDA_HOME is not set"
+        return without(f"no nvcc {place}; remedy: install the CUDA toolkit or set CUDA_HOME, and build again")
+    if not archs:
+        listing = subprocess.run([nvcc, "--list-gpu-arch"], check=False, text=True, capture_output=True).stdout
+        known = sorted(map(int, re.findall(r"compute_(\d+)$", listing, re.MULTILINE)))
+        archs = archs_for(gpus, known) if wanted == "auto" else archs_of(known)
+        if not archs:
+            return without(
+                f"{nvcc} has none of the compute capabilities {gpus or list(CUDA_ARCHS)}, kernels begin with "
+                f"{CUDA_ARCHS[0]}; remedy: set CUDA_HOME to another CUDA toolkit"
+            )
     # nvcc may be a wrapper somewhere else, so it says itself where it lives.
     listing = subprocess.run([nvcc, "--dryrun", "-E", "x.cu"], check=False, text=True, capture_output=True).stderr
     top = re.search(r"^#\$ TOP=(.+)$", listing, re.MULTILINE)
     toolkit = Path(top.group(1)).resolve() if top else Path(nvcc).resolve().parent.parent
-    return toolkit, f"{toolkit}, torch is {'a CUDA ' + found.group(1) if found else 'a CPU'} build"
+    return Cuda(toolkit, archs), f"{toolkit}, torch is {'a CUDA ' + found.group(1) if found else 'a CPU'} build"
+
+
+def in_path(path: Path | str) -> str:
+    """A path in a build line of ninja."""
+    return re.sub(r"([$: ])", r"$\1", str(path))
+
+
+def in_command(option: Path | str) -> str:
+    """A word of a shell command in a variable of ninja."""
+    return shlex.quote(str(option)).replace("$", "$$")
 
 
 def gencode(archs: str) -> str:
@@ -143,30 +215,40 @@ class BuildExt(build_ext):
         output.parent.mkdir(parents=True, exist_ok=True)
         script = work / "build.ninja"
         cuda, reason = find_cuda(torch)
-        archs = os.environ.get("FASTLOSS_CUDA_ARCHS", CUDA_ARCHS)
-        print(f"fastloss: CUDA kernels: {f'yes, for {archs}' if cuda else 'no'} ({reason})", flush=True)
         text = self.ninja(compiler, torch, isas, output)
         if cuda:
-            text += self.ninja_cuda(compiler, torch, cuda, archs, output.parent / CUDA_LIBRARY)
+            text += self.ninja_cuda(compiler, torch, cuda, output.parent / CUDA_LIBRARY)
         else:
             (output.parent / CUDA_LIBRARY).unlink(missing_ok=True)  # of an earlier build, with other structures
         if not script.exists() or script.read_text() != text:
             script.write_text(text)
         command = ["ninja", "-C", str(work)]
+        if shutil.which("ninja") is None:
+            command[:1] = [sys.executable, "-m", "ninja"]
+        environment = {**os.environ, "NINJA_STATUS": "[%f/%t, %es] "}
+        plan = subprocess.run([*command, "-n"], check=False, text=True, capture_output=True, env=environment).stdout
+        if "no work to do" in plan:
+            return
+        print(f"fastloss: CUDA kernels: {f'for {cuda.archs}' if cuda else 'not built'} ({reason})", flush=True)
+        files, kernels = (len(re.findall(rf"^\[.*\] {rule} ", plan, re.MULTILINE)) for rule in ("compile", "nvcc"))
+        cores = int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)
+        archs = cuda.archs.count(";") + 1 if cuda else 0
+        minutes = (COMPILE_SECONDS * files + NVCC_SECONDS * kernels * archs) / cores / 60
+        print(
+            f"fastloss: compiling {files + kernels} files: {minutes:.1f} minutes if {cores} cores are free", flush=True
+        )
         if "MAX_JOBS" in os.environ:
             command += ["-j", os.environ["MAX_JOBS"]]
         if os.environ.get("VERBOSE", "0") not in ("", "0"):
             command.append("-v")
-        if shutil.which("ninja") is None:
-            command[:1] = [sys.executable, "-m", "ninja"]
-        if subprocess.run(command, check=False).returncode != 0:
+        if subprocess.run(command, check=False, env=environment).returncode != 0:
             stop("the build failed; the compiler's message is above")
 
     def ninja(self, compiler: str, torch: Path, isas: dict[str, str], output: Path) -> str:
         import pybind11
 
-        include = torch / "include"
-        system = f"-O2 -isystem {pybind11.get_include()} -isystem {include} -isystem {sysconfig.get_paths()['include']}"
+        headers = (pybind11.get_include(), torch / "include", sysconfig.get_paths()["include"])
+        system = " ".join(["-O2", *(f"-isystem {in_command(directory)}" for directory in headers)])
         sources = {
             "module.cpp": system,
             "cpu/isa.cpp": "",
@@ -180,14 +262,14 @@ class BuildExt(build_ext):
         link = "-Wl,-undefined,dynamic_lookup" if sys.platform == "darwin" else "-Wl,--as-needed"
         lines = [
             "ninja_required_version = 1.5",
-            f"flags = {FLAGS} -I{ROOT / 'csrc'} {os.environ.get('CXXFLAGS', '')}",
+            f"flags = {FLAGS} -I{in_command(ROOT / 'csrc')} {os.environ.get('CXXFLAGS', '')}",
             "rule compile",
             f"  command = {compiler} $flags $extra -MMD -MF $out.d -c $in -o $out",
             "  depfile = $out.d",
             "  deps = gcc",
             "  description = compile $in",
             "rule link",
-            f"  command = {compiler} -shared $in -o $out -L{torch / 'lib'} {link} -ltorch_cpu -lc10 "
+            f"  command = {compiler} -shared $in -o $out -L{in_command(torch / 'lib')} {link} -ltorch_cpu -lc10 "
             f"{os.environ.get('LDFLAGS', '')}",
             "  description = link $out",
         ]
@@ -195,8 +277,8 @@ class BuildExt(build_ext):
         for source, extra in sources.items():
             target = source.replace("/", "_").replace(".cpp", ".o")
             objects.append(target)
-            lines += [f"build {target}: compile {ROOT / 'csrc' / source}", f"  extra = {extra}"]
-        lines += [f"build {output}: link {' '.join(objects)}", f"default {output}"]
+            lines += [f"build {target}: compile {in_path(ROOT / 'csrc' / source)}", f"  extra = {extra}"]
+        lines += [f"build {in_path(output)}: link {' '.join(objects)}", f"default {in_path(output)}"]
         return "\n".join(lines) + "\n"
 
     def copy_extensions_to_source(self) -> None:
@@ -209,34 +291,37 @@ class BuildExt(build_ext):
             else:
                 source.unlink(missing_ok=True)
 
-    def ninja_cuda(self, compiler: str, torch: Path, cuda: Path, archs: str, output: Path) -> str:
-        flags = f"{CUDA_FLAGS} {gencode(archs)} -I{ROOT / 'csrc'}"
-        libraries = next((str(cuda / name) for name in ("lib64", "lib") if (cuda / name).is_dir()), str(cuda / "lib64"))
-        include = f"-isystem {torch / 'include'} -isystem {cuda / 'include'}"
+    def ninja_cuda(self, compiler: str, torch: Path, cuda: Cuda, output: Path) -> str:
+        toolkit = cuda.toolkit
+        flags = f"{CUDA_FLAGS} {gencode(cuda.archs)} -I{in_command(ROOT / 'csrc')}"
+        libraries = next((toolkit / name for name in ("lib64", "lib") if (toolkit / name).is_dir()), toolkit / "lib64")
+        include = f"-isystem {in_command(torch / 'include')} -isystem {in_command(toolkit / 'include')}"
         # NEEDED libtorch.so pulls in libtorch_cuda under a CUDA torch and exists under a CPU torch too, so the
         # library can be linked there.
         torch_libraries = "-Wl,--no-as-needed -ltorch -Wl,--as-needed -ltorch_cpu"
         lines = [
             "rule nvcc",
-            f"  command = {cuda / 'bin' / 'nvcc'} -ccbin {compiler} {flags} -MMD -MF $out.d -c $in -o $out",
+            f"  command = {in_command(toolkit / 'bin' / 'nvcc')} -ccbin {compiler} {flags} -MMD -MF $out.d -c $in "
+            "-o $out",
             "  depfile = $out.d",
             "  deps = gcc",
             "  description = nvcc $in",
             "rule link_cuda",
-            f"  command = {compiler} -shared $in -o $out -L{torch / 'lib'} -L{libraries} {torch_libraries} -lcudart "
+            f"  command = {compiler} -shared $in -o $out -L{in_command(torch / 'lib')} -L{in_command(libraries)} "
+            f"{torch_libraries} -lcudart "
             f"{os.environ.get('LDFLAGS', '')}",
             "  description = link $out",
         ]
         objects = [f"cuda_{name}.o" for name in CUDA_SOURCES]
         for name, target in zip(CUDA_SOURCES, objects, strict=True):
-            lines.append(f"build {target}: nvcc {ROOT / 'csrc' / 'cuda' / name}.cu")
+            lines.append(f"build {target}: nvcc {in_path(ROOT / 'csrc' / 'cuda' / name)}.cu")
         for name in CUDA_OPERATORS:
             objects.append(f"ops_{name}.o")
             lines += [
-                f"build ops_{name}.o: compile {ROOT / 'csrc' / 'ops' / name}.cpp",
+                f"build ops_{name}.o: compile {in_path(ROOT / 'csrc' / 'ops' / name)}.cpp",
                 f"  extra = -DUSE_CUDA {include}",
             ]
-        lines += [f"build {output}: link_cuda {' '.join(objects)}", f"default {output}"]
+        lines += [f"build {in_path(output)}: link_cuda {' '.join(objects)}", f"default {in_path(output)}"]
         return "\n".join(lines) + "\n"
 
 

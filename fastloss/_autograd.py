@@ -198,8 +198,8 @@ _VIEWS = frozenset(
 def _refuse_other_uses(name: str, logits: Tensor) -> None:
     """Has backward raise if anything but the loss differentiates the logits that inplace=True wrote over.
 
-    Autograd itself notices uses before the call, by the version counter; a use after the call saves the gradient, not the
-    logits, with the right version. But if the loss is the only one to differentiate them, the whole gradient of
+    Autograd itself notices uses before the call, by the version counter. A use after the call saves the gradient, not
+    the logits, with the right version. But if the loss is the only one to differentiate them, the whole gradient of
     the logits lies in their own memory, and a sum of two gradients does not: autograd adds up in place only in memory
     that nobody else refers to. The same holds for the tensor that the logits are a view of. A user's hook on the tensor
     may have made another gradient, so there nothing can be told.

@@ -16,13 +16,23 @@ REDUCTIONS = {name: code for code, name in enumerate(REDUCTION_NAMES)}
 
 _C: ModuleType | None = None
 _reason = ""
+
+
+def _why_absent(error: ImportError) -> str:
+    if not isinstance(error, ModuleNotFoundError) or error.name != "fastloss._C":
+        return f"the compiled extension did not load: {error}"
+    folder = Path(__file__).parent
+    others = ", ".join(sorted(path.name for path in folder.glob("_C.*.so")))
+    return f"the compiled extension is not built in {folder}" + (f" for this Python, only {others}" if others else "")
+
+
 try:
-    from fastloss import _C
+    import fastloss._C as _C  # not "from fastloss import", whose error blames a circular import
 except ImportError as error:
-    _reason = f"the compiled extension did not load: {error}"
+    _reason = _why_absent(error)
     warnings.warn(
-        f"fastloss: {_reason}. Every loss still works, in plain PyTorch. "
-        "Remedy: `pip install --no-build-isolation -e .` from a source checkout.",
+        f"fastloss: {_reason}. Every loss still works, in plain PyTorch. Remedy: in the checkout "
+        "`pip install --no-build-isolation -e .`; or, where fastloss is installed, start Python outside the checkout.",
         RuntimeWarning,
         stacklevel=3,
     )
@@ -102,6 +112,17 @@ def debugging() -> bool:
 def compute_dtype(dtype: torch.dtype) -> torch.dtype:
     """float64 computes in float64, everything else in float32."""
     return torch.float64 if dtype == torch.float64 else torch.float32
+
+
+# Asked here, not in a call: torch.compile of torch 2.10 and 2.11 cannot trace the question.
+_WITHOUT_AUTOCAST = frozenset(
+    device for device in ("meta", "lazy", "vulkan", "ve", "fpga") if not torch.amp.is_autocast_available(device)
+)
+
+
+def autocasts(device: str) -> bool:
+    """Whether autocast is on for a type of device; there are some that know no autocast."""
+    return device not in _WITHOUT_AUTOCAST and torch.is_autocast_enabled(device)
 
 
 # An operator's error is a RuntimeError whatever it is about, so what it is about is told by its text.

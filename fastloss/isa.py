@@ -2,6 +2,7 @@
 
 The best one this CPU can run is chosen at first use. ``FASTLOSS_ISA=avx2`` in the environment forces one;
 `use` forces one for a block of code, which is how the tests run every kernel on every ISA of a machine.
+Case, hyphens and underscores of a name do not matter (AVX-512), and on x86-64 ``sse2`` is the ``baseline``.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 import itertools
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -270,25 +271,127 @@ def test_library_registers(tmp_path):
     run(sys.executable, "-c", code, env={**os.environ, "LD_PRELOAD": str(library)})
 
 
-@pytest.mark.parametrize(
-    ("setting", "expected"),
-    [
-        ({"FASTLOSS_CUDA": "0"}, "no (FASTLOSS_CUDA=0)"),
-        ({"FASTLOSS_CUDA": "1", "CUDA_HOME": "/nowhere"}, "FASTLOSS_CUDA=1, but no nvcc in /nowhere/bin"),
-        ({"FASTLOSS_CUDA": "maybe"}, "FASTLOSS_CUDA is 'maybe', expected auto, 0 or 1"),
-        ({"FASTLOSS_CUDA": "auto", "CUDA_HOME": "/nowhere"}, "no (no nvcc in /nowhere/bin)"),
-    ],
-)
-def test_decision(setting, expected, tmp_path):
-    """What setup.py says; the compiler does not exist, so nothing is built."""
+# ---------------------------------------------------------------------------------------------- setup.py's decision
+
+DRIVER = """
+#include <stdlib.h>
+static int gpus[8], count = 0;
+int cuInit(unsigned flags) {
+  for (char* rest = getenv("GPUS"); *rest; rest += *rest == ',') gpus[count++] = (int)strtol(rest, &rest, 10);
+  return count ? 0 : 100;  // CUDA_ERROR_NO_DEVICE
+}
+int cuDeviceGetCount(int* n) { return *n = count, 0; }
+int cuDeviceGet(int* device, int ordinal) { return *device = ordinal, 0; }
+int cuDeviceGetAttribute(int* value, int attribute, int device) {
+  return *value = attribute == 75 ? gpus[device] / 10 : gpus[device] % 10, 0;
+}
+"""
+EVERY = "75;80;86;90;100;120+PTX"
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory):
+    """A checkout where ninja does nothing, in a folder of a name that shells and ninja read otherwise, and a driver,
+    an nvcc and a torch that say what the environment has them say."""
     if not (ROOT / "setup.py").exists():
         pytest.skip("not a source checkout")
-    (tmp_path / "fastloss").mkdir()
-    for name in ("setup.py", "pyproject.toml", "LICENSE", "fastloss/__init__.py", "fastloss/_version.py"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "README.md").write_text("fastloss\n")
-    (tmp_path / "ninja").write_text("#!/bin/sh\nexit 1\n")
-    (tmp_path / "ninja").chmod(0o755)
-    environment = {**os.environ, **setting, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    done = run(sys.executable, "setup.py", "build_ext", cwd=tmp_path, check=False, env=environment)
-    assert expected in done.stdout + done.stderr
+    if shutil.which("gcc") is None:
+        pytest.skip("gcc is not installed")
+    top = tmp_path_factory.mktemp("machine") / "a b$c"
+    checkout, bin, torch = (top / name for name in ("checkout", "toolkit/bin", "torch"))
+    for folder in (checkout / "fastloss", bin, torch):
+        folder.mkdir(parents=True)
+    (checkout / "csrc").symlink_to(CSRC)
+    for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md", "fastloss/__init__.py", "fastloss/_version.py"):
+        shutil.copy(ROOT / name, checkout / name)
+    for tool, script in {
+        "ninja": "exit 1",
+        "nvcc": """case $1 in --list*) for arch in $KNOWN; do echo compute_$arch; done;; esac""",
+    }.items():
+        (bin / tool).write_text(f"#!/bin/sh\n{script}\n")
+        (bin / tool).chmod(0o755)
+    (top / "driver.c").write_text(DRIVER)
+    run("gcc", "-shared", "-fPIC", top / "driver.c", "-o", bin / "libcuda.so.1")
+    (torch / "__init__.py").touch()
+
+    def decide(cuda=None, gpus="", known="75 80 86 90 100 120", **environment):
+        """What setup.py says, and its ninja file."""
+        (torch / "version.py").write_text(f"__version__ = '2.13.0'\ncuda = {cuda!r}\n")
+        shutil.rmtree(checkout / "build", ignore_errors=True)
+        kept = {k: v for k, v in os.environ.items() if k not in ("CUDA_HOME", "CXX") and not k.startswith("FASTLOSS_")}
+        kept |= {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONPATH": str(top), "LD_LIBRARY_PATH": str(bin)}
+        kept |= {"GPUS": gpus, "KNOWN": known, **environment}
+        assert shutil.which("ninja", path=kept["PATH"]) == str(bin / "ninja")
+        done = run(sys.executable, "setup.py", "--quiet", "build_ext", cwd=checkout, check=False, env=kept)
+        script = next(checkout.glob("build/*/build.ninja"), None)
+        return done.stdout + done.stderr, script
+
+    return decide
+
+
+@pytest.mark.parametrize(
+    ("settings", "archs", "said"),
+    [
+        ({}, "", "CUDA kernels: not built (torch is a CPU build; remedy: "),
+        (
+            {"cuda": "13.0"},
+            "",
+            "not built (no GPU here; for a GPU elsewhere build with FASTLOSS_CUDA=1, ",
+        ),
+        ({"gpus": "90"}, "", "CUDA kernels: not built (torch is a CPU build; remedy: "),
+        ({"cuda": "13.0", "gpus": "90"}, "90", "CUDA kernels: for 90 ("),
+        ({"cuda": "13.0", "gpus": "90,90,86"}, "86;90", "CUDA kernels: for 86;90 ("),
+        ({"cuda": "13.0", "gpus": "89"}, "86", "CUDA kernels: for 86 ("),  # runs code of its own generation
+        ({"cuda": "12.6", "gpus": "120", "known": "75 90"}, "90+PTX", "CUDA kernels: for 90+PTX ("),
+        (
+            {"cuda": "12.6", "gpus": "61", "known": "61 75"},
+            "",
+            "none of the compute capabilities [61], kernels ",
+        ),
+        ({"cuda": "13.0", "gpus": "90", "CUDA_HOME": "/nowhere"}, "", "not built (no nvcc in /nowhere/bin; remedy: "),
+        ({"cuda": "13.0", "gpus": "90", "FASTLOSS_CUDA": "0"}, "", "CUDA kernels: not built (FASTLOSS_CUDA=0)"),
+        ({"cuda": "13.0", "FASTLOSS_CUDA_ARCHS": "8.0;90+PTX"}, "80;90+PTX", "CUDA kernels: for 8.0;90+PTX ("),
+        ({"FASTLOSS_CUDA": "1"}, EVERY, f"CUDA kernels: for {EVERY} ("),
+        ({"FASTLOSS_CUDA": "1", "known": "75 80 86 90"}, "75;80;86;90+PTX", "CUDA kernels: for 75;80;86;90+PTX ("),
+        ({"FASTLOSS_CUDA": "1", "FASTLOSS_CUDA_ARCHS": "90"}, "90", "CUDA kernels: for 90 ("),
+        (
+            {"FASTLOSS_CUDA": "1", "CUDA_HOME": "/nowhere"},
+            None,
+            "FASTLOSS_CUDA=1, but no nvcc in /nowhere/bin; remedy: ",
+        ),
+        ({"FASTLOSS_CUDA": "1", "known": "50"}, None, "FASTLOSS_CUDA=1, but "),
+        ({"FASTLOSS_CUDA": "maybe"}, None, "FASTLOSS_CUDA is 'maybe', expected auto, 0 or 1"),
+    ],
+    ids=str,
+)
+def test_decision(machine, settings, archs, said):
+    """One line says it; no .cu is compiled that no GPU here would run, unless the environment asks for it."""
+    output, script = machine(**settings)
+    assert said in output
+    assert len([line for line in output.splitlines() if "CUDA" in line]) == 1, output
+    if archs is None:
+        assert script is None
+        return
+    text = script.read_text()
+    assert (".cu\n" in text) == ("nvcc" in text) == bool(archs)
+    codes = re.findall(r"-gencode=arch=compute_\d+,code=(\w+)", text)
+    wanted = [number for part in filter(None, archs.split(";")) for number in part.replace("+PTX", ";PTX").split(";")]
+    wanted = [
+        f"sm_{n}" if n != "PTX" else f"compute_{before}" for n, before in zip(wanted, ["", *wanted], strict=False)
+    ]
+    assert codes == wanted
+
+
+def test_paths_are_kept_whole(machine):
+    """A checkout, a torch and a toolkit in a folder with a space and a dollar in its name."""
+    _, script = machine(FASTLOSS_CUDA="1")
+    checkout = script.parents[2]
+    ninja = [shutil.which("ninja") or Path(sys.executable).with_name("ninja"), "-C", script.parent]
+    commands = [shlex.split(line) for line in run(*ninja, "-t", "commands").stdout.splitlines() if line[0] != "n"]
+    assert len(commands) > 30
+    for command in commands:
+        places = [part for part in command if str(checkout.parent) in part]
+        assert places, command
+        assert {re.sub(r"^-[IL]", "", place).partition("/a b")[0] for place in places} <= {str(checkout.parent.parent)}
+    run(*ninja, "cpu_isa.o")
+    assert "ninja: no work to do" in run(*ninja, "cpu_isa.o").stdout

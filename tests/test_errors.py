@@ -249,6 +249,8 @@ def test_torch_module_inputs(torch_tables, path):
 def test_torch_error_inputs(torch_tables, path):
     case = CASES[0]
     info = info_of(torch_tables[1], lambda entry: entry.module_cls is case.native_module)
+    if info.module_error_inputs_func is None:
+        pytest.skip("this torch has no table of errors for it")
     samples = info.module_error_inputs_func(info, "cpu", torch.float32, requires_grad=False, training=True)
     assert samples
     for sample in samples:

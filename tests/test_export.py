@@ -50,3 +50,20 @@ def test_batch_is_dynamic(case, arguments, strict):
     for n in (ROWS, 50):
         given = arguments(case, n)
         assert_close(program(given), model(given))
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean'")  # of kl_div
+@pytest.mark.parametrize("autocast", [False, True], ids=["plain", "autocast"])
+@pytest.mark.parametrize(("case", "arguments"), [pytest.param(*every, id=str(every[0])) for every in EVERY])
+def test_half_is_one_graph(case, arguments, autocast, monkeypatch):
+    """A call asks nothing that torch.compile of an older torch cannot trace: whether a device has autocast."""
+    monkeypatch.delattr(torch.amp, "is_autocast_available")
+    torch._dynamo.reset()
+    model = Model(case.functional)
+    given = torch.utils._pytree.tree_map_only(
+        torch.Tensor, lambda t: t.detach().bfloat16() if t.is_floating_point() else t, arguments(case, ROWS)
+    )
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        wanted = model(given)
+        got = torch.compile(model, fullgraph=True, backend="eager")(given)
+    assert_close(got, wanted)

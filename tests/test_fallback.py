@@ -1,5 +1,8 @@
 """Which path a call takes, that it says so, and that every path is right."""
 
+import shutil
+from pathlib import Path
+
 import cases
 import pytest
 import torch
@@ -133,6 +136,7 @@ def test_without_the_extension():
         "    import fastloss\n"
         "assert len(caught) == 1, [str(w.message) for w in caught]\n"
         "assert caught[0].category is RuntimeWarning\n"
+        "assert 'the compiled extension is not built in ' in str(caught[0].message)\n"
         "assert 'pip install' in str(caught[0].message)\n"
         "assert fastloss.isa.available() == [] and fastloss.isa.active() is None\n"
         "assert fastloss.build_info()\n"
@@ -142,3 +146,21 @@ def test_without_the_extension():
     )
     done = cases.python(program + USE)
     assert done.returncode == 0, done.stderr
+
+
+def test_unbuilt_checkout(tmp_path):
+    """What Python's own message calls a circular import."""
+    shutil.copytree(Path(fastloss.__file__).parent, tmp_path / "fastloss", ignore=shutil.ignore_patterns("*.so"))
+    program = (
+        "import sys\n"
+        "sys.meta_path = [f for f in sys.meta_path if '__editable__' not in f.__module__]\n"  # finds another checkout's
+        f"sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import fastloss\n"
+    )
+    absent = f"the compiled extension is not built in {tmp_path / 'fastloss'}"
+    stderr = cases.python(program).stderr
+    assert f"{absent}. Every loss still works" in stderr
+    assert "Remedy: " in stderr
+    assert "circular" not in stderr
+    (tmp_path / "fastloss" / "_C.other-python.so").touch()
+    assert f"{absent} for this Python, only _C.other-python.so. " in cases.python(program).stderr

@@ -1,5 +1,8 @@
 """Instruction sets: chosen, forced, refused, and close to one another."""
 
+import re
+from pathlib import Path
+
 import cases
 import pytest
 from cases import CASES, DTYPES
@@ -8,6 +11,9 @@ import fastloss
 from fastloss import _ops
 
 AVAILABLE = fastloss.isa.available()
+README = re.findall(
+    r"`(\w+)`", re.search(r"on CPU \((.*?); ", (Path(__file__).parents[1] / "README.md").read_text(), re.S)[1]
+)
 needs_extension = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 
 
@@ -36,6 +42,21 @@ def test_use_and_force():
         with pytest.raises(ValueError, match=AVAILABLE[-1]):
             fastloss.isa.force(bad)
     assert fastloss.isa.active() == before
+
+
+@needs_extension
+@pytest.mark.parametrize("name", README)
+def test_names_of_the_readme(name):
+    """Each is known, however it is written."""
+    table = "baseline" if name == "sse2" and "baseline" in fastloss.isa.compiled() else name
+    for written in (name, name.upper(), name.upper().replace("AVX", "AVX-").replace("_", "-")):
+        if table in AVAILABLE:
+            with fastloss.isa.use(written):
+                assert fastloss.isa.active() == table
+        else:
+            reason = "not supported by this CPU" if table in fastloss.isa.compiled() else "unknown"
+            with pytest.raises(ValueError, match=reason), fastloss.isa.use(written):
+                pass
 
 
 @needs_extension

@@ -1,13 +1,9 @@
 """The specification of the similarity family against what it specifies: values by hand, loops, other libraries."""
 
-import importlib
-import importlib.util
 import itertools
 import math
-import sys
-import types
-from pathlib import Path
 
+import peers
 import pytest
 import torch
 import torch.nn.functional as F
@@ -704,25 +700,6 @@ def test_errors(call, kind, text):
 # ------------------------------------------------------------------------------------------------- other libraries
 
 
-def leaf_module(name, *packages):
-    """Imports one module of a library without the __init__ of ``packages``, which want much more than a loss does."""
-    top = name.partition(".")[0]
-    spec = importlib.util.find_spec(top)
-    if spec is None:
-        pytest.skip(f"{top} is not installed (extra: peers)")
-    before = set(sys.modules)
-    try:
-        for package in (top, *packages):
-            module = types.ModuleType(package)
-            module.__path__ = [str(Path(spec.origin).parent.joinpath(*package.split(".")[1:]))]
-            sys.modules[package] = module
-        return importlib.import_module(name)
-    finally:
-        for added in set(sys.modules) - before:
-            if added.partition(".")[0] == top:
-                del sys.modules[added]
-
-
 def agree(ours, theirs, *leaves):
     leaves = [t.clone().requires_grad_() for t in leaves]
     a, b = ours(*leaves), theirs(*leaves)
@@ -732,19 +709,15 @@ def agree(ours, theirs, *leaves):
 
 
 def test_open_clip():
-    theirs = leaf_module("open_clip.loss")
+    theirs = peers.open_clip()
     scale, bias = torch.tensor(2.0, dtype=torch.double), torch.tensor(-3.0, dtype=torch.double)
     agree(reference.clip_loss, theirs.ClipLoss(), X, Y, scale)
     agree(reference.siglip_loss, theirs.SigLipLoss(), X, Y, scale, bias)
     close(reference.clip_loss(X, Y, 2.0, 0.5), theirs.ClipLoss()(X, Y, 2.0, 0.5))
 
 
-LIGHTLY = ("lightly.loss", "lightly.utils", "lightly.models", "lightly.models.modules", "lightly.models.utils")
-
-
 def test_lightly():
-    nt_xent = leaf_module("lightly.loss.ntx_ent_loss", *LIGHTLY).NTXentLoss
-    dcl = leaf_module("lightly.loss.dcl_loss", *LIGHTLY).DCLLoss
+    nt_xent, dcl = peers.lightly("ntx_ent_loss").NTXentLoss, peers.lightly("dcl_loss").DCLLoss
     for t in (0.1, 0.5):
         agree(lambda x, y, t=t: reference.nt_xent_loss(x, y, t), nt_xent(temperature=t), X, Y)
         agree(lambda x, y, t=t: reference.nt_xent_loss(x, y, t, decoupled=True), dcl(temperature=t), X, Y)
@@ -781,7 +754,7 @@ def metric_learning(name, ours, **options):
     ],
 )  # fmt: skip
 def test_pytorch_metric_learning(name, options, ours):
-    losses = pytest.importorskip("pytorch_metric_learning.losses")
+    losses = peers.metric_learning()
     labels = torch.arange(10) // 2 if name == "NTXentLoss" else torch.tensor([0, 1, 0, 2, 2, 0, 3, 1, 0, 4])
     criterion = getattr(losses, name)(**options)
     agree(lambda x: ours(x, labels), lambda x: criterion(x, labels), draw(10, D, seed=12))
@@ -790,7 +763,7 @@ def test_pytorch_metric_learning(name, options, ours):
 @pytest.mark.parametrize(("soft", "normalize"), list(itertools.product((False, True), repeat=2)))
 def test_pytorch_metric_learning_batch_hard(soft, normalize):
     """Its mean is over triplets with a value above 0, here over all; its smooth loss has the margin in the exponent."""
-    losses = pytest.importorskip("pytorch_metric_learning.losses")
+    losses = peers.metric_learning()
     from pytorch_metric_learning import distances, miners, reducers
 
     distance = distances.LpDistance(normalize_embeddings=normalize)

@@ -1,8 +1,12 @@
 #include "cpu/isa.h"
 
 #include <atomic>
+#include <cctype>
 #include <cstdlib>
 #include <stdexcept>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
 
 namespace fastloss {
 
@@ -48,17 +52,27 @@ bool has_avx512() {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
 }
+
+// Two that __builtin_cpu_supports of clang before version 15 does not know, so cpuid is asked.
+bool has_f16c() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(1, 0, &a, &b, &c, &d) && (c & (1u << 29)) != 0;
+}
+
+bool has_bf16() {
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5)) != 0;
+}
 #endif
 
 // Best first.
 const Isa kIsas[] = {
 #if defined(__x86_64__)
-    {"avx512_bf16", [] { return has_avx512() && __builtin_cpu_supports("avx512bf16"); },
+    {"avx512_bf16", [] { return has_avx512() && has_bf16(); },
      // Only what concerns bfloat16 is compiled again.
      table<avx512::list_engines, avx512::list_losses, avx512_bf16::list_engines, avx512_bf16::list_losses>},
     {"avx512", has_avx512, table<avx512::list_engines, avx512::list_losses>},
-    {"avx2",
-     [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c"); },
+    {"avx2", [] { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && has_f16c(); },
      table<avx2::list_engines, avx2::list_losses>},
     {"baseline", [] { return true; }, table<baseline::list_engines, baseline::list_losses>},
 #elif defined(__aarch64__)
@@ -70,17 +84,31 @@ const Isa kIsas[] = {
 
 std::atomic<const Isa*> in_force{nullptr};
 
+// AVX-512, AVX512_BF16 and the like are the names of the table too.
+std::string letters(const std::string& name) {
+  std::string kept;
+  for (const unsigned char c : name) {
+    if (c != '-' && c != '_') kept += static_cast<char>(std::tolower(c));
+  }
+#if defined(__x86_64__)
+  if (kept == "sse2") return "baseline";
+#endif
+  return kept;
+}
+
 const Isa& find(const std::string& name) {
-  std::string possible;
+  const std::string wanted = letters(name);
+  std::string possible, why = "is unknown";
   for (const Isa& isa : kIsas) {
+    const bool named = letters(isa.name) == wanted;
+    if (named) why = "is not supported by this CPU";
     if (!isa.runs_here()) continue;
-    if (name == isa.name) return isa;
+    if (named) return isa;
     possible += (possible.empty() ? "" : ", ") + std::string(isa.name);
   }
-  std::string why = "is unknown";
-  for (const Isa& isa : kIsas) {
-    if (name == isa.name) why = "is not supported by this CPU";
-  }
+#if defined(__x86_64__)
+  possible += " (also called sse2)";
+#endif
   throw std::invalid_argument("fastloss: ISA '" + name + "' " + why + "; possible here: " + possible);
 }
 

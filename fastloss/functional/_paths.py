@@ -80,10 +80,6 @@ def savable(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
-def autocasts(device: str) -> bool:
-    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
-
-
 def loss_dtype_of(input: Tensor) -> torch.dtype:
     dtype = input.dtype
-    return torch.float32 if dtype.itemsize == 2 and autocasts(input.device.type) else dtype
+    return torch.float32 if dtype.itemsize == 2 and _ops.autocasts(input.device.type) else dtype

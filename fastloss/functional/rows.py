@@ -19,7 +19,6 @@ from fastloss.functional._paths import (
     REDUCTIONS,
     TENSORS,
     TORCH_ERRORS,
-    autocasts,
     divisor_of,
     is_compiling,
     is_dynamo_compiling,
@@ -503,7 +502,7 @@ def _why_not_kernel(
         weight.dim() != 1
         or weight.shape[0] != classes
         or weight.requires_grad
-        or (weight.dtype != input.dtype and not autocasts(input.device.type))
+        or (weight.dtype != input.dtype and not _ops.autocasts(input.device.type))
     ):
         return "PyTorch decides this weight's shape, dtype or gradient"
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape):

@@ -13,7 +13,7 @@ from fastloss import _ops, _options, reference
 from fastloss._core import route
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
-from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, autocasts, divisor_of, is_compiling, why_no_kernel
+from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, divisor_of, is_compiling, why_no_kernel
 from fastloss.reference.similarity import _cat
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _pose(
     if both and not alike and (weight is not None or code == 0):
         return None
     loss_dtype = rows.dtype
-    if autocasts(rows.device.type) and rows.dtype != torch.float64:
+    if _ops.autocasts(rows.device.type) and rows.dtype != torch.float64:
         loss_dtype = torch.float32
         if not distances:
             dtype = torch.get_autocast_dtype(rows.device.type)

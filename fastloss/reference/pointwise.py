@@ -85,7 +85,7 @@ def _reduce(
             continue  # a label or a weight per row
         dtype = torch.promote_types(dtype, t.dtype)
     device = tensors[0].device.type
-    if dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if dtype.itemsize < 4 and _ops.autocasts(device):
         loss_dtype = loss_dtype or torch.float32
     compute = torch.promote_types(dtype, torch.float32)
     kept = None

@@ -153,7 +153,7 @@ def _rows(
     rows = input.shape[:dim] + input.shape[dim + 1 :]
     soft = target.shape == input.shape
     device = input.device.type
-    autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    autocast = _ops.autocasts(device)
     if _torch_rejects(input, target, weight, dim, ignore_index, label_smoothing, autocast):
         F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, float(label_smoothing))
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):

@@ -47,7 +47,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss import _options
+from fastloss import _ops, _options
 
 __all__ = [
     "circle_loss",
@@ -545,7 +545,7 @@ def _reduce(
         else:
             total = total + torch.where(count > 0, loss.sum() / divisor.clamp_min(1), nothing)
     device = first.device.type
-    if dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if dtype.itemsize < 4 and _ops.autocasts(device):
         loss_dtype = loss_dtype or torch.float32
     return (factor * total).to(loss_dtype or dtype)
 
