@@ -420,6 +420,56 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
   return result;
 }
 
+// Note [One number for a pair]
+// A row and a column are anchors of one pair, and one derivative serves both. An exponential relative to a maximum that
+// another number made is off by a factor, e to the difference of the two, and grows past 1: so both anchors must know the
+// pair by the same number. x x^T need not have it twice: products round a row's sums by where it lies in a block. Kept
+// matrices are therefore mirrored; of others the sums of columns are made as well.
+
+// Elements of one side of the blocks that change places: some lines of memory.
+constexpr int64_t kMirrorBlock = 64;
+
+// Each line is touched once, since rows pages apart share a place in the cache: the block turns in a buffer.
+template <class T>
+void mirror_block(T* matrix, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  T turned[kMirrorBlock][kMirrorBlock];
+  for (int64_t j = 0; j < columns; ++j) {
+    const T* const from = matrix + (column + j) * stride + row;
+    for (int64_t i = 0; i < rows; ++i) turned[i][j] = from[i];
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    std::copy_n(turned[i], row == column ? i : columns, matrix + (row + i) * stride + column);
+  }
+}
+
+// Writes what rows begin .. end of a square matrix have right of the diagonal below it.
+template <class T>
+void mirror_rows(const Tensor& matrix, int64_t begin, int64_t end) {
+  T* const data = (T*)matrix.mutable_data_ptr();
+  const int64_t left = matrix.size(0) - begin, stride = matrix.stride(0);
+  parallel(left * (end - begin), (left + kMirrorBlock - 1) / kMirrorBlock, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
+      const int64_t row = begin + t * kMirrorBlock, rows = std::min(kMirrorBlock, left - t * kMirrorBlock);
+      for (int64_t column = begin; column < end && column <= row; column += kMirrorBlock) {
+        mirror_block(data, stride, row, rows, column, std::min(kMirrorBlock, end - column));
+      }
+    }
+  });
+}
+void mirror(const Tensor& matrix, int64_t begin, int64_t end) {
+  const auto size = matrix.element_size();
+  (size == 2 ? &mirror_rows<uint16_t> : size == 4 ? &mirror_rows<uint32_t> : &mirror_rows<uint64_t>)(matrix, begin, end);
+}
+
+void mirror_(const Tensor& matrix, int64_t begin, int64_t end) {
+  check_written("matrix", matrix);
+  dtype_of(matrix);
+  STD_TORCH_CHECK(matrix.is_cpu() && matrix.size(0) == matrix.size(1) && 0 <= begin && begin <= end &&
+                      end <= matrix.size(0),
+                  "fastloss: expected rows of a square CPU matrix");
+  mirror(matrix, begin, end);
+}
+
 // Note [Small problems]
 // A problem of one small strip in one call: Python's part of several would take as long as the work. What
 // fastloss/_similarity.py does for larger ones is done here in the same order with the same kernels.
@@ -476,6 +526,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
   const UnitRows x(rows, normalized), y(itself ? rows : *columns, normalized && !itself);
   const Tensor &left = x.vectors, &right = itself ? x.vectors : y.vectors;
   const Tensor tile = product(left, transposed(right));
+  const bool symmetric = itself && !mask && !positives;
+  if (symmetric) mirror(tile, 0, tile.size(0));
   const MaybeTensor none;
   const TileInputs in{tile,   mask,  positives, row_labels, column_labels, 0,      0,
                       itself, scale, bias,      none,       none,          affine, params};
@@ -496,7 +548,6 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
   const Tensor nothing = CpuMemory::nothing(rows);
   if (!want_rows && !want_columns && !want_sums) return {value, nothing, nothing, nothing, nothing};
 
-  const bool symmetric = itself && !mask && !positives;
   args.row_anchors = {row_anchors.coefficients.const_data_ptr(), args.rows};
   if (both || symmetric) args.column_anchors = {column_anchors.coefficients.const_data_ptr(), args.columns};
   std::vector<double> parts(2 * args.rows);
@@ -557,6 +608,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
       "(a!)") ", Tensor? factor, Tensor vectors, Tensor(b!) gradients, int most) -> (Tensor, Tensor)");
   m.def(
       "similarity_positives_(int loss, " FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor vectors, Tensor(b!) gradients) -> ()");
+  m.def("similarity_mirror_(Tensor(a!) matrix, int begin, int end) -> ()");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
 }
@@ -568,6 +620,7 @@ STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
   m.impl("similarity_triplets_", TORCH_BOX(&triplets_));
   m.impl("similarity_few_triplets_", TORCH_BOX(&few_triplets_));
   m.impl("similarity_positives_", TORCH_BOX(&positives_));
+  m.impl("similarity_mirror_", TORCH_BOX(&mirror_));
   m.impl("similarity_whole", TORCH_BOX(&whole));
   m.impl("similarity_normalize", TORCH_BOX(&normalize));
   m.impl("similarity_finish", TORCH_BOX(&finish));

@@ -87,6 +87,41 @@ inline bool fills_block(const Tensor& t) {
   return block == t.numel();
 }
 
+// Whether two tensors may share an element: whether the blocks of memory from their first to their last one meet.
+inline bool overlaps(const Tensor& a, const Tensor& b) {
+  const auto bytes = [](const Tensor& t) {
+    int64_t last = 0;
+    for (int64_t d = 0; d < t.dim(); ++d) last += (t.size(d) - 1) * t.stride(d);
+    return (last + 1) * (int64_t)t.element_size();
+  };
+  if (a.numel() == 0 || b.numel() == 0) return false;
+  const char *const p = (const char*)a.const_data_ptr(), *const q = (const char*)b.const_data_ptr();
+  return p < q + bytes(b) && q < p + bytes(a);
+}
+
+// The dtype that a code of the operators stands for.
+inline ScalarType dtype_of_code(const char* name, int64_t code) {
+  for (ScalarType type : {ScalarType::Half, ScalarType::Float, ScalarType::Double, ScalarType::BFloat16}) {
+    if (code == (int64_t)type) return type;
+  }
+  STD_TORCH_CHECK(false, "fastloss: expected ", name,
+                  " to be the code of float16 (5), float32 (6), float64 (7) or bfloat16 (15), got ", code);
+  return ScalarType::Undefined;
+}
+
+// Refuses what is no matrix, or has rows that are not adjacent.
+inline void check_matrix(const char* name, const Tensor& t) {
+  STD_TORCH_CHECK(t.dim() == 2 && (t.stride(1) == 1 || t.size(1) <= 1), "fastloss: expected ", name,
+                  " to be a matrix, adjacent along the rows");
+}
+
+// Refuses memory to write to of which two elements of a matrix are one.
+inline void check_written(const char* name, const Tensor& t) {
+  check_matrix(name, t);
+  STD_TORCH_CHECK(t.size(0) <= 1 || t.stride(0) >= t.size(1), "fastloss: expected rows of ", name,
+                  " that share no memory, since they are written");
+}
+
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
   bool same = same_device(output, like) && output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
   for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);
