@@ -137,6 +137,29 @@ def check_numbers(name: str, **values: Any) -> None:
             raise ValueError(f"fastloss.{name}: {what} has {got}, expected a number or a tensor of one element")
 
 
+def is_real(value: Any) -> bool:
+    return isinstance(value, _REAL)
+
+
+def in_domain(value: Any, positive: bool = False) -> bool:
+    """Whether a number is one, and positive where it must be. Of tensors on a GPU and in a graph nobody knows."""
+    if isinstance(value, Tensor):
+        if torch.compiler.is_compiling() or not value.is_cpu or type(value) not in (Tensor, torch.nn.Parameter):
+            return True
+        value = value.item()
+    return value > 0 if positive else value == value
+
+
+def check_domain(name: str, positive: Collection[str] = (), **values: Any) -> None:
+    """Refuses what is no hyperparameter, no number, or not positive if it is named so."""
+    check_numbers(name, **values)
+    for what, value in values.items():
+        if not in_domain(value, what in positive):
+            number = value.item() if isinstance(value, Tensor) else value
+            expected = "positive" if what in positive else "a number"
+            raise ValueError(f"fastloss.{name}: {what} must be {expected}, got {number}")
+
+
 def check_sharing(name: str, memory_budget: Any, group: Any) -> None:
     """Refuses what is no number of bytes, and no process group."""
     if memory_budget is not None:

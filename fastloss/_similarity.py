@@ -775,6 +775,11 @@ def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     if torch.compiler.is_compiling():
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
+        # Autograd keeps no tensor made under torch.inference_mode.
+        relation, vectors = (
+            type(group)(*[t.clone() if t is not None and t.is_inference() else t for t in group])
+            for group in (relation, vectors)
+        )
         return _apply(call, relation, *vectors)
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]

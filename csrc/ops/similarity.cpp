@@ -37,8 +37,10 @@ struct HalvedLabels {
   }
 };
 
-double number(const MaybeTensor& t) {
-  return t ? *(const double*)as_compute(*t, ScalarType::Double).const_data_ptr() : 1;
+double number(const char* name, const Tensor& t) {
+  STD_TORCH_CHECK(t.is_cpu() && t.numel() == 1, "fastloss: expected one ", name, " on the CPU");
+  dtype_of(t);
+  return *(const double*)as_compute(t, ScalarType::Double).const_data_ptr();
 }
 
 struct Tile {
@@ -47,10 +49,8 @@ struct Tile {
 
   explicit Tile(const TileInputs& in) : args(tile_args(in)) {
     STD_TORCH_CHECK(in.tile.is_cpu(), "fastloss: expected CPU tensors");
-    STD_TORCH_CHECK(!in.scale || in.scale->numel() == 1, "fastloss: expected one scale");
-    STD_TORCH_CHECK(!in.bias || in.bias->numel() == 1, "fastloss: expected one bias");
-    args.scale = in.affine[0] * number(in.scale);
-    args.bias = in.affine[1] + (in.bias ? number(in.bias) : 0);
+    args.scale = in.affine[0] * (in.scale ? number("scale", *in.scale) : 1);
+    args.bias = in.affine[1] + (in.bias ? number("bias", *in.bias) : 0);
     PairRelation& relation = args.relation;
     if (relation.positives || in.tile.scalar_type() == ScalarType::Double) return;
     read(rows, relation.row_label, relation.row_offset, args.rows);
@@ -92,6 +92,8 @@ void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Ten
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
+  check_own_memory("row_sums", row_sums, {&tile, column_sums ? &*column_sums : nullptr});
+  if (column_sums) check_own_memory("column_sums", *column_sums, {&tile});
   add_statistics(loss, in, work.args, anchor_sums("row_sums", row_sums, tile, work.args.rows),
                  column_sums ? anchor_sums("column_sums", *column_sums, tile, work.args.columns) : nullptr);
 }
@@ -109,6 +111,7 @@ Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTens
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
+  check_derivatives(in, {&row_anchors, &column_anchors});
   work.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, work.args.rows);
   work.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, work.args.columns);
   Tensor sums = empty({work.args.rows, 2}, ScalarType::Double);
@@ -131,7 +134,7 @@ void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* 
                         double scale, const double (&parts)[kPairKinds], T* to) {
   const size_t n = evals.size();
   for (size_t i = 0; i < n; ++i) {
-    const double by = scale * (factor ? factor[i] : 1);
+    const double by = evals[i].counts ? scale * (factor ? factor[i] : 1) : 0;
     to[kMaxPositive * n + i] = (T)sums[i].max[kPositive];
     to[kMaxNegative * n + i] = (T)sums[i].max[kNegative];
     to[kWeightPositive * n + i] = (T)(evals[i].weight[kPositive] * parts[kPositive] * by);
@@ -192,7 +195,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
                                                    std::vector<double> params, double share, bool mean, bool empty_zero,
                                                    int64_t dtype) {
   check_loss(loss);
-  const int64_t n = sums.size(0);
+  STD_TORCH_CHECK(sums.is_cpu(), "fastloss: expected CPU sums");
+  const bool is_double = dtype_of_code("dtype", dtype) == ScalarType::Double;
+  const int64_t n = anchor_count(sums);
   const AnchorCall call{loss,
                         per_anchor("factor", factor, sums, n),
                         per_anchor("parts", parts, sums, kPairKinds),
@@ -201,7 +206,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
                         share,
                         mean,
                         empty_zero,
-                        dtype == (int64_t)ScalarType::Double};
+                        is_double};
   Anchors r = evaluate_anchors(call, anchor_sums("sums", sums, sums, n), n);
   Tensor totals = empty({2}, ScalarType::Double), reduced = empty({}, ScalarType::Double);
   ((double*)totals.mutable_data_ptr())[0] = r.total;
@@ -219,6 +224,7 @@ void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, c
                       gradients.size(1) == vectors.size(1) && gradients.scalar_type() == compute_type(tile) &&
                       (gradients.stride(1) == 1 || gradients.size(1) <= 1),
                   "fastloss: expected a gradient of the computing type for each row");
+  check_own_memory("gradients", gradients, {&tile, &vectors});
   const Tensor dense = as_dense(vectors);
   const PositiveArgs positives{dense.const_data_ptr(), dense.stride(0), dense.size(1),
                                (void*)gradients.const_data_ptr(), gradients.stride(0)};
@@ -229,7 +235,9 @@ void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, c
 
 void positives_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, const Tensor& gradients) {
   check_loss(loss);
-  Tile work(FASTLOSS_TILE_INPUTS);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  check_derivatives(in, {});
   take_positives(work.args, tile, vectors, gradients);
 }
 
@@ -247,7 +255,9 @@ struct MineScratch {
 std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
                                      bool want_gradient) {
   check_mining(mining, tile);
-  Tile work(FASTLOSS_TILE_INPUTS);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  if (want_gradient) check_derivatives(in, {&factor});
   TileArgs& args = work.args;
   args.factor = per_anchor("factor", factor, tile, args.rows);
   Tensor found = empty({args.rows, 2}, ScalarType::Double);
@@ -339,15 +349,18 @@ std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS
                                          const Tensor& vectors, const Tensor& gradients, int64_t most) {
   check_mining(mining, tile);
   STD_TORCH_CHECK(mining != kAllTriplets, "fastloss: all triplets are not few");
-  Tile work(FASTLOSS_TILE_INPUTS);
+  STD_TORCH_CHECK(most >= 0, "fastloss: expected most to be 0 or more pairs, got ", most);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  check_derivatives(in, {&factor});
   TileArgs& args = work.args;
-  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns && row_offset >= 0 &&
-                      row_offset + args.rows <= args.columns && vectors.scalar_type() == tile.scalar_type(),
+  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns && row_offset <= args.columns - args.rows && vectors.scalar_type() == tile.scalar_type(),
                   "fastloss: expected a vector of the tile's dtype for each column, rows among them");
   STD_TORCH_CHECK(gradients.is_cpu() && gradients.dim() == 2 && gradients.size(0) == args.columns &&
                       gradients.size(1) == vectors.size(1) && gradients.scalar_type() == tile.scalar_type() &&
                       (gradients.stride(1) == 1 || gradients.size(1) <= 1),
                   "fastloss: expected a gradient of the tile's dtype for each column");
+  check_own_memory("gradients", gradients, {&tile, &vectors});
   args.factor = per_anchor("factor", factor, tile, args.rows);
   Tensor found = empty({args.rows, 2}, ScalarType::Double), sums = empty({args.rows, 2}, ScalarType::Double);
   args.triplets = (double*)found.mutable_data_ptr();
@@ -396,25 +409,22 @@ std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
 
 // The gradient of x in `dtype` from that of what `normalize` made of it, or of x itself, times `factor`.
 Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, const Tensor& factor, int64_t dtype) {
+  const ScalarType type = dtype_of_code("dtype", dtype);
+  STD_TORCH_CHECK(gradient.is_cpu(), "fastloss: expected a CPU gradient");
+  check_finish(gradient, unit, length, type);
   const int64_t rows = gradient.size(0);
   UnitArgs args{};
   args.width = gradient.size(1);
-  Tensor result = empty({rows, args.width}, (ScalarType)dtype);
-  STD_TORCH_CHECK(gradient.is_cpu() && gradient.is_contiguous() && gradient.scalar_type() == compute_type(result),
-                  "fastloss: expected a dense CPU gradient of the computing type");
-  STD_TORCH_CHECK(unit.has_value() == length.has_value(), "fastloss: expected unit and length or neither");
   if (unit) {
-    const ScalarType product = (ScalarType)dtype == ScalarType::Half ? ScalarType::Float : (ScalarType)dtype;
-    STD_TORCH_CHECK(
-        unit->is_cpu() && unit->is_contiguous() && unit->scalar_type() == product && unit->numel() == gradient.numel(),
-        "fastloss: expected unit as normalize made it");
+    STD_TORCH_CHECK(unit->scalar_type() == (type == ScalarType::Half ? ScalarType::Float : type),
+                    "fastloss: expected unit as normalize made it");
     args.unit = (void*)unit->const_data_ptr();
     args.length = (double*)per_anchor("length", length, gradient, rows);
   }
+  Tensor result = empty({rows, args.width}, type);
   args.upstream = gradient.const_data_ptr();
   args.gradient = result.mutable_data_ptr();
-  STD_TORCH_CHECK(factor.is_cpu() && factor.numel() == 1, "fastloss: expected one factor");
-  args.factor = number(factor);
+  args.factor = number("factor", factor);
   const UnitKernel kernel = isa::kernels().engine[(int)dtype_of(result)].unit_rows_backward;
   parallel(gradient.numel(), rows, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   return result;
@@ -506,6 +516,13 @@ struct UnitRows {
   }
 };
 
+// Refuses what is no matrix of vectors like the rows.
+void check_vectors(const char* name, const Tensor& t, const Tensor& like) {
+  dtype_of(t);
+  STD_TORCH_CHECK(t.is_cpu() && t.dim() == 2 && t.scalar_type() == like.scalar_type() && t.size(1) == like.size(1),
+                  "fastloss: expected ", name, " to be CPU vectors of the rows' dtype and width");
+}
+
 // A scalar of the shape and dtype of t; of no elements if there is no t.
 Tensor scalar_like(const MaybeTensor& t, const Tensor& otherwise, double value) {
   if (!t) return CpuMemory::nothing(otherwise);
@@ -522,6 +539,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
     MaybeTensor bias, std::vector<double> affine, std::vector<double> params, bool normalized, bool both, bool mean,
     bool empty_zero, int64_t loss_dtype, bool want_rows, bool want_columns, bool want_sums) {
   check_loss(loss);
+  const ScalarType loss_type = dtype_of_code("loss_dtype", loss_dtype);
+  check_vectors("rows", rows, rows);
+  if (columns) check_vectors("columns", *columns, rows);
+  STD_TORCH_CHECK(!both || !weight || !columns || columns->size(0) == rows.size(0),
+                  "fastloss: expected as many columns as rows, which share the weights");
   const bool itself = !columns;
   const UnitRows x(rows, normalized), y(itself ? rows : *columns, normalized && !itself);
   const Tensor &left = x.vectors, &right = itself ? x.vectors : y.vectors;
@@ -543,7 +565,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
                         is_double};
   Anchors row_anchors = evaluate_anchors(call, row_sums.data(), args.rows), column_anchors = row_anchors;
   if (both) column_anchors = evaluate_anchors(call, column_sums.data(), args.columns);
-  Tensor value = empty({}, (ScalarType)loss_dtype);
+  Tensor value = empty({}, loss_type);
   write_scalar(value, row_anchors.reduced + (both ? column_anchors.reduced : 0));
   const Tensor nothing = CpuMemory::nothing(rows);
   if (!want_rows && !want_columns && !want_sums) return {value, nothing, nothing, nothing, nothing};

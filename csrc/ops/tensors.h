@@ -10,7 +10,9 @@
 #include <torch/headeronly/util/Half.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/rows_args.h"
@@ -120,6 +122,27 @@ inline void check_written(const char* name, const Tensor& t) {
   check_matrix(name, t);
   STD_TORCH_CHECK(t.size(0) <= 1 || t.stride(0) >= t.size(1), "fastloss: expected rows of ", name,
                   " that share no memory, since they are written");
+}
+
+// Refuses memory to write to in which two elements may be one, or that may be another tensor's too.
+inline void check_own_memory(const char* name, const Tensor& output,
+                             std::initializer_list<const Tensor*> others) {
+  if (!output.is_contiguous()) {
+    // In order of their strides, a dimension steps over all that those before it reach; else elements may meet.
+    std::vector<std::pair<int64_t, int64_t>> steps;
+    for (int64_t d = 0; d < output.dim(); ++d) {
+      if (output.size(d) > 1) steps.push_back({output.stride(d), output.size(d) - 1});
+    }
+    std::sort(steps.begin(), steps.end());
+    int64_t reach = 0;
+    for (const auto& [stride, times] : steps) {
+      STD_TORCH_CHECK(stride > reach, "fastloss: expected ", name, " whose elements share no memory");
+      reach += stride * times;
+    }
+  }
+  for (const Tensor* other : others) {
+    STD_TORCH_CHECK(!other || !overlaps(output, *other), "fastloss: expected ", name, " in memory of its own");
+  }
 }
 
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
