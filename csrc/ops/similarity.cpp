@@ -354,7 +354,8 @@ std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS
   Tile work(in);
   check_derivatives(in, {&factor});
   TileArgs& args = work.args;
-  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns && row_offset <= args.columns - args.rows && vectors.scalar_type() == tile.scalar_type(),
+  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns &&
+                      row_offset <= args.columns - args.rows && vectors.scalar_type() == tile.scalar_type(),
                   "fastloss: expected a vector of the tile's dtype for each column, rows among them");
   STD_TORCH_CHECK(gradients.is_cpu() && gradients.dim() == 2 && gradients.size(0) == args.columns &&
                       gradients.size(1) == vectors.size(1) && gradients.scalar_type() == tile.scalar_type() &&
@@ -468,15 +469,17 @@ void mirror_rows(const Tensor& matrix, int64_t begin, int64_t end) {
 }
 void mirror(const Tensor& matrix, int64_t begin, int64_t end) {
   const auto size = matrix.element_size();
-  (size == 2 ? &mirror_rows<uint16_t> : size == 4 ? &mirror_rows<uint32_t> : &mirror_rows<uint64_t>)(matrix, begin, end);
+  (size == 2   ? &mirror_rows<uint16_t>
+   : size == 4 ? &mirror_rows<uint32_t>
+               : &mirror_rows<uint64_t>)(matrix, begin, end);
 }
 
 void mirror_(const Tensor& matrix, int64_t begin, int64_t end) {
   check_written("matrix", matrix);
   dtype_of(matrix);
-  STD_TORCH_CHECK(matrix.is_cpu() && matrix.size(0) == matrix.size(1) && 0 <= begin && begin <= end &&
-                      end <= matrix.size(0),
-                  "fastloss: expected rows of a square CPU matrix");
+  STD_TORCH_CHECK(
+      matrix.is_cpu() && matrix.size(0) == matrix.size(1) && 0 <= begin && begin <= end && end <= matrix.size(0),
+      "fastloss: expected rows of a square CPU matrix");
   mirror(matrix, begin, end);
 }
 

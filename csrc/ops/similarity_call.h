@@ -152,8 +152,7 @@ inline UnitArgs unit_args(const Tensor& x) {
 inline void check_finish(const Tensor& gradient, const MaybeTensor& unit, const MaybeTensor& length,
                          ScalarType result) {
   STD_TORCH_CHECK(gradient.dim() == 2 && gradient.is_contiguous() &&
-                      gradient.scalar_type() ==
-                          (result == ScalarType::Double ? ScalarType::Double : ScalarType::Float),
+                      gradient.scalar_type() == (result == ScalarType::Double ? ScalarType::Double : ScalarType::Float),
                   "fastloss: expected gradient to be a dense matrix of the computing type");
   STD_TORCH_CHECK(unit.has_value() == length.has_value(), "fastloss: expected unit and length or neither");
   if (!unit) return;

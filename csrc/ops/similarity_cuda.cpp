@@ -151,8 +151,8 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
   Tensor result = new_empty(gradient, {l.rows, l.args.width}, type);
   if (unit) {
     // Float gradients of float16 vectors are what a traced problem makes.
-    const bool as_made = unit->scalar_type() == type ||
-                         (unit->scalar_type() == ScalarType::Half && type == ScalarType::Float);
+    const bool as_made =
+        unit->scalar_type() == type || (unit->scalar_type() == ScalarType::Half && type == ScalarType::Float);
     STD_TORCH_CHECK(as_made, "fastloss: expected unit as normalize made it");
     l.args.unit = (void*)unit->const_data_ptr();
     l.unit_dtype = dtype_of(*unit);
