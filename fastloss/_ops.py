@@ -264,8 +264,8 @@ class SimilarityOps(NamedTuple):
 
 def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
     names = (
-        "whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "mirror_", "triplets_", "few_triplets_",
-        "finish",
+        "whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "mirror_", "triplets_",
+        "few_triplets_", "finish",
     )  # fmt: skip
     found = (getattr(torch.ops.fastloss, f"similarity_{name}").default for name in names)
     return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)

@@ -13,6 +13,9 @@ products make gradients. Flops count N M D:
 - It does not fit, and an anchor needs what other strips know (columns are anchors, or the columns are the rows): strips
   are made a second time when all sums are there. 8; 6 if the columns are the rows.
 
+Columns that are the rows: of a matrix that is kept on the CPU half of the similarities are multiplied, the other half
+copied; elsewhere the sums of columns are made too. Note [One number for a pair] in csrc/ops/similarity.cpp says why.
+
 Memory: gradients in the computing type, 8 doubles per anchor, a strip or the matrix.
 
 Nothing here waits for a GPU, nothing branches on what only it knows.
@@ -50,8 +53,8 @@ MEMORY_BUDGET = 256 << 20
 _STRIP_BYTES = 32 << 20
 _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
 _MIN_STRIP_ROWS = 128
-# Rows of a symmetric matrix multiplied with what is not left of the diagonal alone: 2048 x 128 5.5 ms (128 rows 5.5, 512
-# 6.5, all columns 10.2), of which the columns left of it cost 1.5.
+# Rows of a symmetric matrix multiplied with what is not left of the diagonal alone: 2048 x 128 takes 5.7 ms (128 rows
+# 5.5, 512 6.5, all columns 10.2); what is left of it then costs 1.5.
 _MIRRORED_ROWS = 256
 # Up to so many bytes one operator does it all. More comes from the pool, where the operator's would be fresh memory.
 _SMALL_BYTES = 4 << 20

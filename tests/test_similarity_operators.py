@@ -170,4 +170,4 @@ def test_random_arguments(seed):
     last = run.stdout.splitlines()[-1] if run.stdout else ""
     assert run.returncode == 0, (run.returncode, last, run.stderr[-2000:])
     answers, refusals = map(int, last.split()[1:])
-    assert answers > 100 and refusals > 100
+    assert min(answers, refusals) > 100

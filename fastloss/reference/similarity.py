@@ -122,8 +122,8 @@ def info_nce_loss(
         elif N and not _within(labels, M):
             row = int(((labels < 0) | (labels >= M)).nonzero()[0])
             raise IndexError(
-                f"fastloss.{name}: labels[{row}] is {int(labels[row])}, {_ops.OUT_OF_BOUNDS}: expected the index of one "
-                f"of {M} keys, from 0 on; positives=, bool (N, M), has rows without a positive"
+                f"fastloss.{name}: labels[{row}] is {int(labels[row])}, {_ops.OUT_OF_BOUNDS}: expected the index of "
+                f"one of {M} keys, from 0 on; positives=, bool (N, M), has rows without a positive"
             )
         positives = labels.unsqueeze(1) == torch.arange(M, device=query.device)
     kept = _kept(name, mask, positives)
