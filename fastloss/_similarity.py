@@ -773,17 +773,17 @@ def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     )[0]  # fmt: skip
 
 
+def _savable(t: Tensor | None) -> Tensor | None:
+    """Autograd keeps no tensor made under torch.inference_mode."""
+    return t.clone() if t is not None and t.is_inference() else t
+
+
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
     if torch.compiler.is_compiling():
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        # Autograd keeps no tensor made under torch.inference_mode.
-        relation, vectors = (
-            type(group)(*[t.clone() if t is not None and t.is_inference() else t for t in group])
-            for group in (relation, vectors)
-        )
-        return _apply(call, relation, *vectors)
+        return _apply(call, Relation(*map(_savable, relation)), *map(_savable, vectors))
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]
     return _plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)

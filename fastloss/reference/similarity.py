@@ -490,9 +490,10 @@ def _logits(
     dtype = _vectors(name, image_features=x, text_features=y)
     _shape(name, "image_features", x, 2)
     _expect(name, "text_features", y, tuple(x.shape), "one text per image")
-    for what, value in (("logit_scale", scale), ("logit_bias", 0.0 if bias is None else bias)):
-        learned = isinstance(value, Tensor) and value.requires_grad  # and may become NaN
-        (_options.check_numbers if learned else _options.check_domain)(name, **{what: value})
+    given: dict[str, Any] = {"logit_scale": scale, "logit_bias": 0.0 if bias is None else bias}
+    _options.check_numbers(name, **given)
+    learned = {what for what, t in given.items() if isinstance(t, Tensor) and t.requires_grad}  # and may become NaN
+    _options.check_domain(name, **{what: value for what, value in given.items() if what not in learned})
     s = _similarities(*(_normalize(t.to(dtype), normalize) for t in (x, y)))
     z = _number(scale, s) * s
     return z if bias is None else z + _number(bias, s), dtype
