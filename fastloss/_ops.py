@@ -256,6 +256,7 @@ class SimilarityOps(NamedTuple):
     anchors: Callable[..., Any]
     gradient_: Callable[..., Any]
     positives_: Callable[..., Any]  # CPU only
+    mirror_: Callable[..., Any]  # CPU only
     triplets_: Callable[..., Any]
     few_triplets_: Callable[..., Any]  # CPU only
     finish: Callable[..., Any]
@@ -263,8 +264,8 @@ class SimilarityOps(NamedTuple):
 
 def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
     names = (
-        "whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "triplets_", "few_triplets_",
-        "finish",
+        "whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "mirror_", "triplets_",
+        "few_triplets_", "finish",
     )  # fmt: skip
     found = (getattr(torch.ops.fastloss, f"similarity_{name}").default for name in names)
     return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)

@@ -147,6 +147,7 @@ def check_numbers(name: str, **values: Any) -> None:
 _Domain = tuple[str, Callable[[float], bool], type[Exception]]
 _NOT_NEGATIVE: _Domain = ("0 or more", lambda v: v >= 0, ValueError)
 _POSITIVE: _Domain = ("positive", lambda v: v > 0, ValueError)
+_A_NUMBER: _Domain = ("a number", lambda v: v == v, ValueError)
 
 # Which values a hyperparameter may have, in words, and the exception otherwise: where PyTorch has one, PyTorch's.
 DOMAINS: dict[str, dict[str, _Domain]] = {
@@ -166,7 +167,32 @@ DOMAINS: dict[str, dict[str, _Domain]] = {
         "clip": ("in [0, 1)", lambda v: 0 <= v < 1, ValueError),
     },
     "triplet_margin_loss": {"margin": _POSITIVE},
+    "info_nce_loss": {"temperature": _POSITIVE},
+    "nt_xent_loss": {"temperature": _POSITIVE},
+    "supcon_loss": {"temperature": _POSITIVE},
+    "pairwise_contrastive_loss": {"pos_margin": _A_NUMBER, "neg_margin": _A_NUMBER},
+    "multi_similarity_loss": {"alpha": _POSITIVE, "beta": _POSITIVE, "base": _A_NUMBER},
+    "circle_loss": {"m": _A_NUMBER, "gamma": _POSITIVE},
+    "mined_triplet_margin_loss": {"margin": _A_NUMBER},
+    "clip_loss": {"logit_scale": _A_NUMBER, "logit_bias": _A_NUMBER},
+    "siglip_loss": {"logit_scale": _A_NUMBER, "logit_bias": _A_NUMBER},
 }
+
+
+def is_real(value: Any) -> bool:
+    return isinstance(value, _REAL)
+
+
+def known(value: Any) -> Any:
+    """The number that a hyperparameter is; None if it lies on a device, in a graph or under a transform."""
+    if not isinstance(value, Tensor):
+        return value
+    if not value.is_cpu or type(value) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+        return None
+    try:
+        return value.item()
+    except RuntimeError:  # of a batch, under vmap
+        return None
 
 
 def in_domain(name: str, **values: float) -> bool:
@@ -179,20 +205,14 @@ def in_domain(name: str, **values: float) -> bool:
 def check_domain(name: str, **values: Any) -> None:
     """Refuses hyperparameters outside `DOMAINS`, and what is none.
 
-    A device would have to be waited for, and transforms and tracing have no value to look at: there nothing is checked.
+    A value that is not `known` is not checked: a device would have to be waited for.
     """
     check_numbers(name, **values)
     for what, value in values.items():
         words, holds, kind = DOMAINS.get(name, {}).get(what, ("", lambda v: True, ValueError))
-        if isinstance(value, Tensor):
-            if not value.is_cpu or type(value) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
-                continue
-            try:
-                value = value.item()
-            except RuntimeError:  # of a batch, under vmap
-                continue
-        if not holds(value):
-            raise kind(f"fastloss.{name}: {what} must be {words}, got {value!r}")
+        number = known(value)
+        if number is not None and not holds(number):
+            raise kind(f"fastloss.{name}: {what} must be {words}, got {number!r}")
 
 
 def check_tensors(name: str, **values: Any) -> None:

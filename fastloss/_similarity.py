@@ -13,6 +13,9 @@ products make gradients. Flops count N M D:
 - It does not fit, and an anchor needs what other strips know (columns are anchors, or the columns are the rows): strips
   are made a second time when all sums are there. 8; 6 if the columns are the rows.
 
+Columns that are the rows: of a matrix that is kept on the CPU half of the similarities are multiplied, the other half
+copied; elsewhere the sums of columns are made too. Note [One number for a pair] in csrc/ops/similarity.cpp says why.
+
 Memory: gradients in the computing type, 8 doubles per anchor, a strip or the matrix.
 
 Nothing here waits for a GPU, nothing branches on what only it knows.
@@ -50,6 +53,9 @@ MEMORY_BUDGET = 256 << 20
 _STRIP_BYTES = 32 << 20
 _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
 _MIN_STRIP_ROWS = 128
+# Rows of a symmetric matrix multiplied with what is not left of the diagonal alone: 2048 x 128 takes 5.7 ms (128 rows
+# 5.5, 512 6.5, all columns 10.2); what is left of it then costs 1.5.
+_MIRRORED_ROWS = 256
 # Up to so many bytes one operator does it all. More comes from the pool, where the operator's would be fresh memory.
 _SMALL_BYTES = 4 << 20
 
@@ -206,6 +212,10 @@ class Plan:
         strip_bytes = min(_STRIP_BYTES if rows.is_cpu else _CUDA_STRIP_BYTES, call.memory_budget)
         budget = call.memory_budget if self.waits else strip_bytes
         self.whole = self.n * row_bytes <= budget
+        # Note [One number for a pair] in csrc/ops/similarity.cpp. Hinges know nothing of sums.
+        exact = self.symmetric and self.want and not call.distances
+        self.mirrors = exact and self.whole and rows.is_cpu and call.group is None
+        self.down = call.both or (exact and not self.mirrors)  # columns have sums of their own
         strip_rows = max(_MIN_STRIP_ROWS, strip_bytes // max(1, row_bytes))
         self.single = self.n <= strip_rows
         self.strips = [(0, self.n)]
@@ -248,6 +258,13 @@ class Plan:
     def cut(self, t: Any, begin: int, end: int) -> Any:
         """A strip's part of a tensor with an entry per row. (Every view costs a microsecond of a small problem.)"""
         return t if t is None or self.single else t[begin:end]
+
+    def mirrored(self) -> None:
+        """Makes the matrix, from what is right of its diagonal."""
+        for begin in range(0, self.n, _MIRRORED_ROWS):
+            end = min(begin + _MIRRORED_ROWS, self.n)
+            torch.mm(self.rows[begin:end], self.rows[begin:].t(), out=self.matrix[begin:end, begin:])
+            _ops.SIMILARITY.mirror_(self.matrix, begin, end)
 
     def similarities(self, begin: int, end: int) -> Tensor:
         rows, tile = self.cut(self.rows, begin, end), self.matrix
@@ -301,9 +318,11 @@ class Plan:
         call, relation, ops = self.call, self.relation, _ops.SIMILARITY
         device, mean = self.rows.device, call.reduction == 1
         state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=device)
-        column_state = torch.zeros(self.m, _STATE, dtype=torch.float64, device=device) if call.both else None
+        column_state = torch.zeros(self.m, _STATE, dtype=torch.float64, device=device) if self.down else None
+        if self.mirrors:
+            self.mirrored()
         for begin, end in self.strips:
-            tile = self.similarities(begin, end)
+            tile = self.cut(self.matrix, begin, end) if self.mirrors else self.similarities(begin, end)
             ops.statistics_(*self.about(begin, end, tile), self.cut(state, begin, end), column_state)
         parts = None
         if call.by_kind and mean and relation.normalizer is None:
@@ -316,7 +335,8 @@ class Plan:
         column_anchors = anchors if self.symmetric else None
         if column_state is not None:
             more, _, loss_of_columns, column_anchors = ops.anchors(self.index, column_state, weight, *finish)
-            losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
+            if call.both:
+                losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
         factor = None
         if self.want and mean and self.rows.dtype == torch.float16:  # which holds no probability over the batch's size
             divisor = totals[1] if relation.normalizer is None else relation.normalizer
@@ -753,12 +773,17 @@ def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     )[0]  # fmt: skip
 
 
+def _savable(t: Tensor | None) -> Tensor | None:
+    """Autograd keeps no tensor made under torch.inference_mode."""
+    return t.clone() if t is not None and t.is_inference() else t
+
+
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
     if torch.compiler.is_compiling():
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        return _apply(call, relation, *vectors)
+        return _apply(call, Relation(*map(_savable, relation)), *map(_savable, vectors))
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]
     return _plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)

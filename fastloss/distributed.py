@@ -141,13 +141,13 @@ class RingPlan(Plan):
         call, relation, ops, ring = self.call, self.relation, _ops.SIMILARITY, self.ring
         device, mean = self.rows.device, call.reduction == 1
         state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=device)
-        home = [torch.zeros(self.shared, _STATE, dtype=torch.float64, device=device)] if call.both else []
+        home = [torch.zeros(self.shared, _STATE, dtype=torch.float64, device=device)] if self.down else []
         for owner, shown, moving in ring.travel(self.shown(), home, self.heights):
             columns = self.seen(owner, shown)
             for begin, end in self.strips:
                 tile = self.tile(begin, end, columns)
                 torch.mm(self.rows[begin:end], columns.vectors.t(), out=tile)
-                column_state = moving[0] if call.both else None
+                column_state = moving[0] if self.down else None
                 ops.statistics_(*self.about_block(begin, end, tile, columns), state[begin:end], column_state)
         parts = None
         if call.by_kind and mean and relation.normalizer is None:
@@ -156,22 +156,23 @@ class RingPlan(Plan):
         share = 0.5 if call.both else 1.0
         finish = (parts, None, call.params, share, False, False, self.dtype)
         sides = [ops.anchors(self.index, side, weight, *finish) for side in (state, *home)]
-        losses = sides[0][0] if len(sides) == 1 else sides[0][0] + sides[1][0]
         anchors = [side[3] for side in sides]
-        totals = ring.sum_(torch.stack([side[1] for side in sides]))
+        counted = sides if call.both else sides[:1]
+        losses = sum(side[0] for side in counted)
+        totals = ring.sum_(torch.stack([side[1] for side in counted]))
         loss, factor = totals[:, 0].sum(), None
         if parts is not None:
             if not call.empty_zero:
                 loss = torch.where(counts.sum() == 0, torch.nan, loss)
         elif mean:
-            divisor = totals[:, 1] if relation.normalizer is None else relation.normalizer.expand(len(sides))
+            divisor = totals[:, 1] if relation.normalizer is None else relation.normalizer.expand(len(counted))
             means = totals[:, 0] / divisor
             loss = (torch.where(divisor == 0, 0.0, means) if call.empty_zero else means).sum()
             shares = torch.where(divisor == 0, 0.0, 1 / divisor)
             if self.rows.dtype == torch.float16:  # as in Plan.in_two_looks
                 factor = shares[0]
                 shares = torch.where(factor == 0, 0.0, shares / factor)
-            for coefficients, by in zip(anchors, shares, strict=True):
+            for coefficients, by in zip(anchors, shares.expand(len(anchors)), strict=True):
                 coefficients[2:] *= by  # all but the maxima
         if self.want:
             self.second_round(anchors[0], anchors[-1])

@@ -57,11 +57,10 @@ class Split:
         self.anchors, self.all_anchors = anchors[rank], views * sum(rows)
         self.whole, self.part = {}, {}
         for k, t in made.items():
-            if k == "labels" and not case.labelled:  # indices of a process's own keys, -1 and too large ones of none
-                own = [torch.randint(-1, m + 1, (n,), generator=generator) for n, m in zip(rows, keys, strict=True)]
+            if k == "labels" and not case.labelled:  # indices of a process's own keys
+                own = [torch.randint(0, m, (n,), generator=generator) for n, m in zip(rows, keys, strict=True)]
                 starts = itertools.accumulate([0, *keys])
-                pairs = zip(own, keys, starts, strict=False)
-                self.whole[k] = torch.cat([torch.where((o >= 0) & (o < m), o + s, -1) for o, m, s in pairs])
+                self.whole[k] = torch.cat([o + s for o, s in zip(own, starts, strict=False)])
                 self.part[k] = own[rank]
             elif k in case.vectors:
                 height, cut = (sum(keys), mine_keys) if k == "key" else (sum(rows), mine)

@@ -344,11 +344,11 @@ def test_more_keys_than_queries_and_symmetric(route):
             arguments["key"] = torch.randn(m, 8).to(dtype).requires_grad_()
             arguments["symmetric"] = True
             check(case, arguments, reduction=reduction, more=route(name))
-            arguments["labels"] = torch.randint(-1, m + 1, (n,))
+            arguments["labels"] = torch.randint(0, m, (n,))
             check(case, arguments, reduction=reduction, more=route(name))
         arguments = make_similarity(case, {}, 20, 8, dtype)
         arguments["key"] = torch.randn(9, 8).to(dtype).requires_grad_()
-        arguments["labels"] = torch.randint(-1, 9, (20,))
+        arguments["labels"] = torch.randint(0, 9, (20,))
         for symmetric in (True, False):
             arguments["symmetric"] = symmetric
             check(case, arguments, reduction=reduction, more=route(name))

@@ -43,9 +43,9 @@ POINTS = [
     ("info_nce_loss", dict(NCE, reduction="sum"), sum(ROWS)),
     ("info_nce_loss", dict(NCE, reduction="none"), ROWS),
     ("info_nce_loss", dict(NCE, labels=[1, 0]), (log1p(exp(0.8)) + log1p(exp(1.6))) / 2),
-    ("info_nce_loss", dict(NCE, labels=[-1, 1]), ROWS[1]),
-    ("info_nce_loss", dict(NCE, labels=[-1, 2]), 0.0),
-    ("info_nce_loss", dict(NCE, labels=[-1, 2], empty="nan"), math.nan),
+    ("info_nce_loss", dict(NCE, positives=[[False, False], [False, True]]), ROWS[1]),
+    ("info_nce_loss", dict(NCE, positives=[[False, False]] * 2), 0.0),
+    ("info_nce_loss", dict(NCE, positives=[[False, False]] * 2, empty="nan"), math.nan),
     ("info_nce_loss", dict(NCE, weight=[2.0, 0.5]), (2 * ROWS[0] + 0.5 * ROWS[1]) / 2),
     ("info_nce_loss", dict(NCE, normalizer=5.0), sum(ROWS) / 5),
     ("info_nce_loss", dict(NCE, symmetric=True), (sum(ROWS) + sum(COLUMNS)) / 4),
@@ -57,7 +57,7 @@ POINTS = [
         [ROWS[0] + COLUMNS[0], (ROWS[1] + COLUMNS[1]) / 2],
     ),
     # Key a is nobody's, so of the columns only c counts: b, its positive, has 1.6, a has 1.2.
-    ("info_nce_loss", dict(NCE, labels=[2, 1], symmetric=True), (ROWS[1] + COLUMNS[1]) / 2),
+    ("info_nce_loss", dict(NCE, positives=[[False, False], [False, True]], symmetric=True), (ROWS[1] + COLUMNS[1]) / 2),
     (
         "info_nce_loss",
         dict(NCE, negatives=[B]),

@@ -5,7 +5,7 @@
 // what becomes of the sums of an anchor.
 //
 // Sums. Within a tile exponentials are added with their rounding errors kept apart, tiles are joined in double, in the
-// order of the calls.
+// order of the calls. A score is rounded before the maximum is subtracted: Note [One number for a pair] in ops/similarity.cpp.
 
 #include "cpu/kernels.h"
 #include "cpu/lane_sum.h"
@@ -204,7 +204,7 @@ struct Similarity : TileRows<S> {
   };
 
   FASTLOSS_FN static V exponential(const Pairs& p, V max_positive, V max_negative) {
-    return exp_negative(p.score - by_kind(p, max_positive, max_negative));
+    return exp_negative(rounded(p.score) - by_kind(p, max_positive, max_negative));
   }
 
   static void rows(const TileArgs& a, int64_t begin, int64_t end) {

@@ -134,6 +134,10 @@ FASTLOSS_DEVICE double exp_of(double x) {
   return exp(x);
 }
 
+// a - b of an `a` that was rounded: a product and the subtraction from it would else be one operation, which rounds once.
+FASTLOSS_DEVICE float minus(float a, float b) { return __fsub_rn(a, b); }
+FASTLOSS_DEVICE double minus(double a, double b) { return __dsub_rn(a, b); }
+
 // ------------------------------------------------------------------------------------------------- wide accesses
 
 // N adjacent values, read and written in one instruction.

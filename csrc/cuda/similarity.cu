@@ -62,8 +62,8 @@ anchor_coefficients(const AnchorLaunch l) {
   const int64_t i = block() * kAnchorThreads + thread(), plane = l.plane;
   if (i >= l.anchors) return;
   const AnchorEval r = evaluate(l, i);
-  // Nothing counts: no gradient.
-  const double by = divisor == 0 ? 0.0 : l.share / divisor * (l.factor ? l.factor[i] : 1.0);
+  // Nothing counts, or it does not: no gradient.
+  const double by = divisor == 0 || !r.counts ? 0.0 : l.share / divisor * (l.factor ? l.factor[i] : 1.0);
   T* const to = (T*)l.coefficients + i;
   FASTLOSS_UNROLL
   for (int k = 0; k < kPairKinds; ++k) {

@@ -17,6 +17,8 @@
 // multiplication with addition and one instruction for 2^x. It is off by the digits that float loses at the score's size, as
 // the similarity itself is by those that half precision loses there, some thousand times as many.
 //
+// A score is rounded before the maximum is subtracted: Note [One number for a pair] in ops/similarity.cpp.
+//
 // Sums. A tile is read once. A thread finds the maximum of some scores (a row's 16 bytes, kColumnBatch of a column), brings its
 // sums to it, and adds. It adds at most 64 numbers of a row or column, the lanes of a warp are a tree, and so are the warps, all
 // of it in the computing type. Sums of derivatives cancel: their lanes are a tree in double, but of half precision in float
@@ -241,7 +243,7 @@ struct Part {
     if (exponential) move(kNegative, top), count[kNegative] += N;
     FASTLOSS_UNROLL
     for (int v = 0; v < N; ++v) {
-      sum[kNegative] += exponential ? exp_of<S>(score[v] - top) : score[v];
+      sum[kNegative] += exponential ? exp_of<S>(minus(score[v], top)) : score[v];
       if (!exponential) count[kNegative] += score[v] != 0;
     }
   }
@@ -260,7 +262,7 @@ struct Part {
     for (int k = 0; exponential && k < kPairKinds; ++k) move(k, top[k]);
     FASTLOSS_UNROLL
     for (int v = 0; v < N; ++v) {
-      const T value = exponential ? exp_of<S>(score[v] - (p[v].positive ? max[kPositive] : max[kNegative])) : score[v];
+      const T value = exponential ? exp_of<S>(minus(score[v], max[p[v].positive ? kPositive : kNegative])) : score[v];
       FASTLOSS_UNROLL
       for (int k = 0; k < kPairKinds; ++k) {
         const bool own = p[v].kept && p[v].positive == (k == kPositive);
@@ -481,7 +483,7 @@ FASTLOSS_DEVICE T derivative(const PairScore<T>& p, bool positive, const AnchorV
   const auto c = [&](int which) { return ((const T*)anchors.data)[which * anchors.plane + at]; };
   const T weight = c(positive ? kWeightPositive : kWeightNegative);
   if (!exponential) return p.slope * weight;
-  const T e = exp_of<S>(p.value - c(positive ? kMaxPositive : kMaxNegative));
+  const T e = exp_of<S>(minus(p.value, c(positive ? kMaxPositive : kMaxNegative)));
   return p.slope * (positive ? weight * e + c(kShift) : weight * e);
 }
 
@@ -539,7 +541,7 @@ similarity_gradient(const TileLaunch l, const Loss<typename Compute<S>::type> f)
                 d[v] += weight(v) * view.slope * exp2_of(fmaf(view.factor, s[v], base(v)));
               } else {
                 const PairScore<T> p = f.negative(z[v]);
-                d[v] += p.slope * (exponential ? weight(v) * exp_of<S>(p.value - base(v)) : weight(v));
+                d[v] += p.slope * (exponential ? weight(v) * exp_of<S>(minus(p.value, base(v))) : weight(v));
               }
             }
           };

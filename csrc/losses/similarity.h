@@ -111,7 +111,7 @@ template <class T>
 struct MultiSimilarity {
   static constexpr bool exponential = true;
   static constexpr bool affine = true;
-  static constexpr bool columns = false;
+  static constexpr bool columns = true;
   double alpha, beta, base;
   FASTLOSS_FN explicit MultiSimilarity(const double* p) : alpha(p[0]), beta(p[1]), base(p[2]) {}
 
@@ -138,7 +138,7 @@ template <class T>
 struct Circle {
   static constexpr bool exponential = true;
   static constexpr bool affine = false;
-  static constexpr bool columns = false;
+  static constexpr bool columns = true;
   T m, gamma;
   FASTLOSS_FN explicit Circle(const double* p) : m((T)p[0]), gamma((T)p[1]) {}
 

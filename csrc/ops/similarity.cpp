@@ -37,8 +37,10 @@ struct HalvedLabels {
   }
 };
 
-double number(const MaybeTensor& t) {
-  return t ? *(const double*)as_compute(*t, ScalarType::Double).const_data_ptr() : 1;
+double number(const char* name, const Tensor& t) {
+  STD_TORCH_CHECK(t.is_cpu() && t.numel() == 1, "fastloss: expected one ", name, " on the CPU");
+  dtype_of(t);
+  return *(const double*)as_compute(t, ScalarType::Double).const_data_ptr();
 }
 
 struct Tile {
@@ -47,10 +49,8 @@ struct Tile {
 
   explicit Tile(const TileInputs& in) : args(tile_args(in)) {
     STD_TORCH_CHECK(in.tile.is_cpu(), "fastloss: expected CPU tensors");
-    STD_TORCH_CHECK(!in.scale || in.scale->numel() == 1, "fastloss: expected one scale");
-    STD_TORCH_CHECK(!in.bias || in.bias->numel() == 1, "fastloss: expected one bias");
-    args.scale = in.affine[0] * number(in.scale);
-    args.bias = in.affine[1] + (in.bias ? number(in.bias) : 0);
+    args.scale = in.affine[0] * (in.scale ? number("scale", *in.scale) : 1);
+    args.bias = in.affine[1] + (in.bias ? number("bias", *in.bias) : 0);
     PairRelation& relation = args.relation;
     if (relation.positives || in.tile.scalar_type() == ScalarType::Double) return;
     read(rows, relation.row_label, relation.row_offset, args.rows);
@@ -92,6 +92,8 @@ void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Ten
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
+  check_own_memory("row_sums", row_sums, {&tile, column_sums ? &*column_sums : nullptr});
+  if (column_sums) check_own_memory("column_sums", *column_sums, {&tile});
   add_statistics(loss, in, work.args, anchor_sums("row_sums", row_sums, tile, work.args.rows),
                  column_sums ? anchor_sums("column_sums", *column_sums, tile, work.args.columns) : nullptr);
 }
@@ -109,6 +111,7 @@ Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTens
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
+  check_derivatives(in, {&row_anchors, &column_anchors});
   work.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, work.args.rows);
   work.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, work.args.columns);
   Tensor sums = empty({work.args.rows, 2}, ScalarType::Double);
@@ -131,7 +134,7 @@ void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* 
                         double scale, const double (&parts)[kPairKinds], T* to) {
   const size_t n = evals.size();
   for (size_t i = 0; i < n; ++i) {
-    const double by = scale * (factor ? factor[i] : 1);
+    const double by = evals[i].counts ? scale * (factor ? factor[i] : 1) : 0;
     to[kMaxPositive * n + i] = (T)sums[i].max[kPositive];
     to[kMaxNegative * n + i] = (T)sums[i].max[kNegative];
     to[kWeightPositive * n + i] = (T)(evals[i].weight[kPositive] * parts[kPositive] * by);
@@ -192,7 +195,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
                                                    std::vector<double> params, double share, bool mean, bool empty_zero,
                                                    int64_t dtype) {
   check_loss(loss);
-  const int64_t n = sums.size(0);
+  STD_TORCH_CHECK(sums.is_cpu(), "fastloss: expected CPU sums");
+  const bool is_double = dtype_of_code("dtype", dtype) == ScalarType::Double;
+  const int64_t n = anchor_count(sums);
   const AnchorCall call{loss,
                         per_anchor("factor", factor, sums, n),
                         per_anchor("parts", parts, sums, kPairKinds),
@@ -201,7 +206,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
                         share,
                         mean,
                         empty_zero,
-                        dtype == (int64_t)ScalarType::Double};
+                        is_double};
   Anchors r = evaluate_anchors(call, anchor_sums("sums", sums, sums, n), n);
   Tensor totals = empty({2}, ScalarType::Double), reduced = empty({}, ScalarType::Double);
   ((double*)totals.mutable_data_ptr())[0] = r.total;
@@ -219,6 +224,7 @@ void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, c
                       gradients.size(1) == vectors.size(1) && gradients.scalar_type() == compute_type(tile) &&
                       (gradients.stride(1) == 1 || gradients.size(1) <= 1),
                   "fastloss: expected a gradient of the computing type for each row");
+  check_own_memory("gradients", gradients, {&tile, &vectors});
   const Tensor dense = as_dense(vectors);
   const PositiveArgs positives{dense.const_data_ptr(), dense.stride(0), dense.size(1),
                                (void*)gradients.const_data_ptr(), gradients.stride(0)};
@@ -229,7 +235,9 @@ void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, c
 
 void positives_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, const Tensor& gradients) {
   check_loss(loss);
-  Tile work(FASTLOSS_TILE_INPUTS);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  check_derivatives(in, {});
   take_positives(work.args, tile, vectors, gradients);
 }
 
@@ -247,7 +255,9 @@ struct MineScratch {
 std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
                                      bool want_gradient) {
   check_mining(mining, tile);
-  Tile work(FASTLOSS_TILE_INPUTS);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  if (want_gradient) check_derivatives(in, {&factor});
   TileArgs& args = work.args;
   args.factor = per_anchor("factor", factor, tile, args.rows);
   Tensor found = empty({args.rows, 2}, ScalarType::Double);
@@ -339,15 +349,19 @@ std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS
                                          const Tensor& vectors, const Tensor& gradients, int64_t most) {
   check_mining(mining, tile);
   STD_TORCH_CHECK(mining != kAllTriplets, "fastloss: all triplets are not few");
-  Tile work(FASTLOSS_TILE_INPUTS);
+  STD_TORCH_CHECK(most >= 0, "fastloss: expected most to be 0 or more pairs, got ", most);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  check_derivatives(in, {&factor});
   TileArgs& args = work.args;
-  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns && row_offset >= 0 &&
-                      row_offset + args.rows <= args.columns && vectors.scalar_type() == tile.scalar_type(),
+  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns &&
+                      row_offset <= args.columns - args.rows && vectors.scalar_type() == tile.scalar_type(),
                   "fastloss: expected a vector of the tile's dtype for each column, rows among them");
   STD_TORCH_CHECK(gradients.is_cpu() && gradients.dim() == 2 && gradients.size(0) == args.columns &&
                       gradients.size(1) == vectors.size(1) && gradients.scalar_type() == tile.scalar_type() &&
                       (gradients.stride(1) == 1 || gradients.size(1) <= 1),
                   "fastloss: expected a gradient of the tile's dtype for each column");
+  check_own_memory("gradients", gradients, {&tile, &vectors});
   args.factor = per_anchor("factor", factor, tile, args.rows);
   Tensor found = empty({args.rows, 2}, ScalarType::Double), sums = empty({args.rows, 2}, ScalarType::Double);
   args.triplets = (double*)found.mutable_data_ptr();
@@ -396,28 +410,77 @@ std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
 
 // The gradient of x in `dtype` from that of what `normalize` made of it, or of x itself, times `factor`.
 Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, const Tensor& factor, int64_t dtype) {
+  const ScalarType type = dtype_of_code("dtype", dtype);
+  STD_TORCH_CHECK(gradient.is_cpu(), "fastloss: expected a CPU gradient");
+  check_finish(gradient, unit, length, type);
   const int64_t rows = gradient.size(0);
   UnitArgs args{};
   args.width = gradient.size(1);
-  Tensor result = empty({rows, args.width}, (ScalarType)dtype);
-  STD_TORCH_CHECK(gradient.is_cpu() && gradient.is_contiguous() && gradient.scalar_type() == compute_type(result),
-                  "fastloss: expected a dense CPU gradient of the computing type");
-  STD_TORCH_CHECK(unit.has_value() == length.has_value(), "fastloss: expected unit and length or neither");
   if (unit) {
-    const ScalarType product = (ScalarType)dtype == ScalarType::Half ? ScalarType::Float : (ScalarType)dtype;
-    STD_TORCH_CHECK(
-        unit->is_cpu() && unit->is_contiguous() && unit->scalar_type() == product && unit->numel() == gradient.numel(),
-        "fastloss: expected unit as normalize made it");
+    STD_TORCH_CHECK(unit->scalar_type() == (type == ScalarType::Half ? ScalarType::Float : type),
+                    "fastloss: expected unit as normalize made it");
     args.unit = (void*)unit->const_data_ptr();
     args.length = (double*)per_anchor("length", length, gradient, rows);
   }
+  Tensor result = empty({rows, args.width}, type);
   args.upstream = gradient.const_data_ptr();
   args.gradient = result.mutable_data_ptr();
-  STD_TORCH_CHECK(factor.is_cpu() && factor.numel() == 1, "fastloss: expected one factor");
-  args.factor = number(factor);
+  args.factor = number("factor", factor);
   const UnitKernel kernel = isa::kernels().engine[(int)dtype_of(result)].unit_rows_backward;
   parallel(gradient.numel(), rows, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   return result;
+}
+
+// Note [One number for a pair]
+// A row and a column are anchors of one pair, and one derivative serves both. An exponential relative to a maximum that
+// another number made is off by a factor, e to the difference of the two, and grows past 1: so both anchors must know the
+// pair by the same number. x x^T need not have it twice: products round a row's sums by where it lies in a block. Kept
+// matrices are therefore mirrored; of others the sums of columns are made as well.
+
+// Elements of one side of the blocks that change places: some lines of memory.
+constexpr int64_t kMirrorBlock = 64;
+
+// Each line is touched once, since rows pages apart share a place in the cache: the block turns in a buffer.
+template <class T>
+void mirror_block(T* matrix, int64_t stride, int64_t row, int64_t rows, int64_t column, int64_t columns) {
+  T turned[kMirrorBlock][kMirrorBlock];
+  for (int64_t j = 0; j < columns; ++j) {
+    const T* const from = matrix + (column + j) * stride + row;
+    for (int64_t i = 0; i < rows; ++i) turned[i][j] = from[i];
+  }
+  for (int64_t i = 0; i < rows; ++i) {
+    std::copy_n(turned[i], row == column ? i : columns, matrix + (row + i) * stride + column);
+  }
+}
+
+// Writes what rows begin .. end of a square matrix have right of the diagonal below it.
+template <class T>
+void mirror_rows(const Tensor& matrix, int64_t begin, int64_t end) {
+  T* const data = (T*)matrix.mutable_data_ptr();
+  const int64_t left = matrix.size(0) - begin, stride = matrix.stride(0);
+  parallel(left * (end - begin), (left + kMirrorBlock - 1) / kMirrorBlock, [&](int64_t first, int64_t last) {
+    for (int64_t t = first; t < last; ++t) {
+      const int64_t row = begin + t * kMirrorBlock, rows = std::min(kMirrorBlock, left - t * kMirrorBlock);
+      for (int64_t column = begin; column < end && column <= row; column += kMirrorBlock) {
+        mirror_block(data, stride, row, rows, column, std::min(kMirrorBlock, end - column));
+      }
+    }
+  });
+}
+void mirror(const Tensor& matrix, int64_t begin, int64_t end) {
+  const auto size = matrix.element_size();
+  (size == 2   ? &mirror_rows<uint16_t>
+   : size == 4 ? &mirror_rows<uint32_t>
+               : &mirror_rows<uint64_t>)(matrix, begin, end);
+}
+
+void mirror_(const Tensor& matrix, int64_t begin, int64_t end) {
+  check_written("matrix", matrix);
+  dtype_of(matrix);
+  STD_TORCH_CHECK(
+      matrix.is_cpu() && matrix.size(0) == matrix.size(1) && 0 <= begin && begin <= end && end <= matrix.size(0),
+      "fastloss: expected rows of a square CPU matrix");
+  mirror(matrix, begin, end);
 }
 
 // Note [Small problems]
@@ -456,6 +519,13 @@ struct UnitRows {
   }
 };
 
+// Refuses what is no matrix of vectors like the rows.
+void check_vectors(const char* name, const Tensor& t, const Tensor& like) {
+  dtype_of(t);
+  STD_TORCH_CHECK(t.is_cpu() && t.dim() == 2 && t.scalar_type() == like.scalar_type() && t.size(1) == like.size(1),
+                  "fastloss: expected ", name, " to be CPU vectors of the rows' dtype and width");
+}
+
 // A scalar of the shape and dtype of t; of no elements if there is no t.
 Tensor scalar_like(const MaybeTensor& t, const Tensor& otherwise, double value) {
   if (!t) return CpuMemory::nothing(otherwise);
@@ -472,10 +542,17 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
     MaybeTensor bias, std::vector<double> affine, std::vector<double> params, bool normalized, bool both, bool mean,
     bool empty_zero, int64_t loss_dtype, bool want_rows, bool want_columns, bool want_sums) {
   check_loss(loss);
+  const ScalarType loss_type = dtype_of_code("loss_dtype", loss_dtype);
+  check_vectors("rows", rows, rows);
+  if (columns) check_vectors("columns", *columns, rows);
+  STD_TORCH_CHECK(!both || !weight || !columns || columns->size(0) == rows.size(0),
+                  "fastloss: expected as many columns as rows, which share the weights");
   const bool itself = !columns;
   const UnitRows x(rows, normalized), y(itself ? rows : *columns, normalized && !itself);
   const Tensor &left = x.vectors, &right = itself ? x.vectors : y.vectors;
   const Tensor tile = product(left, transposed(right));
+  const bool symmetric = itself && !mask && !positives;
+  if (symmetric) mirror(tile, 0, tile.size(0));
   const MaybeTensor none;
   const TileInputs in{tile,   mask,  positives, row_labels, column_labels, 0,      0,
                       itself, scale, bias,      none,       none,          affine, params};
@@ -491,12 +568,11 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
                         is_double};
   Anchors row_anchors = evaluate_anchors(call, row_sums.data(), args.rows), column_anchors = row_anchors;
   if (both) column_anchors = evaluate_anchors(call, column_sums.data(), args.columns);
-  Tensor value = empty({}, (ScalarType)loss_dtype);
+  Tensor value = empty({}, loss_type);
   write_scalar(value, row_anchors.reduced + (both ? column_anchors.reduced : 0));
   const Tensor nothing = CpuMemory::nothing(rows);
   if (!want_rows && !want_columns && !want_sums) return {value, nothing, nothing, nothing, nothing};
 
-  const bool symmetric = itself && !mask && !positives;
   args.row_anchors = {row_anchors.coefficients.const_data_ptr(), args.rows};
   if (both || symmetric) args.column_anchors = {column_anchors.coefficients.const_data_ptr(), args.columns};
   std::vector<double> parts(2 * args.rows);
@@ -557,6 +633,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
       "(a!)") ", Tensor? factor, Tensor vectors, Tensor(b!) gradients, int most) -> (Tensor, Tensor)");
   m.def(
       "similarity_positives_(int loss, " FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor vectors, Tensor(b!) gradients) -> ()");
+  m.def("similarity_mirror_(Tensor(a!) matrix, int begin, int end) -> ()");
   m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
   m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
 }
@@ -568,6 +645,7 @@ STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
   m.impl("similarity_triplets_", TORCH_BOX(&triplets_));
   m.impl("similarity_few_triplets_", TORCH_BOX(&few_triplets_));
   m.impl("similarity_positives_", TORCH_BOX(&positives_));
+  m.impl("similarity_mirror_", TORCH_BOX(&mirror_));
   m.impl("similarity_whole", TORCH_BOX(&whole));
   m.impl("similarity_normalize", TORCH_BOX(&normalize));
   m.impl("similarity_finish", TORCH_BOX(&finish));

@@ -67,6 +67,8 @@ inline TileArgs tile_args(const TileInputs& in) {
   STD_TORCH_CHECK(tile.dim() == 2 && (tile.stride(1) == 1 || tile.size(1) <= 1),
                   "fastloss: expected a matrix of similarities, adjacent along the columns");
   STD_TORCH_CHECK(tile.scalar_type() != ScalarType::Half || !tile.is_cpu(), "fastloss: expected float32 similarities");
+  dtype_of(tile);
+  STD_TORCH_CHECK(in.row_offset >= 0 && in.column_offset >= 0, "fastloss: expected offsets of 0 and more");
   STD_TORCH_CHECK(in.affine.size() == 2, "fastloss: expected factor and summand of the similarities");
   TileArgs args{};
   args.tile = (void*)tile.const_data_ptr();
@@ -95,6 +97,12 @@ inline TileArgs tile_args(const TileInputs& in) {
   return args;
 }
 
+// How many anchors there are sums of, a row each.
+inline int64_t anchor_count(const Tensor& sums) {
+  STD_TORCH_CHECK(sums.dim() == 2, "fastloss: expected sums to be a matrix, got ", sums.dim(), " dimensions");
+  return sums.size(0);
+}
+
 inline AnchorSums* anchor_sums(const char* name, const Tensor& sums, const Tensor& like, int64_t count) {
   STD_TORCH_CHECK(same_device(sums, like) && sums.scalar_type() == ScalarType::Double && sums.dim() == 2 &&
                       sums.size(0) == count && sums.size(1) == kStateWidth && sums.is_contiguous(),
@@ -112,6 +120,16 @@ inline AnchorView anchor_view(const char* name, const MaybeTensor& coefficients,
   return {c.const_data_ptr(), c.stride(0)};
 }
 
+// A tile whose derivatives take its place, and what is written besides.
+inline void check_derivatives(const TileInputs& in, std::initializer_list<const MaybeTensor*> read) {
+  check_written("tile", in.tile);
+  const auto pointer = [](const MaybeTensor& t) { return t ? &*t : nullptr; };
+  check_own_memory("a tile", in.tile,
+                   {pointer(in.mask), pointer(in.positives), pointer(in.row_labels), pointer(in.column_labels),
+                    pointer(in.scale), pointer(in.bias), pointer(in.row_terms), pointer(in.column_terms)});
+  for (const MaybeTensor* t : read) check_own_memory("a tile", in.tile, {pointer(*t)});
+}
+
 // Which triplets are asked for.
 inline void check_mining(int64_t mining, const Tensor& tile) {
   STD_TORCH_CHECK(tile.scalar_type() == ScalarType::Float || tile.scalar_type() == ScalarType::Double,
@@ -121,13 +139,26 @@ inline void check_mining(int64_t mining, const Tensor& tile) {
 
 // Vectors to be brought to length one.
 inline UnitArgs unit_args(const Tensor& x) {
-  STD_TORCH_CHECK(x.dim() == 2 && (x.stride(1) == 1 || x.size(1) <= 1),
-                  "fastloss: expected a matrix, adjacent along the rows");
+  check_matrix("vectors", x);
+  dtype_of(x);
   UnitArgs args{};
   args.width = x.size(1);
   args.input = x.const_data_ptr();
   args.input_stride = x.stride(0);
   return args;
+}
+
+// The gradient that `finish` makes vectors' of, and what normalize made of them, if it did.
+inline void check_finish(const Tensor& gradient, const MaybeTensor& unit, const MaybeTensor& length,
+                         ScalarType result) {
+  STD_TORCH_CHECK(gradient.dim() == 2 && gradient.is_contiguous() &&
+                      gradient.scalar_type() == (result == ScalarType::Double ? ScalarType::Double : ScalarType::Float),
+                  "fastloss: expected gradient to be a dense matrix of the computing type");
+  STD_TORCH_CHECK(unit.has_value() == length.has_value(), "fastloss: expected unit and length or neither");
+  if (!unit) return;
+  STD_TORCH_CHECK(same_device(*unit, gradient) && unit->is_contiguous() && unit->dim() == 2 &&
+                      unit->size(0) == gradient.size(0) && unit->size(1) == gradient.size(1),
+                  "fastloss: expected unit as normalize made it");
 }
 
 // [anchors] doubles on the device of `like`, or null.

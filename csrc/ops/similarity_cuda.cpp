@@ -36,7 +36,10 @@ struct Tile {
 void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums,
                  MaybeTensor column_sums) {
   check_loss(loss);
-  Tile work(FASTLOSS_TILE_INPUTS);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  check_own_memory("row_sums", row_sums, {&tile, column_sums ? &*column_sums : nullptr});
+  if (column_sums) check_own_memory("column_sums", *column_sums, {&tile});
   cuda::TileLaunch& l = work.launch;
   l.args.row_sums = anchor_sums("row_sums", row_sums, tile, l.args.rows);
   if (column_sums) l.args.column_sums = anchor_sums("column_sums", *column_sums, tile, l.args.columns);
@@ -53,7 +56,9 @@ void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Ten
 Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors,
                  MaybeTensor column_anchors) {
   check_loss(loss);
-  Tile work(FASTLOSS_TILE_INPUTS);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  check_derivatives(in, {&row_anchors, &column_anchors});
   cuda::TileLaunch& l = work.launch;
   l.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, l.args.rows);
   l.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, l.args.columns);
@@ -74,7 +79,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
                                                    int64_t dtype) {
   check_loss(loss);
   const Device device(sums);
-  const int64_t n = sums.size(0);
+  const int64_t n = anchor_count(sums);
   cuda::AnchorLaunch l{};
   l.loss = (int)loss;
   copy_params(params, l.params);
@@ -86,7 +91,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
   l.share = share;
   l.mean = mean;
   l.empty_zero = empty_zero;
-  l.is_double = dtype == (int64_t)ScalarType::Double;
+  l.is_double = dtype_of_code("dtype", dtype) == ScalarType::Double;
   Tensor losses = new_empty(sums, {n}), totals = new_empty(sums, {2}), reduced = new_empty(sums, {});
   l.plane = (n + 3) / 4 * 4;  // tiles that begin with the first anchor have their planes on 16 bytes
   Tensor coefficients = new_empty(sums, {kCoefficients, l.plane}, l.is_double ? ScalarType::Double : ScalarType::Float);
@@ -103,7 +108,9 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& s
 std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
                                      bool want_gradient) {
   check_mining(mining, tile);
-  Tile work(FASTLOSS_TILE_INPUTS);
+  const TileInputs in = FASTLOSS_TILE_INPUTS;
+  Tile work(in);
+  if (want_gradient) check_derivatives(in, {&factor});
   cuda::MineLaunch l{};
   l.tile = work.launch;
   l.mining = (Mining)mining;
@@ -135,21 +142,18 @@ std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
 }
 
 Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, const Tensor& factor, int64_t dtype) {
+  const ScalarType type = dtype_of_code("dtype", dtype);
+  check_finish(gradient, unit, length, type);
   const Device device(gradient);
   cuda::UnitLaunch l{};
   l.rows = gradient.size(0);
   l.args.width = gradient.size(1);
-  Tensor result = new_empty(gradient, {l.rows, l.args.width}, (ScalarType)dtype);
-  STD_TORCH_CHECK(gradient.is_contiguous() && gradient.scalar_type() == compute_type(result),
-                  "fastloss: expected a dense gradient of the computing type");
-  STD_TORCH_CHECK(unit.has_value() == length.has_value(), "fastloss: expected unit and length or neither");
+  Tensor result = new_empty(gradient, {l.rows, l.args.width}, type);
   if (unit) {
     // Float gradients of float16 vectors are what a traced problem makes.
-    const bool as_made = unit->scalar_type() == (ScalarType)dtype ||
-                         (unit->scalar_type() == ScalarType::Half && (ScalarType)dtype == ScalarType::Float);
-    STD_TORCH_CHECK(
-        as_made && same_device(*unit, gradient) && unit->is_contiguous() && unit->numel() == gradient.numel(),
-        "fastloss: expected unit as normalize made it");
+    const bool as_made =
+        unit->scalar_type() == type || (unit->scalar_type() == ScalarType::Half && type == ScalarType::Float);
+    STD_TORCH_CHECK(as_made, "fastloss: expected unit as normalize made it");
     l.args.unit = (void*)unit->const_data_ptr();
     l.unit_dtype = dtype_of(*unit);
     l.args.length = (double*)per_anchor("length", length, gradient, l.rows);

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec
 
@@ -14,7 +15,7 @@ from fastloss._core import route
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
 from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, divisor_of, is_compiling, why_no_kernel
-from fastloss.reference.similarity import _cat
+from fastloss.reference.similarity import _cat, _checks_values, _nan_where_outside, _within
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -78,10 +79,10 @@ def _similarity_loss(name: str) -> Callable[[Callable[_P, Problem | None]], Call
 
     def complete(problem: Callable[_P, Problem | None]) -> Callable[_P, Tensor]:
         signature = inspect.signature(problem)
-        own, shared = signature.parameters.keys() - {"options"}, _options.names(SimilarityOptions)
+        known = (signature.parameters.keys() - {"options"}) | _options.names(SimilarityOptions)
 
         def why_not(args: Any, kwargs: Any) -> tuple[str, Problem | None]:
-            _options.refuse_unknown(name, kwargs.keys() - own, shared)
+            _options.refuse_unknown(name, kwargs.keys(), known)
             of = kwargs.get
             _options.check(name, of("reduction", "mean"), of("normalizer"), of("empty", "zero"), of("loss_dtype"))
             _options.check_sharing(name, of("memory_budget"), of("group"))
@@ -189,16 +190,19 @@ def _labels(labels: Any, n: int) -> Tensor | None:
 def _takes(value: Any, positive: bool = False) -> bool:
     """Whether kernels take this hyperparameter."""
     if isinstance(value, Tensor):
-        return value.numel() == 1 and value.is_floating_point()
-    return isinstance(value, int | float) and (value > 0 or not positive)
+        if not (value.numel() == 1 and value.is_floating_point()):
+            return False
+        if value.requires_grad and not positive:  # a learned scale may become NaN
+            return True
+    number = _options.known(value) if _options.is_real(value) else math.nan
+    return number is None or (number > 0 if positive else number == number)
 
 
 def _fixed(value: Any) -> float | None:
     """A hyperparameter that kernels take as a number; None if it is none, needs a gradient or is the GPU's to know."""
-    if isinstance(value, Tensor):
-        known = value.numel() == 1 and value.is_cpu and not value.requires_grad and not is_compiling()
-        return float(value) if known else None
-    return float(value) if isinstance(value, int | float) else None
+    if isinstance(value, Tensor) and (value.numel() != 1 or not value.is_cpu or value.requires_grad or is_compiling()):
+        return None
+    return float(value) if _options.is_real(value) and value == value else None
 
 
 def _pose(
@@ -307,6 +311,8 @@ def info_nce_loss(
         query: Shape :math:`(N, D)`.
         key: Shape :math:`(M, D)`.
         labels: Index of each query's positive key, shape :math:`(N)`. Default: its own index; needs :math:`M \ge N`.
+            One that is no key's index is an IndexError; on CUDA its value is NaN (``symmetric``: 0) and its gradient
+            zero, and ``fastloss.debug()`` raises.
         negatives: Further negatives, :math:`(K, D)` for all queries or :math:`(N, K, D)` for each its own.
         positives: Bool :math:`(N, M)`, instead of labels: any number of positives per query.
         mask: Bool :math:`(N, M)`; pairs where it is False are left out (false negatives, say). With ``group``, M is the
@@ -326,6 +332,13 @@ def info_nce_loss(
         row_labels = _labels(labels, n)
         if row_labels is None:
             return None
+        if _checks_values(row_labels):
+            if n and not _within(row_labels, m):
+                return None
+        elif not symmetric:
+            weight = options.get("weight")
+            if weight is None or (isinstance(weight, Tensor) and weight.shape == (n,)):
+                options = {**options, "weight": _nan_where_outside(row_labels, m, weight)}
     elif positives is None and m < n:
         return None
     if kept is False or chosen is False or (labels is not None and positives is not None):
@@ -733,12 +746,14 @@ def circle_loss(
     Args:
         embeddings: Shape :math:`(N, D)`.
         labels: Integers, shape :math:`(N)`.
-        m, gamma: The margin and the scale. Floats or tensors of one element. A tensor that needs a
+        m, gamma: The margin and the scale (positive). Floats or tensors of one element. A tensor that needs a
             gradient, is on a GPU, or meets ``torch.compile``, runs in plain PyTorch, with the whole matrix.
         normalize: Bring vectors to length one first.
         mask: Bool :math:`(N, N)`; an anchor (row) does not see the vectors for which it is False. With ``group``,
             columns are the vectors of all processes.
     """
+    if not _takes(gamma, positive=True):
+        return None
     params = {"m": m, "gamma": gamma}
     return _labelled("circle_loss", "circle", embeddings, labels, params, normalize, mask, options)
 

@@ -40,6 +40,7 @@ PML is pytorch-metric-learning at (embeddings, labels), SBERT sentence-transform
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import Any
 
@@ -87,13 +88,14 @@ def info_nce_loss(
     ``multi_positive="out"`` is :math:`\mathrm{mean}_{p \in P}(\mathrm{lse}_i - z_{ip})` and ``"in"`` is
     :math:`\mathrm{lse}_i - \log \mathrm{mean}_{p \in P} e^{z_{ip}}`. Anchors with a positive count.
 
-    The positive of query i is key ``labels[i]`` (default i; a label that is no key's index: none) or those of the bool
+    The positive of query i is key ``labels[i]`` (default i; one that is no key's index is an IndexError,
+    where that cannot be seen without waiting a NaN) or those of the bool
     matrix ``positives``; pairs where ``mask`` is False are not there. ``negatives`` are (K, D) for all queries or
     (N, K, D) for each. ``symmetric``: half the sum of this and the same with queries and keys exchanged.
     """
     name = "info_nce_loss"
     _check_choice(name, "multi_positive", multi_positive, ("out", "in"))
-    _check_positive(name, temperature=temperature)
+    _options.check_domain(name, temperature=temperature)
     dtype = _vectors(name, query=query, key=key, **({} if negatives is None else {"negatives": negatives}))
     (N, D), M = _shape(name, "query", query, 2), _shape(name, "key", key, 2)[0]
     _expect(name, "key", key, (M, D), "vectors as wide as query's")
@@ -114,6 +116,15 @@ def info_nce_loss(
                 )
             labels = torch.arange(N, device=query.device)
         _expect_labels(name, labels, N)
+        if not _checks_values(labels):
+            if not symmetric:
+                options["weight"] = _nan_where_outside(labels, M, options.get("weight"))
+        elif N and not _within(labels, M):
+            row = int(((labels < 0) | (labels >= M)).nonzero()[0])
+            raise IndexError(
+                f"fastloss.{name}: labels[{row}] is {int(labels[row])}, {_ops.OUT_OF_BOUNDS}: expected the index of "
+                f"one of {M} keys, from 0 on; positives=, bool (N, M), has rows without a positive"
+            )
         positives = labels.unsqueeze(1) == torch.arange(M, device=query.device)
     kept = _kept(name, mask, positives)
     query, key = (_normalize(t.to(dtype), normalize) for t in (query, key))
@@ -197,7 +208,7 @@ def nt_xent_loss(
     without its positive count.
     """
     name = "nt_xent_loss"
-    _check_positive(name, temperature=temperature)
+    _options.check_domain(name, temperature=temperature)
     dtype = _vectors(name, z0=z0, z1=z1)
     N = _shape(name, "z0", z0, 2)[0]
     _expect(name, "z1", z1, tuple(z0.shape), "the other view of each vector in z0")
@@ -234,7 +245,7 @@ def supcon_loss(
     """
     name = "supcon_loss"
     _check_choice(name, "positives", positives, ("out", "in"))
-    _check_positive(name, temperature=temperature)
+    _options.check_domain(name, temperature=temperature)
     dtype = _vectors(name, features=features)
     views = 1
     if features.dim() == 3:
@@ -288,7 +299,7 @@ def pairwise_contrastive_loss(
     pair has one, that is a mean over nothing.
     """
     name = "pairwise_contrastive_loss"
-    _options.check_numbers(name, pos_margin=pos_margin, neg_margin=neg_margin)
+    _options.check_domain(name, pos_margin=pos_margin, neg_margin=neg_margin)
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     d = _distances(embeddings, normalize)
     near, far = F.relu(d - _number(pos_margin, d)), F.relu(_number(neg_margin, d) - d)
@@ -314,8 +325,7 @@ def multi_similarity_loss(
     r""":math:`\tfrac1\alpha \log(1 + \sum_P e^{-\alpha (s - b)}) + \tfrac1\beta \log(1 + \sum_N e^{\beta (s - b)})`
     (Wang 2019), all pairs. Every anchor counts."""
     name = "multi_similarity_loss"
-    _check_positive(name, alpha=alpha, beta=beta)
-    _options.check_numbers(name, base=base)
+    _options.check_domain(name, alpha=alpha, beta=beta, base=base)
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
@@ -337,7 +347,7 @@ def circle_loss(
     r""":math:`\mathrm{softplus}(\mathrm{lse}_N\, \gamma [s + m]_+ (s - m) + \mathrm{lse}_P -\!\gamma [1 + m - s]_+
     (s - 1 + m))`, without derivative in the brackets (Sun 2020). Anchors with a positive and a negative count."""
     name = "circle_loss"
-    _options.check_numbers(name, m=m, gamma=gamma)
+    _options.check_domain(name, m=m, gamma=gamma)
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
     x = _normalize(embeddings, normalize)
     s = _similarities(x, x)
@@ -372,7 +382,7 @@ def mined_triplet_margin_loss(
     """
     name = "mined_triplet_margin_loss"
     _check_choice(name, "mining", mining, ("batch_hard", "semi_hard", "all"))
-    _options.check_numbers(name, margin=margin)
+    _options.check_domain(name, margin=margin)
     if soft and mining == "all":
         raise ValueError(f"fastloss.{name}: soft has no value of 0 to leave out, so it needs batch_hard or semi_hard")
     dtype, positives, negatives = _labelled(name, embeddings, labels, mask)
@@ -449,14 +459,20 @@ def _similarities(x: Tensor, y: Tensor) -> Tensor:
     return s.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def _no_autocast(t: Tensor) -> contextlib.AbstractContextManager[Any]:
+    """Some devices know no autocast."""
+    device = t.device.type
+    return torch.autocast(device, enabled=False) if _ops.autocasts(device) else contextlib.nullcontext()
+
+
 def _cat(*tensors: Tensor, dim: int = 0) -> Tensor:
-    with torch.autocast(tensors[0].device.type, enabled=False):  # on the CPU it rejects all but float32 and bfloat16
+    with _no_autocast(tensors[0]):  # on the CPU it rejects all but float32 and bfloat16
         return torch.cat(tensors, dim)
 
 
 def _distances(x: Tensor, normalize: bool) -> Tensor:
     """Euclidean distances, with gradient 0 where they are 0."""
-    with torch.autocast(x.device.type, enabled=False):
+    with _no_autocast(x):
         x = x.to(torch.promote_types(x.dtype, torch.float32))
         length, x = x.norm(dim=-1), _normalize(x, normalize)
         s = x @ x.mT
@@ -474,7 +490,10 @@ def _logits(
     dtype = _vectors(name, image_features=x, text_features=y)
     _shape(name, "image_features", x, 2)
     _expect(name, "text_features", y, tuple(x.shape), "one text per image")
-    _options.check_numbers(name, logit_scale=scale, logit_bias=0.0 if bias is None else bias)
+    given: dict[str, Any] = {"logit_scale": scale, "logit_bias": 0.0 if bias is None else bias}
+    _options.check_numbers(name, **given)
+    learned = {what for what, t in given.items() if isinstance(t, Tensor) and t.requires_grad}  # and may become NaN
+    _options.check_domain(name, **{what: value for what, value in given.items() if what not in learned})
     s = _similarities(*(_normalize(t.to(dtype), normalize) for t in (x, y)))
     z = _number(scale, s) * s
     return z if bias is None else z + _number(bias, s), dtype
@@ -596,6 +615,24 @@ def _expect_labels(name: str, labels: Tensor, N: int) -> None:
         raise ValueError(f"fastloss.{name}: labels is {labels.dtype}, expected integers; convert it with .long()")
 
 
+def _checks_values(labels: Tensor) -> bool:
+    """Whether values may be looked at: not of a GPU's, unless debugging, nor in a graph."""
+    if torch.compiler.is_compiling() or type(labels) not in (Tensor, torch.nn.Parameter):
+        return False
+    return labels.is_cpu or (labels.device.type != "meta" and _ops.debugging())
+
+
+def _within(labels: Tensor, count: int) -> bool:
+    first, last = torch.aminmax(labels)
+    return int(first) >= 0 and int(last) < count
+
+
+def _nan_where_outside(labels: Tensor, count: int, weight: Tensor | None) -> Tensor:
+    """Weights of anchors, NaN for those of which no key is the positive: they do not count, and have no gradient."""
+    outside = (labels < 0) | (labels >= count)
+    return torch.where(outside, torch.nan, 1.0 if weight is None else weight)
+
+
 def _kept(name: str, mask: Tensor | None, like: Tensor) -> Tensor:
     if mask is None:
         return torch.ones_like(like)
@@ -606,10 +643,3 @@ def _kept(name: str, mask: Tensor | None, like: Tensor) -> Tensor:
 def _check_choice(name: str, what: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(map(repr, choices))}, got {value!r}")
-
-
-def _check_positive(name: str, **values: _Number) -> None:
-    _options.check_numbers(name, **values)
-    for what, value in values.items():
-        if not isinstance(value, Tensor) and not value > 0:
-            raise ValueError(f"fastloss.{name}: {what} must be positive, got {value}")

@@ -258,6 +258,8 @@ inline Half narrow<Half>(float x) {
   return {(uint16_t)(sign | (((exponent + 14) << 10) + (int)nearbyintf(ldexpf(size, 10 - exponent))))};
 }
 
+inline float minus(float a, float b) { return a - b; }
+inline double minus(double a, double b) { return a - b; }
 inline float exp2_of(float x) {
   const float y = exp2f(x);
   return y < 0x1p-126f ? 0.0f : y;

@@ -1,0 +1,173 @@
+"""The similarity family's operators as anybody may call them: they compute, or refuse in words; they never crash."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from fastloss import _ops
+
+pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+F64 = torch.float64
+
+
+def tile_arguments(tile, **other):
+    given = {
+        "mask": None, "positives": None, "row_labels": None, "column_labels": None, "row_offset": 0,
+        "column_offset": 0, "skip_self": True, "scale": None, "bias": None, "row_terms": None, "column_terms": None,
+        "affine": [1.0, 0.0], "params": [0.0, 0.0], **other,
+    }  # fmt: skip
+    return [tile, *given.values()]
+
+
+def refused():
+    """Calls that name what is wrong with them."""
+    ops = _ops.SIMILARITY
+    one, matrix, state = torch.ones((), dtype=F64), torch.randn(4, 4), torch.zeros(4, 8, dtype=F64)
+    anchors = torch.zeros(5, 4)
+    vectors = torch.randn(4, 3)
+    whole = [matrix, None, None, None, None, None, None, None, None, None, [1.0, 0.0], [0.0, 0.0], True, False, True]
+    for code in (-2, 0, 100, (1 << 32) + 6, -(1 << 63)):
+        yield "code", ops.finish, (torch.randn(0, 2), None, None, one, code)
+        yield "code", ops.anchors, (0, state, None, None, None, [0.0, 0.0], 1.0, True, True, code)
+        yield "code", ops.whole, (0, *whole, True, code, True, False, False)
+    for loss in (-1, 99, 1 << 32):
+        yield "loss", ops.statistics_, (loss, *tile_arguments(matrix), state, None)
+        yield "loss", ops.gradient_, (loss, *tile_arguments(matrix), anchors, None)
+        yield "mining", ops.triplets_, (loss, *tile_arguments(matrix), None, True)
+    yield "dense matrix", ops.finish, (torch.randn(4), None, None, one, 6)
+    yield "one factor", ops.finish, (matrix, None, None, torch.ones(2), 6)
+    yield "unit", ops.finish, (matrix, torch.randn(16), torch.ones(4, dtype=F64), one, 6)
+    yield "matrix", ops.normalize, (torch.randn(4),)
+    yield "float16", ops.normalize, (torch.ones(4, 4, dtype=torch.int64),)
+    yield "float16", ops.statistics_, (0, *tile_arguments(torch.ones(4, 4, dtype=torch.int64)), state, None)
+    yield "sums", ops.anchors, (0, torch.zeros((), dtype=F64), None, None, None, [0.0, 0.0], 1.0, True, True, 6)
+    yield "parameters", ops.statistics_, (0, *tile_arguments(matrix, params=[0.0] * 9), state, None)
+    yield "summand", ops.statistics_, (0, *tile_arguments(matrix, affine=[1.0]), state, None)
+    yield "offsets", ops.statistics_, (0, *tile_arguments(matrix, row_offset=-(1 << 62)), state, None)
+    yield "one scale", ops.statistics_, (0, *tile_arguments(matrix, scale=torch.ones(0)), state, None)
+    yield "share no memory", ops.gradient_, (0, *tile_arguments(torch.randn(1, 4).expand(4, 4)), anchors, None)
+    memory = torch.randn(9, 4)
+    yield "memory of its own", ops.gradient_, (0, *tile_arguments(memory[:4]), memory[2:7], None)
+    yield "memory of its own", ops.statistics_, (0, *tile_arguments(matrix), state, state)
+    yield "pairs", ops.few_triplets_, (0, *tile_arguments(matrix), None, vectors, torch.zeros(4, 3), -1)
+    yield "rows among them", ops.few_triplets_, (
+        0, *tile_arguments(matrix, row_offset=(1 << 63) - 1), None, vectors, torch.zeros(4, 3), 4,
+    )  # fmt: skip
+    yield "memory of its own", ops.few_triplets_, (0, *tile_arguments(matrix), None, vectors, vectors, 4)
+    yield "memory of its own", ops.positives_, (0, *tile_arguments(matrix), vectors, vectors)
+    yield "width", ops.whole, (0, matrix, torch.randn(4, 3), *whole[2:], True, 6, True, True, False)
+    yield "share the weights", ops.whole, (
+        0, matrix, torch.randn(9, 4), *whole[2:6], torch.ones(4, dtype=F64), *whole[7:13], True, True, True, 6, True,
+        True, False,
+    )  # fmt: skip
+    yield "square", ops.mirror_, (torch.randn(4, 5), 0, 4)
+    yield "square", ops.mirror_, (matrix, -1, 4)
+    yield "square", ops.mirror_, (matrix, 0, 5)
+    yield "share no memory", ops.mirror_, (torch.randn(4).expand(4, 4), 0, 4)
+
+
+@pytest.mark.parametrize("number", range(sum(1 for _ in refused()) if _ops.AVAILABLE else 0))
+def test_an_operator_refuses_what_it_cannot_read(number):
+    part, operator, arguments = list(refused())[number]
+    with pytest.raises(RuntimeError, match=part) as error:
+        operator(*arguments)
+    assert "fastloss" in str(error.value)
+
+
+RANDOM = """
+import random, sys, torch
+from fastloss import _ops
+generator = random.Random(int(sys.argv[1]))
+torch.manual_seed(0)
+pick = generator.choice
+sizes = (0, 1, 2, 3, 8, 17)
+dtypes = (torch.float32, torch.float32, torch.float64, torch.bfloat16, torch.float16, torch.int64, torch.bool)
+codes = (-2, -1, 0, 1, 2, 3, 5, 6, 6, 7, 15, 99, 1 << 32, (1 << 63) - 1, -(1 << 63))
+likely = [None]
+
+def tensor():
+    if likely[0] is not None and generator.random() < 0.5:
+        return likely[0]
+    rank = pick((0, 1, 2, 2, 2, 3))
+    dtype = pick(dtypes)
+    shape = [pick(sizes) for _ in range(rank)]
+    t = torch.randint(0, 2, shape).to(dtype) if not dtype.is_floating_point else torch.randn(shape).to(dtype)
+    layout = pick(("dense", "dense", "dense", "transposed", "expanded", "sliced", "meta"))
+    if layout == "transposed" and rank > 1:
+        t = t.transpose(0, 1)
+    if layout == "expanded" and rank and t.shape[0]:
+        t = t[:1].expand(t.shape)
+    if layout == "sliced" and rank:
+        t = t[..., ::2]
+    if layout == "meta":
+        t = t.to("meta")
+    likely[0] = t
+    return t
+
+def value(kind):
+    if kind == "Tensor":
+        return tensor()
+    if kind == "Optional[Tensor]":
+        return tensor() if generator.random() < 0.3 else None
+    return {
+        "int": lambda: pick(codes), "bool": lambda: pick((True, False)), "float": lambda: pick((0.0, 1.0, -1.0, 1e38)),
+        "List[float]": lambda: [pick((0.0, 1.0, -2.0))] * pick((2, 2, 0, 3, 4, 5)),
+    }[kind]()
+
+# Half of the calls are nearly right: a square tile, what belongs to it, and one argument that is anything.
+n = 8
+right = {
+    "tile": lambda: torch.randn(n, n), "matrix": lambda: torch.randn(n, n), "rows": lambda: torch.randn(n, n),
+    "vectors": lambda: torch.randn(n, 3), "gradients": lambda: torch.zeros(n, 3), "x": lambda: torch.randn(n, 3),
+    "gradient": lambda: torch.randn(n, 3), "sums": lambda: torch.rand(n, 8, dtype=torch.float64),
+    "row_sums": lambda: torch.zeros(n, 8, dtype=torch.float64), "row_anchors": lambda: torch.rand(5, n),
+    "factor": lambda: torch.ones(n, dtype=torch.float64), "loss": lambda: generator.randrange(5),
+    "mining": lambda: generator.randrange(3), "affine": lambda: [1.0, 0.0], "params": lambda: [1.0, 2.0, 0.0],
+    "row_labels": lambda: torch.arange(n) % 3, "column_labels": lambda: torch.arange(n) % 3, "dtype": lambda: 6,
+    "loss_dtype": lambda: 6, "begin": lambda: 0, "end": lambda: n, "most": lambda: 64, "row_offset": lambda: 0,
+    "column_offset": lambda: 0, "share": lambda: 1.0,
+}
+answers = refusals = 0
+for call in range(int(sys.argv[2])):
+    name, operator = pick([(k, f) for k, f in _ops.SIMILARITY._asdict().items() if k != "losses"])
+    arguments = operator._schema.arguments
+    nearly = generator.random() < 0.5
+    wrong = generator.randrange(len(arguments) + 1)
+    given = []
+    for k, argument in enumerate(arguments):
+        kind = str(argument.type)
+        if nearly and k != wrong:
+            if argument.name in right and not (name == "finish" and argument.name == "factor"):
+                given.append(right[argument.name]())
+                continue
+            if kind.startswith("Optional"):
+                given.append(None)
+                continue
+            if kind == "Tensor":
+                given.append(torch.ones((), dtype=torch.float64))
+                continue
+        given.append(value(kind))
+    print(name, [(g.shape, g.dtype, g.device.type) if isinstance(g, torch.Tensor) else g for g in given], flush=True)
+    try:
+        operator(*given)
+        answers += 1
+    except (RuntimeError, NotImplementedError):
+        refusals += 1
+print("END", answers, refusals)
+"""
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_arguments(seed):
+    """In a process of its own, so that a crash is a failure that shows the call."""
+    run = subprocess.run(
+        [sys.executable, "-c", RANDOM, str(seed), "1500"],
+        capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[1], check=False,
+    )  # fmt: skip
+    last = run.stdout.splitlines()[-1] if run.stdout else ""
+    assert run.returncode == 0, (run.returncode, last, run.stderr[-2000:])
+    answers, refusals = map(int, last.split()[1:])
+    assert min(answers, refusals) > 100
