@@ -6,8 +6,10 @@ since there a batch without a positive pair is nothing unusual.
 
 from __future__ import annotations
 
+import difflib
+import math
 import numbers
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Literal, TypedDict
 
 import torch
@@ -103,6 +105,10 @@ def check(
             f"fastloss.{name}: normalizer is {type(normalizer).__name__}, expected a number or a tensor; "
             "it is what a mean divides by"
         )
+    if isinstance(normalizer, Tensor) and normalizer.numel() != 1:
+        raise ValueError(
+            f"fastloss.{name}: normalizer has shape {tuple(normalizer.shape)}, expected a number or a tensor of one element"
+        )
     if normalizer is not None and reduction != "mean":
         raise ValueError(
             f"fastloss.{name}: normalizer replaces the mean's divisor, so it needs reduction='mean', got {reduction!r}"
@@ -123,6 +129,64 @@ def check_numbers(name: str, **values: Any) -> None:
             raise ValueError(f"fastloss.{name}: {what} has {got}, expected a number or a tensor of one element")
 
 
+_Domain = tuple[str, Callable[[float], bool], type[Exception]]
+_NOT_NEGATIVE: _Domain = ("0 or more", lambda v: v >= 0, ValueError)
+_POSITIVE: _Domain = ("positive", lambda v: v > 0, ValueError)
+
+# Which values a hyperparameter may have, in words, and the exception otherwise: where PyTorch has one, PyTorch's.
+DOMAINS: dict[str, dict[str, _Domain]] = {
+    "huber_loss": {"delta": (*_POSITIVE[:2], RuntimeError)},
+    "smooth_l1_loss": {"beta": (*_NOT_NEGATIVE[:2], RuntimeError)},
+    "sigmoid_focal_loss": {
+        "alpha": ("in [0, 1], or -1 for no weighting", lambda v: 0 <= v <= 1 or v == -1, ValueError),
+        "gamma": _NOT_NEGATIVE,
+    },
+    "hinge_loss": {"p": ("1 or 2", lambda v: v in (1, 2), ValueError)},
+    "quantile_loss": {"q": ("in [0, 1]", lambda v: 0 <= v <= 1, ValueError)},
+    "charbonnier_loss": {"eps": _NOT_NEGATIVE},
+    "robust_loss": {"alpha": ("below infinity", lambda v: v < math.inf, ValueError), "scale": _POSITIVE},
+    "asymmetric_loss": {
+        "gamma_neg": _NOT_NEGATIVE,
+        "gamma_pos": _NOT_NEGATIVE,
+        "clip": ("in [0, 1)", lambda v: 0 <= v < 1, ValueError),
+    },
+    "triplet_margin_loss": {"margin": _POSITIVE},
+}
+
+
+def in_domain(name: str, **values: float) -> bool:
+    """Whether a loss takes these hyperparameters."""
+    return all(values[what] is not None and holds(values[what]) for what, (_, holds, _) in DOMAINS.get(name, {}).items())
+
+
+def check_domain(name: str, **values: Any) -> None:
+    """Refuses hyperparameters outside `DOMAINS`, and what is none.
+
+    A device would have to be waited for, and transforms and tracing have no value to look at: there nothing is checked.
+    """
+    check_numbers(name, **values)
+    for what, value in values.items():
+        words, holds, kind = DOMAINS.get(name, {}).get(what, ("", lambda v: True, ValueError))
+        if isinstance(value, Tensor):
+            if not value.is_cpu or type(value) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+                continue
+            try:
+                value = value.item()
+            except RuntimeError:  # of a batch, under vmap
+                continue
+        if not holds(value):
+            raise kind(f"fastloss.{name}: {what} must be {words}, got {value!r}")
+
+
+def check_tensors(name: str, **values: Any) -> None:
+    """Refuses an option that is given and no tensor."""
+    for what, value in values.items():
+        if value is not None and not isinstance(value, Tensor):
+            raise TypeError(
+                f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor; make one with torch.tensor(...)"
+            )
+
+
 def check_sharing(name: str, memory_budget: Any, group: Any) -> None:
     """Refuses what is no number of bytes, and no process group."""
     if memory_budget is not None:
@@ -140,9 +204,13 @@ def check_sharing(name: str, memory_budget: Any, group: Any) -> None:
         )
 
 
-def refuse_unknown(name: str, given: Collection[str], known: Collection[str]) -> None:
+def refuse_unknown(name: str, given: Collection[str], known: Collection[str], own: Collection[str] = ()) -> None:
+    """Refuses arguments that are neither options nor, of the loss's ``own``, arguments."""
     unknown = sorted(set(given) - set(known))
     if unknown:
+        every = [*own, *sorted(set(known) - set(own))]
+        near = [match for word in unknown for match in difflib.get_close_matches(word, every, 1)]
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
         raise TypeError(
-            f"fastloss.{name}: unexpected argument {', '.join(unknown)}, expected {', '.join(sorted(known))}"
+            f"fastloss.{name}: unexpected argument {', '.join(unknown)}, expected {', '.join(every)}{hint}"
         )
