@@ -107,7 +107,8 @@ def check(
         )
     if isinstance(normalizer, Tensor) and normalizer.numel() != 1:
         raise ValueError(
-            f"fastloss.{name}: normalizer has shape {tuple(normalizer.shape)}, expected a number or a tensor of one element"
+            f"fastloss.{name}: normalizer has shape {tuple(normalizer.shape)}, expected a number or a tensor of "
+            "one element"
         )
     if normalizer is not None and reduction != "mean":
         raise ValueError(
@@ -156,7 +157,9 @@ DOMAINS: dict[str, dict[str, _Domain]] = {
 
 def in_domain(name: str, **values: float) -> bool:
     """Whether a loss takes these hyperparameters."""
-    return all(values[what] is not None and holds(values[what]) for what, (_, holds, _) in DOMAINS.get(name, {}).items())
+    return all(
+        values[what] is not None and holds(values[what]) for what, (_, holds, _) in DOMAINS.get(name, {}).items()
+    )
 
 
 def check_domain(name: str, **values: Any) -> None:
@@ -211,6 +214,4 @@ def refuse_unknown(name: str, given: Collection[str], known: Collection[str], ow
         every = [*own, *sorted(set(known) - set(own))]
         near = [match for word in unknown for match in difflib.get_close_matches(word, every, 1)]
         hint = f"; did you mean {', '.join(near)}?" if near else ""
-        raise TypeError(
-            f"fastloss.{name}: unexpected argument {', '.join(unknown)}, expected {', '.join(every)}{hint}"
-        )
+        raise TypeError(f"fastloss.{name}: unexpected argument {', '.join(unknown)}, expected {', '.join(every)}{hint}")

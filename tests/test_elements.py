@@ -1,11 +1,10 @@
-"""What every loss of elements and of pairs keeps to, whatever its hyperparameters and values: properties over the tables."""
+"""What every loss of elements and of pairs keeps to, whatever its hyperparameters and values."""
 
 import inspect
 import math
 
 import pytest
 import torch
-import torch.nn.functional as F
 from cases import PAIRS, POINTWISE, UNIT, gradients, make_pairs, make_points
 
 import fastloss
@@ -34,21 +33,22 @@ HYPERPARAMETERS = [
 ]
 
 
-def inner(case, name):
-    """A value inside the domain, exact in float32."""
-    return 0.5
-
-
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("case", "name"), HYPERPARAMETERS)
 def test_type_of_a_hyperparameter(case, name, size):
     """A float and tensors of one element give the same bits, and one that is learned the same value at every size."""
     tensors = make(case, size)
     for value in (0.5, 1.0):
-        if not _options.in_domain(case.name, **{**dict.fromkeys(_options.DOMAINS.get(case.name, {}), 0.5), "p": 1, name: value}):
+        if not _options.in_domain(
+            case.name, **{**dict.fromkeys(_options.DOMAINS.get(case.name, {}), 0.5), "p": 1, name: value}
+        ):
             continue
         wanted = gradients(case.functional, tensors, reduction="mean", **{name: value})
-        kinds = [torch.tensor(value), torch.tensor(value, dtype=torch.float64), torch.tensor(value, dtype=torch.float16)]
+        kinds = [
+            torch.tensor(value),
+            torch.tensor(value, dtype=torch.float64),
+            torch.tensor(value, dtype=torch.float16),
+        ]
         kinds += [int(value), torch.tensor(int(value))] if value == 1 else []
         for other in kinds:
             made = gradients(case.functional, tensors, reduction="mean", **{name: other})
@@ -65,7 +65,14 @@ def test_type_of_a_hyperparameter(case, name, size):
         torch.testing.assert_close(pair[0].double(), pair[1], rtol=1e-4, atol=1e-5)
 
 
-OUTSIDE = {"0 or more": -1.0, "positive": -1.0, "in [0, 1]": 2.0, "in [0, 1)": 1.0, "1 or 2": 3.0, "below infinity": math.inf}
+OUTSIDE = {
+    "0 or more": -1.0,
+    "positive": -1.0,
+    "in [0, 1]": 2.0,
+    "in [0, 1)": 1.0,
+    "1 or 2": 3.0,
+    "below infinity": math.inf,
+}
 
 
 @pytest.mark.parametrize("as_tensor", [False, True, "learned"], ids=str)
@@ -106,6 +113,8 @@ def test_huge_values(name, dtype, path, isa, monkeypatch):
     monkeypatch.setattr(module, "NATIVE_WHEN_TINY", False)
     top = torch.finfo(dtype).max
     sizes = (1e19, 1e20, 1e30, 1.7e38, 3.4e38) if dtype == torch.float32 else (1e20, 1e160, 1e300, top / 2, top)
+    if path == "reference" and name == "sigmoid_focal_loss":
+        sizes = sizes[:3]  # at the very end of float64 torch's product rule has infinity times 0
     values = [sign * v for v in sizes for sign in (1.0, -1.0)]
     x = torch.tensor(values, dtype=dtype, requires_grad=True)
     fn = getattr(fastloss.functional if path == "kernel" else fastloss.reference, name)
@@ -165,7 +174,9 @@ def test_tensors_of_inference_mode(case, options, size):
     first, rest = tensors[0], [t.detach() for t in tensors[1:]]
     with torch.inference_mode():
         made = [t.clone() for t in rest]
-        extra = {} if options == "plain" else {options: torch.ones(size, dtype=torch.bool if options == "mask" else None)}
+        extra = (
+            {} if options == "plain" else {options: torch.ones(size, dtype=torch.bool if options == "mask" else None)}
+        )
     wanted = gradients(lambda x: case.functional(x, *rest, reduction="mean"), (first,))
     found = gradients(lambda x: case.functional(x, *made, reduction="mean", **extra), (first,))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
@@ -211,7 +222,9 @@ def test_what_is_no_tensor(case):
     tensors = make(case, 4)
     for options in ({"weight": [1.0] * 4}, {"weight": 2.0}, {"mask": [True] * 4}, {"mask": True}):
         for fn in (case.functional, *((case.reference,) if "mask" in options else ())):
-            with pytest.raises(TypeError, match=rf"fastloss.{case.name}: {next(iter(options))} is (list|float|bool), expected"):
+            with pytest.raises(
+                TypeError, match=rf"fastloss.{case.name}: {next(iter(options))} is (list|float|bool), expected"
+            ):
                 fn(*tensors, reduction="mean", **options)
     for normalizer in (torch.ones(2), torch.ones(0)):
         for fn in (case.functional, case.reference):
@@ -224,6 +237,6 @@ def test_unknown_arguments_name_the_nearest():
         fastloss.SigmoidFocalLoss(alphaa=0.2)
     with pytest.raises(TypeError, match=r"did you mean delta\?"):
         fastloss.functional.huber_loss(torch.ones(2), torch.ones(2), deltaa=1.0)
+    y = torch.ones(2, dtype=torch.long)
     with pytest.raises(RuntimeError, match=r"\.float\(\)"):
-        F_ = fastloss.functional.binary_cross_entropy_with_logits
-        F_(torch.ones(2), torch.ones(2, dtype=torch.long))
+        fastloss.functional.binary_cross_entropy_with_logits(torch.ones(2), y)

@@ -82,8 +82,9 @@ struct SigmoidFocal {
     // p n times c first: gamma c may overflow where p n is 0.
     const V slope = alpha * (rate * (l.large * l.small * c) * (wrong - right) + factor * (wrong - l.small));
     const V n_minus_p = if_positive<T>(x, l.small - l.large, l.large - l.small);
-    return {alpha * factor * c,
-            {if_positive<T>(x, slope, -slope), V(difference) * factor * c + alpha * (rate * c * n_minus_p - factor * x)}};
+    return {
+        alpha * factor * c,
+        {if_positive<T>(x, slope, -slope), V(difference) * factor * c + alpha * (rate * c * n_minus_p - factor * x)}};
   }
 };
 

@@ -43,7 +43,6 @@ __all__ = [
 
 _nn: Any = torch._C._nn
 _HUBER = Spec("huber_loss", params=("delta",), warns=True, tiny=61440)
-_TINY_BETA = 1e-30
 _SMOOTH_L1 = Spec("smooth_l1_loss", params=("beta",), warns=True, tiny=57344)
 _MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=49152)
 _L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024)
@@ -156,8 +155,13 @@ def smooth_l1_loss(
         beta: Where the parabola ends; at 0 the absolute error. Float or 0-d tensor.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    # PyTorch's derivative divides by beta, and says -1 at ties if beta is 0.
-    if not options and type(beta) in NUMBERS and beta > _TINY_BETA and goes_native(_SMOOTH_L1, input, target, reduction):
+    # Elsewhere PyTorch's d^2 overflows or underflows before it is divided, and its derivative at ties is -1 for beta 0.
+    if (
+        not options
+        and type(beta) in NUMBERS
+        and 1e-12 < beta < 1e12
+        and goes_native(_SMOOTH_L1, input, target, reduction)
+    ):
         return _nn.smooth_l1_loss(input, target, REDUCTIONS[reduction], beta)
     return run(_SMOOTH_L1, {"input": input, "target": target, "beta": beta}, reduction, options)
 

@@ -38,7 +38,6 @@ __all__ = [
 ]
 
 _Number = float | Tensor
-_TINY = 1e-30
 
 
 def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
@@ -94,7 +93,12 @@ def _reduce(
             continue  # a label or a weight per row
         dtype = torch.promote_types(dtype, t.dtype)
     device = tensors[0].device.type
-    if autocasts and dtype.itemsize < 4 and torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+    if (
+        autocasts
+        and dtype.itemsize < 4
+        and torch.amp.is_autocast_available(device)
+        and torch.is_autocast_enabled(device)
+    ):
         loss_dtype = loss_dtype or torch.float32
     compute = torch.promote_types(dtype, torch.float32)
     kept = None
@@ -172,7 +176,7 @@ def smooth_l1_loss(
 ) -> Any:
     r""":math:`d^2 / 2\beta` where :math:`|d| < \beta`, else :math:`|d| - \beta / 2`, d = x - y."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if _is_plain(options, beta) and not 0 <= beta < _TINY:  # there PyTorch's derivative is not 0 at ties
+    if _is_plain(options, beta) and (beta < 0 or 1e-12 < beta < 1e12):  # elsewhere its square overflows or vanishes
         return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)  # type: ignore[arg-type]
     _options.check_domain("smooth_l1_loss", beta=beta)
 
@@ -532,7 +536,8 @@ def charbonnier_loss(
         swap = a < width
         large, small = torch.where(swap, width, a), torch.where(swap, d, width)
         none = large == 0
-        ratio = torch.where(large.isinf(), 0.0, small / torch.where(none, 1.0, large))
+        lift = torch.where(large < 1e-20, 2.0**100, 1.0)  # subnormal numbers have no reciprocal
+        ratio = torch.where(large.isinf(), 0.0, small * lift / torch.where(none, 1.0, large * lift))
         return torch.where(none, 0.0 * a, large * (1 + ratio * ratio).sqrt())
 
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
@@ -560,6 +565,7 @@ def robust_loss(
         beyond = torch.where(far, r, 1.0).abs()
         z = torch.where(far, 0.0, r) ** 2
         a = torch.as_tensor(alpha, dtype=z.dtype, device=z.device)
+        square = torch.where(a == 2, r, 0.0) ** 2
         limit = (a == 2) | (a == -math.inf)
         inner = torch.where(limit, 1.0, a)
         b = (inner - 2).abs()
@@ -567,7 +573,11 @@ def robust_loss(
         t = 0.5 * inner * log_w
         tiny = t.abs() < 1e-5
         shape = torch.where(tiny, 1 + t / 2 + t * t / 6, torch.expm1(t) / torch.where(tiny, 1.0, t))
-        return torch.where(limit, torch.where(a == 2, 0.5 * r**2, torch.where(far, 1.0, -torch.expm1(-0.5 * z))), 0.5 * b * log_w * shape)
+        return torch.where(
+            limit,
+            torch.where(a == 2, 0.5 * square, torch.where(far, 1.0, -torch.expm1(-0.5 * z))),
+            0.5 * b * log_w * shape,
+        )
 
     return _reduce("robust_loss", f, (input, target), reduction, **options)
 
