@@ -554,8 +554,8 @@ def robust_loss(
     r""":math:`\tfrac{b}{\alpha} (w^{\alpha/2} - 1)`, :math:`b = |\alpha - 2|`, :math:`w = 1 + r^2 / b`, r = (x-y)/c.
 
     Written as :math:`\tfrac b2 L\, \varphi(\alpha L / 2)` with L = log w and :math:`\varphi(t) = (e^t - 1) / t`, which
-    is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there. Where r is so large that its
-    square might overflow, 1 is nothing beside it and L = 2 log |r| - log b.
+    is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there. Where the square of r
+    might overflow, 1 is nothing beside it and L = 2 log |r| - log b.
     """
     _options.check_domain("robust_loss", alpha=alpha, scale=scale)
 
