@@ -36,7 +36,7 @@ HYPERPARAMETERS = [
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize(("case", "name"), HYPERPARAMETERS)
 def test_type_of_a_hyperparameter(case, name, size):
-    """A float and tensors of one element give the same bits, and one that is learned the same value at every size."""
+    """Float, integer and tensor agree to some roundings (small floats go to PyTorch's operator); learned ones too."""
     tensors = make(case, size)
     for value in (0.5, 1.0):
         if not _options.in_domain(
@@ -192,10 +192,7 @@ def test_dtype_under_autocast(case, dtype, path, monkeypatch):
     fn = case.reference if path == "reference" else case.functional
     for reduction in ("mean",) if options else ("none", "mean", "sum"):
         with torch.autocast("cpu", dtype=dtype):
-            if case.name == "binary_cross_entropy":
-                wanted = torch.float32  # autocast bans it by default dtype rules of its own
-            else:
-                wanted = case.native(*tensors, reduction=reduction).dtype
+            wanted = case.native(*tensors, reduction=reduction).dtype
             assert fn(*tensors, reduction=reduction, **options).dtype == wanted
 
 
