@@ -361,6 +361,8 @@ def test_second_derivatives(case, isa):
 
 @pytest.mark.parametrize("case", POINTWISE, ids=str)
 def test_float16_gradient_survives_the_scaler(case, isa):
+    if case.name == "gaussian_nll_loss":
+        pytest.skip("its loss is float16, as PyTorch's, and so is the upstream gradient: 65536 is infinity there")
     tensors = make_points(case, (70, 1000), torch.float16)
     if case.name == "binary_cross_entropy":
         tensors = (tensors[0].detach().clamp(0.1, 0.9).requires_grad_(), tensors[1])
@@ -436,7 +438,7 @@ def test_opcheck(case):
 @pytest.mark.parametrize("case", NATIVE, ids=str)
 def test_autocast(case, isa):
     if case.name in ("gaussian_nll_loss", "sigmoid_focal_loss"):
-        pytest.skip("several operators in PyTorch; float32 here as for all the others")
+        pytest.skip("several operators in PyTorch, each of which rounds")
     for dtype in HALF:
         tensors = make_points(case, (30,), dtype)
         if case.name == "binary_cross_entropy":

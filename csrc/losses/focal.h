@@ -78,11 +78,13 @@ struct SigmoidFocal {
     V below, factor;
     power(u, below, factor);
     const V alpha = V(negative) + V(difference) * y;
-    const V share = gamma * below * c;
-    const V slope = alpha * (share * (l.large * l.small) * (wrong - right) + factor * (wrong - l.small));
+    const V rate = gamma * below;
+    // p n times c first: gamma c may overflow where p n is 0.
+    const V slope = alpha * (rate * (l.large * l.small * c) * (wrong - right) + factor * (wrong - l.small));
     const V n_minus_p = if_positive<T>(x, l.small - l.large, l.large - l.small);
-    return {alpha * factor * c,
-            {if_positive<T>(x, slope, -slope), V(difference) * factor * c + alpha * (share * n_minus_p - factor * x)}};
+    return {
+        alpha * factor * c,
+        {if_positive<T>(x, slope, -slope), V(difference) * factor * c + alpha * (rate * c * n_minus_p - factor * x)}};
   }
 };
 
@@ -118,7 +120,7 @@ struct Asymmetric {
     const V inner = select(shift < p, p * n, zero);
     const V near_loss = near * c, far_loss = far * e;
     const V near_slope = -near * (V(positive.gamma) * p * c + n);
-    const V far_slope = V(negative.gamma) * below * e * inner + far * share;
+    const V far_slope = V(negative.gamma) * below * (inner * e) + far * share;
     return {y * near_loss + (one - y) * far_loss, {y * near_slope + (one - y) * far_slope, near_loss - far_loss}};
   }
 };

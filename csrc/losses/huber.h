@@ -23,17 +23,19 @@ struct Huber {
 };
 
 // Smooth L1 is Huber divided by its threshold: with t = min(1, |d| / beta), f = t (|d| - min(beta, |d|) / 2).
+// Without a parabola (beta 0) this is |d|, and the derivative sgn(d).
 template <class T>
 struct SmoothL1 {
   static constexpr int arity = 2;
   static constexpr bool checked = false;
-  T beta, inverse;
-  FASTLOSS_FN explicit SmoothL1(const double* p) : beta((T)p[0]), inverse((T)(1 / p[0])) {}
+  T beta;
+  Reciprocal<T> by_beta;
+  FASTLOSS_FN explicit SmoothL1(const double* p) : beta((T)p[0]), by_beta(p[0]) {}
 
   template <class V>
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
     const V d = x - y, a = abs(d), one(T(1));
-    const V r = d * V(inverse);
+    const V r = by_beta(d);
     const V slope = max(-one, min(one, r));
     const V t = select(a < V(beta), abs(r), one);
     return {t * (a - V(T(0.5)) * min(V(beta), a)), {slope, -slope}};

@@ -56,15 +56,17 @@ struct LogCosh {
 
 // Barron's general robust loss (2019), r = (x - y) / c, z = r^2, b = |a - 2|, w = 1 + z / b:
 //     f = (b / a) (w^(a/2) - 1),   df/dx = (r / c) w^(a/2 - 1),
-// and its limits z / 2 (a = 2), log(1 + z / 2) (a = 0), 1 - e^(-z/2) (a = -inf). With L = log w, w^(a/2) - 1 is
-// e^(a L / 2) - 1, for a > 0 from that of -a L / 2, so that nothing cancels for small r. a = 1 and a = -2 need neither.
+// and its limits z / 2 (a = 2), log(1 + z / 2) (a = 0), 1 - e^(-z/2) (a = -inf). With h = sqrt(w), H = log h, w^(a/2) - 1 is
+// e^(a H) - 1, for a > 0 from that of -a H, so that nothing cancels for small r. a = 1 and a = -2 need neither.
+// Where z would overflow or w^(a/2 - 1) underflow, 1 is nothing beside z: with u = |r| / sqrt(b), h = u and
+// r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1).
 template <class T>
 struct Robust {
   static constexpr int arity = 2;
   static constexpr bool checked = false;
   enum Kind { general, quadratic, charbonnier, cauchy, geman_mcclure, welsch } kind;
   bool rising;  // a > 0
-  T inverse_scale, inverse_b, half, power, factor;
+  T inverse_scale, inverse_root, root_b, power, factor;
   FASTLOSS_FN explicit Robust(const double* p)
       : kind(p[0] == 2                       ? quadratic
              : p[0] == 1                     ? charbonnier
@@ -73,41 +75,56 @@ struct Robust {
              : p[0] < -1e300                 ? welsch
                                              : general),
         rising(p[0] > 0),
-        inverse_scale((T)(1 / p[1])),
-        inverse_b(kind == general ? (T)(1 / (p[0] < 2 ? 2 - p[0] : p[0] - 2)) : T(0.5)),
-        half(kind == general ? (T)(p[0] / 2) : T(0)),
-        power(kind == general ? (T)(p[0] / 2 - 1) : T(0)),
-        factor(kind == general ? (T)((p[0] < 2 ? 2 - p[0] : p[0] - 2) / p[0]) : T(1)) {}
+        inverse_scale(T(sizeof(T) == 4 ? 0x1p127 : 0x1p1023)),
+        inverse_root(T(1)),
+        root_b(T(1)),
+        power(T(0)),
+        factor(T(1)) {
+    const double inverse = 1 / p[1];
+    if (inverse < (double)inverse_scale) inverse_scale = (T)inverse;  // of a scale below that: 0 times infinity is NaN
+    if (kind == general) {
+      const double b = p[0] < 2 ? 2 - p[0] : p[0] - 2, root = ::sqrt(b);
+      root_b = (T)root;
+      inverse_root = (T)(1 / root);
+      power = (T)p[0];
+      factor = (T)(b / p[0]);
+    }
+  }
 
   template <class V>
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
-    const V one(T(1)), half_of(T(0.5));
-    const V r = (x - y) * V(inverse_scale), z = r * r;
-    V f, decay;
+    const V one(T(1)), two(T(2)), half_of(T(0.5)), limit(kSquarable<T>);
+    const V r = (x - y) * V(inverse_scale), c = max(-limit, min(limit, r)), z = c * c;
+    V f, pull;  // pull = r w^(a/2 - 1)
     if (kind == quadratic) {
-      f = half_of * z;
-      decay = one;
+      f = half_of * r * r;
+      pull = r;
     } else if (kind == charbonnier) {
-      const V root = sqrt(one + z);
-      f = z / (one + root);
-      decay = one / root;
+      const V root = sqrt(one + z), a = abs(r);
+      f = select(a < limit, z / (one + root), a);
+      pull = c / root;
     } else if (kind == cauchy) {
-      f = log1p(half_of * z);
-      decay = one / (one + half_of * z);
+      const V a = abs(r);
+      const auto near = a < limit;
+      f = select(near, one, two) * log1p(select(near, half_of * z, a * V(T(0.707106781186547524401)) - one));
+      pull = select(near, c, two) / select(near, one + half_of * z, r);
     } else if (kind == geman_mcclure) {
-      decay = one / (one + V(T(0.25)) * z);
+      const V decay = one / (one + V(T(0.25)) * z);
       f = half_of * z * decay;
-      decay = decay * decay;
+      pull = c * decay * decay;
     } else if (kind == welsch) {
       f = -expm1_negative(-half_of * z);
-      decay = exp_negative(-half_of * z);
+      pull = c * exp_negative(-half_of * z);
     } else {
-      const V s = z * V(inverse_b), w = log1p(s);
-      decay = exp(V(power) * w);
-      const V m = expm1_negative(rising ? V(-half) * w : V(half) * w);
-      f = V(factor) * (rising ? -m * decay * (one + s) : m);
+      const V t = r * V(inverse_root), u = abs(t), s = t * t;
+      const auto near = u < V(T(sizeof(T) == 4 ? 0x1p30 : 0x1p300));
+      const V h = select(near, half_of, one) * log1p(select(near, s, u - one));
+      const V decay = exp(select(near, V(power) - two, V(power) - one) * h);
+      const V m = expm1_negative(rising ? V(-power) * h : V(power) * h);
+      f = V(factor) * (rising ? -m * decay * select(near, one + s, u) : m);
+      pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)));
     }
-    const V slope = r * decay * V(inverse_scale);
+    const V slope = pull * V(inverse_scale);
     return {f, {slope, -slope}};
   }
 };
@@ -128,18 +145,21 @@ struct Quantile {
   }
 };
 
-// Charbonnier (1994):  f = sqrt(d^2 + eps^2), derivative d / f.
+// Charbonnier (1994):  f = sqrt(d^2 + eps^2), derivative d / f. With r = d / eps these are eps sqrt(1 + r^2) and r / sqrt(1 + r^2).
+// Beyond a bound where 1 + r^2 rounds to r^2 they are |d| and sgn(d): so no square overflows or underflows, and eps may be 0.
 template <class T>
 struct Charbonnier {
   static constexpr int arity = 2;
   static constexpr bool checked = false;
-  T square;
-  FASTLOSS_FN explicit Charbonnier(const double* p) : square((T)(p[0] * p[0])) {}
+  T eps;
+  Reciprocal<T> by_eps;
+  FASTLOSS_FN explicit Charbonnier(const double* p) : eps((T)p[0]), by_eps(p[0]) {}
 
   template <class V>
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
-    const V d = x - y, f = sqrt(d * d + V(square)), slope = d / f;
-    return {f, {slope, -slope}};
+    const V d = x - y, one(T(1)), bound(T(sizeof(T) == 4 ? 0x1p14 : 0x1p30));
+    const V r = max(-bound, min(bound, by_eps(d))), root = sqrt(one + r * r), slope = r / root;
+    return {max(V(eps) * root, abs(d)), {slope, -slope}};
   }
 };
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -72,7 +73,7 @@ def scalar(value: float | Tensor | None) -> float | None:
         return None if value.requires_grad or not value.is_cpu else float(value)
     if value is None:
         return 0.0
-    return float(value) if isinstance(value, float | int) else None
+    return float(value) if isinstance(value, numbers.Real) else None
 
 
 def savable(value: Any) -> Any:

@@ -27,6 +27,7 @@ from fastloss.functional._paths import (
     is_compiling,
     is_dynamo_compiling,
     loss_dtype_of,
+    savable,
     scalar,
     why_no_kernel,
     why_not_normalizer,
@@ -37,7 +38,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
 
-_NUMBERS = frozenset((float, int, bool))
+NUMBERS = frozenset((float, int, bool))
 _MAX_DIMS = 8
 _OPTIONS = _options.names(WeightedPointOptions)
 
@@ -109,13 +110,15 @@ class Spec:
         fixed: Those tensors in which PyTorch does not differentiate.
         weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
         same_size: Whether the tensors must have one shape, as opposed to being broadcast.
+        same_rank: Whether they must have as many dimensions each.
         warns: Whether a broadcast target is worth a warning, as in PyTorch.
         pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
         label: Name of the tensor with one label per row, the last one, if there is one.
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
         native: PyTorch's own operator, which takes them.
-        accepts: Which values of the hyperparameters the kernel takes; PyTorch decides about others.
+        autocasts: Whether autocast makes the loss float32: of all but PyTorch's compositions that it leaves alone.
+        takes: Which values of the hyperparameters the kernel takes, of those in `_options.DOMAINS`.
         adapt: Turns options and arguments into arguments and options of a call without the loss's own further options.
     """
 
@@ -127,18 +130,24 @@ class Spec:
     fixed: tuple[str, ...] = ()
     weight_mean: bool = False
     same_size: bool = False
+    same_rank: bool = False
     warns: bool = False
     pairs: bool = False
     label: str = ""
     tiny: int = 0
     native: Any = None
-    accepts: Callable[..., bool] = lambda *params: True
+    autocasts: bool = True
+    takes: Callable[..., bool] = lambda *params: True
     adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "operator", self.operator or self.name)
         if self.native is None:
             object.__setattr__(self, "tiny", -1)
+
+    def accepts(self, *params: Any) -> bool:
+        """Whether the kernel takes these hyperparameters; the reference refuses or computes others."""
+        return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True))) and self.takes(*params)
 
     def number(self, name: str, value: Any) -> Any:
         """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
@@ -168,6 +177,7 @@ def goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
         not is_dynamo_compiling()  # before any question about sizes, which would become guards
         and type(input) in TENSORS
         and type(target) in TENSORS
+        and not target.is_inference()  # PyTorch could not save it for backward
         and input.numel() <= spec.tiny
         and NATIVE_WHEN_TINY
         and input.shape == target.shape
@@ -175,6 +185,14 @@ def goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
         and not input.is_cuda
         and _takes_native(spec)
     )
+
+
+def natively(spec: Spec, *arguments: Any, **keywords: Any) -> Tensor | None:
+    """The loss by PyTorch's own operator; None if the operator refuses, which leaves the call to the general way."""
+    try:
+        return spec.native(*arguments, **keywords)
+    except TORCH_ERRORS:
+        return None
 
 
 def _takes_native(spec: Spec) -> bool:
@@ -219,6 +237,8 @@ def _prepare(
         empty, shape = 0 in shape, shape[:-1]
         if empty or (label is not None and (label.shape != shape or label.is_complex())):
             return no("PyTorch decides about empty arguments and other labels")
+    elif spec.same_rank and any(t.dim() != input.dim() for t in tensors):
+        return no("PyTorch decides about different numbers of dimensions")
     elif any(t.shape != shape for t in tensors):
         if spec.same_size and tensors[1].shape != shape:
             return no("PyTorch decides about different sizes")
@@ -266,6 +286,9 @@ def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> 
                 pass  # the general way says what is wrong, or does it differently
     else:
         _check_options(spec, reduction, options)
+    _options.check_tensors(spec.name, weight=arguments.get("weight", options.get("weight")), mask=options.get("mask"))
+    if not is_compiling() and not torch.is_inference_mode_enabled():
+        arguments, options = _savable(arguments), _savable(options)
     reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
     if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
@@ -284,11 +307,22 @@ def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> 
 
 
 def _check_options(spec: Spec, reduction: str, options: dict[str, Any]) -> None:
-    _options.refuse_unknown(spec.name, options, _OPTIONS)
+    _options.refuse_unknown(spec.name, options, _OPTIONS, _own_arguments(spec))
     of = options.get
     _options.check(spec.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
     if of("reduce_dims") is not None and reduction == "none":
         raise ValueError(f"fastloss.{spec.name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
+
+
+@lru_cache(maxsize=64)
+def _own_arguments(spec: Spec) -> tuple[str, ...]:
+    parameters = inspect.signature(getattr(reference, spec.name)).parameters.values()
+    return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+
+
+def _savable(values: dict[str, Any]) -> dict[str, Any]:
+    """The same with copies of tensors that autograd cannot save."""
+    return {name: savable(v) for name, v in values.items()}
 
 
 def _plain_call(
@@ -312,7 +346,7 @@ def _plain_call(
         return None
     tensors = tuple(map(arguments.__getitem__, spec.tensors))
     params = tuple(map(arguments.__getitem__, spec.params))
-    if not (TENSORS.issuperset(map(type, tensors)) and _NUMBERS.issuperset(map(type, params))):
+    if not (TENSORS.issuperset(map(type, tensors)) and NUMBERS.issuperset(map(type, params))):
         return None
     input = tensors[0]
     count, dtype = input.numel(), input.dtype
@@ -322,12 +356,17 @@ def _plain_call(
     if not on_cpu and (not input.is_cuda or not _ops.CUDA or _ops.debugging()):
         return None
     for t in tensors[1:]:
-        if t.dtype is not dtype or t.numel() != count or not (t.is_cpu if on_cpu else t.device == input.device):
+        if (
+            t.dtype is not dtype
+            or t.numel() != count
+            or not (t.is_cpu if on_cpu else t.device == input.device)
+            or t.is_inference()
+        ):
             return None
     for name in spec.fixed:
         if arguments[name].requires_grad:
             return None
-    call = _accepted_call(spec, params, REDUCTIONS[reduction], dtype, loss_dtype_of(input))
+    call = _accepted_call(spec, params, REDUCTIONS[reduction], dtype, _loss_dtype(spec, input))
     return None if call is None else (call, tensors)
 
 
@@ -374,12 +413,14 @@ def _kernel(
             divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
-    loss_dtype = options.get("loss_dtype") or loss_dtype_of(input)
-    call = _call(spec, params, kernel_code, input.dtype, loss_dtype, empty == "zero", want_stats)
+    loss_dtype = options.get("loss_dtype") or _loss_dtype(spec, input)
+    # Of what is summed later each value is kept as it is computed.
+    made = loss_dtype if dims is None else torch.promote_types(_ops.compute_dtype(input.dtype), loss_dtype)
+    call = _call(spec, params, kernel_code, input.dtype, made, empty == "zero", want_stats)
     result = pointwise(call, tensors, weight, mask, divisor)
     loss, measured = result if want_stats else (result, None)
     if dims is not None:
-        loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty)
+        loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty).to(loss_dtype)
     if measured is None:
         return loss
     number = input.numel() // (input.shape[-1] if spec.pairs else 1)
@@ -404,12 +445,16 @@ def _reduce_dims(
     if code == 2:
         return total
     if normalizer is not None:
-        return (total / normalizer).to(loss.dtype)
+        return total / normalizer
     counted = weight if weight is not None and spec.weight_mean else loss.new_ones(()).expand(loss.shape)
     kept = counted if mask is None else torch.where(mask, counted, 0)
     divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
     mean = (total / divisor).to(loss.dtype)
     return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
+
+
+def _loss_dtype(spec: Spec, input: Tensor) -> torch.dtype:
+    return loss_dtype_of(input) if spec.autocasts else input.dtype
 
 
 def _warn_sizes(input: Tensor, target: Tensor) -> None:
@@ -441,6 +486,10 @@ def _explain_error(
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
         except Exception as decided:
             error = decided
+    for name in spec.tensors:
+        if not isinstance(arguments[name], Tensor) and not _ops.names_its_loss(error):
+            got = type(arguments[name]).__name__
+            raise type(error)(f"fastloss.{spec.name}: {name} is {got}, expected a Tensor") from error
     if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
         raise error
     seen = ", ".join(
@@ -448,4 +497,7 @@ def _explain_error(
         for name, value in arguments.items()
         if isinstance(value, Tensor)
     )
-    raise type(error)(f"fastloss.{spec.name}: {error} (got {seen})") from error
+    target = arguments.get("target")
+    cast = isinstance(target, Tensor) and not target.is_floating_point() and "binary_cross_entropy" in spec.name
+    remedy = "; expected a floating point target, convert it with .float()" if cast else ""
+    raise type(error)(f"fastloss.{spec.name}: {error} (got {seen}){remedy}") from error

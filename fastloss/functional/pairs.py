@@ -45,7 +45,7 @@ _TRIPLET = Spec(
     tensors=("anchor", "positive", "negative"),
     params=("margin", "eps", "swap", "p"),
     pairs=True,
-    accepts=lambda margin, eps, swap, p: margin > 0 and p == 2,
+    takes=lambda margin, eps, swap, p: p == 2,
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from fastloss._core import route
 from fastloss._core._torch import native_operator
 from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss.functional._paths import REDUCTIONS, is_compiling
-from fastloss.functional._points import Spec, goes_native, public_loss, run
+from fastloss.functional._points import NUMBERS, Spec, goes_native, natively, public_loss, run
 from fastloss.reference.pointwise import focal_call
 
 if TYPE_CHECKING:
@@ -47,7 +46,6 @@ _HUBER = Spec(
     "huber_loss",
     params=("delta",),
     warns=True,
-    accepts=lambda delta: delta > 0,
     tiny=61440,
     native=native_operator("huber_loss"),
 )
@@ -55,7 +53,6 @@ _SMOOTH_L1 = Spec(
     "smooth_l1_loss",
     params=("beta",),
     warns=True,
-    accepts=lambda beta: beta > 0,
     tiny=57344,
     native=native_operator("smooth_l1_loss"),
 )
@@ -97,30 +94,28 @@ _FOCAL = Spec(
     adapt=_adapt_focal,
     tensors=("inputs", "targets"),
     params=("alpha", "gamma"),
-    accepts=lambda alpha, gamma: gamma >= 0,
 )
 _PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=832, native=native_operator("binary_cross_entropy"))
-_SOFT_MARGIN = Spec("soft_margin_loss", fixed=("target",), tiny=64, native=native_operator("soft_margin_loss"))
+_SOFT_MARGIN = Spec(
+    "soft_margin_loss", fixed=("target",), same_size=True, tiny=64, native=native_operator("soft_margin_loss")
+)
 _HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",))
-_RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",))
+_RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), same_rank=True)
 _POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"))
 _GAUSSIAN = Spec(
     "gaussian_nll_loss",
     tensors=("input", "target", "var"),
     params=("full", "eps"),
-    accepts=lambda full, eps: eps > 0,
+    takes=lambda full, eps: eps > 0,
+    autocasts=False,
 )
 _KL = Spec("kl_div", params=("log_target",), tiny=3072, native=torch.kl_div)
-_HINGE = Spec("hinge_loss", params=("margin", "p"), accepts=lambda margin, p: p in (1, 2))
+_HINGE = Spec("hinge_loss", params=("margin", "p"))
 _LOG_COSH = Spec("log_cosh_loss")
-_QUANTILE = Spec("quantile_loss", params=("q",), accepts=lambda q: 0 <= q <= 1)
-_CHARBONNIER = Spec("charbonnier_loss", params=("eps",), accepts=lambda eps: eps > 0)
-_ROBUST = Spec("robust_loss", params=("alpha", "scale"), accepts=lambda alpha, scale: alpha < math.inf and scale > 0)
-_ASYMMETRIC = Spec(
-    "asymmetric_loss",
-    params=("gamma_neg", "gamma_pos", "clip"),
-    accepts=lambda gamma_neg, gamma_pos, clip: gamma_neg >= 0 and gamma_pos >= 0 and 0 <= clip < 1,
-)
+_QUANTILE = Spec("quantile_loss", params=("q",))
+_CHARBONNIER = Spec("charbonnier_loss", params=("eps",))
+_ROBUST = Spec("robust_loss", params=("alpha", "scale"))
+_ASYMMETRIC = Spec("asymmetric_loss", params=("gamma_neg", "gamma_pos", "clip"))
 
 
 @public_loss(_HUBER)
@@ -147,7 +142,9 @@ def huber_loss(
         weight: Factor of each element, of ``input``'s size.
     """
     if weight is None and not options and goes_native(_HUBER, input, target, reduction):
-        return _HUBER.native(input, target, REDUCTIONS[reduction], delta)
+        loss = natively(_HUBER, input, target, REDUCTIONS[reduction], delta)
+        if loss is not None:
+            return loss
     arguments: dict[str, Any] = {"input": input, "target": target, "delta": delta, "weight": weight}
     return run(_HUBER, arguments, reduction, options)
 
@@ -173,13 +170,19 @@ def smooth_l1_loss(
         input, target: Predictions and values; a target of another size is broadcast, with a warning.
         size_average, reduce: Deprecated as in PyTorch.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
-        beta: Where the parabola ends; 0 is `l1_loss`. Float or 0-d tensor.
+        beta: Where the parabola ends; at 0 the absolute error. Float or 0-d tensor.
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if type(beta) is float and beta == 0.0:
-        return l1_loss(input, target, reduction=reduction, **options)
-    if not options and goes_native(_SMOOTH_L1, input, target, reduction):
-        return _SMOOTH_L1.native(input, target, REDUCTIONS[reduction], beta)
+    # Elsewhere PyTorch's d^2 overflows or underflows before it is divided, and its derivative at ties is -1 for beta 0.
+    if (
+        not options
+        and type(beta) in NUMBERS
+        and 1e-12 < beta < 1e12
+        and goes_native(_SMOOTH_L1, input, target, reduction)
+    ):
+        loss = natively(_SMOOTH_L1, input, target, REDUCTIONS[reduction], beta)
+        if loss is not None:
+            return loss
     return run(_SMOOTH_L1, {"input": input, "target": target, "beta": beta}, reduction, options)
 
 
@@ -206,7 +209,9 @@ def mse_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None and not options and goes_native(_MSE, input, target, reduction):
-        return _MSE.native(input, target, REDUCTIONS[reduction])
+        loss = natively(_MSE, input, target, REDUCTIONS[reduction])
+        if loss is not None:
+            return loss
     return run(_MSE, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
@@ -233,7 +238,9 @@ def l1_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None and not options and goes_native(_L1, input, target, reduction):
-        return _L1.native(input, target, REDUCTIONS[reduction])
+        loss = natively(_L1, input, target, REDUCTIONS[reduction])
+        if loss is not None:
+            return loss
     return run(_L1, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
@@ -269,7 +276,9 @@ def binary_cross_entropy_with_logits(
     if pos_weight is not None:
         return run(_BCE_POS_WEIGHT, arguments, reduction, options)
     if weight is None and not options and goes_native(_BCE, input, target, reduction):
-        return _BCE.native(input, target, None, None, REDUCTIONS[reduction])
+        loss = natively(_BCE, input, target, None, None, REDUCTIONS[reduction])
+        if loss is not None:
+            return loss
     return run(_BCE, arguments, reduction, options)
 
 
@@ -299,8 +308,8 @@ def sigmoid_focal_loss(
     Args:
         inputs, targets: Logits and labels in [0, 1]; or logits (..., C) and integers (...) that name a class each,
             where any number that names none (C, as in mmcv, or -1, as in apex) is background, a row of negatives.
-        alpha: Weight of the positives, 1 - alpha that of the negatives; negative: no weighting. Float or 0-d tensor, or
-            a tensor of one per class, for the last dimension of ``inputs``.
+        alpha: Weight of the positives, 1 - alpha that of the negatives, in [0, 1]; -1: no weighting. Float or 0-d
+            tensor, or a tensor of one per class, for the last dimension of ``inputs``.
         gamma: Exponent, at least 0; 0 to 4 in whole numbers need no power function. Float or 0-d tensor.
         reduction: ``"none"`` (the default, as torchvision's), ``"mean"`` (over all elements that are kept, N C of
             them for N classes; others divide by N or by `count_positives`, as ``normalizer``) or ``"sum"``.
@@ -323,7 +332,8 @@ def sigmoid_focal_loss(
         MONAI ``FocalLoss()`` (alpha None)          ``sigmoid_focal_loss(x, y, -1, gamma, "mean")``
         MONAI ``FocalLoss(use_softmax=True)``       ``softmax_focal_loss(x, k, None, gamma, normalizer=N * C)``
         kornia ``focal_loss`` (softmax), "mean"     ``softmax_focal_loss(x, k, alpha, gamma, normalizer=N * C)``
-        smp ``FocalLoss("multiclass")``             ``C * sigmoid_focal_loss(x, y, -1, gamma, "mean")``: not softmax
+        smp ``FocalLoss("multiclass")`` 0.6         ``sigmoid_focal_loss(x, y, -1, gamma, "mean")``: not softmax; up to
+                                                    0.5 C times that
         ==========================================  ============================================================
     """
     arguments, options = _adapt_focal(options, inputs, targets, alpha, gamma, ignore_index, label_smoothing)
@@ -374,7 +384,9 @@ def binary_cross_entropy(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is None and not options and goes_native(_PROBABILITY, input, target, reduction):
-        return _PROBABILITY.native(input, target, None, REDUCTIONS[reduction])
+        loss = natively(_PROBABILITY, input, target, None, REDUCTIONS[reduction])
+        if loss is not None:
+            return loss
     return run(_PROBABILITY, {"input": input, "target": target, "weight": weight}, reduction, options)
 
 
@@ -400,7 +412,9 @@ def soft_margin_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     if not options and goes_native(_SOFT_MARGIN, input, target, reduction):
-        return _SOFT_MARGIN.native(input, target, REDUCTIONS[reduction])
+        loss = natively(_SOFT_MARGIN, input, target, REDUCTIONS[reduction])
+        if loss is not None:
+            return loss
     return run(_SOFT_MARGIN, {"input": input, "target": target}, reduction, options)
 
 
@@ -451,9 +465,6 @@ def margin_ranking_loss(
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
     arguments: dict[str, Any] = {"input1": input1, "input2": input2, "target": target, "margin": margin}
-    if not input1.dim() == input2.dim() == target.dim():
-        route.kernel_unless("margin_ranking_loss", "the tensors differ in their number of dimensions")
-        return reference.margin_ranking_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
     return run(_RANKING, arguments, reduction, options)
 
 
@@ -557,7 +568,9 @@ def kl_div(
             stacklevel=2,
         )
     if not options and goes_native(_KL, input, target, reduction):
-        return _KL.native(input, target, REDUCTIONS[reduction], log_target=log_target)
+        loss = natively(_KL, input, target, REDUCTIONS[reduction], log_target=log_target)
+        if loss is not None:
+            return loss
     if reduction == "batchmean" and isinstance(input, Tensor) and "normalizer" not in options:
         # The batch size divides; what the reference calls a mean with this divisor.
         reduction = "mean" if input.dim() else "sum"
@@ -583,7 +596,7 @@ def robust_loss(
     alpha, the less an outlier pulls.
 
     Equivalent to ``(b / alpha * ((1 + ((input - target) / scale) ** 2 / b) ** (alpha / 2) - 1)).mean()`` where that
-    neither divides by zero nor cancels. r beyond 1e19 in single precision overflows in its square.
+    neither divides by zero, cancels nor overflows in a square.
 
     Args:
         input, target: Predictions and values.
@@ -701,7 +714,7 @@ def charbonnier_loss(
 
     Args:
         input, target: Predictions and values.
-        eps: Width of the rounding at zero, positive; float or 0-d tensor.
+        eps: Width of the rounding at zero, 0 or more; float or 0-d tensor.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
     """
     return run(_CHARBONNIER, {"input": input, "target": target, "eps": eps}, reduction, options)

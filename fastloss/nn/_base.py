@@ -78,7 +78,7 @@ def own(
                 raise TypeError(f"fastloss.{name}: expected at most {len(names)} positional arguments, got {len(args)}")
             values = {**defaults, **dict(zip(names, args, strict=False))}
             values.update({key: kwargs.pop(key) for key in names if key in kwargs})
-            _options.refuse_unknown(name, kwargs, known)
+            _options.refuse_unknown(name, kwargs, known, names)
             for key, value in values.items():
                 setattr(self, key, value)
             self._options = kwargs

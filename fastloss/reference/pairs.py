@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss._options import check_numbers, legacy_reduction
+from fastloss._options import check_domain, check_numbers, legacy_reduction
 
 from .pointwise import _is_plain, _Number, _reduce
 
@@ -33,6 +33,7 @@ def cosine_embedding_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin):
         return F.cosine_embedding_loss(input1, input2, target, margin, reduction=reduction)  # type: ignore[arg-type]
+    check_numbers("cosine_embedding_loss", margin=margin)
 
     def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
         first, second = a.square().sum(-1) + 1e-12, b.square().sum(-1) + 1e-12
@@ -105,6 +106,7 @@ def triplet_margin_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin, eps):
         return F.triplet_margin_loss(anchor, positive, negative, margin, p, eps, swap, reduction=reduction)  # type: ignore[arg-type]
+    check_domain("triplet_margin_loss", margin=margin, eps=eps)
 
     def f(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
         def distance(x: Tensor, y: Tensor) -> Tensor:

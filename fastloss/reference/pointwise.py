@@ -47,6 +47,11 @@ def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
     return not any(isinstance(value, Tensor) for value in hyperparameters)
 
 
+def _as_number(value: _Number, like: Tensor) -> Tensor:
+    """A hyperparameter as a 0-d tensor: a float and a tensor go the same way."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
 def _reduce(
     name: str,
     elementwise: Callable[..., Tensor],
@@ -62,6 +67,7 @@ def _reduce(
     return_stats: bool = False,
     weight_mean: bool = False,
     pairs: bool = False,
+    autocasts: bool = True,
     **unknown: Any,
 ) -> Any:
     r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
@@ -72,6 +78,7 @@ def _reduce(
     """
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _options.reduction_code(reduction)
+    _options.check_tensors(name, weight=weight, mask=mask)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
@@ -85,7 +92,7 @@ def _reduce(
             continue  # a label or a weight per row
         dtype = torch.promote_types(dtype, t.dtype)
     device = tensors[0].device.type
-    if dtype.itemsize < 4 and _ops.autocasts(device):
+    if autocasts and dtype.itemsize < 4 and _ops.autocasts(device):
         loss_dtype = loss_dtype or torch.float32
     compute = torch.promote_types(dtype, torch.float32)
     kept = None
@@ -114,7 +121,7 @@ def _reduce(
         if code == 2:
             return total(loss)
         if normalizer is not None:
-            return total(loss) / normalizer
+            return total(loss) / (normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer)
         ones = loss.new_ones(()).expand(shape) if kept is None else kept.to(compute)
         divisor = total(ones * weight.to(compute)) if weight is not None and weight_mean else total(ones)
         mean = total(loss) / divisor
@@ -143,6 +150,7 @@ def huber_loss(
     r""":math:`\tfrac12 d^2` where :math:`|d| \le \delta`, else :math:`\delta (|d| - \tfrac12 \delta)`, d = x - y."""
     if _is_plain(options, delta):
         return F.huber_loss(input, target, reduction, delta, weight)  # type: ignore[arg-type, call-arg]
+    _options.check_domain("huber_loss", delta=delta)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         a = (x - y).abs()
@@ -162,14 +170,17 @@ def smooth_l1_loss(
 ) -> Any:
     r""":math:`d^2 / 2\beta` where :math:`|d| < \beta`, else :math:`|d| - \beta / 2`, d = x - y."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    if _is_plain(options, beta):
+    if _is_plain(options, beta) and (beta < 0 or 1e-12 < beta < 1e12):  # elsewhere its square overflows or vanishes
         return F.smooth_l1_loss(input, target, reduction=reduction, beta=beta)  # type: ignore[arg-type]
+    _options.check_domain("smooth_l1_loss", beta=beta)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
-        if not isinstance(beta, Tensor) and beta == 0:
-            return F.l1_loss(x, y, reduction="none")
         a = (x - y).abs()
-        return torch.where(a < beta, 0.5 * a * a / beta, a - 0.5 * beta)
+        level = _as_number(beta, a)
+        near = a < level
+        # Neither branch divides where it is not taken; 0 / beta is one of its values.
+        inside = torch.where(near, a, 0.0)
+        return torch.where(near, 0.5 * inside * (inside / torch.where(level == 0, 1.0, level)), a - 0.5 * level)
 
     return _reduce("smooth_l1_loss", f, (input, target), reduction, **options)
 
@@ -228,6 +239,8 @@ def binary_cross_entropy_with_logits(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction, pos_weight=pos_weight)
+    if target.shape != input.shape:
+        return F.binary_cross_entropy_with_logits(input, target)  # PyTorch's error
 
     def f(x: Tensor, y: Tensor, w: Tensor | None = None) -> Tensor:
         return F.binary_cross_entropy_with_logits(x, y, reduction="none", pos_weight=w)
@@ -295,6 +308,8 @@ def sigmoid_focal_loss(
     logarithm, whose derivative stays finite; both in float64, which holds them for every x up to 700. What the further
     arguments mean stands in `focal_call`.
     """
+    per_class = isinstance(alpha, Tensor) and alpha.dim() > 0
+    _options.check_domain("sigmoid_focal_loss", gamma=gamma, **({} if per_class else {"alpha": alpha}))
     targets, alpha, options = focal_call(inputs, targets, alpha, ignore_index, label_smoothing, options)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
@@ -302,8 +317,8 @@ def sigmoid_focal_loss(
         ce = -(y * F.logsigmoid(x) + (1 - y) * F.logsigmoid(-x))
         u = torch.sigmoid(x) * (1 - y) + torch.sigmoid(-x) * y
         loss = torch.exp(gamma * u.clamp_min(1e-300).log()) * ce
-        if isinstance(alpha, Tensor) or alpha >= 0:
-            loss = (alpha * y + (1 - alpha) * (1 - y)) * loss
+        a = _as_number(alpha, loss)
+        loss = torch.where(a < 0, 1.0, a * y + (1 - a) * (1 - y)) * loss
         return loss.to(dtype)
 
     return _reduce("sigmoid_focal_loss", f, (inputs, targets), reduction, **options)
@@ -322,6 +337,8 @@ def binary_cross_entropy(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.binary_cross_entropy(input, target, weight, reduction=reduction)
+    if target.shape != input.shape:
+        return F.binary_cross_entropy(input, target)  # PyTorch's error
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy(x, y, reduction="none")
@@ -341,6 +358,8 @@ def soft_margin_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.soft_margin_loss(input, target, reduction=reduction)
+    if target.shape != input.shape:
+        F.soft_margin_loss(input.detach(), target)  # PyTorch's error, unless target broadcasts to input
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.soft_margin_loss(x, y, reduction="none")
@@ -382,6 +401,8 @@ def margin_ranking_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin):
         return F.margin_ranking_loss(input1, input2, target, margin, reduction=reduction)  # type: ignore[arg-type]
+    if not input1.dim() == input2.dim() == target.dim():
+        return F.margin_ranking_loss(input1, input2, target)  # PyTorch's error
 
     def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
         return (margin - y * (a - b)).clamp_min(0)
@@ -436,7 +457,7 @@ def gaussian_nll_loss(
         v = v + (v.clamp_min(eps) - v).detach()
         return 0.5 * (v.log() + (x - y) ** 2 / v) + (0.5 * math.log(2 * math.pi) if full else 0.0)
 
-    return _reduce("gaussian_nll_loss", f, (input, target, made), reduction, **options)
+    return _reduce("gaussian_nll_loss", f, (input, target, made), reduction, autocasts=False, **options)
 
 
 def kl_div(
@@ -464,6 +485,7 @@ def hinge_loss(
     input: Tensor, target: Tensor, margin: _Number = 1.0, p: int = 1, reduction: str = "mean", **options: Any
 ) -> Any:
     r""":math:`\max(0, m - y x)^p`."""
+    _options.check_domain("hinge_loss", margin=margin, p=p)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return (margin - y * x).clamp_min(0) ** p
@@ -485,6 +507,7 @@ def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **opti
 
 def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: str = "mean", **options: Any) -> Any:
     r""":math:`q\, r` where :math:`r = y - x` is positive, else :math:`(q - 1)\, r`."""
+    _options.check_domain("quantile_loss", q=q)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         r = y - x
@@ -497,10 +520,19 @@ def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: st
 def charbonnier_loss(
     input: Tensor, target: Tensor, eps: _Number = 1e-3, reduction: str = "mean", **options: Any
 ) -> Any:
-    r""":math:`\sqrt{(x - y)^2 + \epsilon^2}`."""
+    r""":math:`\sqrt{(x - y)^2 + \epsilon^2}`, from the larger of the two, so that no square overflows or vanishes."""
+    _options.check_domain("charbonnier_loss", eps=eps)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
-        return ((x - y) ** 2 + eps**2).sqrt()
+        d = x - y
+        a = d.abs()
+        width = _as_number(eps, a)
+        swap = a < width
+        large, small = torch.where(swap, width, a), torch.where(swap, d, width)
+        none = large == 0
+        lift = torch.where(large < 1e-20, 2.0**100, 1.0)  # subnormal numbers have no reciprocal
+        ratio = torch.where(large.isinf(), 0.0, small * lift / torch.where(none, 1.0, large * lift))
+        return torch.where(none, 0.0 * a, large * (1 + ratio * ratio).sqrt())
 
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
 
@@ -516,20 +548,30 @@ def robust_loss(
     r""":math:`\tfrac{b}{\alpha} (w^{\alpha/2} - 1)`, :math:`b = |\alpha - 2|`, :math:`w = 1 + r^2 / b`, r = (x-y)/c.
 
     Written as :math:`\tfrac b2 L\, \varphi(\alpha L / 2)` with L = log w and :math:`\varphi(t) = (e^t - 1) / t`, which
-    is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there.
+    is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there. Where the square of r
+    might overflow, 1 is nothing beside it and L = 2 log |r| - log b.
     """
+    _options.check_domain("robust_loss", alpha=alpha, scale=scale)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
-        z = ((x - y) / scale) ** 2
+        r = (x - y) / scale
+        far = r.abs() > 1e15
+        beyond = torch.where(far, r, 1.0).abs()
+        z = torch.where(far, 0.0, r) ** 2
         a = torch.as_tensor(alpha, dtype=z.dtype, device=z.device)
+        square = torch.where(a == 2, r, 0.0) ** 2
         limit = (a == 2) | (a == -math.inf)
         inner = torch.where(limit, 1.0, a)
         b = (inner - 2).abs()
-        log_w = torch.log1p(z / b)
+        log_w = torch.where(far, 2 * beyond.log() - b.log(), torch.log1p(z / b))
         t = 0.5 * inner * log_w
         tiny = t.abs() < 1e-5
         shape = torch.where(tiny, 1 + t / 2 + t * t / 6, torch.expm1(t) / torch.where(tiny, 1.0, t))
-        return torch.where(limit, torch.where(a == 2, 0.5 * z, -torch.expm1(-0.5 * z)), 0.5 * b * log_w * shape)
+        return torch.where(
+            limit,
+            torch.where(a == 2, 0.5 * square, torch.where(far, 1.0, -torch.expm1(-0.5 * z))),
+            0.5 * b * log_w * shape,
+        )
 
     return _reduce("robust_loss", f, (input, target), reduction, **options)
 
@@ -547,6 +589,7 @@ def asymmetric_loss(
 
     m = max(0, p - clip). In float64, which holds p and n for every x up to 700; 1 - m = min(1, n + clip).
     """
+    _options.check_domain("asymmetric_loss", gamma_neg=gamma_neg, gamma_pos=gamma_pos, clip=clip)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         dtype, x, y = x.dtype, x.double(), y.double()
