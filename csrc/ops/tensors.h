@@ -46,6 +46,33 @@ inline DType dtype_of(const Tensor& t) {
   }
 }
 
+// What a tensor that is read element by element is stored as.
+inline Element element_of(const Tensor& t) {
+  switch (t.scalar_type()) {
+    case ScalarType::Bool:
+      return Element::boolean;
+    case ScalarType::Byte:
+      return Element::u8;
+    case ScalarType::Char:
+      return Element::i8;
+    case ScalarType::Short:
+      return Element::i16;
+    case ScalarType::Int:
+      return Element::i32;
+    case ScalarType::Long:
+      return Element::i64;
+    default:
+      return (Element)dtype_of(t);
+  }
+}
+
+// The number of names in a list that commas separate.
+constexpr size_t count_names(const char* list) {
+  size_t count = *list ? 1 : 0;
+  for (; *list; ++list) count += *list == ',';
+  return count;
+}
+
 inline ScalarType compute_type(const Tensor& t) {
   return t.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }
@@ -85,6 +112,41 @@ inline bool fills_block(const Tensor& t) {
     }
   }
   return block == t.numel();
+}
+
+// Whether two tensors may share an element: whether the blocks of memory from their first to their last one meet.
+inline bool overlaps(const Tensor& a, const Tensor& b) {
+  const auto bytes = [](const Tensor& t) {
+    int64_t last = 0;
+    for (int64_t d = 0; d < t.dim(); ++d) last += (t.size(d) - 1) * t.stride(d);
+    return (last + 1) * (int64_t)t.element_size();
+  };
+  if (a.numel() == 0 || b.numel() == 0) return false;
+  const char *const p = (const char*)a.const_data_ptr(), *const q = (const char*)b.const_data_ptr();
+  return p < q + bytes(b) && q < p + bytes(a);
+}
+
+// The dtype that a code of the operators stands for.
+inline ScalarType dtype_of_code(const char* name, int64_t code) {
+  for (ScalarType type : {ScalarType::Half, ScalarType::Float, ScalarType::Double, ScalarType::BFloat16}) {
+    if (code == (int64_t)type) return type;
+  }
+  STD_TORCH_CHECK(false, "fastloss: expected ", name,
+                  " to be the code of float16 (5), float32 (6), float64 (7) or bfloat16 (15), got ", code);
+  return ScalarType::Undefined;
+}
+
+// Refuses what is no matrix, or has rows that are not adjacent.
+inline void check_matrix(const char* name, const Tensor& t) {
+  STD_TORCH_CHECK(t.dim() == 2 && (t.stride(1) == 1 || t.size(1) <= 1), "fastloss: expected ", name,
+                  " to be a matrix, adjacent along the rows");
+}
+
+// Refuses memory to write to of which two elements of a matrix are one.
+inline void check_written(const char* name, const Tensor& t) {
+  check_matrix(name, t);
+  STD_TORCH_CHECK(t.size(0) <= 1 || t.stride(0) >= t.size(1), "fastloss: expected rows of ", name,
+                  " that share no memory, since they are written");
 }
 
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {

@@ -30,6 +30,7 @@ _COSINE = Spec(
     fixed=("target",),
     pairs=True,
     label="target",
+    floating=("input2",),
 )
 _CONTRASTIVE = Spec(
     "contrastive_loss",
@@ -39,12 +40,14 @@ _CONTRASTIVE = Spec(
     fixed=("target",),
     pairs=True,
     label="target",
+    floating=("input2",),
 )
 _TRIPLET = Spec(
     "triplet_margin_loss",
     tensors=("anchor", "positive", "negative"),
     params=("margin", "eps", "swap", "p"),
     pairs=True,
+    bools=False,
     accepts=lambda margin, eps, swap, p: margin > 0 and p == 2,
 )
 
