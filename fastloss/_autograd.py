@@ -332,11 +332,11 @@ class Pointwise(torch.autograd.Function):
                 if factor == 1.0:
                     return None, None, None, None, *grads
                 made = [grad for grad in grads if grad is not None]
-                if made[0].is_cuda and made[0].dtype == torch.bfloat16:
+                if made[0].is_cuda and any(grad.dtype == torch.bfloat16 for grad in made):
                     call = ctx.call
                     call.ops.rescale_(grad_output, *ctx.saved_tensors, *call.options[:2], *grads)
                     return None, None, None, None, *grads
-                if _scales_exactly(made[0], factor):
+                if all(_scales_exactly(grad, factor) for grad in made):
                     for grad in made:
                         _ops.scale_(grad, grad_output)
                     return None, None, None, None, *grads

@@ -12,6 +12,7 @@ namespace fastloss {
 struct PairView {
   void* data;  // null: absent
   int64_t row_stride;
+  Element type;
 };
 
 struct PairArgs {

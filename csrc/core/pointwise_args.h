@@ -2,6 +2,8 @@
 
 #include <stdint.h>
 
+#include "core/dtype.h"
+
 // The contract between ops/ and the kernels of the pointwise family, as rows_args.h is for the rows family.
 
 namespace fastloss {
@@ -14,7 +16,8 @@ struct PointView {
   void* data;  // null: absent
   int64_t stride[kMaxPointDims];
   bool flat;  // element i of the iteration is at data + i
-  bool wide;  // of the computing type, else of the stored type (upstream and loss)
+  Element type;
+  bool wide;  // on CUDA: of the computing type, else of the stored type (upstream and loss)
 };
 
 // What a task adds up to; summed over tasks in order, so the result does not depend on the threads.
@@ -41,7 +44,8 @@ struct PointArgs {
   double params[4];
   PointSums* sums;  // [tasks]
   bool want_stats;
-  bool plain;   // all flat, at most the first gradient, no weight, mask, upstream, unreduced loss or statistics
+  bool
+      plain;  // all flat and of one type, at most the first gradient, no weight, mask, upstream, unreduced loss or statistics
   bool stream;  // gradients are far larger than the caches: bypass them
 };
 

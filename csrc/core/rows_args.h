@@ -2,11 +2,11 @@
 
 #include <stdint.h>
 
+#include "core/dtype.h"
+
 // The contract between ops/ (tensors, threads) and the ISA files (raw pointers, one thread). Plain C on purpose.
 
 namespace fastloss {
-
-enum class DType : int { f32, f64, bf16, f16, count };
 
 // A tensor of logits' shape seen as rows x classes. Rows are numbered over `dims` collapsed dimensions, outermost
 // first; strides count elements.
@@ -40,6 +40,7 @@ struct RowsArgs {
   RowsView gradient;              // data null: no gradient wanted
   RowsView probability;           // data null: index targets
   RowsView probability_gradient;  // backward only, data null: not wanted
+  Element probability_type;       // of both
 
   const int64_t* target;  // [rows], index targets
   const bool* mask;       // [rows] or null

@@ -80,10 +80,16 @@ struct SimilarityKernels {
 using MineKernel = void (*)(const TileArgs&, int mining, int64_t begin, int64_t end, void* scratch);
 using ListKernel = int64_t (*)(const TileArgs&, int mining, int64_t row, void* scratch, PairShare* pairs);
 
+// n adjacent elements to and from values of the engine's computing type.
+using ReadKernel = void (*)(Element type, const void* from, int64_t n, void* to);
+using WriteKernel = void (*)(Element type, void* to, int64_t n, const void* from);
+
 struct Engine {
   RowsKernel rows;
   int64_t (*rows_scratch)(const RowsArgs&);  // bytes of scratch that `rows` needs
   PointwiseKernel pointwise;
+  ReadKernel read;    // these two of float and double only
+  WriteKernel write;  // of a floating type
   ScaleKernel scale;
   UnitKernel unit_rows, unit_rows_backward;
   void (*take_positives)(const TileArgs&, const PositiveArgs&, int64_t begin, int64_t end);  // null for float16

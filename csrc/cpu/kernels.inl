@@ -1,6 +1,7 @@
 // Included by each kernels_<isa>.cpp after it has set FASTLOSS_ISA and FASTLOSS_VEC_BYTES: the engines, for every dtype.
 // See csrc/README.md, "ISA files".
 
+#include "cpu/elements.h"
 #include "cpu/kernels.h"
 #include "cpu/mining.h"
 #include "cpu/pointwise.h"
@@ -29,6 +30,8 @@ Engine engine() {
   e.unit_rows_backward = &unit_rows_backward<T, S, Unit>;
   if constexpr (!is_half<S>) e.take_positives = &take_positives<S>;
   if constexpr (sizeof(S) == sizeof(T)) {
+    e.read = &read_any<T>;
+    e.write = &write_any<T>;
     e.mine = &Mine<T>::run;
     e.list_pairs = &Mine<T>::list;
     e.mine_scratch = &Mine<T>::scratch;

@@ -2,12 +2,13 @@
 
 // The pointwise engine on the CPU: value, sum and gradients of Note [Pointwise] in one pass, 2R + W.
 //
-// `general` takes blocks that stay in L1: operands of any layout and stored type are brought to dense values of the
-// computing type, the loss evaluates them, and weight, mask, upstream gradient, statistics and the way back follow. Only
-// the evaluation knows the loss, so this is compiled once per stored type. For the training step of dense float and
+// `general` takes blocks that stay in L1: operands of any layout and stored type, each of its own, are brought to dense
+// values of the computing type, the loss evaluates them, and weight, mask, upstream gradient, statistics and the way back
+// follow. Only the evaluation knows the loss, so this is compiled once per computing type. For the training step of dense float and
 // bfloat16 tensors a loss brings a fused loop of its own, `whole_blocks`, which spares the way through L1; float16 makes
 // its gradient in backward, and double does not repay the compile time of one more loop per loss.
 
+#include "cpu/elements.h"
 #include "cpu/point_block.h"
 
 namespace fastloss::FASTLOSS_ISA {
@@ -64,41 +65,40 @@ void scatter(const PointArgs& a, const PointView& view, int64_t first, int n, co
   });
 }
 
-// A block of a tensor stored as E, as dense values of the computing type T: where it lies, or in `staging`.
-template <class E, class T>
+// A block of a tensor as dense values of the computing type T: where it lies, or in `staging`.
+template <class T>
 const T* read_block(const PointArgs& a, const PointView& view, int64_t first, int n, T* staging) {
-  constexpr int W = Vec<T>::size;
-  const E* from = (const E*)view.data + first;
-  E stored[kBlock];
-  if (!view.flat) {
-    gather(a, view, first, n, sizeof(E) == sizeof(T) ? (E*)staging : stored);
-    from = stored;
-  }
-  if constexpr (sizeof(E) == sizeof(T)) {
-    return view.flat ? (const T*)from : staging;
-  } else {
-    int i = 0;
-    for (; i + W <= n; i += W) store(staging + i, load(from + i));
-    if (i < n) store(staging + i, load_partial(from + i, n - i, (T)0));
+  return with_element(view.type, [&](auto e) -> const T* {
+    using E = decltype(e);
+    const E* from = (const E*)view.data + first;
+    if constexpr (std::is_same_v<E, T>) {
+      if (view.flat) return from;
+      gather(a, view, first, n, staging);
+    } else {
+      E stored[kBlock];
+      if (!view.flat) {
+        gather(a, view, first, n, stored);
+        from = stored;
+      }
+      read_elements(from, n, staging);
+    }
     return staging;
-  }
+  });
 }
 
 // The way back.
-template <class E, class T>
+template <class T>
 void write_block(const PointArgs& a, const PointView& view, int64_t first, int n, const T* values) {
-  constexpr int W = Vec<T>::size;
-  E stored[kBlock];
-  E* const to = view.flat ? (E*)view.data + first : stored;
-  int i = 0;
-  for (; i + W <= n; i += W) store(to + i, load(values + i));
-  if (i < n) store_partial(to + i, n - i, load(values + i));
-  if (!view.flat) scatter(a, view, first, n, stored);
+  with_floating(view.type, [&](auto e) {
+    using E = decltype(e);
+    E stored[kBlock];
+    write_elements(view.flat ? (E*)view.data + first : stored, n, values);
+    if (!view.flat) scatter(a, view, first, n, stored);
+  });
 }
 
-template <class S>
+template <class T>
 void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFormula& formula, PointSums* out) {
-  using T = typename Compute<S>::type;
   using V = Vec<T>;
   constexpr int W = V::size;
   const int arity = formula.arity;
@@ -114,7 +114,7 @@ void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFor
   }
   for (int64_t b = first; b < last; b += kBlock) {
     const int n = block.n = last - b < kBlock ? (int)(last - b) : kBlock;
-    for (int k = 0; k < arity; ++k) block.operand[k] = read_block<S>(a, a.operand[k], b, n, operands[k]);
+    for (int k = 0; k < arity; ++k) block.operand[k] = read_block(a, a.operand[k], b, n, operands[k]);
     if constexpr (sizeof(T) == sizeof(double)) {
       formula.block_f64(a.params, block);
     } else {
@@ -122,11 +122,8 @@ void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFor
     }
 
     const T *weight = nullptr, *upstream = nullptr;
-    if (a.weight.data) weight = read_block<S>(a, a.weight, b, n, weights);
-    if (a.upstream.data) {
-      upstream = a.upstream.wide ? read_block<T>(a, a.upstream, b, n, upstreams)
-                                 : read_block<S>(a, a.upstream, b, n, upstreams);
-    }
+    if (a.weight.data) weight = read_block(a, a.weight, b, n, weights);
+    if (a.upstream.data) upstream = read_block(a, a.upstream, b, n, upstreams);
     if (a.mask.data) gather(a, a.mask, b, n, mask);
     const int grouped = n / (4 * W) * (4 * W);
 #pragma GCC unroll 1
@@ -155,11 +152,9 @@ void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFor
     }
     sums.end_block();
     for (int k = 0; k < arity; ++k) {
-      if (a.gradient[k].data) write_block<S>(a, a.gradient[k], b, n, gradients[k]);
+      if (a.gradient[k].data) write_block(a, a.gradient[k], b, n, gradients[k]);
     }
-    if (a.loss.data) {
-      a.loss.wide ? write_block<T>(a, a.loss, b, n, losses) : write_block<S>(a, a.loss, b, n, losses);
-    }
+    if (a.loss.data) write_block(a, a.loss, b, n, losses);
   }
   sums.store_to(out);
 }
@@ -167,6 +162,7 @@ void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFor
 // Whole blocks and the rest are summed apart, whichever loop takes the former.
 template <class S>
 void pointwise(const PointArgs& a, int64_t begin, int64_t end, const PointwiseFormula& formula) {
+  using T = typename Compute<S>::type;
   PointwiseBlocks fused = nullptr;
   if (a.plain && a.gradient[0].data) {
     if constexpr (sizeof(S) == sizeof(float)) fused = formula.whole_blocks_f32;
@@ -177,8 +173,8 @@ void pointwise(const PointArgs& a, int64_t begin, int64_t end, const PointwiseFo
     const int64_t last = first + a.task_elements < a.elements ? first + a.task_elements : a.elements;
     const int64_t whole = first + (last - first) / kBlock * kBlock;
     PointSums blocks{}, rest{};
-    if (whole > first) fused ? fused(a, first, whole, &blocks) : general<S>(a, first, whole, formula, &blocks);
-    if (last > whole) general<S>(a, whole, last, formula, &rest);
+    if (whole > first) fused ? fused(a, first, whole, &blocks) : general<T>(a, first, whole, formula, &blocks);
+    if (last > whole) general<T>(a, whole, last, formula, &rest);
     a.sums[task] = {blocks.loss + rest.loss, blocks.gradient_square + rest.gradient_square,
                     blocks.outside || rest.outside};
   }

@@ -4,6 +4,7 @@
 // its results.
 
 #include "core/rows.h"
+#include "cpu/elements.h"
 #include "cpu/kernels.h"
 #include "cpu/row_batch.h"
 
@@ -36,6 +37,15 @@ struct RowsBase {
       row /= a.size[d];
     }
     return offset + row * view.row_stride[0];
+  }
+
+  // Calls f with a value of the type that probabilities are stored as, which may differ from that of logits but is no wider
+  // than the computing type.
+  template <class F>
+  FASTLOSS_FN void with_probability(const F& f) const {
+    with_floating(a.probability_type, [&](auto e) {
+      if constexpr (sizeof(e) <= sizeof(T)) f(e);
+    });
   }
 
   FASTLOSS_FN int64_t task_end(int64_t task) const {
@@ -131,13 +141,14 @@ struct RowsBase {
     return (T)((1 - options.smoothing) * weight[c] * nll * batch.upstream[i]);
   }
 
-  void clear_row(const RowsView& view, int64_t row) const {
+  // `bytes`: of an element.
+  void clear_row(const RowsView& view, int64_t row, int64_t bytes) const {
     if (!view.data) return;
-    S* const g = (S*)view.data + offset_of(view, row);
+    char* const g = (char*)view.data + offset_of(view, row) * bytes;
     if (view.class_stride == 1) {
-      memset(g, 0, a.classes * sizeof(S));
+      memset(g, 0, a.classes * bytes);
     } else {
-      for (int64_t c = 0; c < a.classes; ++c) memset(g + c * view.class_stride, 0, sizeof(S));
+      for (int64_t c = 0; c < a.classes; ++c) memset(g + c * view.class_stride * bytes, 0, bytes);
     }
   }
 
@@ -147,8 +158,11 @@ struct RowsBase {
     int64_t y = batch.target_class[i];
     if (has_probabilities) {
       const int64_t offset = offset_of(a.probability, row);
-      y = arg_max(
-          [&](int64_t c) { return load_one((const S*)a.probability.data + offset + c * a.probability.class_stride); });
+      const RowsView& view = a.probability;
+      with_probability([&](auto e) {
+        const auto* const t = (const decltype(e)*)view.data + offset;
+        y = this->arg_max([&](int64_t c) { return read_one<T>(t + c * view.class_stride); });
+      });
     }
     return arg_max([&](int64_t c) { return load_one((const S*)a.logits.data + x + c * a.logits.class_stride); }) == y;
   }

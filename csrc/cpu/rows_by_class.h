@@ -25,6 +25,7 @@ struct ByClass : RowsBase<S> {
   using RowsBase<S>::other;
   using RowsBase<S>::chunk_max;
   using RowsBase<S>::offset_of;
+  using RowsBase<S>::with_probability;
   using RowsBase<S>::is_plain;
   using RowsBase<S>::direct;
   using RowsBase<S>::prepare;
@@ -37,21 +38,20 @@ struct ByClass : RowsBase<S> {
   using RowsBase<S>::is_correct;
 
   // Classes [begin, begin + n) of a row as adjacent values of the computing type.
+  template <class E>
   FASTLOSS_FN static const T* stage(const RowsView& view, int64_t offset, int64_t begin, int64_t n, T* to) {
-    const S* p = (const S*)view.data + offset + begin * view.class_stride;
+    const E* p = (const E*)view.data + offset + begin * view.class_stride;
     if (view.class_stride == 1) {
-      for (int64_t i = 0; i + W <= n; i += W) store(to + i, load(p + i));
-      const int64_t done = n / W * W;
-      if (done < n) store_partial(to + done, (int)(n - done), load_partial(p + done, (int)(n - done), (T)0));
+      read_elements(p, n, to);
     } else {
-      for (int64_t i = 0; i < n; ++i) to[i] = load_one(p + i * view.class_stride);
+      for (int64_t i = 0; i < n; ++i) to[i] = read_one<T>(p + i * view.class_stride);
     }
     return to;
   }
 
   // The chunk's logits after the soft cap, in scratch; their slopes go to `slope`.
   void stage_logits(int64_t offset, int64_t begin, int64_t n, T* to, T* slope) const {
-    stage(a.logits, offset, begin, n, to);
+    stage<S>(a.logits, offset, begin, n, to);
     if (a.softcap == 0) return;
     for (int64_t i = 0; i < n; i += W) {  // scratch is padded to whole vectors
       V z, dz;
@@ -89,17 +89,21 @@ struct ByClass : RowsBase<S> {
 
   template <class P>
   void measure_probabilities(const P* z, int64_t row, int64_t begin, int64_t n, Running<T>& r) const {
-    const int64_t offset = offset_of(a.probability, row);
+    const RowsView& view = a.probability;
+    const int64_t offset = offset_of(view, row);
+    T* const staging = other + kChunk;
     const T keep = (T)(1 - options.smoothing), floor = (T)(options.smoothing * options.inverse_classes);
     const auto measure = [&](const auto* t) {
       r.gap += chunk_probability_gap(z, t, weight + begin, n, r.m, keep, floor, r.mass);
       if (a.want_stats) r.plain_gap += chunk_probability_gap(z, t, (const T*)nullptr, n, r.m, (T)1, (T)0, r.plain_mass);
     };
-    if (a.probability.class_stride == 1) {
-      measure((const S*)a.probability.data + offset + begin);
-    } else {
-      measure(stage(a.probability, offset, begin, n, other + kChunk));
-    }
+    with_probability([&](auto e) {
+      using E = decltype(e);
+      if constexpr (std::is_same_v<typename Compute<E>::type, T>) {
+        if (view.class_stride == 1) return measure((const E*)view.data + offset + begin);
+      }
+      measure(stage<E>(view, offset, begin, n, staging));
+    });
   }
 
   // `keep` says whether the exponentials of the whole row are wanted, or the scratch of one chunk will do.
@@ -205,7 +209,7 @@ struct ByClass : RowsBase<S> {
   void write_row(int64_t row, int64_t i, const T* e, T* slope_row, double& square) const {
     S* const g = (S*)a.gradient.data + (a.gradient.data ? offset_of(a.gradient, row) : 0);
     const int64_t y = batch.target_class[i];
-    if (y < 0) return clear_row(a.gradient, row);
+    if (y < 0) return clear_row(a.gradient, row, sizeof(S));
     const int64_t offset = offset_of(a.logits, row);
     const bool to_memory = a.gradient.data && a.gradient.class_stride == 1;
     for (int64_t begin = 0, k = 0; begin < a.classes; begin += kChunk, ++k) {
@@ -226,7 +230,11 @@ struct ByClass : RowsBase<S> {
         scale = scale * exp_of((T)(chunk_max[k] - batch.max[i]));
       }
       const T* t = nullptr;
-      if (has_probabilities) t = stage(a.probability, offset_of(a.probability, row), begin, n, other + kChunk);
+      if (has_probabilities) {
+        const int64_t at = offset_of(a.probability, row);
+        with_probability(
+            [&](auto e) { t = stage<decltype(e)>(this->a.probability, at, begin, n, this->other + kChunk); });
+      }
       const T* const w = options.smoothing != 0 || has_probabilities ? weight + begin : nullptr;
       const T* const slope = a.softcap != 0 ? slope_row + begin : nullptr;
       const int64_t here = has_probabilities || y < begin || y >= begin + n ? -1 : y - begin;
@@ -248,15 +256,17 @@ struct ByClass : RowsBase<S> {
 
   void write_probability_gradient(int64_t row, int64_t i) const {
     const RowsView& view = a.probability_gradient;
-    if (batch.target_class[i] < 0) return clear_row(view, row);
-    S* const out = (S*)view.data + offset_of(view, row);
-    const int64_t offset = offset_of(a.logits, row);
+    if (batch.target_class[i] < 0) return clear_row(view, row, bytes_of(a.probability_type));
+    const int64_t offset = offset_of(a.logits, row), at = offset_of(view, row);
     for (int64_t begin = 0; begin < a.classes; begin += kChunk) {
       const int64_t n = a.classes - begin < kChunk ? a.classes - begin : kChunk;
       stage_logits(offset, begin, n, other, other + kChunk);
-      for (int64_t c = 0; c < n; ++c) {
-        store_one(out + (begin + c) * view.class_stride, probability_gradient(other[c], begin + c, i));
-      }
+      with_probability([&](auto e) {
+        auto* const out = (decltype(e)*)view.data + at;
+        for (int64_t c = 0; c < n; ++c) {
+          write_one(out + (begin + c) * view.class_stride, this->probability_gradient(this->other[c], begin + c, i));
+        }
+      });
     }
   }
 

@@ -25,6 +25,7 @@ struct ByRow : RowsBase<S> {
   using RowsBase<S>::slopes;
   using RowsBase<S>::other;
   using RowsBase<S>::offset_of;
+  using RowsBase<S>::with_probability;
   using RowsBase<S>::prepare;
   using RowsBase<S>::record;
   using RowsBase<S>::read_state;
@@ -53,17 +54,22 @@ struct ByRow : RowsBase<S> {
     }
   }
 
+  template <class E>
   void gather(const RowsView& view, int64_t first, int64_t n, T* to, int64_t pitch) const {
     const int64_t step = view.row_stride[a.dims - 1];
     for_runs(first, n, [&](int64_t i, int64_t run) {
-      const S* p = (const S*)view.data + offset_of(view, first + i);
-      if (step == 1) {
+      const E* p = (const E*)view.data + offset_of(view, first + i);
+      if constexpr (!std::is_same_v<typename Compute<E>::type, T>) {
         for (int64_t c = 0; c < a.classes; ++c) {
-          const S* from = p + c * view.class_stride;
+          for (int64_t j = 0; j < run; ++j) to[c * pitch + i + j] = read_one<T>(p + j * step + c * view.class_stride);
+        }
+      } else if (step == 1) {
+        for (int64_t c = 0; c < a.classes; ++c) {
+          const E* from = p + c * view.class_stride;
           T* line = to + c * pitch + i;
           // The runs of a tile are too short for the hardware to prefetch, and the planes of a power-of-two image fall
           // on the same cache sets: more than a few planes ahead would evict what was asked for.
-          const S* ahead = from + kPlanesAhead * view.class_stride;
+          const E* ahead = from + kPlanesAhead * view.class_stride;
           int64_t j = 0;
           for (; j + W <= run; j += W) {
             __builtin_prefetch(ahead + j);
@@ -78,7 +84,7 @@ struct ByRow : RowsBase<S> {
             const int columns = a.classes - c < W ? (int)(a.classes - c) : W;
             V block[W];
             for (int k = 0; k < W; ++k) {
-              const S* from = p + (j + (k < rows ? k : 0)) * step + c;
+              const E* from = p + (j + (k < rows ? k : 0)) * step + c;
               block[k] = columns == W ? load(from) : load_partial(from, columns, (T)0);
             }
             transpose(block);
@@ -90,21 +96,26 @@ struct ByRow : RowsBase<S> {
         }
       } else {
         for (int64_t c = 0; c < a.classes; ++c) {
-          for (int64_t j = 0; j < run; ++j) to[c * pitch + i + j] = load_one(p + j * step + c * view.class_stride);
+          for (int64_t j = 0; j < run; ++j) to[c * pitch + i + j] = read_one<T>(p + j * step + c * view.class_stride);
         }
       }
     });
   }
 
+  template <class E>
   void scatter(const RowsView& view, int64_t first, int64_t n, const T* from, int64_t pitch) const {
     const int64_t step = view.row_stride[a.dims - 1];
     for_runs(first, n, [&](int64_t i, int64_t run) {
-      S* p = (S*)view.data + offset_of(view, first + i);
-      if (step == 1) {
+      E* p = (E*)view.data + offset_of(view, first + i);
+      if constexpr (!std::is_same_v<typename Compute<E>::type, T>) {
         for (int64_t c = 0; c < a.classes; ++c) {
-          S* to = p + c * view.class_stride;
+          for (int64_t j = 0; j < run; ++j) write_one(p + j * step + c * view.class_stride, from[c * pitch + i + j]);
+        }
+      } else if (step == 1) {
+        for (int64_t c = 0; c < a.classes; ++c) {
+          E* to = p + c * view.class_stride;
           const T* line = from + c * pitch + i;
-          constexpr int whole = line_size<true, S>();
+          constexpr int whole = line_size<true, E>();
           int64_t j = 0;
           if (a.stream && (uintptr_t)to % kStreamAlignment == 0) {
             for (; j + whole <= run; j += whole) put_line<true>(to + j, [&](int k) { return load(line + j + k); });
@@ -121,14 +132,14 @@ struct ByRow : RowsBase<S> {
             for (int k = 0; k < W; ++k) block[k] = load(from + (c + (k < columns ? k : 0)) * pitch + i + j);
             transpose(block);
             for (int k = 0; k < rows; ++k) {
-              S* to = p + (j + k) * step + c;
+              E* to = p + (j + k) * step + c;
               columns == W ? store(to, block[k]) : store_partial(to, columns, block[k]);
             }
           }
         }
       } else {
         for (int64_t c = 0; c < a.classes; ++c) {
-          for (int64_t j = 0; j < run; ++j) store_one(p + j * step + c * view.class_stride, from[c * pitch + i + j]);
+          for (int64_t j = 0; j < run; ++j) write_one(p + j * step + c * view.class_stride, from[c * pitch + i + j]);
         }
       }
     });
@@ -297,7 +308,7 @@ struct ByRow : RowsBase<S> {
       return a.stream && lines ? write_planes<true>(n, pitch, to) : write_planes<false>(n, pitch, to);
     }
     for (int64_t p = 0; p < n; p += W) gradient_lanes<extras>(p, n, pitch, square);
-    if (a.gradient.data) scatter(a.gradient, row, n, tile, pitch);
+    if (a.gradient.data) scatter<S>(a.gradient, row, n, tile, pitch);
   }
 
   void run(int64_t first, int64_t last, RowsSums* sums) const {
@@ -313,8 +324,11 @@ struct ByRow : RowsBase<S> {
         batch.weight[i] = batch.upstream[i] = 0;
         clear(i);
       }
-      gather(a.logits, row, n, tile, pitch);
-      if (has_probabilities) gather(a.probability, row, n, other, pitch);
+      gather<S>(a.logits, row, n, tile, pitch);
+      if (has_probabilities) {
+        with_probability(
+            [&](auto e) { this->template gather<decltype(e)>(this->a.probability, row, n, this->other, pitch); });
+      }
       if (a.softcap != 0) {
         for (int64_t k = 0; k < a.classes * pitch; k += W) {
           V z, slope;
@@ -332,7 +346,8 @@ struct ByRow : RowsBase<S> {
             spare[c * pitch + i] = batch.target_class[i] < 0 ? (T)0 : probability_gradient(tile[c * pitch + i], c, i);
           }
         }
-        scatter(a.probability_gradient, row, n, spare, pitch);
+        with_probability(
+            [&](auto e) { this->template scatter<decltype(e)>(this->a.probability_gradient, row, n, spare, pitch); });
       }
       const bool extras = options.smoothing != 0 || has_probabilities || a.want_stats;
       Ahead ahead = next_tile(row, n, last);

@@ -127,7 +127,7 @@ struct ShortRows : RowsBase<S> {
     Writer<streamed, Target> w;
     if (i >= p.rows) return w;
     if (p.target[i] < 0) {
-      clear_row(a.gradient, p.row + i);
+      clear_row(a.gradient, p.row + i, sizeof(S));
       return w;
     }
     w.g = (S*)a.gradient.data + offset_of(a.gradient, p.row + i);

@@ -1,5 +1,9 @@
 // Operators of the pairs family on the CPU: allocation, threads.
 
+#include <cstdlib>
+#include <memory>
+#include <new>
+
 #include "cpu/isa.h"
 #include "ops/pairs_call.h"
 #include "ops/point_tasks.h"
@@ -7,12 +11,51 @@
 namespace fastloss::ops {
 namespace {
 
+// Tasks [begin, end) of vectors of several dtypes: the kernel of the computing type (`compute`) works on a task's rows in
+// blocks that stay in a core's caches.
+void run_mixed(const PairArgs& given, int64_t begin, int64_t end, Element compute, const Engine& engine,
+               PairsKernel kernel) {
+  const int64_t size = compute == Element::f64 ? 8 : 4, block = given.task_rows * given.width * size;
+  const std::unique_ptr<void, void (*)(void*)> memory(std::malloc(2 * kMaxOperands * block), std::free);
+  if (!memory) throw std::bad_alloc();
+  for (int64_t task = begin; task < end; ++task) {
+    const int64_t first = task * given.task_rows, last = std::min(given.rows, first + given.task_rows);
+    PairArgs args = given;
+    const auto each_row = [&](int block_index, const PairView& from, PairView& to, const auto& copy) {
+      if (!from.data || from.type == compute) return;
+      char* const rows = (char*)memory.get() + block_index * block;
+      const int64_t bytes = bytes_of(from.type);
+      for (int64_t row = first; row < last; ++row) {
+        copy((char*)from.data + row * from.row_stride * bytes, rows + (row - first) * given.width * size);
+      }
+      to = {rows - first * given.width * size, given.width, compute};
+    };
+    for (int k = 0; k < kMaxOperands; ++k) {
+      const PairView &x = given.operand[k], &g = given.gradient[k];
+      each_row(k, x, args.operand[k], [&](void* from, void* to) { engine.read(x.type, from, given.width, to); });
+      each_row(kMaxOperands + k, g, args.gradient[k], [](void*, void*) {});
+    }
+    kernel(args, task, task + 1);
+    for (int k = 0; k < kMaxOperands; ++k) {
+      const PairView& g = given.gradient[k];
+      each_row(kMaxOperands + k, g, args.gradient[k],
+               [&](void* to, void* from) { engine.write(g.type, to, given.width, from); });
+    }
+  }
+}
+
 PointSums run(int id, PairViews& views) {
   PairArgs& args = views.args;
   args.task_rows = std::max<int64_t>(1, kTaskElements / args.width);
-  const PairsKernel kernel = isa::kernels().pairs[id][(int)dtype_of(views.input)];
-  return run_tasks(args, views.input.numel(), (args.rows + args.task_rows - 1) / args.task_rows,
-                   [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  const DType dtype = views.compute == ScalarType::Double ? DType::f64
+                      : views.mixed                       ? DType::f32
+                                                          : dtype_of(views.input);
+  const PairsKernel kernel = isa::kernels().pairs[id][(int)dtype];
+  const Engine& engine = isa::kernels().engine[(int)dtype];
+  return run_tasks(
+      args, views.input.numel(), (args.rows + args.task_rows - 1) / args.task_rows, [&](int64_t begin, int64_t end) {
+        views.mixed ? run_mixed(args, begin, end, (Element)dtype, engine, kernel) : kernel(args, begin, end);
+      });
 }
 
 // Backend of PointwiseOperators.
@@ -22,7 +65,7 @@ struct CpuPairs : CpuMemory {
     STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
     PairViews views(id, in, gradients);
     PairArgs& args = views.args;
-    const ScalarType wanted = (ScalarType)loss_dtype;
+    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype);
     const bool reduced = in.reduction != kNone;
     Tensor loss = reduced ? empty({}, wanted) : empty(row_shape(in.input), views.compute);
     if (!reduced) args.loss = loss.mutable_data_ptr();

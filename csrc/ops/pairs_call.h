@@ -25,21 +25,30 @@ inline std::vector<int64_t> row_shape(const Tensor& input) {
 struct PairViews {
   PairArgs args{};
   const Tensor& input;
-  const ScalarType compute;
+  ScalarType compute;  // double if an operand is, else float
+  bool mixed = false;  // an operand is not of input's dtype
 
   PairViews(int id, const PointInputs& in, PointGradients const& gradients)
       : input(in.input), compute(compute_type(in.input)) {
+    dtype_of(input);  // refuses integers
     STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected non-empty rows of vectors");
     STD_TORCH_CHECK(in.third.has_value(), "fastloss: expected 3 tensors");
-    check_point_inputs(in);
+    check_point_inputs(in, kPairParams[id]);
     args.width = input.size(input.dim() - 1);
     args.rows = input.numel() / args.width;
     std::copy(in.params.begin(), in.params.end(), args.params);
     const Tensor* const operands[] = {&input, &in.target, &*in.third};
     for (int k = 0; k < kOperands[id]; ++k) {
       args.operand[k] = view(*operands[k], "a tensor");
-      if (gradients[k]) args.gradient[k] = view(*gradients[k], "a gradient");
+      if (operands[k]->scalar_type() == ScalarType::Double) compute = ScalarType::Double;
+      mixed = mixed || operands[k]->scalar_type() != input.scalar_type();
+      if (!gradients[k]) continue;
+      dtype_of(*gradients[k]);
+      STD_TORCH_CHECK(gradients[k]->scalar_type() == operands[k]->scalar_type(),
+                      "fastloss: expected a gradient of the dtype of its tensor");
+      args.gradient[k] = view(*gradients[k], "a gradient");
     }
+    check_gradients(in, gradients);
     for (int k = kOperands[id]; k < kMaxOperands; ++k) {
       STD_TORCH_CHECK(!gradients[k], "fastloss: the label has no gradient");
     }
@@ -63,12 +72,13 @@ struct PairViews {
   std::vector<Tensor> owned_;  // handles: moving them leaves the memory where it is
 
   PairView view(const Tensor& t, const char* what) {
-    bool same = same_device(t, input) && t.dim() == input.dim() && t.scalar_type() == input.scalar_type();
+    bool same = same_device(t, input) && t.dim() == input.dim();
     for (int64_t d = 0; same && d < input.dim(); ++d) same = t.size(d) == input.size(d);
-    STD_TORCH_CHECK(same, "fastloss: expected ", what, " of input's shape, dtype and device");
-    if (t.is_contiguous()) return {(void*)t.const_data_ptr(), args.width};
+    STD_TORCH_CHECK(same, "fastloss: expected ", what, " of input's shape and device");
+    const Element type = element_of(t);
+    if (t.is_contiguous()) return {(void*)t.const_data_ptr(), args.width, type};
     STD_TORCH_CHECK(t.dim() == 2 && t.stride(1) == 1, "fastloss: expected vectors that are adjacent in memory");
-    return {(void*)t.const_data_ptr(), t.stride(0)};
+    return {(void*)t.const_data_ptr(), t.stride(0), type};
   }
 };
 

@@ -16,7 +16,8 @@ PointSums run(int id, PointViews& views) {
   args.stream = args.elements * (int64_t)views.input.element_size() >= kStreamBytes;
   args.task_elements = kTaskElements;
   const Kernels& kernels = isa::kernels();
-  const PointwiseKernel kernel = kernels.engine[(int)dtype_of(views.input)].pointwise;
+  const DType dtype = views.compute == ScalarType::Double ? DType::f64 : dtype_of(views.input);
+  const PointwiseKernel kernel = kernels.engine[(int)dtype].pointwise;
   return run_tasks(args, args.elements, (args.elements + kTaskElements - 1) / kTaskElements,
                    [&](int64_t begin, int64_t end) { kernel(args, begin, end, kernels.pointwise[id]); });
 }
@@ -28,13 +29,9 @@ struct Cpu : CpuMemory {
     STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
     PointViews views(id, in, gradients);
     PointArgs& args = views.args;
-    const ScalarType wanted = (ScalarType)loss_dtype, type = loss_type(in.input, wanted);
-    Tensor loss = in.reduction == kNone ? torch::stable::empty_like(in.input) : empty({}, wanted);
-    if (in.reduction == kNone) {
-      // empty_like keeps input's strides but has no dtype; the conversion of nothing costs little.
-      if (type != in.input.scalar_type()) loss = torch::stable::to(loss, type);
-      views.add_wide(args.loss, loss, "loss");
-    }
+    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype);
+    Tensor loss = in.reduction == kNone ? unreduced_loss(in.input, wanted) : empty({}, wanted);
+    if (in.reduction == kNone) views.add_each(args.loss, loss, "loss");
     const double divisor = divisor_of(in, in.input.numel());
     args.scale = 1 / divisor;
     args.want_stats = want_stats;
@@ -43,8 +40,6 @@ struct Cpu : CpuMemory {
     STD_TORCH_CHECK(!sums.outside, "an element is outside the domain of fastloss::", kNames[id]);
     if (in.reduction != kNone) {
       write_scalar(loss, empty_zero && divisor == 0 ? 0 : sums.loss / divisor);
-    } else if (type != wanted) {
-      loss = torch::stable::to(loss, wanted);
     }
     return {loss, stats_vector(sums, want_stats)};
   }
@@ -54,11 +49,8 @@ struct Cpu : CpuMemory {
     PointViews views(id, in, gradients);
     PointArgs& args = views.args;
     args.scale = 1 / divisor_of(in, in.input.numel());
-    Tensor upstream;  // a view refers to it
     if (in.reduction == kNone) {
-      const ScalarType type = loss_type(in.input, grad_output.scalar_type());
-      upstream = grad_output.scalar_type() == type ? grad_output : torch::stable::to(grad_output, type);
-      views.add_wide(args.upstream, upstream, "grad_output");
+      views.add_each(args.upstream, grad_output, "grad_output");
     } else {
       args.scale *= upstream_of(grad_output);
     }

@@ -18,6 +18,10 @@ using MaybeTensor = std::optional<Tensor>;
 #define FASTLOSS_ARITY(name, Functor, params) Functor<double>::arity,
 constexpr int kArity[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ARITY)};
 #undef FASTLOSS_ARITY
+#define FASTLOSS_COUNT(name, Functor, params) count_names(params),
+constexpr size_t kPointParams[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT)};
+constexpr size_t kPairParams[] = {FASTLOSS_PAIRS_LOSSES(FASTLOSS_COUNT)};
+#undef FASTLOSS_COUNT
 
 // Arguments that forward and backward share.
 struct PointInputs {
@@ -33,9 +37,9 @@ using PointGradients = const Tensor* [kMaxOperands];
 inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
 // What must hold besides the tensors' shapes.
-inline void check_point_inputs(const PointInputs& in) {
+inline void check_point_inputs(const PointInputs& in, size_t params) {
   STD_TORCH_CHECK(in.reduction >= kNone && in.reduction <= kSum, "fastloss: unknown reduction ", in.reduction);
-  STD_TORCH_CHECK(in.params.size() <= 4, "fastloss: at most 4 parameters, got ", in.params.size());
+  STD_TORCH_CHECK(in.params.size() == params, "fastloss: expected ", params, " parameters, got ", in.params.size());
   if (in.divisor) {
     STD_TORCH_CHECK(same_device(*in.divisor, in.input) && in.divisor->scalar_type() == ScalarType::Double &&
                         in.divisor->numel() == 1,
@@ -43,33 +47,61 @@ inline void check_point_inputs(const PointInputs& in) {
   }
 }
 
+// Refuses gradients that share memory with what is read, or with each other.
+inline void check_gradients(const PointInputs& in, PointGradients const& gradients) {
+  const Tensor* const read[] = {&in.input,          &in.target,       pointer(in.third),
+                                pointer(in.weight), pointer(in.mask), pointer(in.divisor)};
+  for (int k = 0; k < kMaxOperands; ++k) {
+    if (!gradients[k]) continue;
+    bool shared = false;
+    for (const Tensor* t : read) shared = shared || (t && overlaps(*gradients[k], *t));
+    for (int j = 0; j < k; ++j) shared = shared || (gradients[j] && overlaps(*gradients[k], *gradients[j]));
+    STD_TORCH_CHECK(!shared, "fastloss: expected memory of its own for a gradient");
+    for (int64_t d = 0; d < gradients[k]->dim(); ++d) {
+      STD_TORCH_CHECK(gradients[k]->stride(d) != 0 || gradients[k]->size(d) == 1,
+                      "fastloss: expected memory for each element of a gradient");
+    }
+  }
+}
+
 // Collects the tensors of a call, checks them and describes them as a kernel reads them.
 struct PointViews {
   PointArgs args{};
   const Tensor& input;
+  ScalarType compute;  // double if an operand or the weight is, else float
+  bool mixed = false;  // an operand or the weight is not of input's dtype
 
   PointViews(int id, const PointInputs& in, PointGradients const& gradients) : input(in.input) {
     STD_TORCH_CHECK(input.numel() > 0, "fastloss: expected a non-empty input");
     STD_TORCH_CHECK(in.third.has_value() == (kArity[id] == 3), "fastloss: expected ", kArity[id], " tensors");
-    check_point_inputs(in);
+    check_point_inputs(in, kPointParams[id]);
     std::copy(in.params.begin(), in.params.end(), args.params);
-    const ScalarType type = input.scalar_type();
-    add(args.operand[0], input, "input", type);
-    add(args.operand[1], in.target, "target", type);
-    if (in.third) add(args.operand[2], *in.third, "the third tensor", type);
-    if (in.weight) add(args.weight, *in.weight, "weight", type);
-    if (in.mask) add(args.mask, *in.mask, "mask", ScalarType::Bool);
+    dtype_of(input);  // refuses integers
+    compute = compute_type(input);
+    const Tensor* const operands[] = {&input, &in.target, pointer(in.third)};
+    const char* const names[] = {"input", "target", "the third tensor"};
+    for (int k = 0; k < kArity[id]; ++k) add_operand(args.operand[k], *operands[k], names[k]);
+    if (in.weight) add_operand(args.weight, *in.weight, "weight");
+    if (in.mask) {
+      STD_TORCH_CHECK(in.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
+      add(args.mask, *in.mask, "mask");
+    }
     for (int k = 0; k < kMaxOperands; ++k) {
       if (!gradients[k]) continue;
       STD_TORCH_CHECK(k < kArity[id], "fastloss: a gradient without its tensor");
-      add(args.gradient[k], *gradients[k], "a gradient", type);
+      dtype_of(*gradients[k]);
+      STD_TORCH_CHECK(gradients[k]->scalar_type() == operands[k]->scalar_type(),
+                      "fastloss: expected a gradient of the dtype of its tensor");
+      add(args.gradient[k], *gradients[k], "a gradient");
     }
+    check_gradients(in, gradients);
   }
 
-  // `type` is the stored or the computing type.
-  void add_wide(PointView& v, const Tensor& t, const char* what) {
-    add(v, t, what, t.scalar_type() == compute_type(input) ? compute_type(input) : input.scalar_type());
-    v.wide = t.scalar_type() == compute_type(input);
+  // Losses and upstream gradients of each element.
+  void add_each(PointView& v, const Tensor& t, const char* what) {
+    dtype_of(t);
+    add(v, t, what);
+    v.wide = t.scalar_type() == compute;
   }
 
   // Orders the dimensions as the input lies in memory and merges those that are adjacent in every tensor. Called when
@@ -111,17 +143,22 @@ struct PointViews {
         v->flat = v->flat && v->stride[d] == expected;
         expected *= args.size[d];
       }
-      args.plain = args.plain && v->flat;
+      args.plain = args.plain && v->flat && v->type == args.operand[0].type;
     }
   }
 
  private:
   std::vector<std::pair<PointView*, const Tensor*>> views_;
 
-  void add(PointView& v, const Tensor& t, const char* what, ScalarType type) {
+  void add_operand(PointView& v, const Tensor& t, const char* what) {
+    add(v, t, what);
+    if (t.scalar_type() == ScalarType::Double) compute = ScalarType::Double;
+    mixed = mixed || t.scalar_type() != input.scalar_type();
+  }
+
+  void add(PointView& v, const Tensor& t, const char* what) {
     STD_TORCH_CHECK(same_device(t, input), "fastloss: expected ", what, " on the device of input");
-    STD_TORCH_CHECK(t.scalar_type() == type, "fastloss: expected ", what, " of ScalarType ", (int)type, ", got ",
-                    (int)t.scalar_type());
+    v.type = element_of(t);
     bool same = t.dim() == input.dim();
     for (int64_t d = 0; same && d < input.dim(); ++d) same = t.size(d) == input.size(d);
     STD_TORCH_CHECK(same, "fastloss: expected ", what, " of input's shape");
@@ -130,9 +167,13 @@ struct PointViews {
   }
 };
 
-// The dtype in which a kernel can write the loss that is asked for as `wanted`: that, or the computing type.
-inline ScalarType loss_type(const Tensor& input, ScalarType wanted) {
-  return wanted == input.scalar_type() ? wanted : compute_type(input);
+// Memory for the loss of each element, with input's strides where it is dense.
+inline Tensor unreduced_loss(const Tensor& input, ScalarType type) {
+  if (type == input.scalar_type()) return torch::stable::empty_like(input);
+  if (!input.is_contiguous()) return torch::stable::to(torch::stable::empty_like(input), type);
+  std::vector<int64_t> sizes;
+  for (int64_t d = 0; d < input.dim(); ++d) sizes.push_back(input.size(d));
+  return torch::stable::new_empty(input, sizes, type);
 }
 
 #define FASTLOSS_POINTWISE_TENSORS                                                                    \

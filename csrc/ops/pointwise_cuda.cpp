@@ -21,6 +21,7 @@ struct Problem {
         views(id, in, gradients),
         dtype(dtype_of(in.input)),
         divisor(set_divisor(in, in.input.numel(), launch)) {
+    STD_TORCH_CHECK(!views.mixed, "fastloss: expected CUDA tensors of one dtype");
     views.args.scale = 1 / divisor;
   }
 
@@ -32,13 +33,9 @@ struct Problem {
   void run(int id) { check(cuda::run_points(id, dtype, launch, device.stream)); }
 };
 
-// Memory for the loss of each element, with input's strides.
-Tensor unreduced_loss(const Tensor& input, ScalarType type) {
-  if (type == input.scalar_type()) return torch::stable::empty_like(input);
-  if (!input.is_contiguous()) return torch::stable::to(torch::stable::empty_like(input), type);
-  std::vector<int64_t> sizes;
-  for (int64_t d = 0; d < input.dim(); ++d) sizes.push_back(input.size(d));
-  return new_empty(input, sizes, type);
+// The dtype in which a kernel can write the loss that is asked for as `wanted`: that, or the computing type.
+ScalarType loss_type(const Tensor& input, ScalarType wanted) {
+  return wanted == input.scalar_type() ? wanted : compute_type(input);
 }
 
 // Backend of PointwiseOperators.
@@ -48,9 +45,9 @@ struct Cuda : CudaMemory {
     Problem problem(id, in, gradients);
     PointArgs& args = problem.views.args;
     const bool reduced = in.reduction != kNone;
-    const ScalarType wanted = (ScalarType)loss_dtype, type = loss_type(in.input, wanted);
+    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype), type = loss_type(in.input, wanted);
     Tensor loss = reduced ? new_empty(in.input, {}, wanted) : unreduced_loss(in.input, type);
-    if (!reduced) problem.views.add_wide(args.loss, loss, "loss");
+    if (!reduced) problem.views.add_each(args.loss, loss, "loss");
     args.want_stats = want_stats;
     problem.plan();
     Tensor stats = run_forward(problem.launch, problem.device, in.input, reduced ? &loss : nullptr, problem.divisor,
@@ -66,7 +63,7 @@ struct Cuda : CudaMemory {
     if (in.reduction == kNone) {
       const ScalarType type = loss_type(in.input, upstream.scalar_type());
       if (upstream.scalar_type() != type) upstream = torch::stable::to(upstream, type);
-      problem.views.add_wide(problem.views.args.upstream, upstream, "grad_output");
+      problem.views.add_each(problem.views.args.upstream, upstream, "grad_output");
     } else {
       set_upstream(upstream, in.input, unless_one, problem.launch);
     }

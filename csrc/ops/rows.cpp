@@ -69,10 +69,10 @@ struct Problem {
   std::vector<double> weight64;
   const Kernels& kernels = isa::kernels();
 
-  Problem(const Tensor& input, const Tensor& target_, const std::optional<Tensor>& weight_,
+  Problem(int id, const Tensor& input, const Tensor& target_, const std::optional<Tensor>& weight_,
           const std::optional<Tensor>& mask_, const std::optional<Tensor>& normalizer, const Options& o)
       : dtype(dtype_of(input)), soft(target_.scalar_type() != ScalarType::Long) {
-    check_rows(input, target_, weight_, mask_, normalizer, o);
+    check_rows(id, input, target_, weight_, mask_, normalizer, o);
     STD_TORCH_CHECK(input.is_cpu() && target_.is_cpu(), "fastloss: expected CPU tensors");
     const int64_t classes = input.size(class_dim(input)), rows = input.numel() / classes;
     target = soft ? target_ : as_dense(target_);
@@ -165,9 +165,9 @@ struct Cpu : CpuMemory {
                          const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
                          bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state,
                          bool want_stats) {
-    Problem problem(input, target, weight, mask, normalizer, o);
+    Problem problem(id, input, target, weight, mask, normalizer, o);
     RowsArgs& args = problem.args;
-    const ScalarType compute = compute_type(input), type = (ScalarType)loss_dtype;
+    const ScalarType compute = compute_type(input), type = dtype_of_code("loss_dtype", loss_dtype);
     const Tensor state = empty(state_shape(input, problem.soft, save_state), compute);
     if (save_state) args.state = state.mutable_data_ptr();
     view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr);
@@ -195,7 +195,7 @@ struct Cpu : CpuMemory {
                        const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
                        const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
                        const Tensor* grad, const Tensor* target_grad) {
-    Problem problem(input, target, weight, mask, normalizer, o);
+    Problem problem(id, input, target, weight, mask, normalizer, o);
     RowsArgs& args = problem.args;
     const ScalarType compute = compute_type(input);
     view_rows(args, input, problem.soft ? &target : nullptr, grad, target_grad);

@@ -11,6 +11,10 @@
 
 namespace fastloss::ops {
 
+#define FASTLOSS_COUNT(name, Functor, params) count_names(params),
+constexpr size_t kRowsParams[] = {FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT)};
+#undef FASTLOSS_COUNT
+
 struct Options {
   const std::vector<double>& params;
   int64_t ignore_index;
@@ -69,15 +73,22 @@ inline void describe(const std::vector<std::pair<RowsView*, const Tensor*>>& vie
 }
 
 // What must hold on every backend; `torch.ops` is reachable without our Python.
-inline void check_rows(const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
+inline void check_rows(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
                        const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o) {
   STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected a non-empty input with classes");
   STD_TORCH_CHECK(o.reduction >= kNone && o.reduction <= kSum, "fastloss: unknown reduction ", o.reduction);
-  STD_TORCH_CHECK(o.params.size() <= 8, "fastloss: at most 8 parameters, got ", o.params.size());
+  STD_TORCH_CHECK(o.params.size() == kRowsParams[id], "fastloss: expected ", kRowsParams[id], " parameters, got ",
+                  o.params.size());
+  dtype_of(input);  // refuses integers
+  STD_TORCH_CHECK(same_device(target, input) && (!mask || same_device(*mask, input)) &&
+                      (!weight || same_device(*weight, input)) && (!normalizer || same_device(*normalizer, input)),
+                  "fastloss: expected all tensors on the device of input");
   const int64_t classes = input.size(class_dim(input)), rows = input.numel() / classes;
   if (target.scalar_type() != ScalarType::Long) {
-    STD_TORCH_CHECK(target.scalar_type() == input.scalar_type() && target.dim() == input.dim(),
-                    "fastloss: expected probability targets of input's shape and dtype");
+    dtype_of(target);  // refuses integers
+    STD_TORCH_CHECK(target.dim() == input.dim(), "fastloss: expected probability targets of input's shape");
+    STD_TORCH_CHECK(target.scalar_type() != ScalarType::Double || input.scalar_type() == ScalarType::Double,
+                    "fastloss: expected probability targets of at most float32, since the logits are no wider");
     for (int64_t d = 0; d < input.dim(); ++d) {
       STD_TORCH_CHECK(target.size(d) == input.size(d), "fastloss: target size ", target.size(d), " at dimension ", d,
                       ", expected ", input.size(d));
@@ -96,8 +107,8 @@ inline void check_rows(const Tensor& input, const Tensor& target, const std::opt
                     "fastloss: expected a bool mask of ", rows, " rows");
   }
   if (weight) {
-    STD_TORCH_CHECK(weight->numel() == classes, "fastloss: expected ", classes, " class weights, got ",
-                    weight->numel());
+    STD_TORCH_CHECK(weight->dim() == 1 && weight->numel() == classes, "fastloss: expected ", classes,
+                    " class weights, got ", weight->numel());
   }
   if (normalizer) {
     STD_TORCH_CHECK(normalizer->scalar_type() == ScalarType::Double && normalizer->numel() == 1,
@@ -118,8 +129,14 @@ inline void view_rows(RowsArgs& args, const Tensor& input, const Tensor* probabi
   if (probability) {
     views.push_back({&args.probability, probability});
     args.probability.data = (void*)probability->const_data_ptr();
+    args.probability_type = element_of(*probability);
   }
   STD_TORCH_CHECK(probability || !target_grad, "fastloss: class indices have no gradient");
+  STD_TORCH_CHECK(
+      !(grad && target_grad && overlaps(*grad, *target_grad)) && !(target_grad && overlaps(*target_grad, input)) &&
+          !(probability &&
+            ((grad && overlaps(*grad, *probability)) || (target_grad && overlaps(*target_grad, *probability)))),
+      "fastloss: expected memory of its own for a gradient");
   if (target_grad) {
     check_output("target_grad", *target_grad, *probability);
     views.push_back({&args.probability_gradient, target_grad});

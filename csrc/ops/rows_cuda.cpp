@@ -18,10 +18,12 @@ struct Problem {
   const bool soft;
   std::optional<Tensor> target, mask, weight, normalizer, upstream, survey, scratch;
 
-  Problem(const Tensor& input, const Tensor& target_, const std::optional<Tensor>& weight_,
+  Problem(int id, const Tensor& input, const Tensor& target_, const std::optional<Tensor>& weight_,
           const std::optional<Tensor>& mask_, const std::optional<Tensor>& normalizer_, const Options& o)
       : device(input), dtype(dtype_of(input)), soft(target_.scalar_type() != ScalarType::Long) {
-    check_rows(input, target_, weight_, mask_, normalizer_, o);
+    check_rows(id, input, target_, weight_, mask_, normalizer_, o);
+    STD_TORCH_CHECK(target_.scalar_type() == ScalarType::Long || target_.scalar_type() == input.scalar_type(),
+                    "fastloss: expected CUDA tensors of one dtype");
     for (const Tensor* t :
          {&target_, weight_ ? &*weight_ : nullptr, mask_ ? &*mask_ : nullptr, normalizer_ ? &*normalizer_ : nullptr}) {
       STD_TORCH_CHECK(!t || same_device(*t, input), "fastloss: expected every tensor on the device of input");
@@ -103,9 +105,9 @@ struct Cuda : CudaMemory {
                          const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
                          bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state,
                          bool want_stats) {
-    Problem problem(input, target, weight, mask, normalizer, o);
+    Problem problem(id, input, target, weight, mask, normalizer, o);
     RowsArgs& args = problem.args;
-    const ScalarType compute = compute_type(input), type = (ScalarType)loss_dtype;
+    const ScalarType compute = compute_type(input), type = dtype_of_code("loss_dtype", loss_dtype);
     const Tensor state = new_empty(input, state_shape(input, problem.soft, save_state), compute);
     if (save_state) args.state = state.mutable_data_ptr();
     view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr);
@@ -128,7 +130,7 @@ struct Cuda : CudaMemory {
                        const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
                        const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
                        const Tensor* grad, const Tensor* target_grad, bool unless_one = false) {
-    Problem problem(input, target, weight, mask, normalizer, o);
+    Problem problem(id, input, target, weight, mask, normalizer, o);
     view_rows(problem.args, input, problem.soft ? &target : nullptr, grad, target_grad);
     use_state(problem.args, state, input, problem.soft);
     problem.set_upstream(grad_output, input, o);

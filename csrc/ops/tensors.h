@@ -48,6 +48,33 @@ inline DType dtype_of(const Tensor& t) {
   }
 }
 
+// What a tensor that is read element by element is stored as.
+inline Element element_of(const Tensor& t) {
+  switch (t.scalar_type()) {
+    case ScalarType::Bool:
+      return Element::boolean;
+    case ScalarType::Byte:
+      return Element::u8;
+    case ScalarType::Char:
+      return Element::i8;
+    case ScalarType::Short:
+      return Element::i16;
+    case ScalarType::Int:
+      return Element::i32;
+    case ScalarType::Long:
+      return Element::i64;
+    default:
+      return (Element)dtype_of(t);
+  }
+}
+
+// The number of names in a list that commas separate.
+constexpr size_t count_names(const char* list) {
+  size_t count = *list ? 1 : 0;
+  for (; *list; ++list) count += *list == ',';
+  return count;
+}
+
 inline ScalarType compute_type(const Tensor& t) {
   return t.scalar_type() == ScalarType::Double ? ScalarType::Double : ScalarType::Float;
 }

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -38,6 +38,11 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
 
+_HALF = (torch.float16, torch.bfloat16)
+# Of tensors besides the input.
+_OPERAND_DTYPES = KERNEL_DTYPES | {
+    torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
+}  # fmt: skip
 NUMBERS = frozenset((float, int, bool))
 _MAX_DIMS = 8
 _OPTIONS = _options.names(WeightedPointOptions)
@@ -60,7 +65,9 @@ _OF_ELEMENTS = """
         ``()``. With ``return_stats`` the pair ``(loss, PointStats)``.
 
     Shapes: any, any strides.
-    Dtypes: float16, bfloat16, float32, float64, all arguments alike; others go to plain PyTorch.
+    Dtypes: float16, bfloat16, float32, float64, and targets of them, of bool or of integers, in any mix that PyTorch
+        takes; on the CPU without a copy of another dtype. A gradient has the dtype of its tensor, the loss the one that
+        PyTorch gives it.
     Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
     Gradient: with respect to every tensor that PyTorch differentiates; differentiable again (through the reference).
     Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
@@ -87,7 +94,8 @@ _OF_PAIRS = """
 
     Shapes: vectors of one shape, any strides; those that are neither contiguous nor rows of contiguous elements are
         copied. What else PyTorch takes runs in plain PyTorch.
-    Dtypes: float16, bfloat16, float32, float64, all vectors alike; others go to plain PyTorch.
+    Dtypes: float16, bfloat16, float32, float64, in any mix that PyTorch takes; on the CPU without a copy of another
+        dtype. A gradient has the dtype of its vectors.
     Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
     Gradient: with respect to all vectors; differentiable again (through the reference).
     Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
@@ -108,6 +116,7 @@ class Spec:
         params: Names of its hyperparameters, in the functor's order.
         words: Of hyperparameters that are one of several words: these. The functor is told the word's number.
         fixed: Those tensors in which PyTorch does not differentiate.
+        weight_promotes: Whether the dtype of ``weight`` counts in that of the loss even where ``dtype`` is "equal".
         weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
         same_size: Whether the tensors must have one shape, as opposed to being broadcast.
         same_rank: Whether they must have as many dimensions each.
@@ -117,7 +126,11 @@ class Spec:
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
         native: PyTorch's own operator, which takes them.
-        autocasts: Whether autocast makes the loss float32: of all but PyTorch's compositions that it leaves alone.
+        dtype: What decides the dtype of the loss where those of the tensors differ: ``"promoted"``, the tensors' and
+            the weight's common one; ``"target"`` or ``"input"``, that of this tensor; ``"equal"``: PyTorch refuses
+        floating: Those tensors, besides the first one, that must be of floating point.
+        bools: Whether the others may be bool, and not only integers.
+        autocasts: Whether PyTorch's autocast makes the loss float32 where the arguments are half.
         takes: Which values of the hyperparameters the kernel takes, of those in `_options.DOMAINS`.
         adapt: Turns options and arguments into arguments and options of a call without the loss's own further options.
     """
@@ -128,6 +141,7 @@ class Spec:
     params: tuple[str, ...] = ()
     words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
+    weight_promotes: bool = False
     weight_mean: bool = False
     same_size: bool = False
     same_rank: bool = False
@@ -136,6 +150,9 @@ class Spec:
     label: str = ""
     tiny: int = 0
     native: Any = None
+    dtype: Literal["promoted", "target", "input", "equal"] = "promoted"
+    floating: tuple[str, ...] = ()
+    bools: bool = True
     autocasts: bool = True
     takes: Callable[..., bool] = lambda *params: True
     adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
@@ -203,24 +220,26 @@ def _takes_native(spec: Spec) -> bool:
 
 def _prepare(
     spec: Spec, arguments: dict[str, Any], options: dict[str, Any]
-) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], Tensor | None, Tensor | None]:
-    """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask."""
+) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], Tensor | None, Tensor | None, torch.dtype]:
+    """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask, and the
+    dtype of its loss."""
     tensors = tuple(arguments[name] for name in spec.tensors)
     params = tuple(scalar(spec.number(name, arguments[name])) for name in spec.params)
     weight, mask = arguments.get("weight", options.get("weight")), options.get("mask")
 
-    def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None]:
-        return reason, (), (), None, None
+    def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None, torch.dtype]:
+        return reason, (), (), None, None, torch.float32
 
     given = [*tensors, *(t for t in (weight, mask) if t is not None)]
     reason = why_no_kernel(given)
     if reason:
         return no(reason)
     input = tensors[0]
-    device, dtype, shape = input.device, input.dtype, input.shape
+    device, shape = input.device, input.shape
     label = arguments[spec.label] if spec.label else None
-    if dtype not in KERNEL_DTYPES or any(t.dtype != dtype for t in given if t is not mask and t is not label):
-        return no("the arguments' dtypes differ or have no kernel")
+    reason, dtype = _dtype_of_loss(spec, tensors[:-1] if spec.label else tensors, weight)
+    if reason:
+        return no(reason)
     if any(t.requires_grad for name, t in zip(spec.tensors, tensors, strict=True) if name in spec.fixed):
         return no("PyTorch decides about a gradient to this argument")
     if weight is not None and weight.requires_grad:
@@ -265,7 +284,40 @@ def _prepare(
         expanded.append(extra)
     if options.get("return_stats") and options.get("reduce_dims") is not None:
         return no("a gradient that is divided group by group has no norm in the kernel")
-    return "", tensors, params, expanded[0], expanded[1]  # type: ignore[return-value]
+    return "", tensors, params, expanded[0], expanded[1], dtype  # type: ignore[return-value]
+
+
+def _dtype_of_loss(spec: Spec, tensors: tuple[Tensor, ...], weight: Tensor | None) -> tuple[str, torch.dtype]:
+    """Why no kernel takes tensors of these dtypes (empty when one does); the dtype of their loss."""
+    input, *others = tensors
+    dtype, kinds = input.dtype, {t.dtype for t in others}
+    if dtype not in KERNEL_DTYPES or not kinds <= _OPERAND_DTYPES:
+        return "the arguments' dtypes have no kernel", dtype
+    if weight is not None and weight.dtype not in KERNEL_DTYPES:
+        return "the reference checks this weight's dtype", dtype
+    autocast = spec.autocasts and _ops.autocasts(input.device.type)
+    of_weight = set() if weight is None or spec.pairs else {weight.dtype}
+    if kinds | of_weight != {dtype}:
+        names = zip(spec.tensors, tensors, strict=False)
+        if any(not t.is_floating_point() for name, t in names if name in spec.floating):
+            return "PyTorch decides about integers for this argument", dtype
+        if torch.bool in kinds and not spec.bools:
+            return "PyTorch decides about bool for this argument", dtype
+        if spec.dtype == "equal" and len({_cast(kind, autocast) for kind in (dtype, *kinds)}) > 1:
+            return "PyTorch decides about different dtypes", dtype
+        if not spec.warns and len({t.dim() == 0 for t in tensors}) > 1:
+            return "PyTorch decides about different dtypes of a tensor and a scalar", dtype
+        if spec.dtype == "promoted" or (spec.dtype == "equal" and spec.weight_promotes):
+            for kind in (*kinds, *of_weight):
+                dtype = torch.promote_types(dtype, kind)
+        elif spec.dtype == "target":
+            dtype = tensors[1].dtype
+    return "", _cast(dtype, autocast)
+
+
+def _cast(dtype: torch.dtype, autocast: bool) -> torch.dtype:
+    """What autocast makes of a dtype, if it is on, before a loss."""
+    return torch.float32 if autocast and dtype in _HALF else dtype
 
 
 def _lies_in_rows(t: Tensor) -> bool:
@@ -289,7 +341,7 @@ def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> 
     _options.check_tensors(spec.name, weight=arguments.get("weight", options.get("weight")), mask=options.get("mask"))
     if not is_compiling() and not torch.is_inference_mode_enabled():
         arguments, options = _savable(arguments), _savable(options)
-    reason, tensors, params, weight, mask = _prepare(spec, arguments, options)
+    reason, tensors, params, weight, mask, dtype = _prepare(spec, arguments, options)
     if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
     route.kernel_unless(spec.name, reason)
@@ -298,7 +350,7 @@ def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> 
             return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
         if spec.warns and not is_compiling() and arguments["target"].shape != arguments["input"].shape:
             _warn_sizes(arguments["input"], arguments["target"])
-        result = _kernel(spec, tensors, params, weight, mask, reduction, options)
+        result = _kernel(spec, tensors, params, weight, mask, dtype, reduction, options)
         if tensors[0].is_cuda and _ops.debugging():
             _check_domain(spec, result, arguments, reduction, options)
         return result
@@ -366,7 +418,8 @@ def _plain_call(
     for name in spec.fixed:
         if arguments[name].requires_grad:
             return None
-    call = _accepted_call(spec, params, REDUCTIONS[reduction], dtype, _loss_dtype(spec, input))
+    loss_dtype = loss_dtype_of(input) if spec.autocasts else dtype
+    call = _accepted_call(spec, params, REDUCTIONS[reduction], dtype, loss_dtype)
     return None if call is None else (call, tensors)
 
 
@@ -397,6 +450,7 @@ def _kernel(
     params: tuple[float, ...],
     weight: Tensor | None,
     mask: Tensor | None,
+    dtype: torch.dtype,
     reduction: str,
     options: dict[str, Any],
 ) -> Any:
@@ -413,10 +467,13 @@ def _kernel(
             divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
-    loss_dtype = options.get("loss_dtype") or _loss_dtype(spec, input)
+    loss_dtype = options.get("loss_dtype") or dtype
+    if input.is_cuda:
+        tensors, weight = _of_one_dtype(tensors, weight)
+    half = torch.float16 if any(t.dtype is torch.float16 for t in tensors) else tensors[0].dtype
     # Of what is summed later each value is kept as it is computed.
-    made = loss_dtype if dims is None else torch.promote_types(_ops.compute_dtype(input.dtype), loss_dtype)
-    call = _call(spec, params, kernel_code, input.dtype, made, empty == "zero", want_stats)
+    made = loss_dtype if dims is None else torch.promote_types(_ops.compute_dtype(dtype), loss_dtype)
+    call = _call(spec, params, kernel_code, half, made, empty == "zero", want_stats)
     result = pointwise(call, tensors, weight, mask, divisor)
     loss, measured = result if want_stats else (result, None)
     if dims is not None:
@@ -427,6 +484,15 @@ def _kernel(
     count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
     finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)
+
+
+def _of_one_dtype(tensors: tuple[Tensor, ...], weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    """Tensors for kernels that take one dtype, those of CUDA: copies of the computing one if there are several."""
+    kinds = {t.dtype for t in (*tensors, *(() if weight is None else (weight,)))}
+    if len(kinds) == 1:
+        return tensors, weight
+    dtype = torch.float64 if torch.float64 in kinds else torch.float32
+    return tuple(t.to(dtype) for t in tensors), None if weight is None else weight.to(dtype)
 
 
 def _reduce_dims(
@@ -445,16 +511,12 @@ def _reduce_dims(
     if code == 2:
         return total
     if normalizer is not None:
-        return total / normalizer
+        return total / (normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer)
     counted = weight if weight is not None and spec.weight_mean else loss.new_ones(()).expand(loss.shape)
     kept = counted if mask is None else torch.where(mask, counted, 0)
     divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
     mean = (total / divisor).to(loss.dtype)
     return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
-
-
-def _loss_dtype(spec: Spec, input: Tensor) -> torch.dtype:
-    return loss_dtype_of(input) if spec.autocasts else input.dtype
 
 
 def _warn_sizes(input: Tensor, target: Tensor) -> None:

@@ -30,6 +30,7 @@ _COSINE = Spec(
     fixed=("target",),
     pairs=True,
     label="target",
+    floating=("input2",),
 )
 _CONTRASTIVE = Spec(
     "contrastive_loss",
@@ -39,6 +40,7 @@ _CONTRASTIVE = Spec(
     fixed=("target",),
     pairs=True,
     label="target",
+    floating=("input2",),
 )
 _TRIPLET = Spec(
     "triplet_margin_loss",
@@ -46,6 +48,7 @@ _TRIPLET = Spec(
     params=("margin", "eps", "swap", "p"),
     pairs=True,
     takes=lambda margin, eps, swap, p: p == 2,
+    bools=False,
 )
 
 

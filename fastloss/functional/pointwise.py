@@ -48,6 +48,8 @@ _HUBER = Spec(
     warns=True,
     tiny=61440,
     native=native_operator("huber_loss"),
+    dtype="equal",
+    weight_promotes=True,
 )
 _SMOOTH_L1 = Spec(
     "smooth_l1_loss",
@@ -57,9 +59,14 @@ _SMOOTH_L1 = Spec(
     native=native_operator("smooth_l1_loss"),
 )
 _MSE = Spec("mse_loss", weight_mean=True, warns=True, tiny=49152, native=native_operator("mse_loss"))
-_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024, native=native_operator("l1_loss"))
+_L1 = Spec("l1_loss", weight_mean=True, warns=True, tiny=1024, native=native_operator("l1_loss"), bools=False)
 _BCE = Spec(
-    "binary_cross_entropy_with_logits", same_size=True, tiny=1024, native=torch.binary_cross_entropy_with_logits
+    "binary_cross_entropy_with_logits",
+    same_size=True,
+    tiny=1024,
+    native=torch.binary_cross_entropy_with_logits,
+    dtype="target",
+    floating=("target",),
 )
 _BCE_POS_WEIGHT = Spec(
     _BCE.name,
@@ -67,6 +74,8 @@ _BCE_POS_WEIGHT = Spec(
     tensors=("input", "target", "pos_weight"),
     fixed=("pos_weight",),
     same_size=True,
+    dtype="target",
+    floating=("target", "pos_weight"),
 )
 
 
@@ -95,21 +104,38 @@ _FOCAL = Spec(
     tensors=("inputs", "targets"),
     params=("alpha", "gamma"),
 )
-_PROBABILITY = Spec("binary_cross_entropy", same_size=True, tiny=832, native=native_operator("binary_cross_entropy"))
-_SOFT_MARGIN = Spec(
-    "soft_margin_loss", fixed=("target",), same_size=True, tiny=64, native=native_operator("soft_margin_loss")
+_PROBABILITY = Spec(
+    "binary_cross_entropy",
+    same_size=True,
+    tiny=832,
+    native=native_operator("binary_cross_entropy"),
+    dtype="equal",
+    floating=("target",),
 )
-_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",))
-_RANKING = Spec("margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), same_rank=True)
-_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"))
+_SOFT_MARGIN = Spec(
+    "soft_margin_loss",
+    fixed=("target",),
+    same_size=True,
+    tiny=64,
+    native=native_operator("soft_margin_loss"),
+    dtype="input",
+    bools=False,
+)
+_HINGE_EMBEDDING = Spec("hinge_embedding_loss", params=("margin",), fixed=("target",), dtype="input")
+_RANKING = Spec(
+    "margin_ranking_loss", tensors=("input1", "input2", "target"), params=("margin",), same_rank=True, bools=False
+)
+_POISSON = Spec("poisson_nll_loss", params=("log_input", "full", "eps"), bools=False)
 _GAUSSIAN = Spec(
     "gaussian_nll_loss",
     tensors=("input", "target", "var"),
     params=("full", "eps"),
     takes=lambda full, eps: eps > 0,
+    bools=False,
+    floating=("var",),
     autocasts=False,
 )
-_KL = Spec("kl_div", params=("log_target",), tiny=3072, native=torch.kl_div)
+_KL = Spec("kl_div", params=("log_target",), tiny=3072, native=torch.kl_div, floating=("target",))
 _HINGE = Spec("hinge_loss", params=("margin", "p"))
 _LOG_COSH = Spec("log_cosh_loss")
 _QUANTILE = Spec("quantile_loss", params=("q",))

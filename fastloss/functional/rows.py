@@ -41,6 +41,7 @@ _native_operator: Any = native_operator("cross_entropy_loss")
 TINY = 2560 if _native_operator else -1
 _TINY_WIDE = 28  # times TINY
 _contains: Any = _ops._C.contains if _ops._C is not None else None
+_HALF = (torch.float16, torch.bfloat16)
 _NO_Z_LOSS = 0.0  # the default itself, so that identity says it was not given
 
 
@@ -448,17 +449,20 @@ def _rows_loss(
                 label_smoothing=label_smoothing, z_loss=z_loss, softcap=softcap, mask=mask, normalizer=normalizer,
                 empty=empty, loss_dtype=loss_dtype, return_stats=return_stats,
             )  # fmt: skip
-        dtype = loss_dtype or loss_dtype_of(input)
+        dtype, soft = loss_dtype or _dtype_of_loss(input, target, weight), target.is_floating_point()
         divisor = None if normalizer is None else divisor_of(normalizer, input.device)
         smoothing, z_weight, cap = (float(value or 0.0) for value in scalars)
         options = RowsOptions(
             tuple(params.values()), ignore_index, REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
             _ops.DTYPE_CODES[dtype],
         )  # fmt: skip
-        if input.is_cuda and _ops.debugging() and not target.is_floating_point():
+        if input.is_cuda and _ops.debugging() and not soft:
             bad = _bad_target(target, input.shape[0 if input.dim() == 1 else 1], ignore_index, mask)
             if bad:
                 raise IndexError(f"fastloss.{name}: {bad}")
+        if input.is_cuda and soft and target.dtype != input.dtype:  # those kernels take one dtype
+            wide, inplace = _ops.compute_dtype(input.dtype), False
+            input, target = input.to(wide), target.to(wide)
         overwrite = inplace and not is_compiling() and not _repeats_memory(input)
         now = makes_gradient_now(options.reduction, input.dtype) and not target.requires_grad
         call = RowsCall(name, options, now, overwrite, return_stats)
@@ -466,6 +470,14 @@ def _rows_loss(
     except Exception as error:
         _explain_error(name, error, input, target, weight, ignore_index)
     return (result[0], RowStats.from_vector(result[1])) if return_stats else result
+
+
+def _dtype_of_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> torch.dtype:
+    dtype = loss_dtype_of(input)
+    if target.is_floating_point():
+        for t in (target,) if weight is None else (target, weight):
+            dtype = torch.promote_types(dtype, t.dtype)
+    return torch.float32 if dtype in _HALF and _ops.autocasts(input.device.type) else dtype
 
 
 def _repeats_memory(tensor: Tensor) -> bool:
@@ -493,16 +505,20 @@ def _why_not_kernel(
         return "PyTorch decides empty arguments"
     shape, classes = input.shape, input.shape[0 if dim == 1 else 1]
     rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
-    if target.is_floating_point():
-        if target.shape != shape or target.dtype != input.dtype or ignore_index >= 0:
+    soft = target.is_floating_point()
+    if soft:
+        if target.shape != shape or ignore_index >= 0:
             return "PyTorch decides this combination of probability targets"
+        kinds = {target.dtype} if weight is None else {target.dtype, weight.dtype}
+        if not kinds <= KERNEL_DTYPES or (torch.float64 in kinds and input.dtype != torch.float64):
+            return "probabilities or weights that are wider than the logits and float32, or of other dtypes"
     elif target.dtype != torch.int64 or target.shape != rows_shape:
         return "PyTorch decides this target's shape and dtype"
     if weight is not None and (
         weight.dim() != 1
         or weight.shape[0] != classes
         or weight.requires_grad
-        or (weight.dtype != input.dtype and not _ops.autocasts(input.device.type))
+        or (weight.dtype != input.dtype and not soft and not _ops.autocasts(input.device.type))
     ):
         return "PyTorch decides this weight's shape, dtype or gradient"
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape):

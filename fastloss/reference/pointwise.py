@@ -67,6 +67,7 @@ def _reduce(
     return_stats: bool = False,
     weight_mean: bool = False,
     pairs: bool = False,
+    dtype: torch.dtype | None = None,
     autocasts: bool = True,
     **unknown: Any,
 ) -> Any:
@@ -74,7 +75,9 @@ def _reduce(
 
     With ``pairs`` tensors of the first one's shape hold vectors in their last dimension, which give one value a row.
     A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
-    of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements.
+    of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements. The loss has the
+    common dtype of tensors and weight, or that of PyTorch's function, ``dtype``; float32 if that is half and autocast
+    is on, unless PyTorch does not cast for this loss (``autocasts``).
     """
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _options.reduction_code(reduction)
@@ -86,15 +89,16 @@ def _reduce(
     if not pairs:
         tensors = torch.broadcast_tensors(*tensors)
     shape = tensors[0].shape[:-1] if pairs else tensors[0].shape
-    dtype = tensors[0].dtype
+    compute = tensors[0].dtype
     for t in (*tensors[1:], *(() if weight is None else (weight,))):
         if pairs and t.shape != vectors:
             continue  # a label or a weight per row
-        dtype = torch.promote_types(dtype, t.dtype)
+        compute = torch.promote_types(compute, t.dtype)
+    dtype = dtype or compute
     device = tensors[0].device.type
     if autocasts and dtype.itemsize < 4 and _ops.autocasts(device):
         loss_dtype = loss_dtype or torch.float32
-    compute = torch.promote_types(dtype, torch.float32)
+    compute = torch.promote_types(compute, torch.float32)
     kept = None
     if mask is not None:
         if mask.dtype != torch.bool:
@@ -246,7 +250,8 @@ def binary_cross_entropy_with_logits(
         return F.binary_cross_entropy_with_logits(x, y, reduction="none", pos_weight=w)
 
     tensors = (input, target) if pos_weight is None else (input, target, pos_weight)
-    return _reduce("binary_cross_entropy_with_logits", f, tensors, reduction, weight=weight, **options)
+    name = "binary_cross_entropy_with_logits"
+    return _reduce(name, f, tensors, reduction, weight=weight, dtype=target.dtype, **options)
 
 
 def focal_call(
@@ -343,7 +348,8 @@ def binary_cross_entropy(
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy(x, y, reduction="none")
 
-    return _reduce("binary_cross_entropy", f, (input, target), reduction, weight=weight, **options)
+    name = "binary_cross_entropy"
+    return _reduce(name, f, (input, target), reduction, weight=weight, dtype=input.dtype, **options)
 
 
 def soft_margin_loss(
@@ -364,7 +370,7 @@ def soft_margin_loss(
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.soft_margin_loss(x, y, reduction="none")
 
-    return _reduce("soft_margin_loss", f, (input, target), reduction, **options)
+    return _reduce("soft_margin_loss", f, (input, target), reduction, dtype=input.dtype, **options)
 
 
 def hinge_embedding_loss(
@@ -384,7 +390,7 @@ def hinge_embedding_loss(
     def f(x: Tensor, y: Tensor) -> Tensor:
         return torch.where(y != 1, (margin - x).clamp_min(0), 0.0) + torch.where(y != -1, x, 0.0)
 
-    return _reduce("hinge_embedding_loss", f, (input, target), reduction, **options)
+    return _reduce("hinge_embedding_loss", f, (input, target), reduction, dtype=input.dtype, **options)
 
 
 def margin_ranking_loss(

@@ -1,0 +1,18 @@
+#pragma once
+
+namespace fastloss {
+
+// What kernels are instantiated for.
+enum class DType : int { f32, f64, bf16, f16, count };
+
+// What a tensor that is read element by element may be stored as: first the dtypes above, in their order.
+enum class Element : int { f32, f64, bf16, f16, boolean, u8, i8, i16, i32, i64, count };
+
+constexpr int bytes_of(Element e) {
+  return e == Element::f64 || e == Element::i64                         ? 8
+         : e == Element::f32 || e == Element::i32                       ? 4
+         : e == Element::bf16 || e == Element::f16 || e == Element::i16 ? 2
+                                                                        : 1;
+}
+
+}  // namespace fastloss

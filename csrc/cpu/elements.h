@@ -1,0 +1,103 @@
+#pragma once
+
+// Adjacent elements of any stored type as values of a computing type, and the way back, which rounds once (from double to
+// a half type by way of float, as PyTorch does).
+
+#include <type_traits>
+
+#include "core/dtype.h"
+#include "cpu/vec.h"
+
+namespace fastloss::FASTLOSS_ISA {
+namespace {
+
+// Calls f with a value of the stored type.
+template <class F>
+FASTLOSS_FN auto with_floating(Element type, const F& f) {
+  switch (type) {
+    case Element::f64:
+      return f(double{});
+    case Element::bf16:
+      return f(BFloat16{});
+    case Element::f16:
+      return f(Half{});
+    default:
+      return f(float{});
+  }
+}
+template <class F>
+FASTLOSS_FN auto with_element(Element type, const F& f) {
+  switch (type) {
+    case Element::boolean:
+    case Element::u8:
+      return f(uint8_t{});
+    case Element::i8:
+      return f(int8_t{});
+    case Element::i16:
+      return f(int16_t{});
+    case Element::i32:
+      return f(int32_t{});
+    case Element::i64:
+      return f(int64_t{});
+    default:
+      return with_floating(type, f);
+  }
+}
+
+template <class E, class T>
+void read_elements(const E* from, int64_t n, T* to) {
+  if constexpr (std::is_same_v<E, T>) {
+    memcpy(to, from, n * sizeof(T));
+  } else if constexpr (std::is_arithmetic_v<E>) {
+    for (int64_t i = 0; i < n; ++i) to[i] = (T)from[i];
+  } else if constexpr (std::is_same_v<T, float>) {
+    constexpr int W = Vec<float>::size;
+    int64_t i = 0;
+    for (; i + W <= n; i += W) store(to + i, load(from + i));
+    if (i < n) store_partial(to + i, (int)(n - i), load_partial(from + i, (int)(n - i), 0.0f));
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = (T)load_one(from + i);
+  }
+}
+
+template <class E, class T>
+void write_elements(E* to, int64_t n, const T* from) {
+  if constexpr (std::is_same_v<E, T>) {
+    memcpy(to, from, n * sizeof(T));
+  } else if constexpr (std::is_arithmetic_v<E>) {
+    for (int64_t i = 0; i < n; ++i) to[i] = (E)from[i];
+  } else if constexpr (std::is_same_v<T, float>) {
+    constexpr int W = Vec<float>::size;
+    int64_t i = 0;
+    for (; i + W <= n; i += W) store(to + i, load(from + i));
+    if (i < n) store_partial(to + i, (int)(n - i), load_partial(from + i, (int)(n - i), 0.0f));
+  } else {
+    for (int64_t i = 0; i < n; ++i) store_one(to + i, (float)from[i]);
+  }
+}
+
+template <class T, class E>
+FASTLOSS_FN T read_one(const E* p) {
+  return (T)load_one(p);
+}
+template <class E, class T>
+FASTLOSS_FN void write_one(E* p, T value) {
+  if constexpr (std::is_arithmetic_v<E>) {
+    *p = (E)value;
+  } else {
+    store_one(p, (float)value);
+  }
+}
+
+// For the table of an engine: `to` and `from` of the computing type.
+template <class T>
+void read_any(Element type, const void* from, int64_t n, void* to) {
+  with_element(type, [&](auto e) { read_elements((const decltype(e)*)from, n, (T*)to); });
+}
+template <class T>
+void write_any(Element type, void* to, int64_t n, const void* from) {
+  with_floating(type, [&](auto e) { write_elements((decltype(e)*)to, n, (const T*)from); });
+}
+
+}  // namespace
+}  // namespace fastloss::FASTLOSS_ISA
