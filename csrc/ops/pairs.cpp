@@ -22,7 +22,7 @@ struct CpuPairs : CpuMemory {
     STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
     PairViews views(id, in, gradients);
     PairArgs& args = views.args;
-    const ScalarType wanted = (ScalarType)loss_dtype;
+    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype);
     const bool reduced = in.reduction != kNone;
     Tensor loss = reduced ? empty({}, wanted) : empty(row_shape(in.input), views.compute);
     if (!reduced) args.loss = loss.mutable_data_ptr();

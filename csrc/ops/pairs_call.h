@@ -31,7 +31,7 @@ struct PairViews {
       : input(in.input), compute(compute_type(in.input)) {
     STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected non-empty rows of vectors");
     STD_TORCH_CHECK(in.third.has_value(), "fastloss: expected 3 tensors");
-    check_point_inputs(in);
+    check_point_inputs(in, gradients);
     args.width = input.size(input.dim() - 1);
     args.rows = input.numel() / args.width;
     std::copy(in.params.begin(), in.params.end(), args.params);

@@ -39,7 +39,7 @@ struct CudaPairs : CudaMemory {
     Problem problem(id, in, gradients);
     PairViews& views = problem.views;
     const bool reduced = in.reduction != kNone;
-    const ScalarType wanted = (ScalarType)loss_dtype;
+    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype);
     Tensor loss = reduced ? new_empty(in.input, {}, wanted) : new_empty(in.input, row_shape(in.input), views.compute);
     if (!reduced) views.args.loss = loss.mutable_data_ptr();
     views.args.want_stats = want_stats;

@@ -28,7 +28,7 @@ struct Cpu : CpuMemory {
     STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
     PointViews views(id, in, gradients);
     PointArgs& args = views.args;
-    const ScalarType wanted = (ScalarType)loss_dtype, type = loss_type(in.input, wanted);
+    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype), type = loss_type(in.input, wanted);
     Tensor loss = in.reduction == kNone ? torch::stable::empty_like(in.input) : empty({}, wanted);
     if (in.reduction == kNone) {
       // empty_like keeps input's strides but has no dtype; the conversion of nothing costs little.

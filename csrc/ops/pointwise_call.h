@@ -33,13 +33,19 @@ using PointGradients = const Tensor* [kMaxOperands];
 inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
 // What must hold besides the tensors' shapes.
-inline void check_point_inputs(const PointInputs& in) {
+inline void check_point_inputs(const PointInputs& in, PointGradients const& gradients) {
   STD_TORCH_CHECK(in.reduction >= kNone && in.reduction <= kSum, "fastloss: unknown reduction ", in.reduction);
   STD_TORCH_CHECK(in.params.size() <= 4, "fastloss: at most 4 parameters, got ", in.params.size());
   if (in.divisor) {
     STD_TORCH_CHECK(same_device(*in.divisor, in.input) && in.divisor->scalar_type() == ScalarType::Double &&
                         in.divisor->numel() == 1,
                     "fastloss: expected a float64 scalar as divisor, on the device of input");
+  }
+  for (int k = 0; k < kMaxOperands; ++k) {
+    if (!gradients[k]) continue;
+    check_own_memory("a gradient", *gradients[k],
+                     {&in.input, &in.target, pointer(in.third), pointer(in.weight), pointer(in.mask),
+                      k > 0 ? gradients[0] : nullptr, k > 1 ? gradients[1] : nullptr});
   }
 }
 
@@ -51,7 +57,7 @@ struct PointViews {
   PointViews(int id, const PointInputs& in, PointGradients const& gradients) : input(in.input) {
     STD_TORCH_CHECK(input.numel() > 0, "fastloss: expected a non-empty input");
     STD_TORCH_CHECK(in.third.has_value() == (kArity[id] == 3), "fastloss: expected ", kArity[id], " tensors");
-    check_point_inputs(in);
+    check_point_inputs(in, gradients);
     std::copy(in.params.begin(), in.params.end(), args.params);
     const ScalarType type = input.scalar_type();
     add(args.operand[0], input, "input", type);

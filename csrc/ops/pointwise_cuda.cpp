@@ -48,7 +48,7 @@ struct Cuda : CudaMemory {
     Problem problem(id, in, gradients);
     PointArgs& args = problem.views.args;
     const bool reduced = in.reduction != kNone;
-    const ScalarType wanted = (ScalarType)loss_dtype, type = loss_type(in.input, wanted);
+    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype), type = loss_type(in.input, wanted);
     Tensor loss = reduced ? new_empty(in.input, {}, wanted) : unreduced_loss(in.input, type);
     if (!reduced) problem.views.add_wide(args.loss, loss, "loss");
     args.want_stats = want_stats;

@@ -105,7 +105,7 @@ struct Cuda : CudaMemory {
                          bool want_stats) {
     Problem problem(input, target, weight, mask, normalizer, o);
     RowsArgs& args = problem.args;
-    const ScalarType compute = compute_type(input), type = (ScalarType)loss_dtype;
+    const ScalarType compute = compute_type(input), type = dtype_of_code("loss_dtype", loss_dtype);
     const Tensor state = new_empty(input, state_shape(input, problem.soft, save_state), compute);
     if (save_state) args.state = state.mutable_data_ptr();
     view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr);

@@ -10,7 +10,9 @@
 #include <torch/headeronly/util/Half.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "core/rows_args.h"
@@ -85,6 +87,62 @@ inline bool fills_block(const Tensor& t) {
     }
   }
   return block == t.numel();
+}
+
+// Whether two tensors may share an element: whether the blocks of memory from their first to their last one meet.
+inline bool overlaps(const Tensor& a, const Tensor& b) {
+  const auto bytes = [](const Tensor& t) {
+    int64_t last = 0;
+    for (int64_t d = 0; d < t.dim(); ++d) last += (t.size(d) - 1) * t.stride(d);
+    return (last + 1) * (int64_t)t.element_size();
+  };
+  if (a.numel() == 0 || b.numel() == 0) return false;
+  const char *const p = (const char*)a.const_data_ptr(), *const q = (const char*)b.const_data_ptr();
+  return p < q + bytes(b) && q < p + bytes(a);
+}
+
+// The dtype that a code of the operators stands for.
+inline ScalarType dtype_of_code(const char* name, int64_t code) {
+  for (ScalarType type : {ScalarType::Half, ScalarType::Float, ScalarType::Double, ScalarType::BFloat16}) {
+    if (code == (int64_t)type) return type;
+  }
+  STD_TORCH_CHECK(false, "fastloss: expected ", name,
+                  " to be the code of float16 (5), float32 (6), float64 (7) or bfloat16 (15), got ", code);
+  return ScalarType::Undefined;
+}
+
+// Refuses what is no matrix, or has rows that are not adjacent.
+inline void check_matrix(const char* name, const Tensor& t) {
+  STD_TORCH_CHECK(t.dim() == 2 && (t.stride(1) == 1 || t.size(1) <= 1), "fastloss: expected ", name,
+                  " to be a matrix, adjacent along the rows");
+}
+
+// Refuses memory to write to of which two elements of a matrix are one.
+inline void check_written(const char* name, const Tensor& t) {
+  check_matrix(name, t);
+  STD_TORCH_CHECK(t.size(0) <= 1 || t.stride(0) >= t.size(1), "fastloss: expected rows of ", name,
+                  " that share no memory, since they are written");
+}
+
+// Refuses memory to write to in which two elements may be one, or that may be another tensor's too.
+inline void check_own_memory(const char* name, const Tensor& output,
+                             std::initializer_list<const Tensor*> others) {
+  if (!output.is_contiguous()) {
+    // In order of their strides, a dimension steps over all that those before it reach; else elements may meet.
+    std::vector<std::pair<int64_t, int64_t>> steps;
+    for (int64_t d = 0; d < output.dim(); ++d) {
+      if (output.size(d) > 1) steps.push_back({output.stride(d), output.size(d) - 1});
+    }
+    std::sort(steps.begin(), steps.end());
+    int64_t reach = 0;
+    for (const auto& [stride, times] : steps) {
+      STD_TORCH_CHECK(stride > reach, "fastloss: expected ", name, " whose elements share no memory");
+      reach += stride * times;
+    }
+  }
+  for (const Tensor* other : others) {
+    STD_TORCH_CHECK(!other || !overlaps(output, *other), "fastloss: expected ", name, " in memory of its own");
+  }
 }
 
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
