@@ -1,11 +1,11 @@
 """Random arguments to every operator `torch.ops.fastloss.*`: `make abuse`, and a share of it in `test_abuse.py`.
 
-An operator answers or raises. It does not read or write outside its tensors (the operators are built with the address and
-the undefined-behaviour sanitizers), does not take more than a few seconds or a gigabyte. Calls start from ones that
+An operator answers or raises. It does not read or write outside its tensors (the operators are built with the address
+and the undefined-behaviour sanitizers), does not take more than a few seconds or a gigabyte. Calls start from ones that
 the losses themselves make, recorded; a few arguments of each are exchanged for others: dtypes, ranks, sizes, layouts,
 devices, tensors that share memory, codes that mean nothing, numbers that are none, lists of another length, None.
 
-Each call is a line of Python, which a child process notes before it runs it: what ends the child is printed as that line.
+Each call is a line of Python, which a child process notes before it runs it: what ends the child is printed so.
 
     python tests/abuse.py [--calls 1000] [--seed 1] [--only huber_loss,scale_] [--plain]
 """
@@ -88,7 +88,10 @@ def recorded() -> dict[str, list[list[str]]]:
         )
         for pair in cases.PAIRS:
             for params in pair.params:
-                for more in ({}, dict(reduction="none", mask=torch.tensor([True, False, True]), weight=torch.ones(3, dtype=dtype))):
+                for more in (
+                    {},
+                    dict(reduction="none", mask=torch.tensor([True, False, True]), weight=torch.ones(3, dtype=dtype)),
+                ):
                     call(pair.functional, *cases.make_pairs(pair, (3,), 5, dtype), **params, **more)
         for loss in cases.SIMILARITY:
             for params in loss.params:
@@ -100,14 +103,21 @@ def recorded() -> dict[str, list[list[str]]]:
         schema = torch._C._get_schema(name, "")
         wanted = [a.name for a in schema.arguments]
         relatives = {k: [a.name for a in torch._C._get_schema(k, "").arguments] for k in made if made[k]}
-        nearest = max(relatives, key=lambda k: (len(set(relatives[k]) & set(wanted)), os.path.commonprefix([k, name])))
+        nearest = max(relatives, key=lambda k: (len(set(relatives[k]) & set(wanted)), len(os.path.commonprefix([k, name]))  # noqa: RUF071))
         for given in made[nearest]:
             named = dict(zip(relatives[nearest], given, strict=True))
             made.setdefault(name, []).append([named.get(a.name, DEFAULTS[str(a.type)]) for a in schema.arguments])
     return made
 
 
-DEFAULTS = {"Tensor": "torch.ones((3, 5))", "Optional[Tensor]": "None", "bool": "True", "int": "0", "float": "1.0", "List[float]": "[]"}
+DEFAULTS = {
+    "Tensor": "torch.ones((3, 5))",
+    "Optional[Tensor]": "None",
+    "bool": "True",
+    "int": "0",
+    "float": "1.0",
+    "List[float]": "[]",
+}
 
 
 def written(value: Any) -> str:
@@ -129,7 +139,28 @@ def written(value: Any) -> str:
 DTYPES = ("float32", "float64", "bfloat16", "float16", "int64", "int32", "uint8", "bool", "complex64")
 SHAPES = ("(0,)", "()", "(1,)", "(2,)", "(3, 5)", "(5, 3)", "(4, 4)", "(0, 2)", "(3, 0)", "(3,)", "(5,)", "(2, 3, 5)",
           "(100,)", "(3, 5, 1)", "(1,) * 12", "(2,) * 9")  # fmt: skip
-INTEGERS = (0, 1, 2, 3, -1, -2, 5, 6, 7, 8, 15, 99, 2**31, -(2**31), 2**32, 2**32 + 6, 2**32 + 1, 2**40, 2**63 - 1, -(2**63))
+INTEGERS = (
+    0,
+    1,
+    2,
+    3,
+    -1,
+    -2,
+    5,
+    6,
+    7,
+    8,
+    15,
+    99,
+    2**31,
+    -(2**31),
+    2**32,
+    2**32 + 6,
+    2**32 + 1,
+    2**40,
+    2**63 - 1,
+    -(2**63),
+)
 NUMBERS = ("0.0", "1.0", "-1.0", "math.nan", "math.inf", "-math.inf", "1e308", "1e-320")
 
 
@@ -140,7 +171,8 @@ def other_tensor(rng: random.Random, old: str) -> str:
     if old == "None":
         return fresh
     return rng.choice((
-        fresh, fresh, "None", f"{old}.to(torch.{dtype})", f"{old}.to(torch.{dtype})", f"{old}.unsqueeze(0)", f"{old}.flatten()",
+        fresh, fresh, "None",
+        f"{old}.to(torch.{dtype})", f"{old}.to(torch.{dtype})", f"{old}.unsqueeze(0)", f"{old}.flatten()",
         f"{old}[:0]", f"{old}[:1]", f"{old}[..., :1]", f"torch.cat(({old}, {old}))", f"{old}.mT", f"{old}.to('meta')",
         f"{old}[:1].expand_as({old})", f"{old}[..., :1].expand_as({old})", f"{old}.flatten()[:1].expand(70000)",
         f"{old}.repeat_interleave(2, -1)[..., ::2]", f"torch.full_like({old}, {rng.choice((0, 1, -1, 99, 2**31))})",
@@ -159,7 +191,13 @@ def abused(rng: random.Random, schema: Any, base: list[str]) -> list[str]:
             if others and rng.random() < 0.15:  # shares memory with an argument before it
                 j = rng.choice(others)
                 arguments[j] = f"(shared{j} := {arguments[j]})"
-                arguments[k] = rng.choice((f"shared{j}", f"shared{j}.flatten()[1:]", f"shared{j}.as_strided(shared{j}.shape, shared{j}.stride(), 1)"))
+                arguments[k] = rng.choice(
+                    (
+                        f"shared{j}",
+                        f"shared{j}.flatten()[1:]",
+                        f"shared{j}.as_strided(shared{j}.shape, shared{j}.stride(), 1)",
+                    )
+                )
             else:
                 arguments[k] = other_tensor(rng, old)
         elif "List[float]" in kind:
@@ -191,7 +229,8 @@ def child(names: list[str], calls: int, seed: int, first: int, note: str) -> Non
             function = getattr(torch.ops.fastloss, name.removeprefix("fastloss::")).default
             for k in range(first, calls):
                 rng = random.Random(f"{name} {seed} {k}")
-                line = f"torch.ops.fastloss.{name.removeprefix('fastloss::')}.default({', '.join(abused(rng, function._schema, rng.choice(bases[name])))})"
+                arguments = ", ".join(abused(rng, function._schema, rng.choice(bases[name])))
+                line = f"torch.ops.{name.replace('::', '.')}.default({arguments})"
                 out.seek(0)
                 out.truncate()
                 out.write(f"{name}\n{k}\n{answered} {refused}\n{line}\n")
@@ -241,7 +280,9 @@ def sanitized() -> tuple[Path, dict[str, str]]:
     for name in ("setup.py", "pyproject.toml", "README.md"):
         shutil.copy2(ROOT / name, tree / name)
     compiler = os.environ.get("CXX", "g++" if shutil.which("g++") else "clang++")
-    clang = "clang" in subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True, check=True).stdout
+    clang = (
+        "clang" in subprocess.run([*compiler.split(), "--version"], capture_output=True, text=True, check=True).stdout
+    )
     flags = SANITIZE if clang else f"{SANITIZE} {GCC_ONLY}"
     shared = ["-shared-libasan"] if clang else []
     environment = {
@@ -249,8 +290,13 @@ def sanitized() -> tuple[Path, dict[str, str]]:
         "LDFLAGS": " ".join(["-fsanitize=address,undefined", *shared]),
     }  # fmt: skip
     print("abuse: building the operators with sanitizers in build/abuse ...", flush=True)
-    subprocess.run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=tree, env=environment, check=True)
-    libraries = ["libclang_rt.asan-x86_64.so" if clang else "libasan.so", "libstdc++.so.6"]  # the sanitizer wraps its throw
+    subprocess.run(
+        [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], cwd=tree, env=environment, check=True
+    )
+    libraries = [
+        "libclang_rt.asan-x86_64.so" if clang else "libasan.so",
+        "libstdc++.so.6",
+    ]  # the sanitizer wraps its throw
     found = [
         subprocess.run([*compiler.split(), f"-print-file-name={one}"], capture_output=True, text=True, check=True)
         for one in libraries
@@ -263,7 +309,9 @@ def sanitized() -> tuple[Path, dict[str, str]]:
     }
 
 
-def abuse(names: list[str], calls: int, seed: int, tree: Path, environment: dict[str, str], tell: Any = None) -> tuple[int, list[str]]:
+def abuse(
+    names: list[str], calls: int, seed: int, tree: Path, environment: dict[str, str], tell: Any = None
+) -> tuple[int, list[str]]:
     """Runs the calls in child processes; gives back how many ran, and what ended a child."""
     ran, faults = 0, []
     left, first = list(names), 0
@@ -272,7 +320,8 @@ def abuse(names: list[str], calls: int, seed: int, tree: Path, environment: dict
         with tempfile.NamedTemporaryFile("r") as note:
             arguments = ["--child", note.name, "--calls", str(calls), "--seed", str(seed), "--first", str(first)]
             done = subprocess.run(
-                [sys.executable, "-W", "ignore", __file__, *arguments, "--only", ",".join(left)], capture_output=True, text=True,
+                [sys.executable, "-W", "ignore", __file__, *arguments, "--only", ",".join(left)],
+                capture_output=True, text=True,
                 env={**os.environ, **environment, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}, check=False, cwd=tree,
             )  # fmt: skip
             lines = note.read().splitlines()
@@ -283,8 +332,18 @@ def abuse(names: list[str], calls: int, seed: int, tree: Path, environment: dict
         if done.returncode == 0:
             break
         why = {-signal.SIGALRM: f"more than {SECONDS:.0f} s", -signal.SIGSEGV: "SIGSEGV", 3: done.stderr.strip()[-200:]}
-        told = re.findall(r"(?:AddressSanitizer: .*|.*runtime error: .*|^\s+#\d+ .*fastloss.*|#\d .*csrc.*)", done.stderr)
-        faults.append("\n    ".join([f"{name}: {why.get(done.returncode, f'exit status {done.returncode}')}", lines[3], *(told or done.stderr.strip().splitlines()[-6:])[:6]]))
+        told = re.findall(
+            r"(?:AddressSanitizer: .*|.*runtime error: .*|^\s+#\d+ .*fastloss.*|#\d .*csrc.*)", done.stderr
+        )
+        faults.append(
+            "\n    ".join(
+                [
+                    f"{name}: {why.get(done.returncode, f'exit status {done.returncode}')}",
+                    lines[3],
+                    *(told or done.stderr.strip().splitlines()[-6:])[:6],
+                ]
+            )
+        )
         if tell:
             tell(f"[{len(names) - len(left) + left.index(name)}/{len(names)}] {faults[-1]}", flush=True)
         left, first = left[left.index(name) :], number + 1

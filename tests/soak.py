@@ -22,10 +22,12 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -39,13 +41,14 @@ import fastloss
 import fastloss.functional
 import fastloss.reference
 
+ROOT = Path(__file__).resolve().parent.parent
 U = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
 SMALLEST = {"float64": 2.0**-1074, "float32": 2.0**-149, "bfloat16": 2.0**-133, "float16": 2.0**-24}
 HALVES = ("bfloat16", "float16")
 FLOATS = tuple(U)
 
 
-class Difference(AssertionError):
+class Difference(AssertionError):  # noqa: N818
     """What is wrong with a call. Each kind has a class of its own, so that Hypothesis shrinks one call of each."""
 
 
@@ -164,7 +167,7 @@ class Call:
 
     Attributes:
         upstream: Factor of the gradient that comes from above; for a loss that is not a scalar each entry has its own.
-        mode: ``train``, ``no_grad``, ``autocast`` (to bfloat16), ``inference`` (all that needs no gradient is made under
+        mode: ``train``, ``no_grad``, ``autocast`` (to bfloat16), ``inference`` (what needs no gradient is made under
             ``torch.inference_mode``), ``twice`` (a second backward must give the same bits).
     """
 
@@ -234,7 +237,7 @@ def outcome(
         warnings.simplefilter("ignore")
         try:
             result = fn(**arguments)
-            loss, stats = (result if type(result) is tuple else (result, None))
+            loss, stats = result if type(result) is tuple else (result, None)
             if call.mode == "no_grad" or not leaves or not loss.requires_grad:
                 return Result(loss, {}, stats)
             up = upstream_like(loss.detach(), call.upstream) if upstream is None else upstream.to(loss.dtype)
@@ -266,14 +269,16 @@ UNUSED = {"z_loss": 0.0, "empty": "nan", "return_stats": False}
 
 
 def native_of(call: Call) -> Callable[..., Any] | None:
-    """PyTorch's own function, if it has one that knows these arguments (as numbers, where tensors stand for numbers)."""
+    """PyTorch's own function, if it has one that knows these arguments; it is given numbers where these are tensors."""
     if call.name in COMPOSED:
         return COMPOSED[call.name]
     native = getattr(F, call.name, None)
     if native is None:
         return None
     known = inspect.signature(native).parameters
-    given = {k: v for k, v in call.arguments.items() if k in known or (v is not None and (k not in UNUSED or v != UNUSED[k]))}
+    given = {
+        k: v for k, v in call.arguments.items() if k in known or (v is not None and (k not in UNUSED or v != UNUSED[k]))
+    }
     hyper = HYPER[call.name]
     if any(k not in known or (k in hyper and isinstance(v, T) and v.grad) for k, v in given.items()):
         return None
@@ -301,12 +306,17 @@ def check(call: Call) -> None:
     if isinstance(ours, Exception):
         judge = theirs if native else outcome(reference, call.make(), call)
         if isinstance(judge, Result):
-            raise difference(f"{call.name}_raises")(f"{type(ours).__name__} where {'torch' if native else 'the reference'} "
+            who = "torch" if native else "the reference"
+            raise difference(f"{call.name}_raises")(f"{type(ours).__name__} where {who} "
                                                     f"works: {ours}")  # fmt: skip
         if type(judge) is not type(ours) and not explained(call, "type", ours, judge):
-            raise difference(f"{call.name}_type")(f"{type(ours).__name__} ({ours}), expected {type(judge).__name__} ({judge})")
+            raise difference(f"{call.name}_type")(
+                f"{type(ours).__name__} ({ours}), expected {type(judge).__name__} ({judge})"
+            )
         return None
-    if isinstance(theirs, Exception) and isinstance(outcome(native, call.make(), replace(call, mode="no_grad")), Result):
+    if isinstance(theirs, Exception) and isinstance(
+        outcome(native, call.make(), replace(call, mode="no_grad")), Result
+    ):
         theirs = None  # it fails in backward alone, of dtypes that forward took
     if isinstance(theirs, Exception) and not explained(call, "works", ours, theirs):
         raise difference(f"{call.name}_works")(f"no error where torch has {type(theirs).__name__}: {theirs}")
@@ -316,9 +326,13 @@ def check(call: Call) -> None:
         if not isinstance(theirs, Result) and not explained(call, "works", ours, exact):
             raise difference(f"{call.name}_works")(f"no error where the reference has {type(exact).__name__}: {exact}")
         return None
-    if isinstance(theirs, Result) and not ({"loss_dtype"} & set(call.arguments) or call.name in COMPOSED) and ours.loss.dtype != theirs.loss.dtype:
-        if not explained(call, "dtype", ours, theirs):
-            raise difference(f"{call.name}_dtype")(f"the loss is {ours.loss.dtype}, torch's {theirs.loss.dtype}")
+    if (
+        isinstance(theirs, Result)
+        and not ({"loss_dtype"} & set(call.arguments) or call.name in COMPOSED)
+        and ours.loss.dtype != theirs.loss.dtype
+        and not explained(call, "dtype", ours, theirs)
+    ):
+        raise difference(f"{call.name}_dtype")(f"the loss is {ours.loss.dtype}, torch's {theirs.loss.dtype}")
     lazy = Limits(call, reference, wide, exact, upstream)
     for what, wanted in exact.parts():
         got = ours.loss if what == "loss" else ours.grads.get(what)
@@ -326,7 +340,11 @@ def check(call: Call) -> None:
         if isinstance(theirs, Result):
             other = theirs.loss if what == "loss" else theirs.grads.get(what)
         if got is None:
-            if wanted is not None and bool(wanted.count_nonzero()) and not (isinstance(theirs, Result) and other is None):
+            if (
+                wanted is not None
+                and bool(wanted.count_nonzero())
+                and not (isinstance(theirs, Result) and other is None)
+            ):
                 raise difference(f"{call.name}_no_{what}")(f"no gradient to {what}, expected {wanted}")
             continue
         if wanted is None:
@@ -346,7 +364,11 @@ def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | 
     beyond = w.abs() > largest / 4096  # a step before the last, which makes it smaller, may pass the end
     w = torch.where(beyond & (a.isinf() | (w.abs() > largest * (1 + U[dtype]))), w.sign() * math.inf, w)
     good = (a == w) | (a.isnan() & w.isnan())
-    if what != "loss" and bool(lazy.exact.loss.isnan().any()) and any(v.kind in ("special", "infinite") for v in call.tensors().values()):
+    if (
+        what != "loss"
+        and bool(lazy.exact.loss.isnan().any())
+        and any(v.kind in ("special", "infinite") for v in call.tensors().values())
+    ):
         good = good | a.isnan()  # of a loss that is no number
     if call.upstream == 0 and any(v.kind in ("huge", "infinite") for v in call.tensors().values()):
         good = good | a.isnan()  # 0 times a derivative that is infinite
@@ -360,7 +382,7 @@ def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | 
     good = good | (usual & (error <= quick * 1.001))
     if bool(good.all()):
         return
-    limit, unit = lazy.of(what)
+    limit = lazy.of(what)
     limit = limit + quick * 1.001
     good = good | (usual & (error <= limit)) | limit.isinf()
     if other is None and not bool(good.all()):
@@ -387,8 +409,8 @@ class Limits:
     r"""How far a result may be from the exact one.
 
     The unit u is that of the dtype that we compute in: float64 for float64 (then the oracle, with the same u, rounds as
-    often: twice that), else float32. A result may be that of a computation which is exact but for a few relative errors u
-    of its operands and its steps:
+    often: twice that), else float32. A result may be that of a computation exact but for a few relative errors u of
+    its operands and its steps:
 
     - elements (points): :math:`K u (|f| + \sum_k |x_k \partial_k f|)`, for a derivative likewise with its derivatives,
       summed over what is summed. K = 16 roundings one after the other (`cases.ROUNDINGS`); u^gamma by way of its
@@ -410,13 +432,13 @@ class Limits:
             halves = [*(name for name in names if name in HALVES), *(["bfloat16"] if call.mode == "autocast" else [])]
             self.u = max([self.u, *(U[name] for name in halves)])  # the products of half vectors are PyTorch's
 
-    def of(self, what: str) -> tuple[Tensor, float]:
+    def of(self, what: str) -> Tensor:
         if self.made is None:
             self.made = self.points() if FAMILY[self.call.name] == "points" else self.perturbed()
         limit = self.made.get(what)
         if limit is None:
             limit = torch.tensor(1e3 * self.u) * (1 + getattr(self.exact.grads.get(what), "abs", lambda: 0)())
-        return limit.nan_to_num(0.0, math.inf), self.u
+        return limit.nan_to_num(0.0, math.inf)
 
     def unknown(self, shape: torch.Size) -> Tensor:
         """Where an operand is NaN, and so must be a result of this shape: of elements one by one, else anywhere."""
@@ -460,14 +482,20 @@ class Limits:
                 size = size + (0 if g is None else (x.detach() * g).abs().nan_to_num(0.0, 0.0))
             return size
 
-        reduction = wide.get("reduction", inspect.signature(getattr(fastloss.functional, call.name)).parameters["reduction"].default)
+        reduction = wide.get(
+            "reduction", inspect.signature(getattr(fastloss.functional, call.name)).parameters["reduction"].default
+        )
         kept = torch.ones(f.shape, dtype=torch.float64) * (wide["mask"] if wide.get("mask") is not None else 1)
         if wide.get("weight") is not None and call.name in ("mse_loss", "l1_loss"):
             kept = kept * wide["weight"].detach()
         dims = wide.get("reduce_dims")
         dims = tuple(range(f.dim())) if dims is None else dims
         if reduction == "mean":
-            divisor = torch.as_tensor(float(wide["normalizer"])) if wide.get("normalizer") is not None else kept.sum(dims, keepdim=True)
+            divisor = (
+                torch.as_tensor(float(wide["normalizer"]))
+                if wide.get("normalizer") is not None
+                else kept.sum(dims, keepdim=True)
+            )
         elif reduction == "batchmean":
             divisor = torch.as_tensor(float(f.shape[0] if f.dim() else 1))
         else:
@@ -513,11 +541,25 @@ class Limits:
                 size = size + factor * U[call.tensors()[k].dtype] * g.detach().abs()  # rounded before they are summed
             limits[k] = size.expand(f.shape).sum_to_size(self.wide[k].shape)
         for k in hyper:
-            # The sum over the elements of what their own derivatives in it may be off by, of which only the sum is known.
-            size = sum((x.detach() * g).abs().sum() for x, g in ((leaves[n], torch.autograd.grad((f * factor).sum(), leaves[n], retain_graph=True, allow_unused=True)[0]) for n in floats) if g is not None)
+            # Of what the derivatives of the elements may be off by, only the sum is known.
+            size = sum(
+                (x.detach() * g).abs().sum()
+                for x, g in (
+                    (
+                        leaves[n],
+                        torch.autograd.grad((f * factor).sum(), leaves[n], retain_graph=True, allow_unused=True)[0],
+                    )
+                    for n in floats
+                )
+                if g is not None
+            )
             grad = self.exact.grads[k]
             own_size = (f.detach().abs() * factor).sum() / max(abs(float(wide[k].detach())), 1e-3)
-            limits[k] = 4 * K * (size / max(abs(float(wide[k].detach())), 1e-3) + own_size + (0 if grad is None else grad.abs()))
+            limits[k] = (
+                4
+                * K
+                * (size / max(abs(float(wide[k].detach())), 1e-3) + own_size + (0 if grad is None else grad.abs()))
+            )
         return limits
 
     def perturbed(self) -> dict[str, Tensor]:
@@ -528,10 +570,15 @@ class Limits:
             g = torch.Generator().manual_seed(attempt)
             wide = dict(self.wide)
             for k, v in wide.items():
-                if isinstance(v, Tensor) and v.is_floating_point() and k not in ("target",) + LABELS:
+                if isinstance(v, Tensor) and v.is_floating_point() and k not in ("target", *LABELS):
                     signs = 1 + step * (2.0 * torch.randint(0, 2, v.shape, generator=g) - 1)
                     wide[k] = (v.detach() * signs).requires_grad_(v.requires_grad)
-            other = outcome(self.reference, wide, replace(call, mode="no_grad" if call.mode == "no_grad" else "train"), self.upstream)
+            other = outcome(
+                self.reference,
+                wide,
+                replace(call, mode="no_grad" if call.mode == "no_grad" else "train"),
+                self.upstream,
+            )
             if isinstance(other, Exception):
                 continue
             for (what, a), (_, b) in zip(self.exact.parts(), other.parts(), strict=True):
@@ -553,7 +600,9 @@ class Limits:
                     D, size = D.amax(dim, keepdim=True).expand_as(w), size.amax(dim, keepdim=True).expand_as(w)
             elif family == "similarity" and w.numel():
                 D = D.amax().expand_as(w)
-            limits[what] = (32 if family == "similarity" else 16) * D + self.u * ((8 + 2 * math.sqrt(terms)) * (size + extra))
+            limits[what] = (32 if family == "similarity" else 16) * D + self.u * (
+                (8 + 2 * math.sqrt(terms)) * (size + extra)
+            )
         return limits
 
     def cancelling(self, what: str, w: Tensor) -> tuple[int, float | Tensor]:
@@ -562,9 +611,17 @@ class Limits:
         first = wide[MAIN[call.name][0]].detach()
         width = first.shape[(1 if first.dim() > 1 else 0) if family == "rows" else -1] if first.dim() else 1
         up = float(self.upstream.abs().max()) if self.upstream.numel() else 0.0
-        values = [wide[k].detach().abs().nan_to_num(0, 0, 0).amax().item() for k in MAIN[call.name] if isinstance(wide.get(k), Tensor) and wide[k].numel() and wide[k].is_floating_point()]
+        values = [
+            wide[k].detach().abs().nan_to_num(0, 0, 0).amax().item()
+            for k in MAIN[call.name]
+            if isinstance(wide.get(k), Tensor) and wide[k].numel() and wide[k].is_floating_point()
+        ]
         longest = max(values, default=0.0)
-        numbers = [abs(v.detach()).max().item() if isinstance(v, Tensor) else abs(v) for k, v in wide.items() if k in HYPER[call.name] and v is not None and not isinstance(v, str | bool)]
+        numbers = [
+            abs(v.detach()).max().item() if isinstance(v, Tensor) else abs(v)
+            for k, v in wide.items()
+            if k in HYPER[call.name] and v is not None and not isinstance(v, str | bool)
+        ]
         if family == "rows":
             weight = wide.get("weight")
             heavy = float(weight.abs().max()) if isinstance(weight, Tensor) and weight.numel() else 1.0
@@ -577,7 +634,9 @@ class Limits:
             share = rows
             if what == "loss":
                 rated = heavy * (1 + longest)
-                return width, rated * (rows if wide.get("reduction") == "sum" else 1) if call.arguments.get("normalizer") is None else rated * rows / abs(float(wide["normalizer"]) or 1)
+                return width, rated * (rows if wide.get("reduction") == "sum" else 1) if call.arguments.get(
+                    "normalizer"
+                ) is None else rated * rows / abs(float(wide["normalizer"]) or 1)
             cancels = soft or "softcap" in wide or "z_loss" in wide or "label_smoothing" in wide or self.u < 1e-10
             divisor = 1.0
             if wide.get("reduction", "mean") == "mean":
@@ -588,7 +647,10 @@ class Limits:
             size = 1 + length + max(numbers, default=0.0) + (length**2 if call.name == "contrastive_loss" else 0)
             if what == "loss":
                 return width, size * (w.numel() or 1)
-            shortest = min((wide[k].detach().norm(dim=-1).min().item() for k in MAIN[call.name][:2] if wide[k].numel()), default=1.0)
+            shortest = min(
+                (wide[k].detach().norm(dim=-1).min().item() for k in MAIN[call.name][:2] if wide[k].numel()),
+                default=1.0,
+            )
             if call.name == "triplet_margin_loss":
                 return width, up
             if call.name == "cosine_embedding_loss" or wide.get("distance") == "cosine":
@@ -598,12 +660,18 @@ class Limits:
         length = 1.0 if wide.get("normalize", NORMALIZES.get(call.name, True)) else longest * math.sqrt(max(1, width))
         steep = max([1.0, *numbers, *(1 / n for n in numbers if n)])
         if what == "loss":
-            return width + rows, steep * (1 + length**2) * rows * (rows if wide.get("reduction") == "sum" or self.call.name == "siglip_loss" else 1)
-        shortest = min((v.detach().norm(dim=-1).min().item() for k in MAIN[call.name] if (v := wide[k]).numel()), default=1.0)
+            return width + rows, steep * (1 + length**2) * rows * (
+                rows if wide.get("reduction") == "sum" or self.call.name == "siglip_loss" else 1
+            )
+        shortest = min(
+            (v.detach().norm(dim=-1).min().item() for k in MAIN[call.name] if (v := wide[k]).numel()), default=1.0
+        )
         scale = 1 / max(shortest, 1e-12) if length == 1.0 else length
         if call.name == "circle_loss":
             steep *= 1 + length**2
-        return width + rows, steep * (up * max(scale, 1.0) + (1 + length**2) * w.abs().max().item() if w.numel() else 0.0)
+        return width + rows, steep * (
+            up * max(scale, 1.0) + (1 + length**2) * w.abs().max().item() if w.numel() else 0.0
+        )
 
 
 # Differences that are wanted: loss (or "*"), kind, whether it is this one, and why. Each has a test elsewhere.
@@ -618,7 +686,11 @@ def explained(call: Call, kind: str, got: Any, wanted: Any) -> bool:
 
 # ------------------------------------------------------------------------------------------- what may be drawn
 
-FIXED_TARGET = ("soft_margin_loss", "hinge_embedding_loss", "margin_ranking_loss")  # PyTorch differentiates in the others
+FIXED_TARGET = (
+    "soft_margin_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+)  # PyTorch differentiates in the others
 ANY = ("real", "real", "real", "grid", "large", "special", "infinite", "huge", "tiny", "zeros")
 UNIT = ("unit", "ends", "ends", "bits")
 SIGN = ("sign", "sign", "signs")
@@ -693,11 +765,16 @@ SIMILARITY: dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]]]] = {
                   {"logit_scale": (10.0, 1, 0.7), "logit_bias": (None, -4.0, 1), "normalize": (True, False)}),
     "siglip_loss": (("image_features", "text_features"),
                     {"logit_scale": (10.0, 1, 0.7), "logit_bias": (None, -10.0, 1), "normalize": (True, False)}),
-    "nt_xent_loss": (("z0", "z1"), {"temperature": TEMPERATURE, "normalize": (True, False), "decoupled": (False, True)}),
-    "supcon_loss": (("features",), {"temperature": TEMPERATURE, "normalize": (True, False), "positives": ("out", "in")}),
+    "nt_xent_loss": (
+        ("z0", "z1"), {"temperature": TEMPERATURE, "normalize": (True, False), "decoupled": (False, True)},
+    ),
+    "supcon_loss": (
+        ("features",), {"temperature": TEMPERATURE, "normalize": (True, False), "positives": ("out", "in")},
+    ),
     "pairwise_contrastive_loss": (
         ("embeddings",),
-        {"pos_margin": (0.0, 0.4, 1), "neg_margin": (1.0, 1.3, 5), "normalize": (True, False), "squared": (False, True)},
+        {"pos_margin": (0.0, 0.4, 1), "neg_margin": (1.0, 1.3, 5), "normalize": (True, False),
+         "squared": (False, True)},
     ),
     "multi_similarity_loss": (
         ("embeddings",),
@@ -728,8 +805,10 @@ def _signature(name: str) -> list[str]:
 
 MAIN = {name: tuple(_signature(name)[: len(kinds)]) for name, (kinds, _) in {**POINTS, **PAIRS}.items()}
 MAIN |= {name: ("input",) for name in ROWS} | {name: vectors for name, (vectors, _) in SIMILARITY.items()} | GAN
-HYPER: dict[str, dict[str, tuple[Any, ...]]] = {name: hyper for name, (_, hyper) in {**POINTS, **PAIRS, **SIMILARITY}.items()}
-HYPER |= ROWS | dict.fromkeys(GAN, {})
+HYPER: dict[str, dict[str, tuple[Any, ...]]] = {
+    name: hyper for name, (_, hyper) in {**POINTS, **PAIRS, **SIMILARITY}.items()
+}
+HYPER |= ROWS | {name: {} for name in GAN}
 
 import cases  # noqa: E402
 
@@ -847,10 +926,21 @@ def points_calls(draw: Any, name: str) -> Call:
             other = dtype
         grad = mode != "inference" or k == 0
         arguments[argument] = d.tensor(
-            kind, shape if k == 0 else beside(d, shape), other, grad and d.one(*(True, True, False) if k == 0 else (False, True)) and not fixed
+            kind,
+            shape if k == 0 else beside(d, shape),
+            other,
+            grad and d.one(*(True, True, False) if k == 0 else (False, True)) and not fixed,
         )
     arguments |= d.hyper(name, mode)
-    arguments |= shared(d, shape, dtype, ("mean", "none", "sum", *(("batchmean",) if name == "kl_div" else ())), mask=shape, stats=True, dims=True)
+    arguments |= shared(
+        d,
+        shape,
+        dtype,
+        ("mean", "none", "sum", *(("batchmean",) if name == "kl_div" else ())),
+        mask=shape,
+        stats=True,
+        dims=True,
+    )
     if name == "binary_cross_entropy_with_logits" and d.rarely():
         arguments["pos_weight"] = d.tensor("positive", shape[-1:], dtype)
     return Call(name, arguments, d.one(*UPSTREAM), mode)
@@ -872,7 +962,9 @@ def pairs_calls(draw: Any, name: str) -> Call:
             other = dtype if k == 0 else dtype_beside(d, dtype)
             full = (*rows, width)
             grad = mode != "inference" or k == 0
-            arguments[argument] = d.tensor(kind, full if k == 0 else beside(d, full), other, grad and d.one(True, True, False))
+            arguments[argument] = d.tensor(
+                kind, full if k == 0 else beside(d, full), other, grad and d.one(True, True, False)
+            )
     arguments |= d.hyper(name, mode)
     arguments |= shared(d, rows, dtype, ("mean", "none", "sum"), mask=rows, stats=True, dims=True)
     return Call(name, arguments, d.one(*UPSTREAM), mode)
@@ -890,9 +982,13 @@ def rows_calls(draw: Any, name: str) -> Call:
     arguments: dict[str, Any] = {"input": d.tensor(d.one(*ANY, "wide"), shape, dtype, grad)}
     kind = d.one("index", "index", "soft", "far")
     if kind == "soft":
-        arguments["target"] = d.tensor("unit", beside(d, shape), dtype_beside(d, dtype), d.rarely(3) and mode != "inference")
+        arguments["target"] = d.tensor(
+            "unit", beside(d, shape), dtype_beside(d, dtype), d.rarely(3) and mode != "inference"
+        )
     else:
-        arguments["target"] = d.tensor(kind if classes > 2 or kind == "far" else "zeros", beside(d, rows), d.one(*("int64",) * 8, "uint8", "int32"))
+        arguments["target"] = d.tensor(
+            kind if classes > 2 or kind == "far" else "zeros", beside(d, rows), d.one(*("int64",) * 8, "uint8", "int32")
+        )
         if d.rarely(4):
             arguments["ignore_index"] = d.one(1, -1, -100)
     if name == "softmax_focal_loss" and d.rarely(8):
@@ -921,14 +1017,22 @@ def similarity_calls(draw: Any, name: str) -> Call:
         shape = (n if k == 0 else m, width)
         if name == "supcon_loss" and d.rarely(4):
             shape = (n, 2, width)
-        arguments[argument] = d.tensor(kind, shape, dtype if k == 0 else dtype_beside(d, dtype), mode != "inference" or k == 0)
+        arguments[argument] = d.tensor(
+            kind, shape, dtype if k == 0 else dtype_beside(d, dtype), mode != "inference" or k == 0
+        )
         if apart and arguments[argument].layout in ("expanded", "expanded_last", "windows"):
             arguments[argument] = replace(arguments[argument], layout="strided")
     if "labels" in _signature(name) and name != "info_nce_loss":
         arguments["labels"] = d.tensor("index", (n,), d.one("int64", "int64", "int32"))
     arguments |= d.hyper(name, mode)
     mask = (n, m) if name != "nt_xent_loss" else (2 * n, 2 * n)
-    arguments |= shared(d, (n,) if name != "nt_xent_loss" else (2 * n,), dtype, ("mean", "none", "sum"), mask=mask if name != "supcon_loss" else None)
+    arguments |= shared(
+        d,
+        (n,) if name != "nt_xent_loss" else (2 * n,),
+        dtype,
+        ("mean", "none", "sum"),
+        mask=mask if name != "supcon_loss" else None,
+    )
     return Call(name, arguments, d.one(*UPSTREAM), mode)
 
 
@@ -1015,7 +1119,9 @@ def functions() -> list[str]:
 # ---------------------------------------------------------------------------------------------------- running
 
 
-def soak(name: str, cases: int, number: int | None, survey: Any = None, tick: Callable[[], None] = lambda: None) -> list[str]:
+def soak(
+    name: str, cases: int, number: int | None, survey: Any = None, tick: Callable[[], None] = lambda: None
+) -> list[str]:
     """Draws calls of a function; gives back what is wrong. Without a ``number`` always the same calls."""
     ran = 0
 
@@ -1039,8 +1145,88 @@ def soak(name: str, cases: int, number: int | None, survey: Any = None, tick: Ca
     try:
         with contextlib.redirect_stdout(None):
             (run if number is None else seed(number)(run))()
-    except Difference as one:
-        return [f"{type(one).__name__}: {one}"]
-    except BaseExceptionGroup as several:
-        return [f"{type(one).__name__}: {one}" for one in several.exceptions]
+    except Exception as error:  # one difference, or a group with one of each kind
+        return [f"{type(one).__name__}: {one}" for one in getattr(error, "exceptions", [error])]
     return []
+
+
+def work(arguments: argparse.Namespace, worker: int, names: list[str]) -> int:
+    """The share of one process; says on its output what it finds, and how far it is."""
+    torch.set_num_threads(1)
+    each, begun, ran, wrong = -(-arguments.cases // len(names) // arguments.workers), time.monotonic(), 0, 0
+    kinds: collections.Counter[str] = collections.Counter()
+
+    def tick() -> None:
+        nonlocal ran
+        ran += 1
+
+    def count(kind: str, call: Call, text: str) -> None:
+        kinds[kind] += 1
+        if kinds[kind] == 1:
+            print(f"{kind}: {text}\n    {call.program()}", flush=True)
+
+    for k, name in enumerate(names):
+        found = soak(name, each, arguments.seed * 1000 + worker, count if arguments.survey else None, tick)
+        wrong += len(found)
+        seconds = time.monotonic() - begun
+        print("\n".join([*found, f"[{k + 1}/{len(names)}] {name}: {ran} cases in {seconds:.0f} s"]), flush=True)
+    wrong += len(kinds)
+    print(f"\n{ran} {wrong}", flush=True)
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=int, default=200_000, help="in all")
+    parser.add_argument("--seed", type=int, help="of the draws; default: another one each time, printed")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", default="", help="functions, separated by commas")
+    parser.add_argument("--survey", action="store_true", help="go on after a difference, without shrinking")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    names = [name for name in arguments.only.split(",") if name] or functions()
+    if arguments.worker is not None:
+        work(arguments, arguments.worker, names)
+        return 0
+    arguments.seed = int(time.time()) % 1_000_000 if arguments.seed is None else arguments.seed
+    print(f"soak: {arguments.cases} cases of {len(names)} functions, seed {arguments.seed}", flush=True)
+    begun = time.monotonic()
+    command = [sys.executable, __file__, "--cases", str(arguments.cases), "--seed", str(arguments.seed)]
+    command += [
+        "--workers",
+        str(arguments.workers),
+        "--only",
+        ",".join(names),
+        *(["--survey"] if arguments.survey else []),
+    ]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    children = [
+        subprocess.Popen([*command, "--worker", str(k)], stdout=subprocess.PIPE, text=True, env=environment)
+        for k in range(arguments.workers)
+    ]  # fmt: skip
+    lines: list[str] = [""] * len(children)
+
+    def read(k: int) -> None:
+        for line in children[k].stdout or ():
+            lines[k] = line
+            if not line[:1].isdigit() and line.strip():
+                print(line if arguments.workers == 1 else f"{k}: {line}", end="", flush=True)
+
+    threads = [threading.Thread(target=read, args=(k,)) for k in range(len(children))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    failed = [child.wait() for child in children]
+    totals = [
+        [int(number) for number in line.split()] for line, status in zip(lines, failed, strict=True) if not status
+    ]
+    ran, wrong = (sum(column) for column in zip(*totals, strict=True)) if totals else (0, 0)
+    seconds = time.monotonic() - begun
+    print(f"soak: {ran} cases, {wrong} unexplained differences, {seconds:.0f} s, seed {arguments.seed}")
+    return int(bool(wrong or any(failed)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -30,7 +30,8 @@ def test_every_function_is_drawn():
         if name in soak.OTHERS or name in soak.GAN:
             continue
         shared = {
-            "input", "target", "labels", "negatives", "size_average", "reduce", "reduction", "weight", "mask", "options",
+            "input", "target", "labels", "negatives", "size_average", "reduce", "reduction", "weight", "mask",
+            "options",
             "normalizer", "empty", "loss_dtype", "inplace", "return_stats", "ignore_index", "pos_weight", "mining",
         }  # fmt: skip
         unknown = set(soak._signature(name)) - shared - set(soak.MAIN[name]) - set(soak.HYPER[name])
@@ -65,7 +66,9 @@ def test_planted_faults_are_found(name, change, kind):
 
 
 def test_a_program_makes_its_call_again():
-    call = soak.Call("mse_loss", {"input": soak.T("real", (3, 4), layout="strided", grad=True), "target": soak.T("number 0.5", ())})
+    call = soak.Call(
+        "mse_loss", {"input": soak.T("real", (3, 4), layout="strided", grad=True), "target": soak.T("number 0.5", ())}
+    )
     made: dict = {}
     exec(call.program().replace("check(", "made = ("), made)
     again = made["made"].make()
