@@ -41,14 +41,13 @@ GCC_ONLY = (
 
 def recorded() -> dict[str, list[list[str]]]:
     """For each operator calls that the losses make: their arguments as expressions."""
+    import cases
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
     import fastloss
     import fastloss.functional._points as points
     import fastloss.functional.rows as rows
-
-    import cases
 
     made: dict[str, list[list[str]]] = {}
 
@@ -103,7 +102,7 @@ def recorded() -> dict[str, list[list[str]]]:
         schema = torch._C._get_schema(name, "")
         wanted = [a.name for a in schema.arguments]
         relatives = {k: [a.name for a in torch._C._get_schema(k, "").arguments] for k in made if made[k]}
-        nearest = max(relatives, key=lambda k: (len(set(relatives[k]) & set(wanted)), len(os.path.commonprefix([k, name]))  # noqa: RUF071))
+        nearest = max(relatives, key=lambda k: (len(set(relatives[k]) & set(wanted)), len(k) * name.startswith(k)))
         for given in made[nearest]:
             named = dict(zip(relatives[nearest], given, strict=True))
             made.setdefault(name, []).append([named.get(a.name, DEFAULTS[str(a.type)]) for a in schema.arguments])

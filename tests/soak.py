@@ -550,6 +550,7 @@ class Limits:
                         torch.autograd.grad((f * factor).sum(), leaves[n], retain_graph=True, allow_unused=True)[0],
                     )
                     for n in floats
+                    if leaves[n].requires_grad
                 )
                 if g is not None
             )
