@@ -43,8 +43,7 @@ def _half_square(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
 
 
 def _softplus(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
-    """Binary cross entropy, but never PyTorch's operator: it rounds p - y of half scores, and 0 times an infinite score
-    is NaN there, where the softplus of the score is 0."""
+    """Binary cross entropy, but never PyTorch's operator, which rounds p - y of half scores to their precision."""
     arguments = {"input": scores, "target": target, "weight": None}
     return run(pointwise._BCE, arguments, reduction, {})
 
