@@ -125,8 +125,7 @@ inline void check_written(const char* name, const Tensor& t) {
 }
 
 // Refuses memory to write to in which two elements may be one, or that may be another tensor's too.
-inline void check_own_memory(const char* name, const Tensor& output,
-                             std::initializer_list<const Tensor*> others) {
+inline void check_own_memory(const char* name, const Tensor& output, std::initializer_list<const Tensor*> others) {
   if (!output.is_contiguous()) {
     // In order of their strides, a dimension steps over all that those before it reach; else elements may meet.
     std::vector<std::pair<int64_t, int64_t>> steps;
