@@ -470,6 +470,8 @@ class Limits:
             leaves[k] = wide[k] = wide[k].detach().expand(shape).clone().requires_grad_(not fixed)
         hyper = [k for k, v in wide.items() if k not in own and isinstance(v, Tensor) and v.requires_grad]
         options = {k: v for k, v in wide.items() if k not in ("reduce_dims", "normalizer", "empty", "reduction")}
+        if options.get("weight") is not None and shape is not None:
+            options["weight"] = options["weight"].expand(shape)
         f = self.reference(**options, reduction="none")
 
         def moves(value: Tensor) -> Tensor:
@@ -1178,7 +1180,7 @@ def work(arguments: argparse.Namespace, worker: int, names: list[str]) -> int:
     def count(kind: str, call: Call, text: str) -> None:
         kinds[kind] += 1
         if kinds[kind] == 1:
-            print(f"{kind}: {text}\n    {call.program()}", flush=True)
+            print(f"{kind}: {text}\n    {call.program()}", file=sys.__stdout__, flush=True)
 
     for k, name in enumerate(names):
         found = soak(name, each, arguments.seed * 1000 + worker, count if arguments.survey else None, tick)
