@@ -13,12 +13,12 @@ CXX_SOURCES = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.i
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev peers build test demo bench lint format stubs asan clean
+.PHONY: help dev peers build test demo bench lint format stubs asan soak abuse clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
-	@echo "Variables: TORCH='$(TORCH)' PYTHON=$(PYTHON) VENV=$(VENV); ARGS='...' is passed to demo, bench and pytest."
+	@echo "Variables: TORCH='$(TORCH)' PYTHON=$(PYTHON) VENV=$(VENV); ARGS='...' is passed to demo, bench, soak, abuse and pytest."
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "fastloss needs Python >= 3.10, $(PYTHON) is " + sys.version.split()[0])'
@@ -82,6 +82,12 @@ stubs: build ## write the type stubs (fastloss/**/__init__.pyi) from the signatu
 
 asan: dev ## run the kernel tests under the address and undefined-behaviour sanitizers
 	@$(PY) tests/asan.py
+
+soak: build ## draw 200,000 calls of every function and compare them with float64 (ARGS="--cases 20000 --seed 1")
+	@$(PY) tests/soak.py $(ARGS)
+
+abuse: build ## random arguments to every operator under the sanitizers (ARGS="--calls 1000")
+	@$(PY) tests/abuse.py $(ARGS)
 
 clean: ## remove build outputs and caches (keeps .venv)
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache fastloss/*.so fastloss-demo.png

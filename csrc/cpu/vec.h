@@ -41,12 +41,14 @@ struct Lanes<float> {
   using Int = int32_t;
   typedef float Native __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
   typedef int32_t NativeInt __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
+  typedef uint32_t NativeBits __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
 };
 template <>
 struct Lanes<double> {
   using Int = int64_t;
   typedef double Native __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
   typedef int64_t NativeInt __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
+  typedef uint64_t NativeBits __attribute__((vector_size(FASTLOSS_VEC_BYTES)));
 };
 
 template <class T>
@@ -55,6 +57,7 @@ struct Vec {
   using Int = typename Lanes<T>::Int;
   using Native = typename Lanes<T>::Native;
   using NativeInt = typename Lanes<T>::NativeInt;
+  using NativeBits = typename Lanes<T>::NativeBits;  // whose arithmetic may wrap
   Native v;
 
   Vec() = default;

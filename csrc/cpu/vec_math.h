@@ -241,9 +241,10 @@ FASTLOSS_FN Vec<T> log_plus(Vec<T> x, Vec<T> extra) {
   using F = Format<T>;
   const Mask<T> tiny = x < Vec<T>(F::min_normal);
   const Vec<T> normal = select(tiny, x * Vec<T>(F::subnormal_scale), x);
-  const auto above = normal.bits() - F::sqrt_half;  // exponent of x / sqrt(1/2)
-  const auto exponent = above >> F::mantissa;
-  const Vec<T> m = Vec<T>::from_bits(normal.bits() - (exponent << F::mantissa));
+  using Bits = typename Vec<T>::NativeBits;  // negative x wraps
+  using Int = typename Vec<T>::NativeInt;
+  const Int exponent = (Int)((Bits)normal.bits() - (Bits{} + F::sqrt_half)) >> F::mantissa;  // of x / sqrt(1/2)
+  const Vec<T> m = Vec<T>::from_bits((Int)((Bits)normal.bits() - ((Bits)exponent << F::mantissa)));
   const Vec<T> e = Vec<T>(__builtin_convertvector(exponent, typename Vec<T>::Native)) -
                    select(tiny, Vec<T>(F::subnormal_shift), Vec<T>((T)0));
   Vec<T> r = log_mantissa(m - Vec<T>((T)1), e, extra);

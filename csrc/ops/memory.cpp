@@ -71,8 +71,9 @@ void* map(Pool& p, size_t bytes) {
 }  // namespace
 
 void throw_out_of_memory(size_t bytes) {
-  throw std::runtime_error("[enforce fail at fastloss] DefaultCPUAllocator: can't allocate memory: you tried to allocate " +
-                           std::to_string(bytes) + " bytes. Error code 12 (Cannot allocate memory)");
+  throw std::runtime_error(
+      "[enforce fail at fastloss] DefaultCPUAllocator: can't allocate memory: you tried to allocate " +
+      std::to_string(bytes) + " bytes. Error code 12 (Cannot allocate memory)");
 }
 
 Scratch scratch(size_t bytes) {

@@ -47,20 +47,13 @@ inline void check_point_inputs(const PointInputs& in, size_t params) {
   }
 }
 
-// Refuses gradients that share memory with what is read, or with each other.
+// Refuses gradients whose elements meet, or that share memory with what is read or with each other.
 inline void check_gradients(const PointInputs& in, PointGradients const& gradients) {
-  const Tensor* const read[] = {&in.input,          &in.target,       pointer(in.third),
-                                pointer(in.weight), pointer(in.mask), pointer(in.divisor)};
   for (int k = 0; k < kMaxOperands; ++k) {
     if (!gradients[k]) continue;
-    bool shared = false;
-    for (const Tensor* t : read) shared = shared || (t && overlaps(*gradients[k], *t));
-    for (int j = 0; j < k; ++j) shared = shared || (gradients[j] && overlaps(*gradients[k], *gradients[j]));
-    STD_TORCH_CHECK(!shared, "fastloss: expected memory of its own for a gradient");
-    for (int64_t d = 0; d < gradients[k]->dim(); ++d) {
-      STD_TORCH_CHECK(gradients[k]->stride(d) != 0 || gradients[k]->size(d) == 1,
-                      "fastloss: expected memory for each element of a gradient");
-    }
+    check_own_memory("a gradient", *gradients[k],
+                     {&in.input, &in.target, pointer(in.third), pointer(in.weight), pointer(in.mask),
+                      pointer(in.divisor), k > 0 ? gradients[0] : nullptr, k > 1 ? gradients[1] : nullptr});
   }
 }
 

@@ -123,6 +123,11 @@ inline void view_rows(RowsArgs& args, const Tensor& input, const Tensor* probabi
   args.logits.data = (void*)input.const_data_ptr();
   if (grad) {
     check_output("grad", *grad, input);
+    bool in_place = grad->const_data_ptr() == input.const_data_ptr();
+    for (int64_t d = 0; d < input.dim(); ++d) {
+      in_place = in_place && (input.size(d) == 1 || grad->stride(d) == input.stride(d));
+    }
+    check_own_memory("grad", *grad, {in_place ? nullptr : &input, probability});
     views.push_back({&args.gradient, grad});
     args.gradient.data = grad->mutable_data_ptr();
   }
@@ -139,6 +144,7 @@ inline void view_rows(RowsArgs& args, const Tensor& input, const Tensor* probabi
       "fastloss: expected memory of its own for a gradient");
   if (target_grad) {
     check_output("target_grad", *target_grad, *probability);
+    check_own_memory("target_grad", *target_grad, {&input, probability, grad});
     views.push_back({&args.probability_gradient, target_grad});
     args.probability_gradient.data = target_grad->mutable_data_ptr();
   }

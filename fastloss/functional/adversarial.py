@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fastloss._core import route
 from fastloss.functional import pointwise
+from fastloss.functional._points import run
 from fastloss.reference.adversarial import check_mode
 
 __all__ = [
@@ -41,8 +42,14 @@ def _half_square(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
     return 0.5 * pointwise.mse_loss(scores, target, reduction=reduction)
 
 
+def _softplus(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
+    """Binary cross entropy, but never PyTorch's operator, which rounds p - y of half scores to their precision."""
+    arguments = {"input": scores, "target": target, "weight": None}
+    return run(pointwise._BCE, arguments, reduction, {})
+
+
 _LOSSES: dict[str, Callable[..., Tensor]] = {
-    "non_saturating": pointwise.binary_cross_entropy_with_logits,
+    "non_saturating": _softplus,
     "hinge": pointwise.hinge_loss,
     "least_squares": _half_square,
 }

@@ -1,0 +1,1249 @@
+"""Random calls of every public function against float64: `make soak`, and a share of it in `test_soak.py`.
+
+A call is drawn by Hypothesis as a `Call`, whose ``repr`` is the program that makes it again: a difference is shrunk and
+printed as such. What is asked of every call:
+
+- where PyTorch has the loss and takes the call, so do we, with its shape and dtype; where it raises, we raise its type;
+  for our own losses the reference takes PyTorch's place;
+- loss and gradients lie as near to the reference's in float64 as `limits` says; NaN and infinities are where the
+  reference has them, or where PyTorch has them in the call's own dtype.
+
+    python tests/soak.py --cases 200000 --workers 2 --seed 1 [--only huber_loss,mse_loss] [--survey]
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import functools
+import inspect
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import torch
+import torch.nn.functional as F
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import fastloss
+import fastloss.functional
+import fastloss.reference
+
+ROOT = Path(__file__).resolve().parent.parent
+U = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
+SMALLEST = {"float64": 2.0**-1074, "float32": 2.0**-149, "bfloat16": 2.0**-133, "float16": 2.0**-24}
+HALVES = ("bfloat16", "float16")
+FLOATS = tuple(U)
+
+
+class Difference(AssertionError):  # noqa: N818
+    """What is wrong with a call. Each kind has a class of its own, so that Hypothesis shrinks one call of each."""
+
+
+@functools.cache
+def difference(kind: str) -> type[Difference]:
+    return type(kind, (Difference,), {})
+
+
+# ---------------------------------------------------------------------------------------------------- a call
+
+
+def name_of(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@dataclass(frozen=True)
+class T:
+    """A tensor: how its values are drawn, and how they lie in memory."""
+
+    kind: str
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    layout: str = "dense"
+    seed: int = 0
+    grad: bool = False
+
+    def make(self) -> Tensor:
+        values = VALUES[self.kind](self.shape, torch.Generator().manual_seed(self.seed))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            t = lie(values.to(getattr(torch, self.dtype)), self.layout)
+        return t.requires_grad_() if self.grad else t
+
+
+def _choice(*values: float) -> Callable[..., Tensor]:
+    table = torch.tensor(values, dtype=torch.float64)
+    return lambda shape, g: table[torch.randint(len(values), shape, generator=g)]
+
+
+def _among(share: float, usual: str, *values: float) -> Callable[..., Tensor]:
+    """Some elements of these values among usual ones."""
+
+    def draw(shape: tuple[int, ...], g: torch.Generator) -> Tensor:
+        rare = _choice(*values)(shape, g)
+        return torch.where(torch.rand(shape, generator=g) < share, rare, VALUES[usual](shape, g))
+
+    return draw
+
+
+def _uniform(low: float, high: float) -> Callable[..., Tensor]:
+    return lambda shape, g: low + (high - low) * torch.rand(shape, generator=g, dtype=torch.float64)
+
+
+VALUES: dict[str, Callable[..., Tensor]] = {
+    "real": _uniform(-4, 4),
+    "grid": _choice(0, 1, -1, 0.5, -0.5, 2, -2, 1.5),
+    "large": _uniform(-60, 60),
+    "unit": _uniform(0, 1),
+    "sign": _choice(1, -1),
+    "signs": _choice(1, -1, 0),
+    "bits": _choice(0, 1),
+    "soft": _choice(0, 1, 0, 1, 0.5, 0.25),
+    "count": _choice(0, 1, 2, 3, 7, 40),
+    "positive": _uniform(0.01, 4),
+    "index": lambda shape, g: torch.randint(0, 3, shape, generator=g).double(),
+    "normal": lambda shape, g: torch.randn(shape, generator=g, dtype=torch.float64),
+    "wide": lambda shape, g: 20 * torch.randn(shape, generator=g, dtype=torch.float64),
+    "ones": lambda shape, g: torch.ones(shape, dtype=torch.float64),
+    "zeros": lambda shape, g: torch.zeros(shape, dtype=torch.float64),
+}
+VALUES |= {
+    "ends": _among(0.5, "unit", 0, 1, 1e-30, 1e-9, 1 - 2**-24, 1 - 2**-11, 0.5),
+    "special": _among(0.3, "real", math.nan, math.inf, -math.inf, 0.0, -0.0),
+    "infinite": _among(0.3, "real", math.inf, -math.inf),
+    "huge": _among(0.5, "real", 1e19, -1e19, 1e20, -1e20, 3e38, -3e38, 1e30),
+    "tiny": _among(0.5, "real", 1e-40, -1e-40, 1e-20, 1e-45, -1e-30),
+    "outside": _among(0.2, "unit", -0.5, 1.5),
+    "far": _among(0.2, "index", -100, 7, -1),
+}
+
+
+def lie(t: Tensor, layout: str) -> Tensor:
+    """The values of ``t`` (or, where elements share memory, some of them) in another layout."""
+    if layout == "dense" or t.dim() == 0:
+        return t
+    if layout == "offset":
+        room = t.new_zeros(t.numel() + 1)
+        return room[1:].view(t.shape).copy_(t)
+    if layout == "strided":
+        room = t.new_zeros(*t.shape[:-1], 2 * t.shape[-1])
+        return room[..., ::2].copy_(t)
+    if layout == "part":
+        room = t.new_zeros(*t.shape[:-1], t.shape[-1] + 3)
+        return room[..., 1:-2].copy_(t)
+    if layout == "transposed":
+        return t.transpose(0, -1).contiguous().transpose(0, -1)
+    if layout == "last":  # the second dimension innermost, as channels-last
+        return t.movedim(1, -1).contiguous().movedim(-1, 1) if t.dim() > 1 else t
+    if layout == "expanded":
+        return t[:1].expand(t.shape) if t.shape[0] else t
+    if layout == "expanded_last":
+        return t[..., :1].expand(t.shape) if t.shape[-1] else t
+    assert layout == "windows"
+    if t.dim() != 2 or not t.numel():
+        return t
+    rows, width = t.shape
+    return t.reshape(-1)[: rows + width - 1].unfold(0, width, 1)
+
+
+LAYOUTS = ("dense", "transposed", "strided", "offset", "part", "last", "expanded", "expanded_last", "windows")
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of a function with keyword arguments.
+
+    Attributes:
+        upstream: Factor of the gradient that comes from above; for a loss that is not a scalar each entry has its own.
+        mode: ``train``, ``no_grad``, ``autocast`` (to bfloat16), ``inference`` (what needs no gradient is made under
+            ``torch.inference_mode``), ``twice`` (a second backward must give the same bits).
+    """
+
+    name: str
+    arguments: dict[str, Any]
+    upstream: float = 1.0
+    mode: str = "train"
+
+    def tensors(self) -> dict[str, T]:
+        return {k: v for k, v in self.arguments.items() if isinstance(v, T)}
+
+    def make(self) -> dict[str, Any]:
+        with torch.inference_mode(self.mode == "inference"):
+            fixed = {k: v.make() for k, v in self.tensors().items() if not v.grad}
+        free = {k: v.make() for k, v in self.tensors().items() if v.grad}
+        return {**self.arguments, **fixed, **free}
+
+    def program(self) -> str:
+        return f"from soak import *; check({self!r})"
+
+
+def widen(call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
+    """The call in float64, from the values as they are."""
+    made = {}
+    for k, v in arguments.items():
+        if k in ("loss_dtype", "inplace", "return_stats"):
+            continue
+        if isinstance(v, Tensor):
+            needed = v.requires_grad
+            v = v.detach().clone(memory_format=torch.contiguous_format)
+            v = v.double().requires_grad_(needed) if v.is_floating_point() else v
+            if FAMILY.get(call.name) == "points" and k in MAIN[call.name] and not v.is_floating_point():
+                v = v.double()
+        made[k] = v
+    return made
+
+
+@dataclass
+class Result:
+    loss: Tensor
+    grads: dict[str, Tensor | None]
+    stats: Any = None
+
+    def parts(self) -> Iterator[tuple[str, Tensor | None]]:
+        yield "loss", self.loss
+        yield from self.grads.items()
+
+
+def upstream_like(loss: Tensor, factor: float) -> Tensor:
+    if loss.dim() == 0:
+        return torch.full_like(loss, factor)
+    return factor * torch.linspace(1, 2, max(1, loss.numel()), dtype=loss.dtype)[: loss.numel()].view(loss.shape)
+
+
+def outcome(
+    fn: Callable[..., Any], arguments: dict[str, Any], call: Call, upstream: Tensor | None = None
+) -> Result | Exception:
+    leaves = {k: v for k, v in arguments.items() if isinstance(v, Tensor) and v.requires_grad}
+    contexts: list[Any] = [warnings.catch_warnings()]
+    if call.mode == "no_grad":
+        contexts.append(torch.no_grad())
+    if call.mode == "autocast":
+        contexts.append(torch.autocast("cpu", torch.bfloat16))
+    with contextlib.ExitStack() as stack:
+        for context in contexts:
+            stack.enter_context(context)
+        warnings.simplefilter("ignore")
+        try:
+            result = fn(**arguments)
+            loss, stats = result if type(result) is tuple else (result, None)
+            if call.mode == "no_grad" or not leaves or not loss.requires_grad:
+                return Result(loss, {}, stats)
+            up = upstream_like(loss.detach(), call.upstream) if upstream is None else upstream.to(loss.dtype)
+            again = call.mode == "twice"
+            grads = torch.autograd.grad(loss, list(leaves.values()), up, allow_unused=True, retain_graph=again)
+            if again:
+                once_more = torch.autograd.grad(loss, list(leaves.values()), up, allow_unused=True)
+                for a, b in zip(grads, once_more, strict=True):
+                    if (a is None) != (b is None) or (a is not None and not nearly(a, b)):
+                        raise difference(f"{call.name}_second_backward")("the second backward gives another gradient")
+                grads = once_more
+            return Result(loss.detach(), dict(zip(leaves, grads, strict=True)), stats)
+        except Difference:
+            raise
+        except Exception as error:
+            return error
+
+
+def nearly(a: Tensor, b: Tensor) -> bool:
+    """Equal but for the order of the factors of a gradient."""
+    dtype = name_of(a.dtype)
+    return torch.allclose(a.double(), b.double(), 8 * U[dtype], 8 * SMALLEST[dtype], equal_nan=True)
+
+
+# -------------------------------------------------------------------------------------------- what must hold
+
+
+UNUSED = {"z_loss": 0.0, "empty": "nan", "return_stats": False}
+
+
+def native_of(call: Call) -> Callable[..., Any] | None:
+    """PyTorch's own function, if it has one that knows these arguments; it is given numbers where these are tensors."""
+    if call.name in COMPOSED:
+        return COMPOSED[call.name]
+    native = getattr(F, call.name, None)
+    if native is None:
+        return None
+    known = inspect.signature(native).parameters
+    given = {
+        k: v for k, v in call.arguments.items() if k in known or (v is not None and (k not in UNUSED or v != UNUSED[k]))
+    }
+    hyper = HYPER[call.name]
+    if any(k not in known or (k in hyper and isinstance(v, T) and v.grad) for k, v in given.items()):
+        return None
+
+    def run(**arguments: Any) -> Any:
+        return native(**{k: number_of(v) if k in hyper else v for k, v in arguments.items() if k in given})
+
+    return run
+
+
+def number_of(value: Any) -> Any:
+    return float(value.detach()) if isinstance(value, Tensor) else value
+
+
+def check(call: Call) -> None:
+    """Raises a `Difference` if the call does not do what is wanted."""
+    if call.name in OTHERS:
+        return OTHERS[call.name](call)
+    arguments = call.make()
+    reference = getattr(fastloss.reference, call.name, None) or COMPOSED[call.name]
+    native, wide = native_of(call), widen(call, arguments)
+    ours = outcome(getattr(fastloss.functional, call.name), arguments, call)
+    theirs = outcome(native, call.make(), call) if native else None
+    plain = replace(call, mode="no_grad" if call.mode == "no_grad" else "train")
+    if isinstance(ours, Exception):
+        judge = theirs if native else outcome(reference, call.make(), call)
+        if isinstance(judge, Result):
+            who = "torch" if native else "the reference"
+            raise difference(f"{call.name}_raises")(f"{type(ours).__name__} where {who} "
+                                                    f"works: {ours}")  # fmt: skip
+        if type(judge) is not type(ours) and not explained(call, "type", ours, judge):
+            raise difference(f"{call.name}_type")(
+                f"{type(ours).__name__} ({ours}), expected {type(judge).__name__} ({judge})"
+            )
+        return None
+    if isinstance(theirs, Exception) and isinstance(
+        outcome(native, call.make(), replace(call, mode="no_grad")), Result
+    ):
+        theirs = None  # it fails in backward alone, of dtypes that forward took
+    if isinstance(theirs, Exception) and not explained(call, "works", ours, theirs):
+        raise difference(f"{call.name}_works")(f"no error where torch has {type(theirs).__name__}: {theirs}")
+    upstream = upstream_like(ours.loss, call.upstream).double()
+    exact = outcome(reference, wide, plain, upstream)
+    if isinstance(exact, Exception):
+        if not isinstance(theirs, Result) and not explained(call, "works", ours, exact):
+            raise difference(f"{call.name}_works")(f"no error where the reference has {type(exact).__name__}: {exact}")
+        return None
+    if (
+        isinstance(theirs, Result)
+        and not ({"loss_dtype"} & set(call.arguments) or call.name in COMPOSED)
+        and ours.loss.dtype != theirs.loss.dtype
+        and not explained(call, "dtype", ours, theirs)
+    ):
+        raise difference(f"{call.name}_dtype")(f"the loss is {ours.loss.dtype}, torch's {theirs.loss.dtype}")
+    lazy = Limits(call, reference, wide, exact, upstream)
+    for what, wanted in exact.parts():
+        got = ours.loss if what == "loss" else ours.grads.get(what)
+        other = None
+        if isinstance(theirs, Result):
+            other = theirs.loss if what == "loss" else theirs.grads.get(what)
+        if got is None:
+            if (
+                wanted is not None
+                and bool(wanted.count_nonzero())
+                and not (isinstance(theirs, Result) and other is None)
+            ):
+                raise difference(f"{call.name}_no_{what}")(f"no gradient to {what}, expected {wanted}")
+            continue
+        if wanted is None:
+            wanted = torch.zeros(got.shape, dtype=torch.float64)
+        compare(call, what, got, wanted, other, lazy)
+    return None
+
+
+def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | None, lazy: Limits) -> None:
+    if got.shape != wanted.shape:
+        raise difference(f"{call.name}_shape")(f"{what} has shape {tuple(got.shape)}, expected {tuple(wanted.shape)}")
+    if not got.numel():
+        return
+    dtype = name_of(got.dtype)
+    a, w = got.double(), wanted
+    largest = torch.finfo(got.dtype).max
+    beyond = w.abs() > largest / 4096  # a step before the last, which makes it smaller, may pass the end
+    w = torch.where(beyond & (a.isinf() | (w.abs() > largest * (1 + U[dtype]))), w.sign() * math.inf, w)
+    good = (a == w) | (a.isnan() & w.isnan())
+    if (
+        what != "loss"
+        and bool(lazy.exact.loss.isnan().any())
+        and any(v.kind in ("special", "infinite") for v in call.tensors().values())
+    ):
+        good = good | a.isnan()  # of a loss that is no number
+    if call.upstream == 0 and any(v.kind in ("huge", "infinite") for v in call.tensors().values()):
+        good = good | a.isnan()  # 0 times a derivative that is infinite
+    # From infinities, by the steps of the formula: what the limit is, is not known.
+    good = good | (w.isnan() & ~lazy.unknown(w.shape))
+    if bool(good.all()):
+        return
+    error = (a - w).abs()
+    usual = w.isfinite() & a.isfinite()
+    quick = U[dtype] * w.abs() + SMALLEST[dtype]
+    good = good | (usual & (error <= quick * 1.001))
+    if bool(good.all()):
+        return
+    limit = lazy.of(what)
+    limit = limit + quick * 1.001
+    good = good | (usual & (error <= limit)) | limit.isinf()
+    if other is None and not bool(good.all()):
+        other = lazy.composed(what)
+    if other is not None and not bool(good.all()):
+        b = other.double()
+        good = good | (usual & (error <= limit + 2 * (b - w).abs())) | (a == b) | (a.isnan() & b.isnan())
+        # PyTorch has no number there and ours has: nearer than infinitely far.
+        good = good | (~b.isfinite() & a.isfinite() & w.isfinite())
+    if bool(good.all()):
+        return
+    k = int(torch.where(good, -1.0, torch.where(usual, error / limit.clamp_min(1e-300), math.inf)).reshape(-1).argmax())
+    values = [t.reshape(-1)[k].item() for t in (a, w)]
+    times = float((error / limit.clamp_min(1e-300)).reshape(-1)[k])
+    seen = "" if other is None else f", torch {other.reshape(-1)[k].item():.9g}"
+    text = f"{what}[{k}] is {values[0]:.9g}, expected {values[1]:.9g}{seen}; {times:.3g} times the limit"
+    kind = "number" if math.isfinite(values[0]) and math.isfinite(values[1]) else "special"
+    if explained(call, kind, got, wanted):
+        return
+    raise difference(f"{call.name}_{kind}_of_{'loss' if what == 'loss' else 'grad'}")(text)
+
+
+class Limits:
+    r"""How far a result may be from the exact one.
+
+    The unit u is that of the dtype that we compute in: float64 for float64 (then the oracle, with the same u, rounds as
+    often: twice that), else float32. A result may be that of a computation exact but for a few relative errors u of
+    its operands and its steps:
+
+    - elements (points): :math:`K u (|f| + \sum_k |x_k \partial_k f|)`, for a derivative likewise with its derivatives,
+      summed over what is summed. K = 16 roundings one after the other (`cases.ROUNDINGS`); u^gamma by way of its
+      logarithm has 1 + 5 gamma times as much, as `cases.PointCase.exponent` says; terms that cancel, their size.
+    - rows, pairs, similarities: the derivatives of all operands are too many. Instead the exact computation is made
+      again from operands that are off by u, with random signs, three times; K times the largest change, over all
+      entries of a row (pairs, rows) or all entries (similarities), plus :math:`(8 + 2 \sqrt n) u` of the largest entry,
+      for the n summands of a row, plus that of terms that cancel.
+    """
+
+    def __init__(
+        self, call: Call, reference: Callable[..., Any], wide: dict[str, Any], exact: Result, upstream: Tensor
+    ) -> None:
+        self.call, self.reference, self.wide, self.exact, self.upstream = call, reference, wide, exact, upstream
+        self.made: dict[str, Tensor] | None = None
+        names = [v.dtype for k, v in call.tensors().items() if k in MAIN[call.name] and v.dtype in U]
+        self.u = 2 * U["float64"] if "float64" in names else U["float32"]
+        if FAMILY[call.name] == "similarity":
+            halves = [*(name for name in names if name in HALVES), *(["bfloat16"] if call.mode == "autocast" else [])]
+            self.u = max([self.u, *(U[name] for name in halves)])  # the products of half vectors are PyTorch's
+
+    def of(self, what: str) -> Tensor:
+        if self.made is None:
+            self.made = self.points() if FAMILY[self.call.name] == "points" else self.perturbed()
+        limit = self.made.get(what)
+        if limit is None:
+            limit = torch.tensor(1e3 * self.u) * (1 + getattr(self.exact.grads.get(what), "abs", lambda: 0)())
+        return limit.nan_to_num(0.0, math.inf)
+
+    def unknown(self, shape: torch.Size) -> Tensor:
+        """Where an operand is NaN, and so must be a result of this shape: of elements one by one, else anywhere."""
+        operands = [v.detach() for v in self.wide.values() if isinstance(v, Tensor) and v.is_floating_point()]
+        if FAMILY[self.call.name] == "points":
+            with contextlib.suppress(RuntimeError):
+                found = functools.reduce(torch.logical_or, [v.isnan() for v in operands])
+                return found.double().sum_to_size(shape) > 0
+        return torch.tensor(any(bool(v.isnan().any()) for v in operands))
+
+    def composed(self, what: str) -> Tensor | None:
+        """The plain composition's result in the call's own dtypes; not of numbers beyond what its squares hold."""
+        if any(v.kind in ("huge", "tiny") for v in self.call.tensors().values()):
+            return None
+        plain = outcome(self.reference, self.call.make(), self.call)
+        if isinstance(plain, Exception):
+            return None
+        found = plain.loss if what == "loss" else plain.grads.get(what)
+        return None if found is None or not bool(found.isfinite().all()) else found
+
+    def points(self) -> dict[str, Tensor]:
+        call, wide = self.call, dict(self.wide)
+        own = [k for k in MAIN[call.name] if isinstance(wide.get(k), Tensor)]
+        floats = [k for k in own if wide[k].is_floating_point()]
+        shape = torch.broadcast_shapes(*(wide[k].shape for k in own)) if "classes" not in call.arguments else None
+        leaves = {}
+        for k in floats:
+            fixed = k == "target" and call.name in FIXED_TARGET
+            leaves[k] = wide[k] = wide[k].detach().expand(shape).clone().requires_grad_(not fixed)
+        hyper = [k for k, v in wide.items() if k not in own and isinstance(v, Tensor) and v.requires_grad]
+        options = {k: v for k, v in wide.items() if k not in ("reduce_dims", "normalizer", "empty", "reduction")}
+        if options.get("weight") is not None and shape is not None:
+            options["weight"] = options["weight"].expand(shape)
+        f = self.reference(**options, reduction="none")
+
+        def moves(value: Tensor) -> Tensor:
+            if not value.requires_grad:
+                return value.detach().abs()
+            free = [x for x in leaves.values() if x.requires_grad]
+            grads = torch.autograd.grad(value.sum(), free, retain_graph=True, allow_unused=True)
+            size = value.detach().abs()
+            for x, g in zip(free, grads, strict=True):
+                size = size + (0 if g is None else (x.detach() * g).abs().nan_to_num(0.0, 0.0))
+            return size
+
+        reduction = wide.get(
+            "reduction", inspect.signature(getattr(fastloss.functional, call.name)).parameters["reduction"].default
+        )
+        kept = torch.ones(f.shape, dtype=torch.float64) * (wide["mask"] if wide.get("mask") is not None else 1)
+        if wide.get("weight") is not None and call.name in ("mse_loss", "l1_loss"):
+            kept = kept * wide["weight"].detach()
+        dims = wide.get("reduce_dims")
+        dims = tuple(range(f.dim())) if dims is None else dims
+        if reduction == "mean":
+            divisor = (
+                torch.as_tensor(float(wide["normalizer"]))
+                if wide.get("normalizer") is not None
+                else kept.sum(dims, keepdim=True)
+            )
+        elif reduction == "batchmean":
+            divisor = torch.as_tensor(float(f.shape[0] if f.dim() else 1))
+        else:
+            divisor = torch.tensor(1.0)
+        up = self.upstream
+        if reduction != "none" and f.dim():
+            for d in sorted(d % f.dim() for d in ((dims,) if isinstance(dims, int) else dims)):
+                up = up.unsqueeze(d)
+        factor = (up / divisor).abs()
+        case = POINT_CASES.get(call.name)
+        params = {k: number_of(v) for k, v in wide.items() if k in HYPER[call.name]}
+        power = 1.0
+        if case is not None:
+            known = inspect.signature(case.exponent).parameters
+            power += 5 * case.exponent(**{k: v for k, v in params.items() if k in known})
+        extremes = any(v.kind in ("huge", "tiny", "infinite") for v in call.tensors().values())
+        power = 1 + 20 * (power - 1) if extremes else power  # then the logarithm is up to 100
+        if call.name == "robust_loss" and (self.u < 1e-10 or extremes):
+            power = max(power, 100.0)  # the oracle takes every power that way
+        K = 16 * self.u * power
+        smallest = 2.0**-124 if self.u > 1e-10 else 0.0  # of steps in float32, with a factor 4
+        cancels = wide["input"].detach().abs().nan_to_num(0.0, 0.0) if "cross_entropy" in call.name else 0.0
+        spread = K * (moves(f) + cancels) + smallest
+        if reduction == "none":
+            limits = {"loss": spread}
+        else:
+            total = spread.sum(dims) if f.dim() else spread
+            # A block of elements is summed in float32, and may pass its end.
+            passes = (f.detach().abs().sum(dims) if f.dim() else f.detach().abs()) > torch.finfo(torch.float32).max / 2
+            total = torch.where(passes & (self.u > 1e-10), math.inf, total)
+            limits = {"loss": total / (divisor.squeeze(dims) if divisor.dim() else divisor).abs()}
+        for position, k in enumerate(floats):
+            if not call.tensors()[k].grad or not f.requires_grad:
+                continue
+            (g,) = torch.autograd.grad(f.sum(), leaves[k], create_graph=True, allow_unused=True)
+            if g is None:
+                continue
+            extra = case.cancelling[position] if case is not None and position < len(case.cancelling) else 0.0
+            # Autograd's derivative of sigmoid, p (1 - p) from p, in the oracle.
+            rounded = 32 * U["float64"] if call.name in ("asymmetric_loss", "sigmoid_focal_loss") else 0.0
+            size = factor * (K * (moves(g) + extra) + smallest + rounded)
+            if self.wide[k].shape != f.shape:
+                size = size + factor * U[call.tensors()[k].dtype] * g.detach().abs()  # rounded before they are summed
+            limits[k] = size.expand(f.shape).sum_to_size(self.wide[k].shape)
+        for k in hyper:
+            # Of what the derivatives of the elements may be off by, only the sum is known.
+            size = sum(
+                (x.detach() * g).abs().sum()
+                for x, g in (
+                    (
+                        leaves[n],
+                        torch.autograd.grad((f * factor).sum(), leaves[n], retain_graph=True, allow_unused=True)[0],
+                    )
+                    for n in floats
+                    if leaves[n].requires_grad
+                )
+                if g is not None
+            )
+            grad = self.exact.grads[k]
+            own_size = (f.detach().abs() * factor).sum() / max(abs(float(wide[k].detach())), 1e-3)
+            limits[k] = (
+                4
+                * K
+                * (size / max(abs(float(wide[k].detach())), 1e-3) + own_size + (0 if grad is None else grad.abs()))
+            )
+        return limits
+
+    def perturbed(self) -> dict[str, Tensor]:
+        call, family = self.call, FAMILY[self.call.name]
+        step = max(self.u, 2.0**-44)
+        moved: dict[str, Tensor] = {}
+        for attempt in range(3):
+            g = torch.Generator().manual_seed(attempt)
+            wide = dict(self.wide)
+            for k, v in wide.items():
+                if isinstance(v, Tensor) and v.is_floating_point() and k not in ("target", *LABELS):
+                    signs = 1 + step * (2.0 * torch.randint(0, 2, v.shape, generator=g) - 1)
+                    wide[k] = (v.detach() * signs).requires_grad_(v.requires_grad)
+            other = outcome(
+                self.reference,
+                wide,
+                replace(call, mode="no_grad" if call.mode == "no_grad" else "train"),
+                self.upstream,
+            )
+            if isinstance(other, Exception):
+                continue
+            for (what, a), (_, b) in zip(self.exact.parts(), other.parts(), strict=True):
+                if a is not None and b is not None:
+                    change = (a - b).abs() * (self.u / step)
+                    moved[what] = torch.maximum(moved.get(what, change), change)
+        limits = {}
+        for what, w in self.exact.parts():
+            if w is None:
+                continue
+            D = moved.get(what, torch.zeros_like(w)).nan_to_num(0.0, 0.0)
+            size = w.abs().nan_to_num(0.0, 0.0, 0.0)
+            terms, extra = self.cancelling(what, w)
+            if what != "loss" and w.dim() and w.numel():
+                if family == "similarity":
+                    D, size = D.amax().expand_as(w), size.amax().expand_as(w)
+                else:
+                    dim = (1 if w.dim() > 1 else 0) if family == "rows" else -1
+                    D, size = D.amax(dim, keepdim=True).expand_as(w), size.amax(dim, keepdim=True).expand_as(w)
+            elif family == "similarity" and w.numel():
+                D = D.amax().expand_as(w)
+            limits[what] = (32 if family == "similarity" else 16) * D + self.u * (
+                (8 + 2 * math.sqrt(terms)) * (size + extra)
+            )
+        return limits
+
+    def cancelling(self, what: str, w: Tensor) -> tuple[int, float | Tensor]:
+        """Summands of a row, and the size of the terms that cancel."""
+        call, wide, family = self.call, self.wide, FAMILY[self.call.name]
+        first = wide[MAIN[call.name][0]].detach()
+        width = first.shape[(1 if first.dim() > 1 else 0) if family == "rows" else -1] if first.dim() else 1
+        up = float(self.upstream.abs().max()) if self.upstream.numel() else 0.0
+        values = [
+            wide[k].detach().abs().nan_to_num(0, 0, 0).amax().item()
+            for k in MAIN[call.name]
+            if isinstance(wide.get(k), Tensor) and wide[k].numel() and wide[k].is_floating_point()
+        ]
+        longest = max(values, default=0.0)
+        numbers = [
+            abs(v.detach()).max().item() if isinstance(v, Tensor) else abs(v)
+            for k, v in wide.items()
+            if k in HYPER[call.name] and v is not None and not isinstance(v, str | bool)
+        ]
+        if family == "rows":
+            weight = wide.get("weight")
+            heavy = float(weight.abs().max()) if isinstance(weight, Tensor) and weight.numel() else 1.0
+            heavy *= max(1.0, *numbers) if numbers else 1.0
+            target = wide.get("target")
+            soft = isinstance(target, Tensor) and target.is_floating_point()
+            if soft and target.numel():
+                heavy *= max(1.0, target.detach().abs().sum(0 if target.dim() == 1 else 1).max().item())
+            rows = max(1, first.numel() // max(1, width))
+            share = rows
+            if what == "loss":
+                rated = heavy * (1 + longest)
+                return width, rated * (rows if wide.get("reduction") == "sum" else 1) if call.arguments.get(
+                    "normalizer"
+                ) is None else rated * rows / abs(float(wide["normalizer"]) or 1)
+            cancels = soft or "softcap" in wide or "z_loss" in wide or "label_smoothing" in wide or self.u < 1e-10
+            divisor = 1.0
+            if wide.get("reduction", "mean") == "mean":
+                divisor = abs(float(wide["normalizer"])) if wide.get("normalizer") is not None else share * heavy
+            return width, up * heavy * (1 + longest * ("z_loss" in wide)) / max(divisor, 1e-30) if cancels else 0.0
+        if family == "pairs":
+            length = longest * math.sqrt(max(1, width))
+            size = 1 + length + max(numbers, default=0.0) + (length**2 if call.name == "contrastive_loss" else 0)
+            if what == "loss":
+                return width, size * (w.numel() or 1)
+            shortest = min(
+                (wide[k].detach().norm(dim=-1).min().item() for k in MAIN[call.name][:2] if wide[k].numel()),
+                default=1.0,
+            )
+            if call.name == "triplet_margin_loss":
+                return width, up
+            if call.name == "cosine_embedding_loss" or wide.get("distance") == "cosine":
+                return width, up / max(shortest, 1e-12) if shortest == shortest else 0.0
+            return width, 0.0
+        rows = first.shape[0] if first.dim() else 1
+        length = 1.0 if wide.get("normalize", NORMALIZES.get(call.name, True)) else longest * math.sqrt(max(1, width))
+        steep = max([1.0, *numbers, *(1 / n for n in numbers if n)])
+        if what == "loss":
+            return width + rows, steep * (1 + length**2) * rows * (
+                rows if wide.get("reduction") == "sum" or self.call.name == "siglip_loss" else 1
+            )
+        shortest = min(
+            (v.detach().norm(dim=-1).min().item() for k in MAIN[call.name] if (v := wide[k]).numel()), default=1.0
+        )
+        scale = 1 / max(shortest, 1e-12) if length == 1.0 else length
+        if call.name == "circle_loss":
+            steep *= 1 + length**2
+        return width + rows, steep * (
+            up * max(scale, 1.0) + (1 + length**2) * w.abs().max().item() if w.numel() else 0.0
+        )
+
+
+# Differences that are wanted: loss (or "*"), kind, whether it is this one, and why. Each has a test elsewhere.
+EXPLAINED: list[tuple[str, str, Callable[..., bool], str]] = [
+    (
+        "gan_generator_loss",
+        "special",
+        lambda call, got, wanted: any(v.kind == "infinite" for v in call.tensors().values()),
+        "0 times an infinite score is NaN, as in binary_cross_entropy_with_logits (test_pointwise.py, `better`)",
+    ),
+    (
+        "softmax_focal_loss",
+        "type",
+        lambda call, got, wanted: 0 in call.arguments["input"].shape and isinstance(got, IndexError),
+        "rows without classes have no class: an IndexError as cross_entropy's, gather's is a RuntimeError",
+    ),
+]
+EXPLAINED.append(("gan_discriminator_loss", *EXPLAINED[0][1:]))
+
+
+def explained(call: Call, kind: str, got: Any, wanted: Any) -> bool:
+    return any(
+        name in ("*", call.name) and kind in kinds and holds(call, got, wanted) for name, kinds, holds, _ in EXPLAINED
+    )
+
+
+# ------------------------------------------------------------------------------------------- what may be drawn
+
+FIXED_TARGET = (
+    "soft_margin_loss",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+)  # PyTorch differentiates in the others
+ANY = ("real", "real", "real", "grid", "large", "special", "infinite", "huge", "tiny", "zeros")
+UNIT = ("unit", "ends", "ends", "bits")
+SIGN = ("sign", "sign", "signs")
+SOFT = ("bits", "soft", "unit")
+TARGETS = {"target", "targets"}
+
+# Of each loss: its tensors with the values that they may hold, and its hyperparameters with theirs.
+POINTS: dict[str, tuple[tuple[tuple[str, ...], ...], dict[str, tuple[Any, ...]]]] = {
+    "huber_loss": ((ANY, ANY), {"delta": (1.0, 0.3, 2, 0.5, 1e-3, 1e20)}),
+    "smooth_l1_loss": ((ANY, ANY), {"beta": (1.0, 0.0, 0, 0.3, 2, 1e-6, 1e-39, 1e-45, 1e20)}),
+    "mse_loss": ((ANY, ANY), {}),
+    "l1_loss": ((ANY, ANY), {}),
+    "binary_cross_entropy_with_logits": ((ANY, UNIT), {}),
+    "sigmoid_focal_loss": (
+        (ANY, SOFT),
+        {"alpha": (0.25, -1.0, -1, 0.6, 1, 0.0), "gamma": (2.0, 0.0, 0, 1, 0.5, 3.3, 3, 4)},
+    ),
+    "binary_cross_entropy": ((UNIT, UNIT), {}),
+    "soft_margin_loss": ((ANY, SIGN), {}),
+    "hinge_embedding_loss": ((ANY, SIGN), {"margin": (1.0, 0.5, 2, 0, -1.0)}),
+    "margin_ranking_loss": ((ANY, ANY, SIGN), {"margin": (0.0, 0.5, 1, -0.5)}),
+    "poisson_nll_loss": (
+        (("real", "positive", "grid", "special"), ("count", "positive")),
+        {"eps": (1e-8, 1e-3), "log_input": (True, False), "full": (False, True)},
+    ),
+    "gaussian_nll_loss": (
+        (ANY, ANY, ("positive", "positive", "unit", "zeros")),
+        {"eps": (1e-6, 0.5, 1), "full": (False, True)},
+    ),
+    "kl_div": ((("real", "grid", "special"), ("unit", "bits", "ends")), {"log_target": (False, True)}),
+    "hinge_loss": ((ANY, SIGN), {"margin": (1.0, 0.5, 2), "p": (1, 2)}),
+    "log_cosh_loss": ((ANY, ANY), {}),
+    "quantile_loss": ((ANY, ANY), {"q": (0.5, 0.9, 0.1)}),
+    "robust_loss": (
+        (ANY, ANY),
+        {"alpha": (1.0, 2, 0, 0.0, -2.0, 1.5, 3.0, -0.5, 1e-9, -20.0, -math.inf), "scale": (1.0, 0.5, 2, 1e-3, 1e-39)},
+    ),
+    "asymmetric_loss": (
+        (ANY, SOFT),
+        {"gamma_neg": (4.0, 0, 2.5, 0.5, 1), "gamma_pos": (1.0, 0, 0.5, 3), "clip": (0.05, 0.0, 0, 0.3)},
+    ),
+    "charbonnier_loss": ((ANY, ANY), {"eps": (1e-3, 0.5, 1, 1e-20)}),
+}
+VECTORS = ("normal", "normal", "real", "grid", "wide", "special", "zeros")
+PAIRS: dict[str, tuple[tuple[tuple[str, ...], ...], dict[str, tuple[Any, ...]]]] = {
+    "cosine_embedding_loss": ((VECTORS, VECTORS, SIGN), {"margin": (0.0, 0.2, 1, -0.5)}),
+    "contrastive_loss": (
+        (VECTORS, VECTORS, SIGN),
+        {"margin": (1.0, 6, 0.5), "distance": ("euclidean", "cosine"), "squared": (True, False)},
+    ),
+    "triplet_margin_loss": (
+        (VECTORS, VECTORS, VECTORS),
+        {"margin": (1.0, 0.3, 2, 0.0), "p": (2, 1, 3.5, 2.0), "eps": (1e-6, 0.1), "swap": (False, True)},
+    ),
+}
+SMOOTHING = (0.0, 0.1, 0.5, 1, 0)
+ROWS: dict[str, dict[str, tuple[Any, ...]]] = {
+    "cross_entropy": {"label_smoothing": SMOOTHING, "z_loss": (0.0, 1e-3, 1), "softcap": (None, 30.0, 2)},
+    "softmax_focal_loss": {
+        "label_smoothing": SMOOTHING, "z_loss": (0.0, 1e-3, 1), "softcap": (None, 30.0, 2),
+        "alpha": (None, 0.25, 1, 2.0), "gamma": (2.0, 0, 0.0, 1, 0.5, 2.7, 4),
+    },
+}  # fmt: skip
+TEMPERATURE = (0.5, 0.07, 1, 2.0)
+SIMILARITY: dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]]]] = {
+    "info_nce_loss": (
+        ("query", "key"),
+        {"temperature": TEMPERATURE, "normalize": (True, False), "symmetric": (False, True),
+         "multi_positive": ("out", "in")},
+    ),
+    "clip_loss": (("image_features", "text_features"),
+                  {"logit_scale": (10.0, 1, 0.7), "logit_bias": (None, -4.0, 1), "normalize": (True, False)}),
+    "siglip_loss": (("image_features", "text_features"),
+                    {"logit_scale": (10.0, 1, 0.7), "logit_bias": (None, -10.0, 1), "normalize": (True, False)}),
+    "nt_xent_loss": (
+        ("z0", "z1"), {"temperature": TEMPERATURE, "normalize": (True, False), "decoupled": (False, True)},
+    ),
+    "supcon_loss": (
+        ("features",), {"temperature": TEMPERATURE, "normalize": (True, False), "positives": ("out", "in")},
+    ),
+    "pairwise_contrastive_loss": (
+        ("embeddings",),
+        {"pos_margin": (0.0, 0.4, 1), "neg_margin": (1.0, 1.3, 5), "normalize": (True, False),
+         "squared": (False, True)},
+    ),
+    "multi_similarity_loss": (
+        ("embeddings",),
+        {"alpha": (2.0, 1), "beta": (50.0, 2, 1.0), "base": (0.5, 0.1, 0), "normalize": (True, False)},
+    ),
+    "circle_loss": (
+        ("embeddings",), {"m": (0.4, 0.25, 0), "gamma": (80.0, 8, 1.0, 256.0), "normalize": (True, False)},
+    ),
+    "mined_triplet_margin_loss": (
+        ("embeddings",),
+        {"margin": (1.0, 0.3, 0), "mining": ("batch_hard", "semi_hard", "all"), "soft": (False, True),
+         "normalize": (False, True)},
+    ),
+}  # fmt: skip
+NORMALIZES = {"clip_loss": False, "siglip_loss": False, "mined_triplet_margin_loss": False}
+LABELS = ("labels",)
+GAN = {"gan_generator_loss": ("fake",), "gan_discriminator_loss": ("real", "fake")}
+
+FAMILY = {
+    **dict.fromkeys(POINTS, "points"), **dict.fromkeys(PAIRS, "pairs"), **dict.fromkeys(ROWS, "rows"),
+    **dict.fromkeys(SIMILARITY, "similarity"), **dict.fromkeys(GAN, "gan"),
+}  # fmt: skip
+
+
+def _signature(name: str) -> list[str]:
+    return list(inspect.signature(getattr(fastloss.functional, name)).parameters)
+
+
+MAIN = {name: tuple(_signature(name)[: len(kinds)]) for name, (kinds, _) in {**POINTS, **PAIRS}.items()}
+MAIN |= {name: ("input",) for name in ROWS} | {name: vectors for name, (vectors, _) in SIMILARITY.items()} | GAN
+HYPER: dict[str, dict[str, tuple[Any, ...]]] = {
+    name: hyper for name, (_, hyper) in {**POINTS, **PAIRS, **SIMILARITY}.items()
+}
+HYPER |= ROWS | {name: {} for name in GAN}
+
+import cases  # noqa: E402
+
+POINT_CASES = {case.name: case for case in cases.POINTWISE}
+
+
+@functools.cache
+def among(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+    return st.sampled_from(options)
+
+
+_seeds = st.integers(0, 1000)
+
+
+class Draw:
+    def __init__(self, draw: Callable[..., Any]) -> None:
+        self.draw = draw
+
+    def one(self, *options: Any) -> Any:
+        """One of these, by preference the first."""
+        return self.draw(among(options))
+
+    def rarely(self, of: int = 6) -> bool:
+        return bool(self.draw(among((False,) * (of - 1) + (True,))))
+
+    def tensor(self, kind: str, shape: tuple[int, ...], dtype: str, grad: bool = False) -> T:
+        layout = self.one(*("dense",) * 6, *LAYOUTS[1:])
+        return T(kind, shape, dtype, layout, self.draw(_seeds), grad and dtype in U)
+
+    def number(self, value: Any, mode: str) -> Any:
+        """A hyperparameter as a number or as a tensor, perhaps a learned one."""
+        if not isinstance(value, float | int) or isinstance(value, bool) or not self.rarely(5):
+            return value
+        kind = f"number {value!r}"
+        VALUES.setdefault(kind, lambda shape, g, value=value: torch.full(shape, float(value), dtype=torch.float64))
+        return T(kind, (), self.one("float32", "float64"), grad=self.rarely(3))
+
+    def hyper(self, name: str, mode: str) -> dict[str, Any]:
+        made = {}
+        for k, values in HYPER[name].items():
+            if self.rarely(3) or k in ("logit_scale",):
+                made[k] = self.number(self.one(*values), mode)
+        return made
+
+
+class _Numbers(dict):  # values of a number's tensor, by its kind alone, for a program that makes a call again
+    def __missing__(self, kind: str) -> Callable[..., Tensor]:
+        value = float(kind.removeprefix("number "))
+        return lambda shape, g: torch.full(shape, value, dtype=torch.float64)
+
+
+VALUES = _Numbers(VALUES)
+LENGTHS = (3, 1, 2, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 0)
+WIDE = (64, 65, 127, 129, 511, 513)
+MODES = ("train",) * 10 + ("no_grad", "autocast", "inference", "twice")
+UPSTREAM = (1.0, 1.0, -2.5, 0.0, 1024.0, 1 / 3)
+
+
+def shape_of(d: Draw, most: int = 4) -> tuple[int, ...]:
+    dims = d.one(*(n for n in (2, 1, 1, 2, 3, 0, 4) if n <= most))
+    shape = tuple(d.one(*(LENGTHS if k == 0 or dims < 3 else LENGTHS[:6])) for k in range(dims))
+    if dims and math.prod(shape) < 40 and d.rarely(8):
+        shape = (*shape[:-1], d.one(*WIDE))
+    return shape
+
+
+def shared(d: Draw, shape: tuple[int, ...], dtype: str, reductions: tuple[str, ...], **known: bool) -> dict[str, Any]:
+    """Options that losses share; ``shape`` is that of the values before they are reduced."""
+    made: dict[str, Any] = {}
+    reduction = d.one(*reductions)
+    if reduction != reductions[0] or d.rarely(2):
+        made["reduction"] = reduction
+    if d.rarely():
+        made["weight"] = d.tensor("positive", known.get("weight", shape), dtype)  # type: ignore[arg-type]
+    if known.get("mask") is not None and d.rarely():
+        made["mask"] = d.tensor(d.one("bits", "bits", "zeros", "ones"), known["mask"], "bool")  # type: ignore[arg-type]
+    if reduction == "mean" and d.rarely(8):
+        made["normalizer"] = d.one(7.0, 3, T("ones", (), "float32"), T("count", (), "int64", seed=3))
+    if d.rarely(8):
+        made["empty"] = d.one("zero", "nan")
+    if d.rarely(8):
+        made["loss_dtype"] = torch.float32
+    if known.get("stats") and d.rarely(10):
+        made["return_stats"] = True
+    if known.get("dims") and reduction in ("mean", "sum") and shape and d.rarely(6):
+        made["reduce_dims"] = d.one(*range(len(shape)), tuple(range(1, len(shape))) or (0,))
+    return made
+
+
+def dtype_beside(d: Draw, dtype: str, integers: bool = False) -> str:
+    """A dtype for a tensor beside one of ``dtype``: mostly the same."""
+    return d.one(*(dtype,) * 6, "float32", "bfloat16", "float64", *(("int64", "bool") if integers else ()))
+
+
+def beside(d: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape for a tensor beside one of ``shape``: mostly the same, else one that broadcasts, or not."""
+    if not d.rarely(8) or not shape:
+        return shape
+    k = d.one(*range(len(shape)))
+    return d.one((*shape[:k], 1, *shape[k + 1 :]), shape[1:], (1, *shape), (*shape[:k], shape[k] + 1, *shape[k + 1 :]))
+
+
+@st.composite
+def points_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    kinds, _ = POINTS[name]
+    dtype, shape, mode = d.one("float32", "float32", *FLOATS), shape_of(d), d.one(*MODES)
+    arguments: dict[str, Any] = {}
+    for k, (argument, some) in enumerate(zip(MAIN[name], kinds, strict=True)):
+        kind = d.one(*some)
+        fixed = argument == "target" and name in FIXED_TARGET
+        integers = k > 0 and kind in ("bits", "sign", "signs", "grid", "zeros")
+        other = dtype if k == 0 else dtype_beside(d, dtype, integers)
+        if other == "bool" and kind != "bits":
+            other = dtype
+        grad = mode != "inference" or k == 0
+        arguments[argument] = d.tensor(
+            kind,
+            shape if k == 0 else beside(d, shape),
+            other,
+            grad and d.one(*(True, True, False) if k == 0 else (False, True)) and not fixed,
+        )
+    arguments |= d.hyper(name, mode)
+    arguments |= shared(
+        d,
+        shape,
+        dtype,
+        ("mean", "none", "sum", *(("batchmean",) if name == "kl_div" else ())),
+        mask=shape,
+        stats=True,
+        dims=True,
+    )
+    if name == "binary_cross_entropy_with_logits" and d.rarely():
+        arguments["pos_weight"] = d.tensor("positive", shape[-1:], dtype)
+    return Call(name, arguments, d.one(*UPSTREAM), mode)
+
+
+@st.composite
+def pairs_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    kinds, _ = PAIRS[name]
+    dtype, mode = d.one("float32", "float32", *FLOATS), d.one(*MODES)
+    rows = shape_of(d, 2) if name != "cosine_embedding_loss" else shape_of(d, 1)
+    width = d.one(*LENGTHS)
+    arguments: dict[str, Any] = {}
+    for k, (argument, some) in enumerate(zip(MAIN[name], kinds, strict=True)):
+        kind = d.one(*some)
+        if argument == "target":
+            arguments[argument] = d.tensor(kind, beside(d, rows), d.one(dtype, "float32", "int64"))
+        else:
+            other = dtype if k == 0 else dtype_beside(d, dtype)
+            full = (*rows, width)
+            grad = mode != "inference" or k == 0
+            arguments[argument] = d.tensor(
+                kind, full if k == 0 else beside(d, full), other, grad and d.one(True, True, False)
+            )
+    arguments |= d.hyper(name, mode)
+    arguments |= shared(d, rows, dtype, ("mean", "none", "sum"), mask=rows, stats=True, dims=True)
+    return Call(name, arguments, d.one(*UPSTREAM), mode)
+
+
+@st.composite
+def rows_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    dtype, mode = d.one("float32", "float32", *FLOATS), d.one(*MODES)
+    dims = d.one(2, 2, 1, 3, 4)
+    classes = d.one(3, 1, 2, 4, 5, 8, 9, 16, 17, 33, 100, 0)
+    rows = tuple(d.one(*LENGTHS) if k == 0 else d.one(*LENGTHS[:4], 0) for k in range(dims - 1))
+    shape = (classes,) if dims == 1 else (rows[0], classes, *rows[1:])
+    grad = d.one(True, True, True, False)
+    arguments: dict[str, Any] = {"input": d.tensor(d.one(*ANY, "wide"), shape, dtype, grad)}
+    kind = d.one("index", "index", "soft", "far")
+    if kind == "soft":
+        arguments["target"] = d.tensor(
+            "unit", beside(d, shape), dtype_beside(d, dtype), d.rarely(3) and mode != "inference"
+        )
+    else:
+        arguments["target"] = d.tensor(
+            kind if classes > 2 or kind == "far" else "zeros", beside(d, rows), d.one(*("int64",) * 8, "uint8", "int32")
+        )
+        if d.rarely(4):
+            arguments["ignore_index"] = d.one(1, -1, -100)
+    if name == "softmax_focal_loss" and d.rarely(8):
+        arguments["alpha"] = d.tensor("positive", (classes,), dtype)
+    hyper = d.hyper(name, mode)
+    hyper.update({k: v for k, v in arguments.items() if k in hyper})
+    arguments |= hyper
+    arguments |= shared(d, rows, dtype, ("mean", "none", "sum"), weight=(classes,), mask=rows, stats=True)
+    if isinstance(arguments.get("weight"), T):
+        arguments["weight"] = replace(arguments["weight"], dtype=dtype_beside(d, dtype))
+    return Call(name, arguments, d.one(*UPSTREAM), mode)
+
+
+@st.composite
+def similarity_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    dtype, mode = d.one("float32", "float32", *FLOATS), d.one(*MODES)
+    n, width = d.one(3, 1, 2, 4, 5, 8, 9, 17, 33, 40, 0), d.one(3, 1, 2, 5, 8, 17, 31, 64)
+    m = n + d.one(0, 0, 5) if name == "info_nce_loss" else n
+    # Distances of equal vectors, and the choice between equally hard ones, are those of rounding.
+    apart = name in ("pairwise_contrastive_loss", "mined_triplet_margin_loss")
+    kind = d.one("normal", "normal", "real", *(() if apart else ("grid",)), "wide")
+    width = max(width, 2) if apart else width
+    arguments: dict[str, Any] = {}
+    for k, argument in enumerate(MAIN[name]):
+        shape = (n if k == 0 else m, width)
+        if name == "supcon_loss" and d.rarely(4):
+            shape = (n, 2, width)
+        arguments[argument] = d.tensor(
+            kind, shape, dtype if k == 0 else dtype_beside(d, dtype), mode != "inference" or k == 0
+        )
+        if apart and arguments[argument].layout in ("expanded", "expanded_last", "windows"):
+            arguments[argument] = replace(arguments[argument], layout="strided")
+    if "labels" in _signature(name) and name != "info_nce_loss":
+        arguments["labels"] = d.tensor("index", (n,), d.one("int64", "int64", "int32"))
+    arguments |= d.hyper(name, mode)
+    mask = (n, m) if name != "nt_xent_loss" else (2 * n, 2 * n)
+    arguments |= shared(
+        d,
+        (n,) if name != "nt_xent_loss" else (2 * n,),
+        dtype,
+        ("mean", "none", "sum"),
+        mask=mask if name != "supcon_loss" else None,
+    )
+    return Call(name, arguments, d.one(*UPSTREAM), mode)
+
+
+@st.composite
+def gan_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    dtype = d.one("float32", *FLOATS)
+    arguments: dict[str, Any] = {k: d.tensor(d.one(*ANY), shape_of(d, 2), dtype, True) for k in GAN[name]}
+    arguments["mode"] = d.one("non_saturating", "hinge", "least_squares", "wasserstein")
+    arguments["reduction"] = d.one("mean", "sum")
+    return Call(name, arguments, d.one(*UPSTREAM), d.one("train", "no_grad", "autocast"))
+
+
+@st.composite
+def count_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    targets = d.tensor(d.one("index", "bits", "signs"), shape_of(d, 2), d.one("int64", "uint8", "bool", "float32"))
+    arguments: dict[str, Any] = {"targets": targets}
+    if d.rarely(3):
+        arguments["num_classes"] = d.one(3, 1, 5)
+    if d.rarely(3):
+        arguments["ignore_index"] = d.one(0, -1, 2)
+    return Call(name, arguments)
+
+
+def check_count(call: Call) -> None:
+    """`count_positives` against a count by comparison."""
+    made = call.make()
+    targets, ignored = made["targets"], made.get("ignore_index")
+    try:
+        got = fastloss.functional.count_positives(**made)
+    except (ValueError, TypeError, RuntimeError):
+        return
+    kept = torch.ones_like(targets, dtype=torch.bool) if ignored is None else targets != ignored
+    classes = made.get("num_classes")
+    found = targets.double() if classes is None else ((targets >= 0) & (targets < classes)).double()
+    wanted = max(1.0, float(found[kept].sum()))
+    if got.shape != () or float(got) != wanted:
+        raise difference("count_positives_number")(f"{got}, expected {wanted}")
+
+
+OTHERS: dict[str, Callable[[Call], None]] = {"count_positives": check_count}
+
+
+def _high(scores: Tensor, mode: str) -> Tensor:
+    return {
+        "non_saturating": lambda x: F.softplus(-x), "hinge": lambda x: F.relu(1 - x),
+        "least_squares": lambda x: 0.5 * (x - 1).square(), "wasserstein": lambda x: -x,
+    }[mode](scores)  # fmt: skip
+
+
+def _low(scores: Tensor, mode: str) -> Tensor:
+    return 0.5 * scores.square() if mode == "least_squares" else _high(-scores, mode)
+
+
+def plain_generator(fake: Tensor, mode: str, reduction: str) -> Tensor:
+    return getattr(torch, reduction)(-fake if mode == "hinge" else _high(fake, mode))
+
+
+def plain_discriminator(real: Tensor, fake: Tensor, mode: str, reduction: str) -> Tensor:
+    return getattr(torch, reduction)(_high(real, mode)) + getattr(torch, reduction)(_low(fake, mode))
+
+
+# What users write for losses that have no other reference.
+COMPOSED: dict[str, Callable[..., Any]] = {
+    "gan_generator_loss": plain_generator, "gan_discriminator_loss": plain_discriminator,
+}  # fmt: skip
+CALLS: dict[str, Callable[[str], st.SearchStrategy[Call]]] = {
+    "points": points_calls, "pairs": pairs_calls, "rows": rows_calls, "similarity": similarity_calls, "gan": gan_calls,
+}  # fmt: skip
+
+
+def calls_of(name: str) -> st.SearchStrategy[Call]:
+    return count_calls(name) if name in OTHERS else CALLS[FAMILY[name]](name)
+
+
+def functions() -> list[str]:
+    """Every public function: one that has no line above is an error here."""
+    missing = set(fastloss.functional.__all__) - set(FAMILY) - set(OTHERS)
+    assert not missing, f"soak.py does not know {', '.join(sorted(missing))}: add a line to the table of their family"
+    return sorted(fastloss.functional.__all__)
+
+
+# ---------------------------------------------------------------------------------------------------- running
+
+
+def soak(
+    name: str, cases: int, number: int | None, survey: Any = None, tick: Callable[[], None] = lambda: None
+) -> list[str]:
+    """Draws calls of a function; gives back what is wrong. Without a ``number`` always the same calls."""
+    ran = 0
+
+    @settings(
+        max_examples=cases, derandomize=number is None, database=None, deadline=None, report_multiple_bugs=True,
+        suppress_health_check=list(HealthCheck), phases=(Phase.generate, Phase.shrink), print_blob=False,
+    )  # fmt: skip
+    @given(call=calls_of(name))
+    def run(call: Call) -> None:
+        nonlocal ran
+        ran += 1
+        tick()
+        try:
+            check(call)
+        except Difference as found:
+            if survey is None:
+                found.args = (f"{found}\n    {call.program()}",)
+                raise
+            survey(type(found).__name__, call, str(found))
+
+    try:
+        with contextlib.redirect_stdout(None):
+            (run if number is None else seed(number)(run))()
+    except Exception as error:  # one difference, or a group with one of each kind
+        return [f"{type(one).__name__}: {one}" for one in getattr(error, "exceptions", [error])]
+    return []
+
+
+def work(arguments: argparse.Namespace, worker: int, names: list[str]) -> int:
+    """The share of one process; says on its output what it finds, and how far it is."""
+    torch.set_num_threads(1)
+    each, begun, ran, wrong = -(-arguments.cases // len(names) // arguments.workers), time.monotonic(), 0, 0
+    kinds: collections.Counter[str] = collections.Counter()
+
+    def tick() -> None:
+        nonlocal ran
+        ran += 1
+
+    def count(kind: str, call: Call, text: str) -> None:
+        kinds[kind] += 1
+        if kinds[kind] == 1:
+            print(f"{kind}: {text}\n    {call.program()}", file=sys.__stdout__, flush=True)
+
+    for k, name in enumerate(names):
+        found = soak(name, each, arguments.seed * 1000 + worker, count if arguments.survey else None, tick)
+        wrong += len(found)
+        seconds = time.monotonic() - begun
+        print("\n".join([*found, f"[{k + 1}/{len(names)}] {name}: {ran} cases in {seconds:.0f} s"]), flush=True)
+    wrong += len(kinds)
+    print(f"\n{ran} {wrong}", flush=True)
+    return wrong
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--cases", type=int, default=200_000, help="in all")
+    parser.add_argument("--seed", type=int, help="of the draws; default: another one each time, printed")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--only", default="", help="functions, separated by commas")
+    parser.add_argument("--survey", action="store_true", help="go on after a difference, without shrinking")
+    parser.add_argument("--worker", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    names = [name for name in arguments.only.split(",") if name] or functions()
+    if arguments.worker is not None:
+        work(arguments, arguments.worker, names)
+        return 0
+    arguments.seed = int(time.time()) % 1_000_000 if arguments.seed is None else arguments.seed
+    print(f"soak: {arguments.cases} cases of {len(names)} functions, seed {arguments.seed}", flush=True)
+    begun = time.monotonic()
+    command = [sys.executable, __file__, "--cases", str(arguments.cases), "--seed", str(arguments.seed)]
+    command += [
+        "--workers",
+        str(arguments.workers),
+        "--only",
+        ",".join(names),
+        *(["--survey"] if arguments.survey else []),
+    ]
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
+    environment = {**os.environ, "PYTHONPATH": path}
+    children = [
+        subprocess.Popen([*command, "--worker", str(k)], stdout=subprocess.PIPE, text=True, env=environment)
+        for k in range(arguments.workers)
+    ]  # fmt: skip
+    lines: list[str] = [""] * len(children)
+
+    def read(k: int) -> None:
+        for line in children[k].stdout or ():
+            lines[k] = line
+            if not line[:1].isdigit() and line.strip():
+                print(line if arguments.workers == 1 else f"{k}: {line}", end="", flush=True)
+
+    threads = [threading.Thread(target=read, args=(k,)) for k in range(len(children))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    failed = [child.wait() for child in children]
+    totals = [
+        [int(number) for number in line.split()] for line, status in zip(lines, failed, strict=True) if not status
+    ]
+    ran, wrong = (sum(column) for column in zip(*totals, strict=True)) if totals else (0, 0)
+    seconds = time.monotonic() - begun
+    print(f"soak: {ran} cases, {wrong} unexplained differences, {seconds:.0f} s, seed {arguments.seed}")
+    return int(bool(wrong or any(failed)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
