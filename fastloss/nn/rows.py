@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fastloss import _options
-from fastloss.functional import rows as functional
-from fastloss.nn._base import DOCUMENT, LossModule
+from fastloss import _options, functional
+from fastloss.nn._base import DOCUMENT, Base, DropIn, LossModule
 from fastloss.nn.pointwise import SigmoidFocalLoss
 
 if TYPE_CHECKING:
@@ -24,8 +23,9 @@ __all__ = [
 ]
 
 
-class CrossEntropyLoss(LossModule, torch.nn.CrossEntropyLoss):
+class CrossEntropyLoss(DropIn, torch.nn.CrossEntropyLoss):
     __doc__ = DOCUMENT
+    _native = torch.nn.CrossEntropyLoss
     _function = staticmethod(functional.cross_entropy)
     _arguments = ("weight", "ignore_index", "reduction", "label_smoothing")
 
@@ -44,11 +44,11 @@ class CrossEntropyLoss(LossModule, torch.nn.CrossEntropyLoss):
         self._options = dict(options)
 
     def forward(self, input: Tensor, target: Tensor, **options: Unpack[RowOptions]) -> Tensor | Any:
-        if not options and not self._options:
+        if not self._options and type(options) is dict and not options:  # torch.fx passes one proxy of all options
             return functional.cross_entropy(
                 input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing
             )
-        return super().forward(input, target, **options)
+        return self.call((input, target), options)
 
 
 class SoftmaxFocalLoss(LossModule):
@@ -78,7 +78,7 @@ class SoftmaxFocalLoss(LossModule):
         self._options = dict(options)
 
 
-class FocalLoss(torch.nn.Module):
+class FocalLoss(Base):
     """The focal loss over exclusive classes or independent labels.
 
     Args:
@@ -118,4 +118,6 @@ class FocalLoss(torch.nn.Module):
         self.criterion = self._modes[mode](*args, **kwargs)
 
     def forward(self, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
+        if type(options) is not dict:  # one proxy of all, of torch.fx
+            return self.criterion.call((input, target), options)
         return self.criterion(input, target, **options)
