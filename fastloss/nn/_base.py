@@ -54,7 +54,14 @@ class LossModule(Base):
     _function: Callable[..., Any]
     _arguments: tuple[str, ...] = ()
     _shown: tuple[str, ...] = ()  # of the arguments, those that `repr` shows; PyTorch's modules show none
-    _options: Mapping[str, Any] = MappingProxyType({})  # of a module that PyTorch made, by ``__class__`` or unpickling
+    _options: Mapping[str, Any] = MappingProxyType({})  # of a module that PyTorch has made
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of pickles of 0.1.0 too, where the options had another name."""
+        if "_extras" in state:
+            state = {**state, "_options": state["_extras"]}
+            del state["_extras"]
+        super().__setstate__(state)
 
     def call(self, tensors: Any, options: Any) -> Tensor | Any:
         own = {name: getattr(self, name) for name in self._arguments}
