@@ -10,6 +10,7 @@ import torch
 from cases import CASES, PAIRS, POINTWISE, SIMILARITY, make, make_pairs, make_points, make_similarity
 
 import fastloss
+from fastloss.reference.adversarial import MODES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),  # PyTorch's own losses ask for sizes
@@ -31,7 +32,9 @@ def arguments_of(case, params, n):
     positional = case.vectors + ("labels",) * (case.labelled and made["labels"] is not None)
     settings = inspect.signature(case.module).parameters
     return tuple(made.pop(name) for name in positional), {
-        name: value for name, value in made.items() if isinstance(value, torch.Tensor) or name not in settings
+        name: value
+        for name, value in made.items()
+        if isinstance(value, torch.Tensor) or (value is not None and name not in settings)
     }
 
 
@@ -42,8 +45,8 @@ def constructed(case, params):
 
 def gan(module, mode):
     def arguments(n):
-        tensors = torch.randn(2, n, 3, dtype=torch.float64).requires_grad_().unbind()
-        return tensors[: 1 + (module is fastloss.GANDiscriminatorLoss)], {}
+        scores = 1 + (module is fastloss.GANDiscriminatorLoss)
+        return tuple(torch.randn(n, 3, dtype=torch.float64, requires_grad=True) for _ in range(scores)), {}
 
     return pytest.param(lambda: module(mode), arguments, id=f"{module.__name__}-{mode}")
 
@@ -58,8 +61,7 @@ EVERY = [
         for case in (*CASES, *POINTWISE, *PAIRS, *SIMILARITY)
         for i, params in enumerate(case.params)
     ),
-    *(gan(m, mode) for m in (fastloss.GANGeneratorLoss, fastloss.GANDiscriminatorLoss) for mode in ("hinge",)),
-    *(gan(m, "non_saturating") for m in (fastloss.GANGeneratorLoss, fastloss.GANDiscriminatorLoss)),
+    *(gan(m, mode) for m in (fastloss.GANGeneratorLoss, fastloss.GANDiscriminatorLoss) for mode in MODES),
     pytest.param(fastloss.FocalLoss, lambda n: (make((n, 20), torch.float64), {}), id="FocalLoss"),
     pytest.param(
         lambda: fastloss.CrossEntropyLoss(torch.rand(20, dtype=torch.float64), z_loss=0.1, softcap=5.0),
@@ -90,6 +92,8 @@ def outcome(call, tensors):
 
 
 def same(recorded, model, tensors):
+    if getattr(model.criterion, "eps", 0) == 0.5 and isinstance(model.criterion, torch.nn.GaussianNLLLoss):
+        tensors = [t.detach() for t in tensors]  # a trace of PyTorch's formula differentiates the clamp
     for a, b in zip(outcome(recorded, tensors), outcome(model, tensors), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
 
@@ -136,6 +140,9 @@ DROP_INS = [
 ]
 
 
+NOT_SCRIPTED = (RuntimeError, torch.jit.frontend.NotSupportedError)
+
+
 class Pair(torch.nn.Module):
     def __init__(self, criterion):
         super().__init__()
@@ -156,6 +163,12 @@ def test_script(case, params):
     criterion = case.module(**params)
     model = (Pair if len(tensors) == 2 else Triple)(criterion)
     wanted = model(*tensors)
+    try:
+        torch.jit.script(case.native_module(**params))
+    except NOT_SCRIPTED:  # an integer where TorchScript wants a float, or what it does not know yet
+        with pytest.raises(NOT_SCRIPTED):
+            torch.jit.script(model)
+        return
     scripted = torch.jit.script(model)
     assert type(criterion) is case.module
     assert type(model.criterion) is case.native_module

@@ -142,6 +142,7 @@ def test_names_of_the_call(module):
 NAMED = [(case, params) for case in (*POINTWISE, *PAIRS) if case.native_module for params in case.params]
 
 
+@pytest.mark.filterwarnings("ignore:reduction. 'mean'")  # of kl_div
 @pytest.mark.parametrize(("case", "params"), NAMED, ids=lambda v: str(v) if isinstance(v, Named) else "")
 def test_made_by_torch(case, params):
     """Called with names, converted in place, or unpickled as ours, a module of PyTorch's is ours."""

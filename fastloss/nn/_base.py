@@ -5,12 +5,15 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from fastloss import _options, functional
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Document:
@@ -31,6 +34,12 @@ def call_loss(name: str, settings: dict[str, Any], tensors: Any, options: Any) -
 
 
 torch.fx.wrap("call_loss")
+
+
+def recorded(forward: _Function) -> _Function:
+    """Without annotations: torch.fx writes them into the code that it makes, where texts are no types."""
+    forward.__annotations__ = {}
+    return forward
 
 
 class Base(torch.nn.Module):
@@ -106,12 +115,11 @@ def drop_in(
             native.__init__(self, *args, **kwargs)
             self._options = options
 
-        def forward(self, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
-            return self.call((input, target), options)
+    def of_two(self: LossModule, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
+        return self.call((input, target), options)
 
     Module._native = native
-    if forward is not None:
-        Module.forward = forward  # type: ignore[method-assign]
+    Module.forward = recorded(forward or of_two)  # type: ignore[method-assign]
     return _finish(Module, native.__name__, function, arguments, parameters, taken)
 
 

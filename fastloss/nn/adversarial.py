@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from fastloss.functional import adversarial
-from fastloss.nn._base import DOCUMENT, LossModule
+from fastloss.nn._base import DOCUMENT, LossModule, recorded
 from fastloss.reference.adversarial import check_mode
 
 __all__ = [
@@ -27,6 +27,7 @@ class GANGeneratorLoss(_GANLoss):
     __doc__ = DOCUMENT
     _function = staticmethod(adversarial.gan_generator_loss)
 
+    @recorded
     def forward(self, fake: Tensor) -> Tensor:
         return self.call((fake,), {})
 
@@ -35,5 +36,6 @@ class GANDiscriminatorLoss(_GANLoss):
     __doc__ = DOCUMENT
     _function = staticmethod(adversarial.gan_discriminator_loss)
 
+    @recorded
     def forward(self, real: Tensor, fake: Tensor) -> Tensor:
         return self.call((real, fake), {})

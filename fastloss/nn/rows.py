@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _options, functional
-from fastloss.nn._base import DOCUMENT, Base, DropIn, LossModule
+from fastloss.nn._base import DOCUMENT, Base, DropIn, LossModule, recorded
 from fastloss.nn.pointwise import SigmoidFocalLoss
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class CrossEntropyLoss(DropIn, torch.nn.CrossEntropyLoss):
         super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
         self._options = dict(options)
 
+    @recorded
     def forward(self, input: Tensor, target: Tensor, **options: Unpack[RowOptions]) -> Tensor | Any:
         if not self._options and type(options) is dict and not options:  # torch.fx passes one proxy of all options
             return functional.cross_entropy(
@@ -117,6 +118,7 @@ class FocalLoss(Base):
         self.mode = mode
         self.criterion = self._modes[mode](*args, **kwargs)
 
+    @recorded
     def forward(self, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
         if type(options) is not dict:  # one proxy of all, of torch.fx
             return self.criterion.call((input, target), options)
