@@ -124,7 +124,8 @@ def test_trace_of_all_sizes():
     ):  # fmt: skip
         tensors = (x, against) if against is not None else (x, y, y[:, 0].sign())
         traced = torch.jit.trace(criterion, tensors)
-        assert "fastloss::" not in str(traced.inlined_graph) and "PythonOp" not in str(traced.inlined_graph)
+        assert "fastloss::" not in str(traced.inlined_graph)
+        assert "PythonOp" not in str(traced.inlined_graph)
         torch.testing.assert_close(traced(*tensors), criterion(*tensors))
 
 
@@ -200,7 +201,7 @@ class Doubled(fastloss.HuberLoss):
 )  # fmt: skip
 def test_script_says_what_it_cannot(module):
     for model in (module(), Pair(module())):
-        with pytest.raises(RuntimeError, match=r"^fastloss\.\w+: torch.jit.script cannot compile this .*torch.jit.trace"):
+        with pytest.raises(RuntimeError, match=r"^fastloss\.\w+: torch.jit.script cannot .*torch.jit.trace"):
             torch.jit.script(model)
 
 

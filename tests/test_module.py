@@ -146,7 +146,9 @@ NAMED = [(case, params) for case in (*POINTWISE, *PAIRS) if case.native_module f
 @pytest.mark.parametrize(("case", "params"), NAMED, ids=lambda v: str(v) if isinstance(v, Named) else "")
 def test_made_by_torch(case, params):
     """Called with names, converted in place, or unpickled as ours, a module of PyTorch's is ours."""
-    tensors = make_points(case, (6, 5), torch.float64) if case in POINTWISE else make_pairs(case, (6,), 5, torch.float64)
+    tensors = (
+        make_points(case, (6, 5), torch.float64) if case in POINTWISE else make_pairs(case, (6,), 5, torch.float64)
+    )
     native, ours = case.native_module(**params), case.module(**params)
     names = list(inspect.signature(native.forward).parameters)
     wanted = native(*tensors)

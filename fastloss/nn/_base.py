@@ -12,7 +12,6 @@ from torch import Tensor
 
 from fastloss import _options, functional
 
-
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -29,7 +28,7 @@ DOCUMENT: Any = _Document()
 
 
 def call_loss(name: str, settings: dict[str, Any], tensors: Any, options: Any) -> Any:
-    """Calls the function ``name``; torch.fx makes one node of that, where tensors and options may be its proxies."""
+    """Calls the function ``name``: one node for torch.fx, which may pass proxies of all tensors and all options."""
     return getattr(functional, name)(*tensors, **{**settings, **options})
 
 
@@ -48,8 +47,8 @@ class Base(torch.nn.Module):
     def __prepare_scriptable__(self) -> torch.nn.Module:
         """`torch.jit.script` compiles the module that this gives it."""
         raise RuntimeError(
-            f"fastloss.{type(self).__name__}: torch.jit.script cannot compile this module; expected a module of PyTorch "
-            "or one of ours that replaces it, without further options; torch.jit.trace, torch.export and torch.compile "
+            f"fastloss.{type(self).__name__}: torch.jit.script cannot compile this module; expected PyTorch's module "
+            "or ours that replaces it, without further options; torch.jit.trace, torch.export and torch.compile "
             "take every one"
         )
 

@@ -17,7 +17,6 @@ __all__ = [
 ]
 
 
-
 def _of_two(self: LossModule, input1: Tensor, input2: Tensor, target: Tensor, **options: Any) -> Any:
     return self.call((input1, input2, target), options)
 

@@ -22,6 +22,8 @@ __all__ = [
     "SoftmaxFocalLoss",
 ]
 
+_functional: Any = functional  # by name, as torch.fx replaces it; the stub wants words where PyTorch says str
+
 
 class CrossEntropyLoss(DropIn, torch.nn.CrossEntropyLoss):
     __doc__ = DOCUMENT
@@ -46,7 +48,7 @@ class CrossEntropyLoss(DropIn, torch.nn.CrossEntropyLoss):
     @recorded
     def forward(self, input: Tensor, target: Tensor, **options: Unpack[RowOptions]) -> Tensor | Any:
         if not self._options and type(options) is dict and not options:  # torch.fx passes one proxy of all options
-            return functional.cross_entropy(
+            return _functional.cross_entropy(
                 input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing
             )
         return self.call((input, target), options)
