@@ -29,7 +29,9 @@ DOCUMENT: Any = _Document()
 
 def call_loss(name: str, settings: dict[str, Any], tensors: Any, options: Any) -> Any:
     """Calls the function ``name``: one node for torch.fx, which may pass proxies of all tensors and all options."""
-    return getattr(functional, name)(*tensors, **{**settings, **options})
+    if options:
+        settings = {**settings, **options}
+    return getattr(functional, name)(*tensors, **settings)
 
 
 torch.fx.wrap("call_loss")
@@ -72,8 +74,10 @@ class LossModule(Base):
         super().__setstate__(state)
 
     def call(self, tensors: Any, options: Any) -> Tensor | Any:
-        own = {name: getattr(self, name) for name in self._arguments}
-        return call_loss(type(self)._function.__name__, {**own, **self._options}, tensors, options)
+        settings = {name: getattr(self, name) for name in self._arguments}
+        if self._options:
+            settings.update(self._options)
+        return call_loss(self._function.__name__, settings, tensors, options)
 
     def forward(self, *tensors: Any, **options: Any) -> Tensor | Any:
         return self.call(tensors, options)
