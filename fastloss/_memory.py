@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Any
 
 import torch
@@ -11,7 +13,7 @@ from fastloss import _ops
 from fastloss._core._torch import from_dlpack
 
 # Smaller blocks the C library keeps between steps by itself (its own threshold).
-POOLED_BYTES = 128 << 10
+POOLED_BYTES = sys.maxsize if os.environ.get("FASTLOSS_POOL") == "0" else 128 << 10
 
 _pooled_tensor: Any = _ops._C.pooled_tensor if _ops._C is not None else None
 _is_compiling = torch.compiler.is_compiling
@@ -43,6 +45,14 @@ def memory_usage() -> dict[str, int]:
     Gradients of 128 KiB and more are written to blocks that the pool keeps from step to step, because the operating
     system would zero fresh ones each time. What it holds never exceeds the most that gradients needed at once, counted
     in pages of 2 MiB (below that, in 64 KiB); `empty_cache` gives the idle part back.
+
+    The storage of such a gradient cannot be resized: ``grad.untyped_storage().resize_(n)``, and ``grad.resize_``,
+    ``grad.resize_as_`` and ``out=grad`` where the result needs more memory than the gradient has, raise PyTorch's
+    RuntimeError "Trying to resize storage that is not resizable". All else works: ``out=grad`` and ``resize_`` to the
+    same or a smaller size, arithmetic in place, ``grad.set_``, ``grad.data = other``, `torch.utils.swap_tensors`,
+    ``share_memory_``. Code that resizes gradients needs the environment variable ``FASTLOSS_POOL=0``, read when
+    fastloss is imported: gradients are then `torch.empty_like`'s, slower by the pages that the system zeroes, and this
+    function says 0.
 
     Example:
         >>> sorted(fastloss.memory_usage())

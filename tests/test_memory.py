@@ -1,10 +1,12 @@
 """The gradient pool: blocks are used again, never while somebody holds them, and never add to the peak."""
 
 import gc
+import os
 import resource
 import sys
 import threading
 
+import cases
 import pytest
 import torch
 
@@ -186,3 +188,67 @@ def test_threads():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+# What PyTorch does with a gradient's storage: everywhere, and where that is its own memory.
+ALWAYS = {
+    "out of the same size": lambda g: torch.add(torch.ones_like(g), 1, out=g),
+    "out of nothing": lambda g: torch.add(torch.ones(3), 1, out=g.resize_(0)),
+    "resize_ to the same size": lambda g: g.resize_(g.shape),
+    "resize_ to another shape": lambda g: g.resize_(g.numel()),
+    "resize_ to a smaller size": lambda g: g.resize_(3, 5),
+    "resize_as_": lambda g: g.resize_as_(torch.empty(2, 2)),
+    "in place": lambda g: g.mul_(2).zero_(),
+    "set_": lambda g: g.set_(torch.ones(1000, 1000)),
+    "data": lambda g: setattr(g, "data", torch.ones(1000, 1000)),
+    "swap": lambda g: torch.utils.swap_tensors(g, torch.ones(1000, 1000)),
+    "share_memory_": lambda g: g.share_memory_(),
+}
+OWN_MEMORY = {
+    "out of a larger size": lambda g: torch.add(torch.ones(1000, 1000), 1, out=g.resize_(0)),
+    "resize_ to a larger size": lambda g: g.resize_(1000, 1000),
+    "resize_as_ a larger one": lambda g: g.resize_as_(torch.empty(1000, 1000)),
+    "storage to nothing": lambda g: g.untyped_storage().resize_(0),
+    "storage to more": lambda g: g.untyped_storage().resize_(4_000_000),
+}
+
+
+def large_gradient():
+    x = torch.randn(300, 300, requires_grad=True)
+    (grad,) = torch.autograd.grad(fastloss.functional.cross_entropy(x, torch.arange(300)), x)
+    return grad
+
+
+@pytest.mark.parametrize("operation", ALWAYS)
+def test_gradients_are_ordinary(operation):
+    ALWAYS[operation](large_gradient())
+
+
+@pytest.mark.parametrize("operation", OWN_MEMORY)
+def test_storage_cannot_be_resized(operation):
+    grad = large_gradient()
+    before = grad.clone()
+    with pytest.raises(RuntimeError, match="Trying to resize storage that is not resizable"):
+        OWN_MEMORY[operation](grad)
+    grad.set_(grad.untyped_storage(), 0, before.shape)
+    assert torch.equal(grad, before)
+
+
+def test_without_the_pool():
+    program = """
+import os, sys
+sys.path.insert(0, os.environ["TESTS"])
+import torch, fastloss, test_memory as t
+x, y = torch.randn(300, 300, requires_grad=True), torch.randn(300, 300)
+for loss in (t.large_gradient(), torch.autograd.grad(fastloss.functional.huber_loss(x, y), x)[0],
+             torch.autograd.grad(fastloss.functional.clip_loss(x, y, 2.0), x)[0]):
+    assert loss.untyped_storage().resizable()
+for operation in (*t.ALWAYS.values(), *t.OWN_MEMORY.values()):
+    operation(t.large_gradient())
+fastloss.empty_cache()
+assert fastloss.memory_usage() == {"in_use": 0, "idle": 0}
+print("done")
+"""
+    for switch in ("0", "1"):
+        found = cases.python(program, FASTLOSS_POOL=switch, TESTS=os.path.dirname(__file__))
+        assert (found.stdout.strip() == "done") == (switch == "0"), found.stderr

@@ -9,7 +9,7 @@ import warnings
 import cases
 import pytest
 import torch
-from cases import CASES, DROP_INS, REDUCTIONS
+from cases import CASES, DROP_INS, PAIRS, POINTWISE, REDUCTIONS, Named, make_pairs, make_points
 
 import fastloss
 from fastloss import _options
@@ -124,6 +124,65 @@ def test_signatures():
         if p.kind == p.KEYWORD_ONLY
     ]
     assert set(keywords) == _options.names(_options.RowOptions)
+
+
+NATIVE = {module: native for module in MODULES if (native := getattr(torch.nn, module.__name__, None)) is not None}
+
+
+@pytest.mark.parametrize("module", NATIVE, ids=lambda m: m.__name__)
+def test_names_of_the_call(module):
+    def parameters(what):
+        return list(inspect.signature(what.forward).parameters)
+
+    *ours, options = parameters(module)
+    assert ours == parameters(NATIVE[module])
+    assert options == "options"
+
+
+NAMED = [(case, params) for case in (*POINTWISE, *PAIRS) if case.native_module for params in case.params]
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean'")  # of kl_div
+@pytest.mark.parametrize(("case", "params"), NAMED, ids=lambda v: str(v) if isinstance(v, Named) else "")
+def test_made_by_torch(case, params):
+    """Called with names, converted in place, or unpickled as ours, a module of PyTorch's is ours."""
+    tensors = (
+        make_points(case, (6, 5), torch.float64) if case in POINTWISE else make_pairs(case, (6,), 5, torch.float64)
+    )
+    native, ours = case.native_module(**params), case.module(**params)
+    names = list(inspect.signature(native.forward).parameters)
+    wanted = native(*tensors)
+    converted = copy.deepcopy(native)
+    converted.__class__ = case.module
+    assert converted._options == {}
+    function, arguments, state = native.__reduce_ex__(2)[:3]
+    unpickled = function(*[case.module if a is case.native_module else a for a in arguments])
+    unpickled.__setstate__(state)
+    for module in (ours, converted, unpickled, copy.deepcopy(converted), pickle.loads(pickle.dumps(converted))):
+        assert type(module) is case.module
+        assert repr(module) == repr(native)
+        close(module(*tensors), wanted, rtol=1e-9, atol=1e-12)
+        close(module(**dict(zip(names, tensors, strict=True))), wanted, rtol=1e-9, atol=1e-12)
+        module.load_state_dict(native.state_dict())
+
+
+def test_cross_entropy_made_by_torch():
+    x, target = cases.make((6, 5))
+    module = torch.nn.CrossEntropyLoss(torch.rand(5), label_smoothing=0.1)
+    wanted = module(x, target)
+    module.__class__ = fastloss.CrossEntropyLoss
+    close(module(x, target), wanted)
+    close(module(x, target, mask=torch.ones(6, dtype=torch.bool)), wanted)
+
+
+def test_pickles_of_the_first_release():
+    """Its options had another name."""
+    module = fastloss.CrossEntropyLoss(label_smoothing=0.1)
+    module.__dict__["_extras"] = {"z_loss": 0.5}
+    del module._options
+    old = pickle.loads(pickle.dumps(module))
+    x, target = cases.make((6, 5))
+    assert torch.equal(old(x, target), fastloss.CrossEntropyLoss(label_smoothing=0.1, z_loss=0.5)(x, target))
 
 
 def test_modules_of_the_package():

@@ -46,6 +46,11 @@ else:
         return forward_ad._current_level >= 0
 
 
+# None unless torch.jit.trace is recording. The public question has a Python layer.
+tracing_state: Callable[[], Any] = _find("_C._get_tracing_state") or (
+    lambda: torch.jit.is_tracing() or None  # type: ignore[attr-defined]
+)
+
 _is_legacy_batched = _find("_C._functorch.is_legacy_batchedtensor") or _yes
 _is_wrapped = _find("_C._functorch.is_functorch_wrapped_tensor") or _yes
 

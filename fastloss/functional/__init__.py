@@ -3,6 +3,8 @@
 Type checkers read the stub beside this file (`make stubs`), which has every option by name and says what comes back.
 """
 
+import torch.fx
+
 from fastloss.functional import _examples, adversarial, pairs, pointwise, rows, similarity
 from fastloss.functional.adversarial import *
 from fastloss.functional.pairs import *
@@ -19,3 +21,4 @@ __all__ += similarity.__all__
 
 for _name in __all__:
     _examples.complete(globals()[_name])
+    torch.fx.wrap(_name)  # a call by way of this module is one node of a graph, as a call of PyTorch's is

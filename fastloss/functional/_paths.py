@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _ops
-from fastloss._core._torch import FakeTensor, forward_mode_active, transforms_active
+from fastloss._core._torch import FakeTensor, forward_mode_active, tracing_state, transforms_active
 
 KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
 REDUCTIONS = _ops.REDUCTIONS
@@ -29,6 +29,8 @@ def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cu
         return "a torch.func transform is active"
     if forward_mode_active():
         return "forward-mode AD is active"
+    if tracing_state() is not None:
+        return "torch.jit.trace records it, and what it saves must run without fastloss"
     if not tensors or not all(isinstance(t, Tensor) for t in tensors):
         return "an argument is not a tensor"
     if not all(_is_plain(t) for t in tensors):

@@ -15,7 +15,7 @@ from torch import Tensor
 from fastloss import _ops, _options, reference
 from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
 from fastloss._core import route
-from fastloss._core._torch import forward_mode_active, transforms_active
+from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
 from fastloss._options import WeightedPointOptions
 from fastloss._stats import PointStats
 from fastloss.functional._paths import (
@@ -192,6 +192,7 @@ def goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
     """
     return (
         not is_dynamo_compiling()  # before any question about sizes, which would become guards
+        and tracing_state() is None  # likewise warnings
         and type(input) in TENSORS
         and type(target) in TENSORS
         and not target.is_inference()  # PyTorch could not save it for backward
@@ -394,6 +395,7 @@ def _plain_call(
         or transforms_active()
         or forward_mode_active()
         or is_compiling()
+        or tracing_state() is not None
     ):
         return None
     tensors = tuple(map(arguments.__getitem__, spec.tensors))

@@ -12,7 +12,7 @@ from torch import Tensor
 from fastloss import _ops, _options, reference
 from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
 from fastloss._core import route
-from fastloss._core._torch import forward_mode_active, native_operator, transforms_active
+from fastloss._core._torch import forward_mode_active, native_operator, tracing_state, transforms_active
 from fastloss._stats import RowStats
 from fastloss.functional._paths import (
     KERNEL_DTYPES,
@@ -135,6 +135,7 @@ def cross_entropy(
     # Inline, and what is asked first in as few steps as there are: PyTorch's own layer over its operator takes 0.3 us.
     if (
         not is_dynamo_compiling()
+        and tracing_state() is None  # to which numbers of sizes would be unknown
         and mask is None
         and softcap is None
         and normalizer is None
@@ -231,6 +232,7 @@ def softmax_focal_loss(
     """
     if (
         not is_compiling()
+        and tracing_state() is None
         and mask is None
         and softcap is None
         and normalizer is None

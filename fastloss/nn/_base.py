@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from fastloss import _options
+from fastloss import _options, functional
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _Document:
@@ -24,7 +27,35 @@ class _Document:
 DOCUMENT: Any = _Document()
 
 
-class LossModule(torch.nn.Module):
+def call_loss(name: str, settings: dict[str, Any], tensors: Any, options: Any) -> Any:
+    """Calls the function ``name``: one node for torch.fx, which may pass proxies of all tensors and all options."""
+    if options:
+        settings = {**settings, **options}
+    return getattr(functional, name)(*tensors, **settings)
+
+
+torch.fx.wrap("call_loss")
+
+
+def recorded(forward: _Function) -> _Function:
+    """Without annotations: torch.fx writes them into the code that it makes, where texts are no types."""
+    forward.__annotations__ = {}
+    return forward
+
+
+class Base(torch.nn.Module):
+    """Of all modules of losses."""
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        """`torch.jit.script` compiles the module that this gives it."""
+        raise RuntimeError(
+            f"fastloss.{type(self).__name__}: torch.jit.script cannot compile this module; expected PyTorch's module "
+            "or ours that replaces it, without further options; torch.jit.trace, torch.export and torch.compile "
+            "take every one"
+        )
+
+
+class LossModule(Base):
     """A subclass says which function it calls and which of its attributes are arguments.
 
     The function's options may be given when the module is made, and in a call, where they win.
@@ -33,32 +64,65 @@ class LossModule(torch.nn.Module):
     _function: Callable[..., Any]
     _arguments: tuple[str, ...] = ()
     _shown: tuple[str, ...] = ()  # of the arguments, those that `repr` shows; PyTorch's modules show none
-    _options: dict[str, Any]
+    _options: Mapping[str, Any] = MappingProxyType({})  # of a module that PyTorch has made
 
-    def _keywords(self, options: dict[str, Any]) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in self._arguments}
-        return {**own, **self._options, **options}
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Of pickles of 0.1.0 too, where the options had another name."""
+        if "_extras" in state:
+            state = {**state, "_options": state["_extras"]}
+            del state["_extras"]
+        super().__setstate__(state)
+
+    def call(self, tensors: Any, options: Any) -> Tensor | Any:
+        settings = {name: getattr(self, name) for name in self._arguments}
+        if self._options:
+            settings.update(self._options)
+        return call_loss(self._function.__name__, settings, tensors, options)
 
     def forward(self, *tensors: Any, **options: Any) -> Tensor | Any:
-        return type(self)._function(*tensors, **self._keywords(options))
+        return self.call(tensors, options)
 
     def extra_repr(self) -> str:
         shown = {name: getattr(self, name) for name in self._shown}
         return ", ".join(f"{name}={value}" for name, value in {**shown, **self._options}.items())
 
 
-def drop_in(native: type[torch.nn.Module], function: Callable[..., Any], arguments: tuple[str, ...]) -> type[Any]:
-    """A module with PyTorch's constructor, ``state_dict`` and class, that calls ``function``."""
+class DropIn(LossModule):
+    """Of modules that PyTorch has: its constructor, ``state_dict`` and class, and the names of its arguments."""
+
+    _native: type[torch.nn.Module]
+
+    def __prepare_scriptable__(self) -> torch.nn.Module:
+        native = type(self).__dict__.get("_native")  # a user's subclass computes what PyTorch's module does not
+        if native is None or self._options:
+            return super().__prepare_scriptable__()
+        twin = native.__new__(native)
+        twin.__dict__ = {name: value for name, value in self.__dict__.items() if name != "_options"}
+        return twin
+
+
+def drop_in(
+    native: type[torch.nn.Module],
+    function: Callable[..., Any],
+    arguments: tuple[str, ...],
+    forward: Callable[..., Any] | None = None,
+) -> type[Any]:
+    """A module that calls ``function``, of ``input`` and ``target`` unless ``forward`` names its tensors."""
     parameters = list(inspect.signature(native).parameters.values())
     taken = _options.WeightedPointOptions
     further = _options.names(taken) - {parameter.name for parameter in parameters}
 
-    class Module(LossModule, native):  # type: ignore[misc, valid-type]
+    class Module(DropIn, native):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             options = {name: kwargs.pop(name) for name in list(kwargs) if name in further}
             native.__init__(self, *args, **kwargs)
             self._options = options
 
+    def of_two(self: LossModule, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
+        return self.call((input, target), options)
+
+    Module._native = native
+    Module.forward = recorded(forward or of_two)  # type: ignore[method-assign]
     return _finish(Module, native.__name__, function, arguments, parameters, taken)
 
 

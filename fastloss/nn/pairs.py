@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from fastloss.functional import pairs as functional
-from fastloss.nn._base import drop_in, own
+from fastloss.nn._base import LossModule, drop_in, own
 
 __all__ = [
     "ContrastiveLoss",
@@ -13,10 +16,22 @@ __all__ = [
     "TripletMarginLoss",
 ]
 
+
+def _of_two(self: LossModule, input1: Tensor, input2: Tensor, target: Tensor, **options: Any) -> Any:
+    return self.call((input1, input2, target), options)
+
+
+def _of_triplets(
+    self: LossModule, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, **options: Any
+) -> Any:
+    return self.call((anchor, positive, negative), options)
+
+
 CosineEmbeddingLoss = drop_in(
     torch.nn.CosineEmbeddingLoss,
     functional.cosine_embedding_loss,
     ("margin", "reduction"),
+    _of_two,
 )
 ContrastiveLoss = own(
     "ContrastiveLoss",
@@ -27,4 +42,5 @@ TripletMarginLoss = drop_in(
     torch.nn.TripletMarginLoss,
     functional.triplet_margin_loss,
     ("margin", "p", "eps", "swap", "reduction"),
+    _of_triplets,
 )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
+from torch import Tensor
 
 from fastloss.functional import pointwise as functional
-from fastloss.nn._base import drop_in, own
+from fastloss.nn._base import LossModule, drop_in, own
 
 __all__ = [
     "AsymmetricLoss",
@@ -29,6 +32,19 @@ __all__ = [
     "SoftMarginLoss",
 ]
 
+
+def _of_two(self: LossModule, input1: Tensor, input2: Tensor, target: Tensor, **options: Any) -> Any:
+    return self.call((input1, input2, target), options)
+
+
+def _of_rates(self: LossModule, log_input: Tensor, target: Tensor, **options: Any) -> Any:
+    return self.call((log_input, target), options)
+
+
+def _of_gaussian(self: LossModule, input: Tensor, target: Tensor, var: Tensor | float, **options: Any) -> Any:
+    return self.call((input, target, var), options)
+
+
 _nn = torch.nn
 _f = functional
 HuberLoss = drop_in(_nn.HuberLoss, _f.huber_loss, ("reduction", "delta"))
@@ -43,9 +59,9 @@ BCEWithLogitsLoss = drop_in(
 BCELoss = drop_in(_nn.BCELoss, _f.binary_cross_entropy, ("weight", "reduction"))
 SoftMarginLoss = drop_in(_nn.SoftMarginLoss, _f.soft_margin_loss, ("reduction",))
 HingeEmbeddingLoss = drop_in(_nn.HingeEmbeddingLoss, _f.hinge_embedding_loss, ("margin", "reduction"))
-MarginRankingLoss = drop_in(_nn.MarginRankingLoss, _f.margin_ranking_loss, ("margin", "reduction"))
-PoissonNLLLoss = drop_in(_nn.PoissonNLLLoss, _f.poisson_nll_loss, ("log_input", "full", "eps", "reduction"))
-GaussianNLLLoss = drop_in(_nn.GaussianNLLLoss, _f.gaussian_nll_loss, ("full", "eps", "reduction"))
+MarginRankingLoss = drop_in(_nn.MarginRankingLoss, _f.margin_ranking_loss, ("margin", "reduction"), _of_two)
+PoissonNLLLoss = drop_in(_nn.PoissonNLLLoss, _f.poisson_nll_loss, ("log_input", "full", "eps", "reduction"), _of_rates)
+GaussianNLLLoss = drop_in(_nn.GaussianNLLLoss, _f.gaussian_nll_loss, ("full", "eps", "reduction"), _of_gaussian)
 KLDivLoss = drop_in(_nn.KLDivLoss, _f.kl_div, ("reduction", "log_target"))
 
 SigmoidFocalLoss = own(

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from fastloss import _options
-from fastloss.functional import rows as functional
-from fastloss.nn._base import DOCUMENT, LossModule
+from fastloss import _options, functional
+from fastloss.nn._base import DOCUMENT, Base, DropIn, LossModule, recorded
 from fastloss.nn.pointwise import SigmoidFocalLoss
 
 if TYPE_CHECKING:
@@ -23,9 +22,12 @@ __all__ = [
     "SoftmaxFocalLoss",
 ]
 
+_functional: Any = functional  # by name, as torch.fx replaces it; the stub wants words where PyTorch says str
 
-class CrossEntropyLoss(LossModule, torch.nn.CrossEntropyLoss):
+
+class CrossEntropyLoss(DropIn, torch.nn.CrossEntropyLoss):
     __doc__ = DOCUMENT
+    _native = torch.nn.CrossEntropyLoss
     _function = staticmethod(functional.cross_entropy)
     _arguments = ("weight", "ignore_index", "reduction", "label_smoothing")
 
@@ -43,12 +45,13 @@ class CrossEntropyLoss(LossModule, torch.nn.CrossEntropyLoss):
         super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
         self._options = dict(options)
 
+    @recorded
     def forward(self, input: Tensor, target: Tensor, **options: Unpack[RowOptions]) -> Tensor | Any:
-        if not options and not self._options:
-            return functional.cross_entropy(
+        if not self._options and type(options) is dict and not options:  # torch.fx passes one proxy of all options
+            return _functional.cross_entropy(
                 input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing
             )
-        return super().forward(input, target, **options)
+        return self.call((input, target), options)
 
 
 class SoftmaxFocalLoss(LossModule):
@@ -78,7 +81,7 @@ class SoftmaxFocalLoss(LossModule):
         self._options = dict(options)
 
 
-class FocalLoss(torch.nn.Module):
+class FocalLoss(Base):
     """The focal loss over exclusive classes or independent labels.
 
     Args:
@@ -117,5 +120,8 @@ class FocalLoss(torch.nn.Module):
         self.mode = mode
         self.criterion = self._modes[mode](*args, **kwargs)
 
+    @recorded
     def forward(self, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
+        if type(options) is not dict:  # one proxy of all, of torch.fx
+            return self.criterion.call((input, target), options)
         return self.criterion(input, target, **options)

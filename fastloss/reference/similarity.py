@@ -162,7 +162,7 @@ def clip_loss(
     rows and half by columns (Radford 2021). Pairs where ``mask`` is False are not there."""
     name = "clip_loss"
     z, dtype = _logits(name, image_features, text_features, logit_scale, logit_bias, normalize)
-    diagonal = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    diagonal = torch.eye(z.shape[0], dtype=torch.bool, device=z.device)
     kept = _kept(name, mask, diagonal)
     parts = [_softmax_part(z, diagonal, kept, "out"), _softmax_part(z.mT, diagonal, kept.mT, "out")]
     return _reduce(name, parts, dtype, 0.5, **options)
@@ -184,7 +184,7 @@ def siglip_loss(
     """
     name = "siglip_loss"
     z, dtype = _logits(name, image_features, text_features, logit_scale, logit_bias, normalize)
-    diagonal = torch.eye(len(z), dtype=torch.bool, device=z.device)
+    diagonal = torch.eye(z.shape[0], dtype=torch.bool, device=z.device)
     kept = _kept(name, mask, diagonal)
     z = torch.where(kept, z, 0.0)
     loss = torch.where(kept, _softplus(torch.where(diagonal, -z, z)), 0.0).sum(-1)
@@ -407,7 +407,7 @@ def mined_triplet_margin_loss(
         count = negatives.sum(-1, keepdim=True)
         place = torch.searchsorted(ordered, fixed, right=True)
         farthest = torch.where(negatives, fixed, -math.inf).argmax(-1, keepdim=True)
-        index = torch.where(place < count, order.gather(-1, place.clamp_max(len(d) - 1)), farthest)
+        index = torch.where(place < count, order.gather(-1, place.clamp_max(d.shape[0] - 1)), farthest)
         kept = positives & (count > 0)
         value = torch.where(kept, h(d, d.gather(-1, index)), 0.0)
         part = (value.sum(-1), kept.sum(), kept.sum())
