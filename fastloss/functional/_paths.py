@@ -75,6 +75,11 @@ def scalar(value: float | Tensor | None) -> float | None:
     return float(value) if isinstance(value, float | int) else None
 
 
+def takes_one_dtype(tensor: Tensor) -> bool:
+    """Whether the kernels of the tensor's device take tensors of one dtype alone."""
+    return tensor.is_cuda
+
+
 def autocasts(device: str) -> bool:
     return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
 
