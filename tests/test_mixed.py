@@ -165,6 +165,13 @@ def test_statistics_of_probabilities_of_another_dtype(isa):
 
 
 @pytest.mark.parametrize("case", [*POINTWISE, *PAIRS], ids=str)
+@pytest.mark.parametrize("dtype", [B, H, S, D], ids=str)
+def test_dtype_under_autocast(case, dtype):
+    tensors = make_points(case, (6, 5), dtype) if case in POINTWISE else make_pairs(case, (6,), 5, dtype)
+    check(case, tensors, B)
+
+
+@pytest.mark.parametrize("case", [*POINTWISE, *PAIRS], ids=str)
 def test_second_derivatives_of_mixed_dtypes(case):
     tensors = make_points(case, (6,), D) if case in POINTWISE else make_pairs(case, (6,), 3, D)
     tensors = of_dtypes(tensors, [S] + [D] * (len(tensors) - 1))

@@ -49,7 +49,7 @@ BAD_POINTS = [
 
 
 @pytest.mark.parametrize(("name", "names"), [*losses("pointwise"), *losses("pairs")])
-@pytest.mark.parametrize("changed", BAD_POINTS, ids=str)
+@pytest.mark.parametrize("changed", BAD_POINTS, ids="-".join)
 def test_points_refuse(name, names, changed):
     points(name, names)
     with pytest.raises((RuntimeError, NotImplementedError, ValueError)):
@@ -78,7 +78,7 @@ BAD_ROWS = [
 
 
 @pytest.mark.parametrize(("name", "names"), losses("rows"))
-@pytest.mark.parametrize("changed", BAD_ROWS, ids=str)
+@pytest.mark.parametrize("changed", BAD_ROWS, ids="-".join)
 def test_rows_refuse(name, names, changed):
     rows(name, names)
     with pytest.raises((RuntimeError, NotImplementedError, ValueError)):

@@ -359,7 +359,8 @@ def test_second_derivatives(case, isa):
             close(a, b, rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+# (PyTorch's autocast leaves the composition that gaussian_nll_loss is in float16, where the scaler's factor is infinite.)
+@pytest.mark.parametrize("case", [c for c in POINTWISE if c.name != "gaussian_nll_loss"], ids=str)
 def test_float16_gradient_survives_the_scaler(case, isa):
     if case.name == "gaussian_nll_loss":
         pytest.skip("its loss is float16, as PyTorch's, and so is the upstream gradient: 65536 is infinity there")
@@ -368,10 +369,9 @@ def test_float16_gradient_survives_the_scaler(case, isa):
         tensors = (tensors[0].detach().clamp(0.1, 0.9).requires_grad_(), tensors[1])
     with torch.autocast("cpu", dtype=torch.float16):
         loss = case.functional(*tensors, reduction="mean")
-    # PyTorch's autocast leaves the composition that this one is in float16, where its scaled loss is infinite.
-    assert loss.dtype == (torch.float16 if case.name == "gaussian_nll_loss" else torch.float32)
+    assert loss.dtype == torch.float32
     leaves = [t for t in tensors if t.requires_grad]
-    grads = torch.autograd.grad(loss.float() * 65536.0, leaves)
+    grads = torch.autograd.grad(loss * 65536.0, leaves)
     wanted = exact_points(case, tensors, 65536.0, reduction="mean")[1:]
     for a, b, s in zip(grads, wanted, cases.point_scales(case, tensors)[1:], strict=True):
         check_points(a, b, s * 65536.0 / tensors[0].numel())

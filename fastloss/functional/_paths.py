@@ -83,6 +83,11 @@ def savable(value: Any) -> Any:
     return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
 
 
+def takes_one_dtype(tensor: Tensor) -> bool:
+    """Whether the kernels of the tensor's device take tensors of one dtype alone."""
+    return tensor.is_cuda
+
+
 def loss_dtype_of(input: Tensor) -> torch.dtype:
     dtype = input.dtype
     return torch.float32 if dtype.itemsize == 2 and _ops.autocasts(input.device.type) else dtype

@@ -18,6 +18,7 @@ from fastloss._core import route
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
 from fastloss._options import WeightedPointOptions
 from fastloss._stats import PointStats
+from fastloss.functional import _paths
 from fastloss.functional._paths import (
     KERNEL_DTYPES,
     REDUCTIONS,
@@ -470,7 +471,7 @@ def _kernel(
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
     loss_dtype = options.get("loss_dtype") or dtype
-    if input.is_cuda:
+    if _paths.takes_one_dtype(input):
         tensors, weight = _of_one_dtype(tensors, weight)
     half = torch.float16 if any(t.dtype is torch.float16 for t in tensors) else tensors[0].dtype
     # Of what is summed later each value is kept as it is computed.

@@ -14,6 +14,7 @@ from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
 from fastloss._core import route
 from fastloss._core._torch import forward_mode_active, native_operator, tracing_state, transforms_active
 from fastloss._stats import RowStats
+from fastloss.functional import _paths
 from fastloss.functional._paths import (
     KERNEL_DTYPES,
     REDUCTIONS,
@@ -462,7 +463,7 @@ def _rows_loss(
             bad = _bad_target(target, input.shape[0 if input.dim() == 1 else 1], ignore_index, mask)
             if bad:
                 raise IndexError(f"fastloss.{name}: {bad}")
-        if input.is_cuda and soft and target.dtype != input.dtype:  # those kernels take one dtype
+        if soft and target.dtype != input.dtype and _paths.takes_one_dtype(input):
             wide, inplace = _ops.compute_dtype(input.dtype), False
             input, target = input.to(wide), target.to(wide)
         overwrite = inplace and not is_compiling() and not _repeats_memory(input)

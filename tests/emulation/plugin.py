@@ -4,11 +4,13 @@ import os
 
 import torch
 
+import fastloss.functional._paths as paths_module
 import fastloss.functional._points as points_module
 import fastloss.functional.rows as rows_module
 from fastloss import _ops, _similarity
 
 torch.ops.load_library(os.environ["FASTLOSS_EMULATED_CUDA"])
+paths_module.takes_one_dtype = lambda _: True
 rows_module.TINY = -1
 points_module.NATIVE_WHEN_TINY = False
 _similarity._is_small = lambda *_: False  # similarity_whole is the CPU's alone
