@@ -122,6 +122,7 @@ class Rows(torch.autograd.Function):
             loss, stats = ops.forward_out(input, target, weight, mask, normalizer, *options, want_stats, gradient)
             if inplace:
                 torch.autograd.graph.increment_version(input)
+                _refuse_later_uses(name, input)
             ctx.save_for_backward(None if inplace else input, target, weight, mask, normalizer, None)
         else:
             loss, state, stats = ops.forward(input, target, weight, mask, normalizer, *options, True, want_stats)
@@ -208,10 +209,7 @@ def _refuse_other_uses(name: str, logits: Tensor) -> None:
 
     def check(total: Tensor) -> None:
         if total.untyped_storage().data_ptr() != memory:
-            raise RuntimeError(
-                f"fastloss.{name}: inplace=True wrote the gradient over logits that something else differentiates too; "
-                "expected the loss to be their only use, remedy: inplace=False"
-            )
+            raise _used_elsewhere(name)
 
     def watch(t: Tensor) -> None:
         if not hooks_of(t):
@@ -224,6 +222,33 @@ def _refuse_other_uses(name: str, logits: Tensor) -> None:
             node = node.next_functions[0][0]
         if node is base.grad_fn:
             watch(base)
+
+
+def _refuse_later_uses(name: str, logits: Tensor) -> None:
+    """Has backward raise if logits that are a view, perhaps of a part, are differentiated after the write.
+
+    The gradient of the base is then made of padded parts, so its memory tells nothing. But autograd gives a view whose
+    version has changed another node, and only uses after the write lead through that node.
+    """
+    if base_of(logits) is None:
+        return
+    try:
+        node = logits.grad_fn
+    except RuntimeError:  # one of several views of one call (chunk): autograd refuses later uses by itself
+        return
+
+    def refuse(_: Any) -> None:
+        raise _used_elsewhere(name)
+
+    if node is not None:
+        node.register_prehook(refuse)
+
+
+def _used_elsewhere(name: str) -> RuntimeError:
+    return RuntimeError(
+        f"fastloss.{name}: inplace=True wrote the gradient over logits that something else differentiates too; "
+        "expected the loss to be their only use, remedy: inplace=False"
+    )
 
 
 def _scales_exactly(grad: Tensor, factor: float) -> bool:

@@ -89,6 +89,39 @@ def test_nothing_is_refused_without_another_use(case, what):
     torch.testing.assert_close(gradient(loss_of, True), gradient(loss_of, False))
 
 
+PARTS = {
+    "rows": lambda w: w[10:],
+    "one of two views": lambda w: w.split(1500)[0],
+    "rows of samples": lambda w: w.view(20, 100, 50)[1:].flatten(0, 1),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("use", USES)
+@every_case
+def test_uses_of_a_part_after_the_call_raise(case, use, part):
+    def loss_of(w, target, inplace):
+        logits = PARTS[part](w)
+        loss = case.functional(logits, target[: len(logits)], inplace=inplace)
+        return loss + USES[use](logits)
+
+    gradient(loss_of, False)
+    with pytest.raises(RuntimeError, match=r"inplace|views"):
+        gradient(loss_of, True)
+
+
+@pytest.mark.parametrize("view", {**WAYS, **PARTS})
+@every_case
+def test_a_leaf_keeps_its_numbers(case, view):
+    leaf, target = cases.make(SHAPE)
+    leaf.requires_grad_()
+    before = leaf.detach().clone()
+    logits = {**WAYS, **PARTS}[view](leaf)
+    with pytest.raises(RuntimeError, match="leaf"):
+        case.functional(logits, target[: len(logits)], inplace=True)
+    assert torch.equal(leaf.detach(), before)
+
+
 @every_case
 def test_twice(case):
     """Two losses over the same logits: the second one would read the first one's gradient."""

@@ -358,6 +358,28 @@ def test_inference_mode(case, kernel):
         assert torch.equal(case.functional(x.clone(), target, inplace=True), wanted)
 
 
+@pytest.mark.parametrize("shape", [(6, 9), (2000, 50)], ids=str)
+@pytest.mark.parametrize("soft", [False, True], ids=["indices", "probabilities"])
+@pytest.mark.parametrize(
+    ("case", "extra"),
+    [(case, extra) for case in CASES for extra in ("plain", "weight", "mask")] + [(cases.SOFTMAX_FOCAL, "alpha")],
+    ids=str,
+)
+def test_tensors_of_inference_mode(case, extra, soft, shape):
+    """A tensor that needs no gradient may come from ``torch.inference_mode()``."""
+    rows, classes = shape
+    make_extra = {"weight": torch.rand(classes), "mask": torch.rand(rows) < 0.5, "alpha": torch.rand(classes)}
+    x, target = cases.make(shape, torch.float32)
+    target = torch.rand(shape).softmax(1) if soft else target
+    options = {} if extra == "plain" else {extra: make_extra[extra]}
+    for reduction in ("mean", "none"):
+        wanted = cases.run(case.functional, x, target, reduction=reduction, **options)
+        with torch.inference_mode():
+            made = target.clone(), {name: t.clone() for name, t in options.items()}
+        found = cases.run(case.functional, x, made[0], reduction=reduction, **made[1])
+        torch.testing.assert_close(found, wanted)
+
+
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_anomaly_mode_and_multithreaded_backward(case, kernel):
     x, target = cases.make((6, 9), torch.float32)

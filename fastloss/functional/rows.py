@@ -12,7 +12,7 @@ from torch import Tensor
 from fastloss import _ops, _options, reference
 from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
 from fastloss._core import route
-from fastloss._core._torch import forward_mode_active, native_operator, tracing_state, transforms_active
+from fastloss._core._torch import base_of, forward_mode_active, native_operator, tracing_state, transforms_active
 from fastloss._stats import RowStats
 from fastloss.functional import _paths
 from fastloss.functional._paths import (
@@ -103,7 +103,8 @@ def cross_entropy(
         inplace: Allows the gradient to be written over the memory of ``input``, which halves peak memory. Nothing else
             may use the logits then. Backward raises if something else differentiates them, or a tensor that they are a
             view of, before or after this call. A use that is not differentiated (an accuracy computed after this call,
-            say) reads the gradient without notice, and so does a use of a tensor that ``input`` is only a part of.
+            say) reads the gradient without notice. So does a use of a tensor that ``input`` is only a part of, through
+            anything but ``input`` itself.
         return_stats: Also return `RowStats`, measured in the same pass.
 
     Returns:
@@ -266,6 +267,8 @@ def softmax_focal_loss(
     reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss)
     if reason:
         route.kernel_unless("softmax_focal_loss", reason)
+        if torch.is_grad_enabled() and not is_compiling():
+            input, target, weight, mask, alpha = map(savable, (input, target, weight, mask, alpha))
         try:
             return reference.softmax_focal_loss(
                 input, target, alpha, gamma, weight, ignore_index, reduction, label_smoothing, z_loss=z_loss,
@@ -336,7 +339,7 @@ def _plain_loss(
         and 0.0 <= label_smoothing <= 1.0
         and type(ignore_index) is int
         and reduction in REDUCTIONS
-        and (not inplace or (not input.is_leaf and input.is_contiguous()))
+        and (not inplace or (not _of_leaf(input) and input.is_contiguous()))
         and _ops.AVAILABLE
         and not route.watched
         and not transforms_active()
@@ -368,6 +371,12 @@ def _call(
 ) -> RowsCall:
     options = RowsOptions(params, ignore_index, reduction, smoothing, 0.0, 0.0, False, _ops.DTYPE_CODES[loss_dtype])
     return RowsCall(name, options, makes_gradient_now(reduction, dtype), inplace, False)
+
+
+def _of_leaf(input: Tensor) -> bool:
+    """Whether the memory is that of a leaf, a parameter perhaps, which must keep its numbers."""
+    base = base_of(input)
+    return input.is_leaf or (base is not None and base.is_leaf and base.requires_grad)
 
 
 def _ignores(target: Tensor, ignore_index: int) -> bool:
@@ -435,10 +444,10 @@ def _rows_loss(
     _check_softcap(name, softcap)
     if torch.is_grad_enabled() and not is_compiling():
         input, target, weight, mask = map(savable, (input, target, weight, mask))
-    if inplace and input.requires_grad and input.is_leaf and torch.is_grad_enabled():
+    if inplace and input.requires_grad and _of_leaf(input) and torch.is_grad_enabled():
         raise RuntimeError(
-            f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad with its gradient; "
-            "expected logits computed by the model, remedy: inplace=False"
+            f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad, or a view of one, with "
+            "its gradient; expected logits computed by the model, remedy: inplace=False"
         )
     scalars = (scalar(label_smoothing), scalar(z_loss), scalar(softcap))
     reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
