@@ -60,10 +60,10 @@ test: build ## run the test suite
 	@$(PY) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 demo: build ## train a small language model with native and fused cross-entropy (about two minutes)
-	@$(PY) -m fastloss.demo $(ARGS)
+	@$(PY) -m benchmarks.demo $(ARGS)
 
 bench: build ## benchmark against native eager and torch.compile
-	@$(PY) -m fastloss.bench $(ARGS)
+	@$(PY) -m benchmarks.harness $(ARGS)
 
 lint: dev ## ruff, mypy, clang-format
 	@$(PY) -m ruff check .

@@ -9,8 +9,9 @@
 # summary to standard output. A tool that is missing or refuses the device is reported and skipped; a failed test or
 # row makes the exit status 1. Nothing of the card's settings is changed.
 #
-# PYTHON (default python3) must have torch with CUDA, setuptools >= 77, ninja, pybind11, numpy and pytest; pytest-xdist
-# makes the tests faster.
+# PYTHON (default python3) must have torch with CUDA, setuptools >= 77, ninja, pybind11, numpy, pytest and rich; pytest-xdist
+# makes the tests faster. To a machine without network carry their wheels: `pip download rich` brings the wheels that rich
+# needs (markdown-it-py, mdurl, pygments).
 set -u
 if [ $# -ne 1 ]; then
   echo "usage: $0 OUT_DIR" >&2
@@ -52,6 +53,11 @@ ARCH=$("$PYTHON" -c 'import torch; print("%d%d" % torch.cuda.get_device_capabili
   echo "gpu_check: torch sees no CUDA device" | tee -a "$OUT/summary.txt" >&2
   exit 1
 }
+
+if ! "$PYTHON" -c 'import rich' 2>> "$OUT/hardware.txt"; then
+  echo "gpu_check: $PYTHON has no rich, which the benchmarks need" | tee -a "$OUT/summary.txt" >&2
+  exit 1
+fi
 
 if ! FASTLOSS_CUDA=1 FASTLOSS_CUDA_ARCHS="$ARCH" step build 200 "$PYTHON" setup.py build_ext --inplace; then
   tail -30 "$OUT/build.log"
@@ -130,7 +136,7 @@ done
 bench() {
   local suite=$1 seconds=$2
   shift 2
-  if ! step "bench_$suite" "$seconds" "$PYTHON" -m fastloss.bench --suite "$suite" --device cuda "$@" \
+  if ! step "bench_$suite" "$seconds" "$PYTHON" -m benchmarks.harness --suite "$suite" --device cuda "$@" \
     --json "$OUT/$suite.json" --markdown "$OUT/$suite.md"; then
     STATUS=1
     tail -20 "$OUT/bench_$suite.log" 2> /dev/null

@@ -5,8 +5,11 @@ import sys
 import types
 import unittest
 import warnings
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parents[1]))  # `benchmarks` lies there. An installed fastloss comes first.
 
 # Idle threads sleep: a spinning one takes the core of a process beside this one (read when torch is loaded).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")

@@ -4,11 +4,9 @@ import copy
 import functools
 import itertools
 import math
-import os
 import pickle
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import test_similarity_reference
@@ -20,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
 import fastloss._similarity as engine
+from benchmarks import process
 from fastloss import _ops
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
@@ -1266,23 +1265,22 @@ def test_operator_of_few_triplets():
 
 
 MEASURE = """
-import sys; sys.path.insert(0, {tests!r})
 import torch
 from cases import SIMILARITY, make_similarity
-from fastloss.bench import memory
+from benchmarks import process
 torch.set_num_threads(1)
 for case in SIMILARITY:
-    arguments = make_similarity(case, {{}}, 2048 if case.name != "nt_xent_loss" else 1024, 32)
+    arguments = make_similarity(case, {}, 2048 if case.name != "nt_xent_loss" else 1024, 32)
     for reduction in ("mean", "none"):
         def step():
             loss = case.functional(**arguments, reduction=reduction, memory_budget=1 << 20)
             torch.autograd.grad(loss.sum(), [t for t in arguments.values() if getattr(t, "requires_grad", False)])
         step()
-        memory._return_free_pages()
-        assert memory._reset_high_water_mark()
-        before = memory._status("VmRSS")
+        process.return_free_pages()
+        assert process.reset_high_water_mark()
+        before = process.status("VmRSS")
         step()
-        print(case.name, reduction, memory._status("VmHWM") - before)
+        print(case.name, reduction, process.status("VmHWM") - before)
 """
 
 
@@ -1290,8 +1288,8 @@ for case in SIMILARITY:
 def test_memory():
     """With a small budget a step adds a strip and gradients, less than a quarter of the matrix."""
     child = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", MEASURE.format(tests=str(Path(__file__).parent))],
-        env={**os.environ, "MALLOC_MMAP_THRESHOLD_": str(64 * 1024)}, capture_output=True, text=True,
+        [sys.executable, "-W", "ignore", "-c", MEASURE],
+        env=process.environment(MALLOC_MMAP_THRESHOLD_=str(64 * 1024)), capture_output=True, text=True,
     )  # fmt: skip
     assert child.returncode == 0, child.stderr
     measured = [line.split() for line in child.stdout.splitlines()]

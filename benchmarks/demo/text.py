@@ -47,7 +47,7 @@ def load(vocabulary_size: int) -> Corpus:
         ids.extend([table.setdefault(token, len(table)) for token in _TOKEN.findall(source)])
         files += 1
     if not ids:
-        raise RuntimeError(f"fastloss.demo: no Python sources under {root}; use a Python installed with them")
+        raise RuntimeError(f"benchmarks.demo: no Python sources under {root}; use a Python installed with them")
     raw = torch.tensor(ids, dtype=torch.long)
     words = list(table)
     kept = torch.bincount(raw).argsort(descending=True, stable=True)[: vocabulary_size - 1]

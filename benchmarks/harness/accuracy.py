@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fastloss.bench import variants
-from fastloss.bench.inputs import Case
-from fastloss.bench.losses import LOSSES
-from fastloss.bench.suites import Row
-from fastloss.bench.variants import Variant
+from . import variants
+from .inputs import Case
+from .losses import LOSSES
+from .suites import Row
+from .variants import Variant
 
 _SLICE = 2**23  # elements in float64 at a time
 

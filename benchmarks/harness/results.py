@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastloss.bench.suites import Row
+from .suites import Row
 
 
 @dataclass

@@ -1,17 +1,17 @@
-"""Shows a report as tables: in colour with rich, as aligned text without it, or as Markdown."""
+"""Shows a report as tables: in colour on a terminal, or as Markdown."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from fastloss.bench import machine
-from fastloss.bench.results import Report, RowResult, Run, VariantResult
-from fastloss.bench.variants import COPY, EAGER, PRODUCTS, WARM_COPY
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from . import machine
+from .results import Report, RowResult, Run, VariantResult
+from .variants import COPY, EAGER, PRODUCTS, WARM_COPY
 
 HEADER = (
     "variant",
@@ -39,15 +39,11 @@ def _number(value: float | None, digits: str) -> str:
 
 
 def _us(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.1f}" if value >= 100 else f"{value:.2f}"
+    return _number(value, ".2f" if not value or value < 100 else ".1f" if value < 1000 else ",.0f")
 
 
 def _gb(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.4f}"
+    return _number(value, ".4f" if not value or value < 1 else ".1f" if value < 100 else ",.0f")
 
 
 def _extra(line: VariantResult, gradient_bytes: int) -> str:
@@ -102,27 +98,18 @@ def _columns(run: Run, width: int) -> list[int]:
 
 def show(report: Report) -> None:
     """Prints the tables."""
-    try:
-        from rich.console import Console
-    except ImportError:
-        print(plain(report))
-        return
-    console = Console()
+    console = Console(markup=False, highlight=False)
     if not console.is_terminal:
-        console = Console(width=_FULL_WIDTH)
-    console.print(machine.summary(report.machine), markup=False, highlight=False)
+        console.width = _FULL_WIDTH
+    console.print(machine.summary(report.machine))
     for run in report.runs:
-        console.print(f"\nsuite {report.suite}, {run.title}", style="bold", markup=False, highlight=False)
-        console.print(_rich_table(run, console.width))
+        console.print(f"\nsuite {report.suite}, {run.title}", style="bold")
+        console.print(_table(run, console.width))
         for note in _notes(run):
-            console.print(note, style="dim", markup=False, highlight=False)
+            console.print(note, style="dim")
 
 
-def _rich_table(run: Run, width: int) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
+def _table(run: Run, width: int) -> Table:
     columns = _columns(run, width)
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1))
     table.add_column(HEADER[0])
@@ -156,25 +143,6 @@ def _styles(line: VariantResult, result: RowResult) -> dict[str, str]:
         for name, (least, value) in pairs.items()
         if least is not None and value is not None
     }
-
-
-def plain(report: Report) -> str:
-    parts = [machine.summary(report.machine)]
-    for run in report.runs:
-        columns = _columns(run, _FULL_WIDTH)
-        body = {_title(r): [_cells(line, r.gradient_bytes) for line in r.variants] for r in run.rows}
-        every = [HEADER, *(cells for lines in body.values() for cells in lines)]
-        widths = [max(len(cells[column]) for cells in every) for column in columns]
-
-        def aligned(cells: Sequence[str], columns: list[int] = columns, widths: list[int] = widths) -> str:
-            texts = [cells[column].rjust(width) for column, width in zip(columns, widths, strict=True)]
-            return "  ".join([cells[0].ljust(widths[0]), *texts[1:]])
-
-        parts += ["", f"suite {report.suite}, {run.title}", aligned(HEADER)]
-        for title, lines in body.items():
-            parts += ["", title, *map(aligned, lines)]
-        parts += _notes(run)
-    return "\n".join(parts)
 
 
 def markdown(report: Report) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from fastloss.bench.losses import LOSSES
-from fastloss.bench.suites import Row
+from .losses import LOSSES
+from .suites import Row
 
 
 @dataclass(frozen=True)

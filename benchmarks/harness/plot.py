@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fastloss.bench import machine
-from fastloss.bench.results import Report, Run
-from fastloss.bench.variants import COPY, EAGER, PRODUCTS, WARM_COPY
+from matplotlib.figure import Figure
 
-MISSING = "--plot needs matplotlib; install it with `pip install matplotlib` or leave --plot out."
+from . import machine
+from .results import Report, Run
+from .variants import COPY, EAGER, PRODUCTS, WARM_COPY
 
 _BAR = 0.22  # inches
 
 
-def available() -> bool:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
 def save(report: Report, file: Path) -> None:
     """One panel per environment, one group of bars per row; the line at 1 is native eager."""
-    from matplotlib.figure import Figure
-
     names = _bar_names(report)
     rows = max(len(run.rows) for run in report.runs)
     height = 1.6 + rows * (len(names) + 1) * _BAR

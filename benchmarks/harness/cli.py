@@ -1,4 +1,4 @@
-"""The command line of ``python -m fastloss.bench``."""
+"""The command line of ``python -m benchmarks.harness``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from pathlib import Path
 
 import torch
 
-from fastloss.bench import machine, plot, results, table
-from fastloss.bench.measure import PHASES, Plan, measure
-from fastloss.bench.progress import progress_bar
-from fastloss.bench.results import Report, RowResult, Run
-from fastloss.bench.suites import SUITES
+from benchmarks import process
+
+from . import machine, results, table
+from .measure import PHASES, Plan, measure
+from .progress import Progress
+from .results import Report, RowResult, Run
+from .suites import SUITES
 
 # torch's own switch for huge pages in its CPU allocator, read once at the first allocation.
 THP = "THP_MEM_ALLOC_ENABLE"
@@ -26,7 +28,7 @@ THP = "THP_MEM_ALLOC_ENABLE"
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m fastloss.bench",
+        prog="python -m benchmarks.harness",
         description="Times fastloss against native eager, torch.compile and a plain copy of the same bytes.",
         allow_abbrev=False,
     )
@@ -84,15 +86,15 @@ def _rows(options: argparse.Namespace, arguments: Sequence[str], huge_pages: boo
     if (os.environ.get(THP) == "1") == huge_pages:
         plan = _plan(options)
         title = f"{options.suite}{', THP' if huge_pages else ''}"
-        with progress_bar(title, len(plan.rows), len(PHASES)) as progress:
+        with Progress(title, len(plan.rows), len(PHASES)) as progress:
             yield from measure(plan, progress)
         return
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "run.json"
         # The last value of an option counts.
         own = ["--thp", "on" if huge_pages else "off", "--json", str(file), "--quiet"]
-        command = [sys.executable, "-m", "fastloss.bench", *_without_outputs(arguments), *own]
-        done = subprocess.run(command, check=False, env={**os.environ, THP: "1" if huge_pages else "0"})
+        command = [sys.executable, "-m", "benchmarks.harness", *_without_outputs(arguments), *own]
+        done = subprocess.run(command, check=False, env=process.environment(**{THP: "1" if huge_pages else "0"}))
         (run,) = results.load_runs(file)
     if not any(row.failure for row in run.rows):
         done.check_returncode()
@@ -119,15 +121,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser().parse_args(arguments)
     options.suite = options.suite or ("quick" if options.quick else "ce")
-    if options.plot and not plot.available():
-        raise SystemExit(plot.MISSING)
+    if options.plot:
+        from . import plot  # before anything is measured: matplotlib may be missing
     if options.device == "cuda" and not torch.cuda.is_available():
         raise SystemExit("--device cuda: torch sees no CUDA device.")
     torch.set_num_threads(options.threads)
     report = Report(
         options.suite,
         datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        shlex.join(["python", "-m", "fastloss.bench", *_without_outputs(arguments)]),
+        shlex.join(["python", "-m", "benchmarks.harness", *_without_outputs(arguments)]),
         machine.describe(options.device),
     )
     for huge_pages in _environments(options):

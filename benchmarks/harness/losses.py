@@ -12,7 +12,8 @@ from torch import Tensor
 
 import fastloss
 import fastloss.functional as ours
-from fastloss.bench.suites import Row
+
+from .suites import Row
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from torch import Tensor
 
 import fastloss
 from fastloss import _similarity
-from fastloss.bench import peers
-from fastloss.bench.inputs import Case
-from fastloss.bench.losses import LOSSES
-from fastloss.bench.suites import Row
-from fastloss.bench.timing import Prepare
+
+from . import peers
+from .inputs import Case
+from .losses import LOSSES
+from .suites import Row
+from .timing import Prepare
 
 EAGER, COMPILE, OURS, INPLACE = "eager", "torch.compile", "fastloss", "fastloss in place"
 COPY, WARM_COPY, PRODUCTS = "copy", "copy, warm output", "matrix products"
@@ -57,7 +58,8 @@ def ours(row: Row, case: Case) -> Variant:
 
 def ours_inplace(row: Row, case: Case) -> Variant:
     function, options = LOSSES[row.loss].ours, dict(row.options)
-    path = fastloss.explain(function, case.input, case.target, inplace=True, **options).path
+    logits = _refill(_empty_logits(case.input), case.input)
+    path = fastloss.explain(function, logits, case.target, inplace=True, **options).path
     return Variant(INPLACE, lambda x, y: function(x, y, inplace=True, **options), overwrites=True, path=path)
 
 

@@ -22,7 +22,7 @@ from .training import CRITERIA, Run, build
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m fastloss.demo",
+        prog="python -m benchmarks.demo",
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -87,11 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
     peaks = {name: memory.measure(name, config, args.batch, args.threads) for name in CRITERIA}
     shape = f"{args.batch * args.length} x {config.vocabulary}"
     title = f"{args.steps} training steps, logits {shape}, {args.threads} threads"
-    report.print_table(title, report.rows(runs, peaks))
-    if report.save_picture(args.output, title, runs, peaks):
-        print(f"Curves and bars: {args.output}")
-    else:
-        print("No picture: matplotlib is not installed")
+    report.print_table(title, runs, peaks)
+    report.save_picture(args.output, title, runs, peaks)
+    print(f"Curves and bars: {args.output}")
     print(f"Took {time.perf_counter() - started:.0f} s")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import Tensor
 
-from fastloss.bench.suites import Row
+from .suites import Row
 
 Call = Callable[[Tensor, Tensor], Tensor]
 

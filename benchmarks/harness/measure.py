@@ -8,15 +8,15 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fastloss.bench import accuracy, memory, timing, variants
-from fastloss.bench.inputs import Case, make_cases
-from fastloss.bench.losses import LOSSES
-from fastloss.bench.machine import OtherPrograms
-from fastloss.bench.progress import Progress
-from fastloss.bench.results import RowResult, VariantResult
-from fastloss.bench.suites import Row
-from fastloss.bench.timing import Timing
-from fastloss.bench.variants import COMPILE, COPY, EAGER, PRODUCTS, WARM_COPY, Variant
+from . import accuracy, memory, timing, variants
+from .inputs import Case, make_cases
+from .losses import LOSSES
+from .machine import OtherPrograms
+from .progress import Progress
+from .results import RowResult, VariantResult
+from .suites import Row
+from .timing import Timing
+from .variants import COMPILE, COPY, EAGER, PRODUCTS, WARM_COPY, Variant
 
 PHASES = ("first calls", "errors", "timing", "memory")
 

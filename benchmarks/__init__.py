@@ -1,0 +1,1 @@
+"""What compares fastloss with others, from a checkout: `benchmarks.harness` and `benchmarks.demo`."""

@@ -1,1 +1,0 @@
-"""Train a small language model with native and with fused cross-entropy: ``python -m fastloss.demo``."""
