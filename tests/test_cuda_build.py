@@ -21,7 +21,7 @@ ARCH = "sm_90"
 NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 
-# Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/README.md counts
+# Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/notes count
 # on; of a rows kernel by bytes of an element and whether it has extras, of a pointwise one by tensors and whether it
 # takes upstream gradients per element (float64: one block fewer), of a pairs kernel by tensors and threads per row, of
 # a similarity kernel by what it does (derivatives of float64: one block fewer).
