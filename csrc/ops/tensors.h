@@ -140,7 +140,7 @@ inline ScalarType dtype_of_code(const char* name, int64_t code) {
 
 // Refuses what is no matrix, or has rows that are not adjacent.
 inline void check_matrix(const char* name, const Tensor& t) {
-  STD_TORCH_CHECK(t.dim() == 2 && (t.stride(1) == 1 || t.size(1) <= 1), "fastloss: expected ", name,
+  STD_TORCH_CHECK(t.dim() == 2 && (t.stride(1) == 1 || t.size(1) <= 1 || t.numel() == 0), "fastloss: expected ", name,
                   " to be a matrix, adjacent along the rows");
 }
 

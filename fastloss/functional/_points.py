@@ -125,7 +125,7 @@ class Spec:
         pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
         label: Name of the tensor with one label per row, the last one, if there is one.
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
-            Python autograd.Function. Measured on 2 cores, float32 (`python -m fastloss.bench --suite pointwise`).
+            Python autograd.Function. Measured on 2 cores, float32 (`python -m benchmarks.harness --suite pointwise`).
         native: PyTorch's own operator, which takes them.
         dtype: What decides the dtype of the loss where those of the tensors differ: ``"promoted"``, the tensors' and
             the weight's common one; ``"target"`` or ``"input"``, that of this tensor; ``"equal"``: PyTorch refuses
@@ -323,7 +323,8 @@ def _cast(dtype: torch.dtype, autocast: bool) -> torch.dtype:
 
 
 def _lies_in_rows(t: Tensor) -> bool:
-    return t.dim() == 2 and t.stride(1) == 1
+    """Whether these are rows of adjacent elements that do not meet, so that a gradient can lie as they do."""
+    return t.dim() == 2 and t.stride(1) == 1 and t.stride(0) >= t.shape[1]
 
 
 def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:

@@ -37,7 +37,7 @@ __all__ = [
 
 # Up to this many logits a call without extras goes to PyTorch's own operator: its C++ autograd costs about 15 us less
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
-# vectorised too, break even later. Measured on 2 cores (`python -m fastloss.bench --suite small`).
+# vectorised too, break even later. Measured on 2 cores (`python -m benchmarks.harness --suite small`).
 _native_operator: Any = native_operator("cross_entropy_loss")
 TINY = 2560 if _native_operator else -1
 _TINY_WIDE = 28  # times TINY

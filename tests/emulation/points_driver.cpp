@@ -74,8 +74,8 @@ void check_far(DType dtype) {
     l.args.dims = 1, l.args.size[0] = l.args.elements, l.args.plain = plain, l.args.scale = 1;
     // Aligned as far as plan_points can see, or not.
     void* const seen = (void*)(plain ? 4096 : 4096 + sizeof(S));
-    for (int k = 0; k < 2; ++k) l.args.operand[k] = {seen, {1}, true, false};
-    l.args.gradient[0] = {seen, {1}, true, false};
+    for (int k = 0; k < 2; ++k) l.args.operand[k] = {seen, {1}, true, {}, false};
+    l.args.gradient[0] = {seen, {1}, true, {}, false};
     cuda::plan_points(dtype, l);
     const int64_t begin = (l.blocks - 1) * l.block_elements, n = l.args.elements - begin;
     S* const data[3] = {memory.take<S>(n), memory.take<S>(n), memory.take<S>(n)};
@@ -100,9 +100,9 @@ void check_far(DType dtype) {
   for (int64_t i = 0; i < 15; ++i) assign(far[i / 5 * stride + i % 5], (double)i), assign(near[i], 1);
   PointLaunch l{};
   l.args.elements = 15, l.args.dims = 2, l.args.size[0] = 3, l.args.size[1] = 5, l.args.scale = 1;
-  l.args.operand[0] = {far, {stride, 1}, false, false};
-  l.args.operand[1] = {near.data(), {5, 1}, true, false};
-  l.args.gradient[0] = {gradient.data(), {5, 1}, true, false};
+  l.args.operand[0] = {far, {stride, 1}, false, {}, false};
+  l.args.operand[1] = {near.data(), {5, 1}, true, {}, false};
+  l.args.gradient[0] = {gradient.data(), {5, 1}, true, {}, false};
   cuda::plan_points(dtype, l);
   cuda::run_points(k_mse_loss, dtype, l, nullptr);
   for (int64_t i = 0; i < 15; ++i) check("gradient", -1, i, value_of(gradient[i]), 2 * (double)(i - 1), 0);
@@ -115,8 +115,8 @@ void check_unless_one(DType dtype) {
   current = "unless one";
   PointLaunch l{};
   l.args.elements = 5000, l.args.dims = 1, l.args.size[0] = 5000, l.args.plain = true, l.args.scale = 1;
-  for (int k = 0; k < 2; ++k) l.args.operand[k] = {(void*)4096, {1}, true, false};
-  l.args.gradient[0] = {(void*)4096, {1}, true, false};
+  for (int k = 0; k < 2; ++k) l.args.operand[k] = {(void*)4096, {1}, true, {}, false};
+  l.args.gradient[0] = {(void*)4096, {1}, true, {}, false};
   const float one = 1;
   l.upstream = &one, l.upstream_dtype = DType::f32, l.unless_one = true;
   for (const bool plain : {true, false}) {
