@@ -421,8 +421,13 @@ similarity_rows(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
 }
 static_assert(kTileRows == 2 && kTileRows * kTileWarps <= 32);
 
+// Blocks that a multiprocessor's registers must hold. With three, two-byte MultiSimilarity would spill 8 bytes: its functor
+// is the only one of three parameters.
 template <class S, template <class> class Loss, int P>
-FASTLOSS_KERNEL(kTileThreads, (sizeof(S) == 8 ? 2 : 3))
+constexpr int kColumnBlocks = sizeof(S) == 8 || (sizeof(S) == 2 && P > 1 && sizeof(Loss<float>) > 16) ? 2 : 3;
+
+template <class S, template <class> class Loss, int P>
+FASTLOSS_KERNEL(kTileThreads, (kColumnBlocks<S, Loss, P>))
 similarity_columns(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   const TileView<S, Loss> view(l, f);

@@ -476,7 +476,8 @@ def _kernel(
         tensors, weight = _of_one_dtype(tensors, weight)
     half = torch.float16 if any(t.dtype is torch.float16 for t in tensors) else tensors[0].dtype
     # Of what is summed later each value is kept as it is computed.
-    made = loss_dtype if dims is None else torch.promote_types(_ops.compute_dtype(dtype), loss_dtype)
+    computed = torch.float64 if any(t.dtype is torch.float64 for t in tensors) else torch.float32
+    made = loss_dtype if dims is None else computed
     call = _call(spec, params, kernel_code, half, made, empty == "zero", want_stats)
     result = pointwise(call, tensors, weight, mask, divisor)
     loss, measured = result if want_stats else (result, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops, _options
+from fastloss._core._torch import tracing_state, transforms_active
 from fastloss._options import legacy_reduction
 from fastloss._stats import PointStats
 
@@ -45,6 +47,20 @@ def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
     if any(isinstance(value, Tensor) or value != unused.get(name) for name, value in options.items()):
         return False
     return not any(isinstance(value, Tensor) for value in hyperparameters)
+
+
+def _refuse_as_torch(name: str, tensors: tuple[Tensor, ...]) -> None:
+    """Raises what PyTorch's own function, if there is one, raises for tensors of these sizes and kinds."""
+    native = getattr(F, name, None)
+    if native is None or name == "gaussian_nll_loss" or torch.compiler.is_compiling() or tracing_state() is not None:
+        return
+    if transforms_active() or not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors):
+        return
+    kinds = (torch.float32 if t.is_floating_point() else t.dtype for t in tensors)
+    empty = (torch.empty(t.shape, dtype=kind, device="meta") for t, kind in zip(tensors, kinds, strict=True))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        native(*empty, reduction="none")
 
 
 def _as_number(value: _Number, like: Tensor) -> Tensor:
@@ -83,6 +99,7 @@ def _reduce(
     code = _options.reduction_code(reduction)
     _options.check_tensors(name, weight=weight, mask=mask)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
+    _refuse_as_torch(name, tensors)
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
     vectors = tensors[0].shape if pairs else None
@@ -158,7 +175,8 @@ def huber_loss(
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         a = (x - y).abs()
-        return torch.where(a <= delta, 0.5 * a * a, delta * (a - 0.5 * delta))
+        c = torch.where(a <= delta, a, delta)  # no square of a, which may overflow where the loss does not
+        return c * (a - 0.5 * c)
 
     return _reduce("huber_loss", f, (input, target), reduction, weight=weight, **options)
 
@@ -458,6 +476,10 @@ def gaussian_nll_loss(
     made = var if isinstance(var, Tensor) else torch.as_tensor(var, dtype=input.dtype, device=input.device)
     if made.dim() == input.dim() - 1 and made.dim() > 0 and input.shape[:-1] == made.shape:
         made = made.unsqueeze(-1)
+    elif isinstance(var, Tensor) and var.shape != input.shape:
+        one = var.dim() == input.dim() and sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) == 1
+        if not one:
+            F.gaussian_nll_loss(input.detach(), target.detach(), var.detach())  # PyTorch's error
 
     def f(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         v = v + (v.clamp_min(eps) - v).detach()
@@ -603,8 +625,7 @@ def asymmetric_loss(
         m = (p - clip).clamp_min(0)
         near = -torch.exp(gamma_pos * n.clamp_min(1e-300).log()) * F.logsigmoid(x)
         log_rest = torch.where(m < 0.5, torch.log1p(-m.clamp_max(0.5)), (n + clip).clamp_min(1e-300).log())
-        if not isinstance(clip, Tensor) and clip == 0:
-            log_rest = F.logsigmoid(-x)
+        log_rest = torch.where(_as_number(clip, x) == 0, F.logsigmoid(-x), log_rest)
         far = -torch.exp(gamma_neg * m.clamp_min(1e-300).log()) * log_rest
         return (y * near + (1 - y) * far).to(dtype)
 
