@@ -262,7 +262,8 @@ struct Part {
     for (int k = 0; exponential && k < kPairKinds; ++k) move(k, top[k]);
     FASTLOSS_UNROLL
     for (int v = 0; v < N; ++v) {
-      const T value = exponential ? exp_of<S>(minus(score[v], max[p[v].positive ? kPositive : kNegative])) : score[v];
+      const T value =
+          exponential ? exp_of<S>(minus(score[v], p[v].positive ? max[kPositive] : max[kNegative])) : score[v];
       FASTLOSS_UNROLL
       for (int k = 0; k < kPairKinds; ++k) {
         const bool own = p[v].kept && p[v].positive == (k == kPositive);
@@ -421,13 +422,8 @@ similarity_rows(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
 }
 static_assert(kTileRows == 2 && kTileRows * kTileWarps <= 32);
 
-// Blocks that a multiprocessor's registers must hold. With three, two-byte MultiSimilarity would spill 8 bytes: its functor
-// is the only one of three parameters.
 template <class S, template <class> class Loss, int P>
-constexpr int kColumnBlocks = sizeof(S) == 8 || (sizeof(S) == 2 && P > 1 && sizeof(Loss<float>) > 16) ? 2 : 3;
-
-template <class S, template <class> class Loss, int P>
-FASTLOSS_KERNEL(kTileThreads, (kColumnBlocks<S, Loss, P>))
+FASTLOSS_KERNEL(kTileThreads, (sizeof(S) == 8 ? 2 : 3))
 similarity_columns(const TileLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   const TileView<S, Loss> view(l, f);
