@@ -155,7 +155,7 @@ def test_resources(compiled):
             for functor in SIMILARITY_FUNCTORS
             for elements in (str(16 // SIZES[size]), "1")
         ),
-        *(  # the one loss with anchors on both sides
+        *(  # those whose columns have sums of their own
             ("columns", size, functor, columns)
             for functor in ("InfoNce", "MultiSimilarity", "Circle")
             for size in SIZES
