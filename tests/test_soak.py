@@ -20,6 +20,9 @@ CASES = 400
 
 # Differences that are found and not yet decided: a fault, or a limit that is too tight.
 OPEN = {
+    "charbonnier_loss": "NaN beside huge values where reduce_dims and return_stats run the formula",
+    "cross_entropy": "uint8 targets with return_stats: taken here, refused by the formula",
+    "gaussian_nll_loss": "a fault of the oracle itself: KeyError 'eps'",
     "gan_discriminator_loss": "beside NaN, gradients are off by 1.5 times the limit",
     "gan_generator_loss": "beside NaN, gradients are off by 1.7 times the limit",
     "mined_triplet_margin_loss": "a distance near 0 loses more digits than three perturbed runs show",
