@@ -38,6 +38,11 @@ def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
     return reduction != 0 and dtype is not torch.float16 and not torch.compiler.is_compiling()
 
 
+def savable(value: Any) -> Any:
+    """A copy of a tensor made under ``torch.inference_mode()``, which autograd cannot save; anything else as it is."""
+    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value
+
+
 def gradients(
     loss: Callable[..., Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad_output: Tensor
 ) -> list[Tensor | None]:

@@ -44,7 +44,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _memory, _ops
-from fastloss._autograd import gradients
+from fastloss._autograd import gradients, savable
 from fastloss._core._torch import is_batched, past_python, process_group
 
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
@@ -773,17 +773,12 @@ def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     )[0]  # fmt: skip
 
 
-def _savable(t: Tensor | None) -> Tensor | None:
-    """Autograd keeps no tensor made under torch.inference_mode."""
-    return t.clone() if t is not None and t.is_inference() else t
-
-
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
     if torch.compiler.is_compiling():
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        return _apply(call, Relation(*map(_savable, relation)), *map(_savable, vectors))
+        return _apply(call, Relation(*map(savable, relation)), *map(savable, vectors))
     if _is_small(call, vectors):
         return _at_once(call, vectors, relation, (False,) * 3)[0]
     return _plan(call, vectors, relation, (False,) * 4).evaluate().loss.to(call.loss_dtype)

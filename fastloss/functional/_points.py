@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _ops, _options, reference
-from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise
+from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise, savable
 from fastloss._core import route
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
 from fastloss._options import WeightedPointOptions
@@ -28,7 +28,6 @@ from fastloss.functional._paths import (
     is_compiling,
     is_dynamo_compiling,
     loss_dtype_of,
-    savable,
     scalar,
     why_no_kernel,
     why_not_normalizer,
@@ -39,7 +38,6 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 # Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
 
-_HALF = (torch.float16, torch.bfloat16)
 # Of tensors besides the input.
 _OPERAND_DTYPES = KERNEL_DTYPES | {
     torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64
@@ -305,7 +303,7 @@ def _dtype_of_loss(spec: Spec, tensors: tuple[Tensor, ...], weight: Tensor | Non
             return "PyTorch decides about integers for this argument", dtype
         if torch.bool in kinds and not spec.bools:
             return "PyTorch decides about bool for this argument", dtype
-        if spec.dtype == "equal" and len({_cast(kind, autocast) for kind in (dtype, *kinds)}) > 1:
+        if spec.dtype == "equal" and len({_paths.cast(kind, autocast) for kind in (dtype, *kinds)}) > 1:
             return "PyTorch decides about different dtypes", dtype
         if not spec.warns and len({t.dim() == 0 for t in tensors}) > 1:
             return "PyTorch decides about different dtypes of a tensor and a scalar", dtype
@@ -314,12 +312,7 @@ def _dtype_of_loss(spec: Spec, tensors: tuple[Tensor, ...], weight: Tensor | Non
                 dtype = torch.promote_types(dtype, kind)
         elif spec.dtype == "target":
             dtype = tensors[1].dtype
-    return "", _cast(dtype, autocast)
-
-
-def _cast(dtype: torch.dtype, autocast: bool) -> torch.dtype:
-    """What autocast makes of a dtype, if it is on, before a loss."""
-    return torch.float32 if autocast and dtype in _HALF else dtype
+    return "", _paths.cast(dtype, autocast)
 
 
 def _lies_in_rows(t: Tensor) -> bool:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops, _options, reference
-from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows
+from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows, savable
 from fastloss._core import route
 from fastloss._core._torch import base_of, forward_mode_active, native_operator, tracing_state, transforms_active
 from fastloss._stats import RowStats
@@ -24,7 +24,6 @@ from fastloss.functional._paths import (
     is_compiling,
     is_dynamo_compiling,
     loss_dtype_of,
-    savable,
     scalar,
     why_no_kernel,
     why_not_normalizer,
@@ -42,7 +41,6 @@ _native_operator: Any = native_operator("cross_entropy_loss")
 TINY = 2560 if _native_operator else -1
 _TINY_WIDE = 28  # times TINY
 _contains: Any = _ops._C.contains if _ops._C is not None else None
-_HALF = (torch.float16, torch.bfloat16)
 _NO_Z_LOSS = 0.0  # the default itself, so that identity says it was not given
 
 
@@ -489,7 +487,7 @@ def _dtype_of_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> torc
     if target.is_floating_point():
         for t in (target,) if weight is None else (target, weight):
             dtype = torch.promote_types(dtype, t.dtype)
-    return torch.float32 if dtype in _HALF and _ops.autocasts(input.device.type) else dtype
+    return _paths.cast(dtype, _ops.autocasts(input.device.type))
 
 
 def _repeats_memory(tensor: Tensor) -> bool:
