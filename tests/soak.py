@@ -27,19 +27,27 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from math import inf, nan  # noqa: F401  # in the `repr` of a call
 from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import numpy as np
 import torch
 import torch.nn.functional as F
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
+from hypothesis.internal.conjecture import providers
 from torch import Tensor
 
 import fastloss
 import fastloss.functional
 import fastloss.reference
+
+# Hypothesis also draws numbers that it finds in the modules of this package that are loaded so far: the calls would depend
+# on what else the process has imported, and on every number in the sources.
+assert hasattr(providers, "is_local_module_file")
+providers.is_local_module_file = lambda path: False  # type: ignore[attr-defined]
 
 ROOT = Path(__file__).resolve().parent.parent
 U = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8, "float16": 2.0**-11}
@@ -168,7 +176,8 @@ class Call:
     Attributes:
         upstream: Factor of the gradient that comes from above; for a loss that is not a scalar each entry has its own.
         mode: ``train``, ``no_grad``, ``autocast`` (to bfloat16), ``inference`` (what needs no gradient is made under
-            ``torch.inference_mode``), ``twice`` (a second backward must give the same bits).
+            ``torch.inference_mode``), ``twice`` (a second backward must give the same bits), ``second`` (second
+            derivatives).
     """
 
     name: str
@@ -199,7 +208,8 @@ def widen(call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
             needed = v.requires_grad
             v = v.detach().clone(memory_format=torch.contiguous_format)
             v = v.double().requires_grad_(needed) if v.is_floating_point() else v
-            if FAMILY.get(call.name) == "points" and k in MAIN[call.name] and not v.is_floating_point():
+            classes = call.name == "sigmoid_focal_loss" and v.dim() < arguments["inputs"].dim()
+            if FAMILY[call.name] == "points" and k in MAIN[call.name] and not v.is_floating_point() and not classes:
                 v = v.double()
         made[k] = v
     return made
@@ -236,14 +246,25 @@ def outcome(
             stack.enter_context(context)
         warnings.simplefilter("ignore")
         try:
+            if arguments.get("inplace") and arguments["input"].requires_grad:  # of no leaf
+                arguments = {**arguments, "input": arguments["input"].clone()}
             result = fn(**arguments)
             loss, stats = result if type(result) is tuple else (result, None)
             if call.mode == "no_grad" or not leaves or not loss.requires_grad:
                 return Result(loss, {}, stats)
             up = upstream_like(loss.detach(), call.upstream) if upstream is None else upstream.to(loss.dtype)
-            again = call.mode == "twice"
-            grads = torch.autograd.grad(loss, list(leaves.values()), up, allow_unused=True, retain_graph=again)
-            if again:
+            again = call.mode in ("twice", "second")
+            grads = torch.autograd.grad(
+                loss,
+                list(leaves.values()),
+                up,
+                allow_unused=True,
+                retain_graph=again,
+                create_graph=call.mode == "second",
+            )
+            if call.mode == "second":
+                grads = second(grads, list(leaves.values()))
+            if call.mode == "twice" and math.isfinite(call.upstream):  # 0 times infinity is NaN
                 once_more = torch.autograd.grad(loss, list(leaves.values()), up, allow_unused=True)
                 for a, b in zip(grads, once_more, strict=True):
                     if (a is None) != (b is None) or (a is not None and not nearly(a, b)):
@@ -256,10 +277,23 @@ def outcome(
             return error
 
 
+def second(grads: tuple[Tensor | None, ...], leaves: list[Tensor]) -> tuple[Tensor | None, ...]:
+    """The gradients of a sum of gradients, each entry with a factor of its own."""
+    made = [g.double() for g in grads if g is not None and g.requires_grad]
+    if not made:
+        return (None,) * len(leaves)
+    factors = [torch.linspace(1, 2, g.numel(), dtype=torch.float64).view(g.shape) for g in made]
+    total = torch.stack([(g * factor).sum() for g, factor in zip(made, factors, strict=True)]).sum()
+    return torch.autograd.grad(total, leaves, allow_unused=True)
+
+
 def nearly(a: Tensor, b: Tensor) -> bool:
     """Equal but for the order of the factors of a gradient."""
     dtype = name_of(a.dtype)
-    return torch.allclose(a.double(), b.double(), 8 * U[dtype], 8 * SMALLEST[dtype], equal_nan=True)
+    largest = a.double().abs().nan_to_num(0, 0, 0).amax().item() if a.numel() else 0.0  # of terms that cancel
+    return torch.allclose(
+        a.double(), b.double(), 8 * U[dtype], 8 * (U[dtype] * largest + SMALLEST[dtype]), equal_nan=True
+    )
 
 
 # -------------------------------------------------------------------------------------------- what must hold
@@ -290,7 +324,10 @@ def native_of(call: Call) -> Callable[..., Any] | None:
 
 
 def number_of(value: Any) -> Any:
-    return float(value.detach()) if isinstance(value, Tensor) else value
+    """A hyperparameter as PyTorch's functions take it."""
+    return (
+        float(value.detach()) if isinstance(value, Tensor) else float(value) if isinstance(value, np.generic) else value
+    )
 
 
 def check(call: Call) -> None:
@@ -301,10 +338,11 @@ def check(call: Call) -> None:
     reference = getattr(fastloss.reference, call.name, None) or COMPOSED[call.name]
     native, wide = native_of(call), widen(call, arguments)
     ours = outcome(getattr(fastloss.functional, call.name), arguments, call)
-    theirs = outcome(native, call.make(), call) if native else None
-    plain = replace(call, mode="no_grad" if call.mode == "no_grad" else "train")
+    judged = replace(call, mode="train") if call.mode == "inference" else call  # PyTorch saves no inference tensor
+    theirs = outcome(native, judged.make(), judged) if native else None
+    plain = replace(call, mode=call.mode if call.mode in ("no_grad", "second") else "train")
     if isinstance(ours, Exception):
-        judge = theirs if native else outcome(reference, call.make(), call)
+        judge = theirs if native else outcome(reference, judged.make(), judged)
         if isinstance(judge, Result):
             who = "torch" if native else "the reference"
             raise difference(f"{call.name}_raises")(f"{type(ours).__name__} where {who} "
@@ -349,8 +387,55 @@ def check(call: Call) -> None:
             continue
         if wanted is None:
             wanted = torch.zeros(got.shape, dtype=torch.float64)
-        compare(call, what, got, wanted, other, lazy)
+        if call.mode == "second" and what != "loss":
+            compare_second(call, what, got, wanted)
+        else:
+            compare(call, what, got, wanted, other, lazy)
+    if call.arguments.get("return_stats"):
+        check_stats(call, reference, wide, ours)
+    if not native and (call.mode == "autocast" or len({v.dtype for v in call.tensors().values()}) > 1):
+        again = outcome(reference, judged.make(), judged)
+        if isinstance(again, Result) and again.loss.dtype != ours.loss.dtype and call.name not in COMPOSED:
+            raise difference(f"{call.name}_dtype")(f"the loss is {ours.loss.dtype}, the reference's {again.loss.dtype}")
     return None
+
+
+def compare_second(call: Call, what: str, got: Tensor, wanted: Tensor) -> None:
+    """Second derivatives are PyTorch's, of the formula in the call's dtypes: this asks for their size, not their digits."""
+    if got.shape != wanted.shape:
+        raise difference(f"{call.name}_shape_of_second")(f"{tuple(got.shape)}, expected {tuple(wanted.shape)}")
+    usual = (
+        call.name not in DISTANCES
+        and all(v.dtype in ("float32", "float64", "int64", "bool") for v in call.tensors().values())
+        and all(
+            v.kind in ("real", "normal", "unit", "positive", "soft", "bits", "index", "count", "ones")
+            or "number" in v.kind
+            for v in call.tensors().values()
+        )
+    )
+    if usual and bool(wanted.isfinite().all()) and wanted.numel():
+        off = float((got.double() - wanted).abs().max())
+        if not off <= 1e-3 * float(wanted.abs().max()) + 1e-4 * max(1.0, abs(call.upstream)):
+            raise difference(f"{call.name}_second")(f"{what} is off by {off:.3g} of {float(wanted.abs().max()):.3g}")
+
+
+def check_stats(call: Call, reference: Callable[..., Any], wide: dict[str, Any], ours: Result) -> None:
+    """What `return_stats` measures, to the precision of the call's dtypes."""
+    detached = {k: v.detach() if isinstance(v, Tensor) else v for k, v in wide.items()}
+    try:
+        _, exact = reference(**detached, return_stats=True)
+    except Exception:  # the formula of a learned hyperparameter, of no rows, ...
+        return
+    coarse = max([U["float32"], *(U[v.dtype] for v in call.tensors().values() if v.dtype in U)])
+    for field in exact._fields:
+        a, b = (float(getattr(stats, field)) for stats in (ours.stats, exact))
+        if field == "count" and a != b:
+            raise difference(f"{call.name}_count")(f"{a}, expected {b}")
+        if not (math.isfinite(a) and math.isfinite(b)) or field in ("finite", "count"):
+            continue
+        share = 1 / max(1.0, float(exact.count)) if field == "accuracy" else 0.0  # equal logits, one of them first
+        if not abs(a - b) <= 64 * coarse * (1 + abs(b)) + 2 * share:
+            raise difference(f"{call.name}_{field}")(f"{a}, expected {b}")
 
 
 def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | None, lazy: Limits) -> None:
@@ -363,13 +448,15 @@ def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | 
     largest = torch.finfo(got.dtype).max
     beyond = w.abs() > largest / 4096  # a step before the last, which makes it smaller, may pass the end
     w = torch.where(beyond & (a.isinf() | (w.abs() > largest * (1 + U[dtype]))), w.sign() * math.inf, w)
-    good = (a == w) | (a.isnan() & w.isnan())
+    good = (a == w) | (a.isnan() & w.isnan()) | ((wanted.abs() > largest) & ~a.isfinite())
     if (
         what != "loss"
         and bool(lazy.exact.loss.isnan().any())
         and any(v.kind in ("special", "infinite", "huge") for v in call.tensors().values())
     ):
         good = good | a.isnan()  # of a loss that is no number
+    if math.isinf(call.upstream) and what != "loss":
+        good = good | ~a.isfinite()  # infinity times a derivative, or times one that is none in this dtype
     if call.upstream == 0 and any(v.kind in ("huge", "infinite") for v in call.tensors().values()):
         good = good | a.isnan()  # 0 times a derivative that is infinite
     # From infinities, by the steps of the formula: what the limit is, is not known.
@@ -380,7 +467,7 @@ def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | 
     usual = w.isfinite() & a.isfinite()
     # A float32 gradient that forward has made is scaled by the upstream one: a second rounding.
     roundings = 2 if what != "loss" and dtype == "float32" and call.upstream != 1 else 1
-    quick = roundings * (U[dtype] * w.abs() + SMALLEST[dtype])
+    quick = roundings * U[dtype] * w.abs() + max(1.0, abs(call.upstream)) * SMALLEST[dtype]
     good = good | (usual & (error <= quick * 1.001))
     if bool(good.all()):
         return
@@ -405,6 +492,12 @@ def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | 
     if explained(call, kind, got, wanted):
         return
     raise difference(f"{call.name}_{kind}_of_{'loss' if what == 'loss' else 'grad'}")(text)
+
+
+def shortest_of(tensors: Iterator[Tensor]) -> float:
+    """Length of the shortest vector that is one of numbers."""
+    lengths = [n for t in tensors for n in t.detach().norm(dim=-1).reshape(-1).tolist() if math.isfinite(n)]
+    return min(lengths, default=1.0)
 
 
 class Limits:
@@ -436,7 +529,8 @@ class Limits:
 
     def of(self, what: str) -> Tensor:
         if self.made is None:
-            self.made = self.points() if FAMILY[self.call.name] == "points" else self.perturbed()
+            family = FAMILY[self.call.name]
+            self.made = self.points() if family == "points" else self.scores() if family == "gan" else self.perturbed()
         limit = self.made.get(what)
         if limit is None:
             limit = torch.tensor(1e3 * self.u) * (1 + getattr(self.exact.grads.get(what), "abs", lambda: 0)())
@@ -463,6 +557,13 @@ class Limits:
 
     def points(self) -> dict[str, Tensor]:
         call, wide = self.call, dict(self.wide)
+        if call.name == "sigmoid_focal_loss" and wide["targets"].dim() < wide["inputs"].dim():  # classes
+            classes = torch.arange(wide["inputs"].shape[-1])
+            wide["targets"] = (wide["targets"].unsqueeze(-1) == classes).double()
+            if (ignored := wide.pop("ignore_index", None)) is not None:
+                kept = (self.wide["targets"] != ignored).unsqueeze(-1).expand(wide["inputs"].shape)
+                mask = wide.get("mask")
+                wide["mask"] = kept if mask is None else kept & mask
         own = [k for k in MAIN[call.name] if isinstance(wide.get(k), Tensor)]
         floats = [k for k in own if wide[k].is_floating_point()]
         shape = torch.broadcast_shapes(*(wide[k].shape for k in own)) if "classes" not in call.arguments else None
@@ -510,7 +611,7 @@ class Limits:
                 up = up.unsqueeze(d)
         factor = (up / divisor).abs()
         case = POINT_CASES.get(call.name)
-        params = {k: number_of(v) for k, v in wide.items() if k in HYPER[call.name]}
+        params = {k: number_of(v) for k, v in wide.items() if k in HYPER[call.name] and np.size(v) == 1}
         power = 1.0
         if case is not None:
             known = inspect.signature(case.exponent).parameters
@@ -537,12 +638,16 @@ class Limits:
             (g,) = torch.autograd.grad(f.sum(), leaves[k], create_graph=True, allow_unused=True)
             if g is None:
                 continue
-            extra = case.cancelling[position] if case is not None and position < len(case.cancelling) else 0.0
+            extra: float | Tensor = 0.0
+            if case is not None and position < len(case.cancelling):
+                extra = case.cancelling[position]
+            if call.name == "poisson_nll_loss" and k == "target":  # log y - x, and more with Stirling's terms
+                extra = 1 + (leaves["input"].abs() + leaves["target"].abs().log().abs()).detach().nan_to_num(0, 0, 0)
             # Autograd's derivative of sigmoid, p (1 - p) from p, in the oracle.
             rounded = 32 * U["float64"] if call.name in ("asymmetric_loss", "sigmoid_focal_loss") else 0.0
             size = factor * (K * (moves(g) + extra) + smallest + rounded)
             if self.wide[k].shape != f.shape:
-                size = size + factor * U[call.tensors()[k].dtype] * g.detach().abs()  # rounded before they are summed
+                size = size + 4 * factor * U[call.tensors()[k].dtype] * g.detach().abs()  # rounded, then summed
             limits[k] = size.expand(f.shape).sum_to_size(self.wide[k].shape)
         for k in hyper:
             # Of what the derivatives of the elements may be off by, only the sum is known.
@@ -558,13 +663,29 @@ class Limits:
                 )
                 if g is not None
             )
-            grad = self.exact.grads[k]
+            grad = self.exact.grads.get(k)
             own_size = (f.detach().abs() * factor).sum() / max(abs(float(wide[k].detach())), 1e-3)
             limits[k] = (
                 4
                 * K
                 * (size / max(abs(float(wide[k].detach())), 1e-3) + own_size + (0 if grad is None else grad.abs()))
             )
+        return limits
+
+    def scores(self) -> dict[str, Tensor]:
+        """Of GAN losses: K u of the sum of the sizes of their terms, and of each derivative."""
+        call, wide = self.call, self.wide
+        mode, up, limits = call.arguments["mode"], float(self.upstream.abs()), {"loss": torch.zeros(())}
+        for k in GAN[call.name]:
+            x = wide[k].detach().requires_grad_()
+            high = k == "real" or call.name == "gan_generator_loss"
+            f = (_high if high else _low)(x, "wasserstein" if mode == "hinge" and "generator" in call.name else mode)
+            (g,) = torch.autograd.grad(f.sum(), x)
+            share = 1 / max(1, f.numel()) if call.arguments["reduction"] == "mean" else 1.0
+            moves = (f.detach().abs() + (x.detach() * g).abs()).nan_to_num(0.0, math.inf)
+            limits["loss"] = limits["loss"] + 16 * self.u * share * moves.sum()
+            # A derivative of one of the two sigmoids, or of a square: it moves by at most its argument times u.
+            limits[k] = 16 * self.u * up * share * (g.abs() * (1 + x.detach().abs()) + 1).nan_to_num(1.0, math.inf)
         return limits
 
     def perturbed(self) -> dict[str, Tensor]:
@@ -576,8 +697,12 @@ class Limits:
             wide = dict(self.wide)
             for k, v in wide.items():
                 if isinstance(v, Tensor) and v.is_floating_point() and k not in ("target", *LABELS):
-                    signs = 1 + step * (2.0 * torch.randint(0, 2, v.shape, generator=g) - 1)
+                    signs = 1 + step * (2 * torch.randint(0, 2, v.shape, generator=g) - 1).double()
                     wide[k] = (v.detach() * signs).requires_grad_(v.requires_grad)
+            for k in HYPER[call.name]:  # a hinge may lie where they put it
+                v = wide.get(k, inspect.signature(self.reference).parameters[k].default)
+                if type(v) in (int, float) and k not in ("p", "q"):
+                    wide[k] = v * (1 + step * (attempt - 1))
             other = outcome(
                 self.reference,
                 wide,
@@ -605,13 +730,30 @@ class Limits:
                     D, size = D.amax(dim, keepdim=True).expand_as(w), size.amax(dim, keepdim=True).expand_as(w)
             elif family == "similarity" and w.numel():
                 D = D.amax().expand_as(w)
+            if call.name in DISTANCES:
+                extra = extra + self.near() * size
+            if family == "rows" and what != "loss":
+                extra = extra + 8 * U["float64"] / self.u * self.cancelling(what, w, True)[1]  # p - 1 in the oracle
             limits[what] = (32 if family == "similarity" else 16) * D + self.u * (
                 (8 + 2 * math.sqrt(terms)) * (size + extra)
             )
         return limits
 
-    def cancelling(self, what: str, w: Tensor) -> tuple[int, float | Tensor]:
-        """Summands of a row, and the size of the terms that cancel."""
+    def near(self) -> float:
+        """The error of an anchor's distances, in u: a product of the vectors has that of their squared lengths.
+
+        It grows by 1 / d^2 as two of the vectors come near to each other.
+        """
+        x = self.wide["embeddings"].detach()
+        if self.wide.get("normalize", NORMALIZES.get(self.call.name, True)):
+            x = F.normalize(x, dim=-1)
+        squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square()
+        length = x.square().sum(-1)
+        share = ((length + length.unsqueeze(1)) / squares).clamp_max(1 / self.u).fill_diagonal_(0)
+        return 4 * float(share.nan_to_num(0.0).sum(-1).max()) if x.numel() else 0.0
+
+    def cancelling(self, what: str, w: Tensor, all_terms: bool = False) -> tuple[int, float | Tensor]:
+        """Summands of a row, and the size of the terms that cancel: in ours, or in any computation."""
         call, wide, family = self.call, self.wide, FAMILY[self.call.name]
         first = wide[MAIN[call.name][0]].detach()
         width = first.shape[(1 if first.dim() > 1 else 0) if family == "rows" else -1] if first.dim() else 1
@@ -622,10 +764,11 @@ class Limits:
             if isinstance(wide.get(k), Tensor) and wide[k].numel() and wide[k].is_floating_point()
         ]
         longest = max(values, default=0.0)
+        parameters = inspect.signature(getattr(fastloss.functional, call.name)).parameters
         numbers = [
             abs(v.detach()).max().item() if isinstance(v, Tensor) else abs(v)
-            for k, v in wide.items()
-            if k in HYPER[call.name] and v is not None and not isinstance(v, str | bool)
+            for k in HYPER[call.name]
+            if isinstance(v := wide.get(k, parameters[k].default), Tensor | float | int) and not isinstance(v, bool)
         ]
         if family == "rows":
             weight = wide.get("weight")
@@ -642,7 +785,14 @@ class Limits:
                 return width, rated * (rows if wide.get("reduction") == "sum" else 1) if call.arguments.get(
                     "normalizer"
                 ) is None else rated * rows / abs(float(wide["normalizer"]) or 1)
-            cancels = soft or "softcap" in wide or "z_loss" in wide or "label_smoothing" in wide or self.u < 1e-10
+            cancels = (
+                all_terms
+                or soft
+                or "softcap" in wide
+                or "z_loss" in wide
+                or "label_smoothing" in wide
+                or self.u < 1e-10
+            )
             divisor = 1.0
             if wide.get("reduction", "mean") == "mean":
                 divisor = abs(float(wide["normalizer"])) if wide.get("normalizer") is not None else share * heavy
@@ -652,14 +802,11 @@ class Limits:
             size = 1 + length + max(numbers, default=0.0) + (length**2 if call.name == "contrastive_loss" else 0)
             if what == "loss":
                 return width, size * (w.numel() or 1)
-            shortest = min(
-                (wide[k].detach().norm(dim=-1).min().item() for k in MAIN[call.name][:2] if wide[k].numel()),
-                default=1.0,
-            )
+            shortest = shortest_of(wide[k] for k in MAIN[call.name][:2])
             if call.name == "triplet_margin_loss":
                 return width, up
             if call.name == "cosine_embedding_loss" or wide.get("distance") == "cosine":
-                return width, up / max(shortest, 1e-12) if shortest == shortest else 0.0
+                return width, up / max(shortest, 1e-12)
             return width, 0.0
         rows = first.shape[0] if first.dim() else 1
         length = 1.0 if wide.get("normalize", NORMALIZES.get(call.name, True)) else longest * math.sqrt(max(1, width))
@@ -668,9 +815,7 @@ class Limits:
             return width + rows, steep * (1 + length**2) * rows * (
                 rows if wide.get("reduction") == "sum" or self.call.name == "siglip_loss" else 1
             )
-        shortest = min(
-            (v.detach().norm(dim=-1).min().item() for k in MAIN[call.name] if (v := wide[k]).numel()), default=1.0
-        )
+        shortest = shortest_of(wide[k] for k in MAIN[call.name])
         scale = 1 / max(shortest, 1e-12) if length == 1.0 else length
         if call.name == "circle_loss":
             steep *= 1 + length**2
@@ -693,6 +838,32 @@ EXPLAINED: list[tuple[str, str, Callable[..., bool], str]] = [
         lambda call, got, wanted: 0 in call.arguments["input"].shape and isinstance(got, IndexError),
         "rows without classes have no class: an IndexError as cross_entropy's, gather's is a RuntimeError",
     ),
+]
+
+
+def _beyond(call: Call, *_: Any) -> bool:
+    """Whether a difference, by the scale, passes float32's end: then it is infinite, as in PyTorch's subtraction."""
+    made = call.make()
+    first, second = (made[k].double() for k in MAIN[call.name])
+    quotient = (first - second) / (0.5 if call.name == "mse_loss" else float(number_of(made.get("scale", 1.0))))
+    return bool((quotient.abs() > torch.finfo(torch.float32).max).any())
+
+
+def _squared_lse(call: Call, *_: Any) -> bool:
+    return call.tensors()["input"].kind == "huge" and bool(call.arguments.get("z_loss"))
+
+
+EXPLAINED += [
+    (
+        "binary_cross_entropy_with_logits",
+        "special",
+        lambda call, got, wanted: call.tensors()["input"].kind in ("infinite", "special"),
+        "at x = -inf, y = 1 the loss is inf, PyTorch's NaN (the docstring says so)",
+    ),
+    ("softmax_focal_loss", "special", _squared_lse, "the formula squares an lse of 1e19 and above in float32"),
+    ("robust_loss", "number special", _beyond, "a quotient d / scale beyond float32 is infinite"),
+    ("quantile_loss", "special", _beyond, "a difference beyond float32 is infinite"),
+    ("mse_loss", "special", _beyond, "2 d beyond float32 is infinite"),
 ]
 EXPLAINED += [(name, *EXPLAINED[0][1:]) for name in ("gan_discriminator_loss", "sigmoid_focal_loss")]
 
@@ -810,6 +981,7 @@ SIMILARITY: dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]]]] = {
 }  # fmt: skip
 NORMALIZES = {"clip_loss": False, "siglip_loss": False, "mined_triplet_margin_loss": False}
 LABELS = ("labels",)
+DISTANCES = ("pairwise_contrastive_loss", "mined_triplet_margin_loss")
 GAN = {"gan_generator_loss": ("fake",), "gan_discriminator_loss": ("real", "fake")}
 
 FAMILY = {
@@ -834,8 +1006,8 @@ import cases  # noqa: E402
 POINT_CASES = {case.name: case for case in cases.POINTWISE}
 
 
-@functools.cache
-def among(options: tuple[Any, ...]) -> st.SearchStrategy[Any]:
+@functools.lru_cache(maxsize=None, typed=True)  # 1, 1.0 and True are equal, and different calls
+def among(*options: Any) -> st.SearchStrategy[Any]:
     return st.sampled_from(options)
 
 
@@ -848,10 +1020,10 @@ class Draw:
 
     def one(self, *options: Any) -> Any:
         """One of these, by preference the first."""
-        return self.draw(among(options))
+        return self.draw(among(*options))
 
     def rarely(self, of: int = 6) -> bool:
-        return bool(self.draw(among((False,) * (of - 1) + (True,))))
+        return bool(self.draw(among(*(False,) * (of - 1), True)))
 
     def tensor(self, kind: str, shape: tuple[int, ...], dtype: str, grad: bool = False) -> T:
         layout = self.one(*("dense",) * 6, *LAYOUTS[1:])
@@ -861,6 +1033,8 @@ class Draw:
         """A hyperparameter as a number or as a tensor, perhaps a learned one."""
         if not isinstance(value, float | int) or isinstance(value, bool) or not self.rarely(5):
             return value
+        if self.rarely(4):
+            return self.one(np.float32, np.float64)(value)
         kind = f"number {value!r}"
         VALUES.setdefault(kind, lambda shape, g, value=value: torch.full(shape, float(value), dtype=torch.float64))
         return T(kind, (), self.one("float32", "float64"), grad=self.rarely(3))
@@ -882,8 +1056,8 @@ class _Numbers(dict):  # values of a number's tensor, by its kind alone, for a p
 VALUES = _Numbers(VALUES)
 LENGTHS = (3, 1, 2, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 0)
 WIDE = (64, 65, 127, 129, 511, 513)
-MODES = ("train",) * 10 + ("no_grad", "autocast", "inference", "twice")
-UPSTREAM = (1.0, 1.0, -2.5, 0.0, 1024.0, 1 / 3)
+MODES = ("train",) * 12 + ("no_grad", "autocast", "inference", "twice", "second")
+UPSTREAM = (*(1.0, 1.0, -2.5, 0.0, 1024.0, 1 / 3) * 3, inf)
 
 
 def shape_of(d: Draw, most: int = 4) -> tuple[int, ...]:
@@ -962,6 +1136,14 @@ def points_calls(draw: Any, name: str) -> Call:
     )
     if name == "binary_cross_entropy_with_logits" and d.rarely():
         arguments["pos_weight"] = d.tensor("positive", shape[-1:], dtype)
+    if name == "sigmoid_focal_loss" and d.rarely(4):
+        arguments["ignore_index"] = d.one(0, 1, -1, -100)
+    if name == "sigmoid_focal_loss" and d.rarely(4):
+        arguments["label_smoothing"] = d.one(0.1, 0.0, 1.0, 0)
+    if name == "sigmoid_focal_loss" and shape and d.rarely(4):
+        arguments["targets"] = d.tensor(d.one("index", "far"), shape[:-1], d.one("int64", "int64", "int32"))
+        if "reduce_dims" in arguments or d.rarely(3):
+            arguments["alpha"] = d.tensor("unit", shape[-1:], dtype)
     return Call(name, arguments, d.one(*UPSTREAM), mode)
 
 
@@ -1016,6 +1198,8 @@ def rows_calls(draw: Any, name: str) -> Call:
     hyper.update({k: v for k, v in arguments.items() if k in hyper})
     arguments |= hyper
     arguments |= shared(d, rows, dtype, ("mean", "none", "sum"), weight=(classes,), mask=rows, stats=True)
+    if d.rarely(8) and mode in ("train", "autocast", "no_grad"):
+        arguments["inplace"] = True
     if isinstance(arguments.get("weight"), T):
         arguments["weight"] = replace(arguments["weight"], dtype=dtype_beside(d, dtype))
     return Call(name, arguments, d.one(*UPSTREAM), mode)
@@ -1043,6 +1227,14 @@ def similarity_calls(draw: Any, name: str) -> Call:
             arguments[argument] = replace(arguments[argument], layout="strided")
     if "labels" in _signature(name) and name != "info_nce_loss":
         arguments["labels"] = d.tensor("index", (n,), d.one("int64", "int64", "int32"))
+    if name == "info_nce_loss":
+        kind, extra = d.one("", "", "labels", "positives"), d.one("", "", "", "negatives")
+        if kind == "labels":
+            arguments["labels"] = d.tensor(d.one("index", "index", "far"), (n,), "int64")
+        elif kind:
+            arguments["positives"] = d.tensor("bits", (n, m), "bool")
+        if extra:
+            arguments["negatives"] = d.tensor("normal", d.one((4, width), (n, 2, width)), dtype, d.one(True, False))
     arguments |= d.hyper(name, mode)
     mask = (n, m) if name != "nt_xent_loss" else (2 * n, 2 * n)
     arguments |= shared(
@@ -1098,7 +1290,7 @@ OTHERS: dict[str, Callable[[Call], None]] = {"count_positives": check_count}
 
 def _high(scores: Tensor, mode: str) -> Tensor:
     return {
-        "non_saturating": lambda x: F.softplus(-x), "hinge": lambda x: F.relu(1 - x),
+        "non_saturating": lambda x: -F.logsigmoid(x), "hinge": lambda x: F.relu(1 - x),
         "least_squares": lambda x: 0.5 * (x - 1).square(), "wasserstein": lambda x: -x,
     }[mode](scores)  # fmt: skip
 
@@ -1107,12 +1299,18 @@ def _low(scores: Tensor, mode: str) -> Tensor:
     return 0.5 * scores.square() if mode == "least_squares" else _high(-scores, mode)
 
 
+def _score(fn: Callable[..., Tensor], scores: Tensor, mode: str, reduction: str) -> Tensor:
+    if mode == "least_squares":  # as users write it, with the roundings of PyTorch's operator
+        return 0.5 * F.mse_loss(scores, torch.full_like(scores, fn is _high), reduction=reduction)
+    return getattr(torch, reduction)(fn(scores, mode))
+
+
 def plain_generator(fake: Tensor, mode: str, reduction: str) -> Tensor:
-    return getattr(torch, reduction)(-fake if mode == "hinge" else _high(fake, mode))
+    return _score(_high, fake, "wasserstein" if mode == "hinge" else mode, reduction)
 
 
 def plain_discriminator(real: Tensor, fake: Tensor, mode: str, reduction: str) -> Tensor:
-    return getattr(torch, reduction)(_high(real, mode)) + getattr(torch, reduction)(_low(fake, mode))
+    return _score(_high, real, mode, reduction) + _score(_low, fake, mode, reduction)
 
 
 # What users write for losses that have no other reference.
@@ -1155,10 +1353,11 @@ def soak(
         tick()
         try:
             check(call)
-        except Difference as found:
+        except Exception as error:
+            found = error if isinstance(error, Difference) else difference(f"{name}_oracle")(repr(error))
             if survey is None:
                 found.args = (f"{found}\n    {call.program()}",)
-                raise
+                raise found from error
             survey(type(found).__name__, call, str(found))
 
     try:

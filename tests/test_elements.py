@@ -194,6 +194,10 @@ def test_dtype_under_autocast(case, dtype, path, monkeypatch):
         with torch.autocast("cpu", dtype=dtype):
             wanted = case.native(*tensors, reduction=reduction).dtype
             assert fn(*tensors, reduction=reduction, **options).dtype == wanted
+            if "weight" in inspect.signature(case.native).parameters:
+                for weight in (tensors[0].abs(), tensors[0].abs().float()):
+                    wanted = case.native(*tensors, reduction=reduction, weight=weight).dtype
+                    assert fn(*tensors, reduction=reduction, weight=weight, **options).dtype == wanted
 
 
 @pytest.mark.parametrize("options", [{}, {"empty": "zero"}], ids=str)

@@ -18,29 +18,8 @@ from fastloss import _ops
 CASES = 400
 
 
-# Differences that are found and not yet decided: a fault, or a limit that is too tight.
-OPEN = {
-    "charbonnier_loss": "NaN beside huge values where reduce_dims and return_stats run the formula",
-    "cross_entropy": "uint8 targets with return_stats: taken here, refused by the formula",
-    "gaussian_nll_loss": "a fault of the oracle itself: KeyError 'eps'",
-    "gan_discriminator_loss": "beside NaN, gradients are off by 1.5 times the limit",
-    "gan_generator_loss": "beside NaN, gradients are off by 1.7 times the limit",
-    "mined_triplet_margin_loss": "a distance near 0 loses more digits than three perturbed runs show",
-    "pairwise_contrastive_loss": "a distance near 0 loses more digits than three perturbed runs show",
-    "robust_loss": "the formula's derivative cancels at alpha -20; an infinite difference is infinity here, NaN there",
-    "softmax_focal_loss": "a learned label_smoothing is off by 1.04 times the limit; NaN at logits of 1e30 with z_loss",
-}
-
-
 @pytest.mark.soak
-@pytest.mark.parametrize(
-    "name",
-    [
-        # Not strict, and of every function: which cases are drawn still depends on what ran before in the process.
-        pytest.param(name, marks=pytest.mark.xfail(reason=OPEN.get(name, "none was seen yet"), strict=False))
-        for name in soak.functions()
-    ],
-)
+@pytest.mark.parametrize("name", soak.functions())
 def test_random_calls_agree_with_float64(name):
     torch.set_num_threads(1)
     assert not (wrong := soak.soak(name, CASES, None)), "\n".join(wrong)

@@ -41,14 +41,15 @@ FASTLOSS_FN Logistic<V> logistic(V x) {
   return {one - small, small, log1p_unit(e)};
 }
 
-// x / divisor for a divisor >= 0 that may be too small for its reciprocal to be a number: by two factors, the second one
-// bounded, so that 0 / 0 is 0 and every other quotient is right or beyond any bound that its reader has.
+// x / divisor for a divisor >= 0 that may be too small for its reciprocal to be a number: by two factors, the first one 1
+// for usual divisors, the second one bounded, so that 0 / 0 is 0 and every other quotient is right or beyond any bound that
+// its reader has.
 template <class T>
 struct Reciprocal {
   T first, second;
   FASTLOSS_FN explicit Reciprocal(double divisor) {
     const double most = sizeof(T) == 4 ? 0x1p120 : 0x1p1000;
-    const double scale = divisor < 1 ? 0x1p64 : 1, rest = 1 / (divisor * scale);
+    const double scale = divisor < (sizeof(T) == 4 ? 0x1p-100 : 0x1p-960) ? 0x1p64 : 1, rest = 1 / (divisor * scale);
     first = (T)scale;
     second = (T)(rest < most ? rest : most);
   }

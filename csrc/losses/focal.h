@@ -136,8 +136,8 @@ struct SoftmaxFocal {
 
   template <class V>
   FASTLOSS_FN Eval<V> operator()(V nll, V p, V q) const {
-    const V one(T(1)), zero(T(0));
-    const V ratio = select(q == zero, one, nll / q);
+    const V one(T(1)), zero(T(0)), most(T(sizeof(T) == 4 ? 0x1p127 : 0x1p1023));
+    const V ratio = select(q == zero, one, min(most, nll) / q);  // p times infinity would be NaN where p is 0
     const V factor = V(alpha) * power(q);
     return {factor * nll, factor * (one + V(power.gamma) * p * ratio)};
   }

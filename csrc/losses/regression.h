@@ -59,14 +59,15 @@ struct LogCosh {
 // and its limits z / 2 (a = 2), log(1 + z / 2) (a = 0), 1 - e^(-z/2) (a = -inf). With h = sqrt(w), H = log h, w^(a/2) - 1 is
 // e^(a H) - 1, for a > 0 from that of -a H, so that nothing cancels for small r. a = 1 and a = -2 need neither.
 // Where z would overflow or w^(a/2 - 1) underflow, 1 is nothing beside z: with u = |r| / sqrt(b), h = u and
-// r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1).
+// r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1). That power is taken 2^64 (double: 2^512) times as large: u^-1 may be subnormal.
 template <class T>
 struct Robust {
   static constexpr int arity = 2;
   static constexpr bool checked = false;
   enum Kind { general, quadratic, charbonnier, cauchy, geman_mcclure, welsch } kind;
   bool rising;  // a > 0
-  T inverse_scale, inverse_root, root_b, power, factor;
+  Reciprocal<T> by_scale;
+  T inverse_root, root_b, power, factor;
   FASTLOSS_FN explicit Robust(const double* p)
       : kind(p[0] == 2                       ? quadratic
              : p[0] == 1                     ? charbonnier
@@ -75,13 +76,11 @@ struct Robust {
              : p[0] < -1e300                 ? welsch
                                              : general),
         rising(p[0] > 0),
-        inverse_scale(T(sizeof(T) == 4 ? 0x1p127 : 0x1p1023)),
+        by_scale(p[1]),
         inverse_root(T(1)),
         root_b(T(1)),
         power(T(0)),
         factor(T(1)) {
-    const double inverse = 1 / p[1];
-    if (inverse < (double)inverse_scale) inverse_scale = (T)inverse;  // of a scale below that: 0 times infinity is NaN
     if (kind == general) {
       const double b = p[0] < 2 ? 2 - p[0] : p[0] - 2, root = ::sqrt(b);
       root_b = (T)root;
@@ -94,7 +93,7 @@ struct Robust {
   template <class V>
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
     const V one(T(1)), two(T(2)), half_of(T(0.5)), limit(kSquarable<T>);
-    const V r = (x - y) * V(inverse_scale), c = max(-limit, min(limit, r)), z = c * c;
+    const V r = by_scale(x - y), c = max(-limit, min(limit, r)), z = c * c;
     V f, pull;  // pull = r w^(a/2 - 1)
     if (kind == quadratic) {
       f = half_of * r * r;
@@ -119,12 +118,13 @@ struct Robust {
       const V t = r * V(inverse_root), u = abs(t), s = t * t;
       const auto near = u < V(T(sizeof(T) == 4 ? 0x1p30 : 0x1p300));
       const V h = select(near, half_of, one) * log1p(select(near, s, u - one));
-      const V decay = exp(select(near, V(power) - two, V(power) - one) * h);
+      const V lift(T(sizeof(T) == 4 ? 44.3614195558365 : 354.891356446692)), drop(T(sizeof(T) == 4 ? 0x1p-64 : 0x1p-512));
+      const V decay = exp(select(near, (V(power) - two) * h, (V(power) - one) * h + lift));
       const V m = expm1_negative(rising ? V(-power) * h : V(power) * h);
-      f = V(factor) * (rising ? -m * decay * select(near, one + s, u) : m);
-      pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)));
+      f = V(factor) * (rising ? -m * decay * select(near, one + s, u * drop) : m);
+      pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)) * drop);
     }
-    const V slope = pull * V(inverse_scale);
+    const V slope = by_scale(pull);
     return {f, {slope, -slope}};
   }
 };

@@ -296,6 +296,8 @@ def _dtype_of_loss(spec: Spec, tensors: tuple[Tensor, ...], weight: Tensor | Non
     if weight is not None and weight.dtype not in KERNEL_DTYPES:
         return "the reference checks this weight's dtype", dtype
     autocast = spec.autocasts and _ops.autocasts(input.device.type)
+    if spec.weight_mean and weight is not None and input.is_cpu:
+        autocast = False  # PyTorch multiplies and adds, which its autocast leaves alone; on CUDA it adds in float32
     of_weight = set() if weight is None or spec.pairs else {weight.dtype}
     if kinds | of_weight != {dtype}:
         names = zip(spec.tensors, tensors, strict=False)

@@ -262,7 +262,11 @@ def softmax_focal_loss(
                 f"fastloss.softmax_focal_loss: alpha has shape {tuple(alpha.shape)}, expected () or ({classes},), one "
                 "factor per class"
             )
+    combined = isinstance(alpha, Tensor) and alpha.dim() == 1
     reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss)
+    if combined and not reason and isinstance(input, Tensor) and isinstance(target, Tensor):
+        reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, (0.0, 0.0, scalar(softcap)))
+        reason = reason or why_no_kernel((alpha,))  # type: ignore[arg-type]
     if reason:
         route.kernel_unless("softmax_focal_loss", reason)
         if torch.is_grad_enabled() and not is_compiling():
@@ -275,18 +279,19 @@ def softmax_focal_loss(
             )  # fmt: skip
         except Exception as error:
             _explain_error("softmax_focal_loss", error, input, target, weight, ignore_index)
-    if isinstance(alpha, Tensor) and alpha.dim() == 1:
+    if combined:
         # The engine's weight stands for both factors; the divisor is still the weight's own.
         if reduction == "mean" and normalizer is None:
             kept = target != ignore_index if mask is None else mask & (target != ignore_index)
             ones = torch.ones_like(alpha) if weight is None else weight
-            normalizer = torch.where(kept, ones[target.clamp(0, ones.numel() - 1)], 0).sum(dtype=torch.float64)
-        weight = (alpha if weight is None else alpha * weight).to(input.dtype)
-        alpha = None
+            chosen = ones[target.clamp(0, ones.numel() - 1)]
+            normalizer = torch.where(kept, chosen, 0).sum(dtype=torch.float64)
+        product = alpha.to(_ops.compute_dtype(input.dtype))
+        alpha, weight = None, product if weight is None else product * weight
     scale = 1.0 if alpha is None else scalar(alpha)
     return _rows_loss(
         "softmax_focal_loss", {"alpha": scale, "gamma": fixed}, input, target, weight, ignore_index, reduction,  # type: ignore[dict-item]
-        label_smoothing, z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats,
+        label_smoothing, z_loss, softcap, mask, normalizer, empty, loss_dtype, inplace, return_stats, combined,
     )  # fmt: skip
 
 
@@ -425,10 +430,12 @@ def _rows_loss(
     loss_dtype: torch.dtype | None,
     inplace: bool,
     return_stats: bool,
+    combined: bool = False,
 ) -> Any:
     """Checks a call of the rows-family loss ``name`` and runs its kernel, or its reference where that is due.
 
-    ``params`` are the functor's parameters by name, in the order of ``csrc/losses/losses.h``.
+    ``params`` are the functor's parameters by name, in the order of ``csrc/losses/losses.h``. A ``combined`` weight is
+    ours, of the computing dtype.
     """
     for what, value in (("input", input), ("target", target)):
         if not isinstance(value, Tensor):
@@ -448,7 +455,7 @@ def _rows_loss(
             "its gradient; expected logits computed by the model, remedy: inplace=False"
         )
     scalars = (scalar(label_smoothing), scalar(z_loss), scalar(softcap))
-    reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars)
+    reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, scalars, combined)
     if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
     route.kernel_unless(name, reason)
@@ -503,6 +510,7 @@ def _why_not_kernel(
     normalizer: float | Tensor | None,
     ignore_index: int,
     scalars: tuple[float | None, ...],
+    combined: bool = False,
 ) -> str:
     """Why the kernel does not take this call; empty when it does."""
     reason = why_no_kernel((input, target, *(t for t in (weight, mask) if t is not None)))
@@ -528,7 +536,7 @@ def _why_not_kernel(
         weight.dim() != 1
         or weight.shape[0] != classes
         or weight.requires_grad
-        or (weight.dtype != input.dtype and not soft and not _ops.autocasts(input.device.type))
+        or (weight.dtype != input.dtype and not combined and not soft and not _ops.autocasts(input.device.type))
     ):
         return "PyTorch decides this weight's shape, dtype or gradient"
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape):
@@ -592,7 +600,7 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
             return (
                 f"target has shape {given}, expected {rows_shape}: input {shape} without its class dimension; {remedy}"
             )
-        if target.dtype not in (torch.int64, torch.uint8):
+        if target.dtype not in (torch.int64, torch.uint8) or (target.dtype == torch.uint8 and len(shape) > 2):
             return f"target has dtype {target.dtype}, expected torch.int64; convert it with .long()"
     if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
         return f"weight has shape {tuple(weight.shape)}, expected ({classes},): one factor per class"

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _ops, _options, reference
+from fastloss._autograd import savable
 from fastloss._core import route
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
@@ -136,6 +137,8 @@ def _refuse_in_group(name: str, arguments: dict[str, Any]) -> None:
 
 
 def _by_reference(name: str, reason: str, args: Any, kwargs: dict[str, Any]) -> Tensor:
+    if not is_compiling():
+        args, kwargs = map(savable, args), {key: savable(value) for key, value in kwargs.items()}
     result = getattr(reference, name)(*args, **_for_reference(kwargs))
     if kwargs.get("ddp") and kwargs.get("group") is None:
         raise ValueError(
@@ -262,7 +265,7 @@ def _pose(
             compute = _ops.compute_dtype(rows.dtype)
             if temperature.dtype.itemsize < compute.itemsize:
                 temperature = temperature.to(compute)
-        scale = 1 / temperature
+        scale = 1 / (temperature if isinstance(temperature, Tensor) else float(temperature))
     if not isinstance(scale, Tensor):
         affine = (float(scale), affine[1])
     if bias is not None and not isinstance(bias, Tensor):

@@ -68,6 +68,12 @@ def _as_number(value: _Number, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
+def _expm1(t: Tensor) -> Tensor:
+    """e^t - 1, whose derivative PyTorch takes from its value, where the derivative vanishes beside 1."""
+    far = t < -1
+    return torch.where(far, torch.where(far, t, 0.0).exp() - 1, torch.expm1(torch.where(far, 0.0, t)))
+
+
 def _reduce(
     name: str,
     elementwise: Callable[..., Tensor],
@@ -113,6 +119,8 @@ def _reduce(
         compute = torch.promote_types(compute, t.dtype)
     dtype = dtype or compute
     device = tensors[0].device.type
+    if weight_mean and weight is not None and device == "cpu":
+        autocasts = False  # PyTorch multiplies and adds, which its autocast leaves alone; on CUDA it adds in float32
     if autocasts and dtype.itemsize < 4 and _ops.autocasts(device):
         loss_dtype = loss_dtype or torch.float32
     compute = torch.promote_types(compute, torch.float32)
@@ -175,10 +183,11 @@ def huber_loss(
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         a = (x - y).abs()
-        c = torch.where(a <= delta, a, delta)  # no square of a, which may overflow where the loss does not
+        c = torch.where(a > delta, delta, a)  # no square of a, which may overflow where the loss does not
         return c * (a - 0.5 * c)
 
-    return _reduce("huber_loss", f, (input, target), reduction, weight=weight, **options)
+    dtype = input.dtype if weight is None else None  # PyTorch's
+    return _reduce("huber_loss", f, (input, target), reduction, weight=weight, dtype=dtype, **options)
 
 
 def smooth_l1_loss(
@@ -199,7 +208,7 @@ def smooth_l1_loss(
     def f(x: Tensor, y: Tensor) -> Tensor:
         a = (x - y).abs()
         level = _as_number(beta, a)
-        near = a < level
+        near = ~(a >= level)  # NaN too
         # Neither branch divides where it is not taken; 0 / beta is one of its values.
         inside = torch.where(near, a, 0.0)
         return torch.where(near, 0.5 * inside * (inside / torch.where(level == 0, 1.0, level)), a - 0.5 * level)
@@ -261,7 +270,7 @@ def binary_cross_entropy_with_logits(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction, pos_weight=pos_weight)
-    if target.shape != input.shape:
+    if target.shape != input.shape or not target.is_floating_point():
         return F.binary_cross_entropy_with_logits(input, target)  # PyTorch's error
 
     def f(x: Tensor, y: Tensor, w: Tensor | None = None) -> Tensor:
@@ -559,7 +568,9 @@ def charbonnier_loss(
         large, small = torch.where(swap, width, a), torch.where(swap, d, width)
         none = large == 0
         lift = torch.where(large < 1e-20, 2.0**100, 1.0)  # subnormal numbers have no reciprocal
-        ratio = torch.where(large.isinf(), 0.0, small * lift / torch.where(none, 1.0, large * lift))
+        # Beside 1e30 no eps counts, and a large upstream gradient times the number would overflow on its way to eps.
+        alone = large.isinf() | (~swap & (large > 1e30))
+        ratio = torch.where(alone, 0.0, small * lift / torch.where(none, 1.0, large * lift))
         return torch.where(none, 0.0 * a, large * (1 + ratio * ratio).sqrt())
 
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
@@ -577,7 +588,8 @@ def robust_loss(
 
     Written as :math:`\tfrac b2 L\, \varphi(\alpha L / 2)` with L = log w and :math:`\varphi(t) = (e^t - 1) / t`, which
     is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there. Where the square of r
-    might overflow, 1 is nothing beside it and L = 2 log |r| - log b.
+    might overflow, 1 is nothing beside it and L = 2 log |r| - log b. Where t is large the derivative of that product
+    cancels, and the power is taken.
     """
     _options.check_domain("robust_loss", alpha=alpha, scale=scale)
 
@@ -593,12 +605,14 @@ def robust_loss(
         b = (inner - 2).abs()
         log_w = torch.where(far, 2 * beyond.log() - b.log(), torch.log1p(z / b))
         t = 0.5 * inner * log_w
-        tiny = t.abs() < 1e-5
-        shape = torch.where(tiny, 1 + t / 2 + t * t / 6, torch.expm1(t) / torch.where(tiny, 1.0, t))
+        near, tiny = t.abs() < 1, t.abs() < 1e-5
+        small = torch.where(near, t, 0.0)
+        shape = torch.where(tiny, 1 + t / 2 + t * t / 6, torch.expm1(small) / torch.where(tiny | ~near, 1.0, t))
+        power = _expm1(torch.where(near, 0.0, t)) / torch.where(near, 1.0, inner)
         return torch.where(
             limit,
-            torch.where(a == 2, 0.5 * square, torch.where(far, 1.0, -torch.expm1(-0.5 * z))),
-            0.5 * b * log_w * shape,
+            torch.where(a == 2, 0.5 * square, torch.where(far, 1.0, -_expm1(-0.5 * z))),
+            b * torch.where(near, 0.5 * log_w * shape, power),
         )
 
     return _reduce("robust_loss", f, (input, target), reduction, **options)

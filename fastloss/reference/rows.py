@@ -91,7 +91,7 @@ def softmax_focal_loss(
 
     def modulate(log_p: Tensor, target: Tensor | None, dim: int) -> Tensor:
         if target is None:
-            q = -torch.expm1(log_p)
+            p, q = log_p.exp(), -torch.expm1(log_p)
         else:
             y = torch.where(target == ignore_index, 0, target).unsqueeze(dim)
             # The value of the sum of the others, which does not cancel as p -> 1, with the derivative of 1 - p, which
@@ -100,6 +100,8 @@ def softmax_focal_loss(
             q = log_p.detach().exp().scatter(dim, y, 0.0).sum(dim) + (p.detach() - p)
         tiny = torch.finfo(q.dtype).tiny
         factor = torch.exp(of_dtype(gamma, q.dtype) * q.clamp_min(tiny).log())
+        # Where p is 0 its derivative is 0, and is multiplied by an nll that may be infinite.
+        factor = torch.where(p == 0, factor.detach(), factor)
         if alpha is None:
             return factor
         if not isinstance(alpha, Tensor) or alpha.numel() == 1:
@@ -117,7 +119,9 @@ def softmax_focal_loss(
 
 def of_dtype(number: Any, dtype: torch.dtype) -> Any:
     """A hyperparameter in the computing dtype, as a number is by itself."""
-    return number.to(dtype).reshape(()) if isinstance(number, Tensor) else number
+    if isinstance(number, Tensor):
+        return number.to(dtype).reshape(())
+    return number if number is None else float(number)  # NumPy's would compute in their own precision
 
 
 def _rows(
@@ -200,7 +204,7 @@ def _rows(
             if smooth:
                 row = (1 - label_smoothing) * row - label_smoothing / C * (w_per_class * log_p).sum(dim)
         if penalised:
-            row = row + z_loss * w_per_row * z.logsumexp(dim).square()
+            row = row + z_loss * w_per_row * _logsumexp(z, dim).square()
         row = torch.where(kept, row, 0.0)
         if reduction == "none":
             return row, z
@@ -221,6 +225,13 @@ def _rows(
     if not return_stats:
         return loss
     return loss, _stats(loss_of, x, target, kept, dim, soft)
+
+
+def _logsumexp(z: Tensor, dim: int) -> Tensor:
+    """Its derivative comes from exponents of numbers without the largest, not from those of large ones."""
+    largest = z.detach().amax(dim, keepdim=True)
+    largest = torch.where(largest.isfinite(), largest, 0.0)
+    return largest.squeeze(dim) + (z - largest).logsumexp(dim)
 
 
 def _stats(
@@ -254,7 +265,7 @@ def _stats(
             accuracy=mean((z.argmax(dim) == best).double()),
             entropy=mean(torch.special.entr(log_p.exp()).sum(dim)),
             perplexity=mean(nll).exp(),
-            mean_lse=mean(z.logsumexp(dim)),
+            mean_lse=mean(_logsumexp(z, dim)),
             grad_norm=torch.linalg.vector_norm(grad, dtype=torch.float64),
             finite=loss.isfinite().all() & grad.isfinite().all(),
             count=count,
@@ -280,6 +291,7 @@ def _torch_rejects(
     return (
         target.shape != input.shape[:dim] + input.shape[dim + 1 :]
         or target.dtype not in (torch.int64, torch.uint8)
+        or (target.dtype == torch.uint8 and input.dim() > 2)
         or (weight is not None and weight.dtype != input.dtype and not autocast)
         or (not isinstance(label_smoothing, Tensor) and label_smoothing > 1.0)
     )

@@ -451,6 +451,8 @@ def _softplus(x: Tensor) -> Tensor:
 
 
 def _normalize(x: Tensor, normalize: bool = True) -> Tensor:
+    if x.dtype == torch.float16:  # whose range ends before that of a gradient times GradScaler's factor
+        x = x.float()
     return F.normalize(x, dim=-1) if normalize else x
 
 
@@ -513,7 +515,7 @@ def _labelled(name: str, embeddings: Tensor, labels: Tensor, mask: Tensor | None
 
 
 def _number(value: _Number, like: Tensor) -> Any:
-    return value.reshape(()).to(like.dtype) if isinstance(value, Tensor) else value
+    return value.reshape(()).to(like.dtype) if isinstance(value, Tensor) else float(value)
 
 
 def _reduce(
