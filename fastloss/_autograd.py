@@ -274,9 +274,11 @@ def _reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, .
         raise _gone("a second derivative")
     input, target, weight, mask, normalizer, _ = ctx.saved_tensors
     name, options = ctx.call[:2]
-    keywords = options.keywords(name, input)
 
     def loss(input: Tensor, target: Tensor) -> Tensor:
+        if weight is not None and not target.is_floating_point():
+            input = input.to(weight.dtype)  # a weight that we have combined is of the computing dtype
+        keywords = options.keywords(name, input)
         return getattr(reference, name)(input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords)
 
     return *gradients(loss, (input, target), ctx.needs_input_grad[:2], grad_output), None, None, None, None

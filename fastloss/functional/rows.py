@@ -485,7 +485,7 @@ def _rows_loss(
         call = RowsCall(name, options, now, overwrite, return_stats)
         result = rows(call, input, target, weight, mask, divisor)
     except Exception as error:
-        _explain_error(name, error, input, target, weight, ignore_index)
+        _explain_error(name, error, input, target, None if combined else weight, ignore_index)
     return (result[0], RowStats.from_vector(result[1])) if return_stats else result
 
 

@@ -568,9 +568,9 @@ def charbonnier_loss(
         large, small = torch.where(swap, width, a), torch.where(swap, d, width)
         none = large == 0
         lift = torch.where(large < 1e-20, 2.0**100, 1.0)  # subnormal numbers have no reciprocal
-        # Beside 1e30 no eps counts, and a large upstream gradient times the number would overflow on its way to eps.
-        alone = large.isinf() | (~swap & (large > 1e30))
-        ratio = torch.where(alone, 0.0, small * lift / torch.where(none, 1.0, large * lift))
+        ratio = torch.where(large.isinf(), 0.0, small * lift / torch.where(none, 1.0, large * lift))
+        # An eps that is nothing beside d: an upstream gradient times d might overflow on its way to eps.
+        ratio = torch.where(~swap & (ratio.detach().abs() < 1e-30), 0.0, ratio)
         return torch.where(none, 0.0 * a, large * (1 + ratio * ratio).sqrt())
 
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
