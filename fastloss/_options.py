@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _ops
+from fastloss._core._torch import tracing_state
 
 # What a number may be; the first ones are those that torch.compile knows.
 _REAL = (Tensor, int, float, numbers.Real)
@@ -184,10 +185,12 @@ def is_real(value: Any) -> bool:
 
 
 def known(value: Any) -> Any:
-    """The number that a hyperparameter is; None if it lies on a device, in a graph or under a transform."""
+    """The number that a tensor of one element is; None if it lies on a device, in a graph or under a transform."""
     if not isinstance(value, Tensor):
         return value
     if not value.is_cpu or type(value) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+        return None
+    if tracing_state() is not None:  # other calls of what it records have other numbers
         return None
     try:
         return value.item()

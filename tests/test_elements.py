@@ -182,6 +182,30 @@ def test_tensors_of_inference_mode(case, options, size):
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rubbish", [math.nan, math.inf, 3e38], ids=str)
+@pytest.mark.parametrize("path", ["functional", "reference"])
+@pytest.mark.parametrize("case", EVERY, ids=str)
+def test_what_is_masked_may_be_anything(case, path, rubbish):
+    """Arguments and weights where the mask is False: zeros in value and gradients, the rest as without them."""
+    fn = getattr(case, path)
+    for size in (2, 3000):
+        tensors, weight = make(case, size, torch.float64), torch.rand(size, dtype=torch.float64)
+        mask = torch.arange(size) % 2 == 0
+
+        def broken(t, mask=mask):
+            kept = mask if t.dim() == 1 else mask[:, None]
+            return torch.where(kept, t.detach(), rubbish).requires_grad_(t.requires_grad)
+
+        for reduction in ("none", "mean", "sum"):
+            options = {"reduction": reduction, "mask": mask}
+            wanted = gradients(fn, tensors, weight=weight, **options)
+            found = gradients(fn, tuple(map(broken, tensors)), weight=broken(weight), **options)
+            for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
+                assert torch.equal(a, b)
+                assert k == 0 or a[~mask].count_nonzero() == 0
+                assert reduction != "none" or a[~mask].count_nonzero() == 0
+
+
 @pytest.mark.parametrize("path", ["kernel", "as used", "reference"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("case", NATIVE, ids=str)

@@ -84,8 +84,8 @@ def cross_entropy(
     Args:
         input: Logits, shape :math:`(C)`, :math:`(N, C)` or :math:`(N, C, d_1, ..., d_K)`, any strides.
             float16, bfloat16, float32 or float64.
-        target: Class indices, int64, the shape of ``input`` without its class dimension; or probabilities, shape
-            and dtype of ``input``.
+        target: Class indices, int64 or uint8, the shape of ``input`` without its class dimension; or probabilities,
+            shape and dtype of ``input``.
         weight: Factor of each class, shape :math:`(C)`.
         size_average, reduce: Deprecated as in PyTorch; ``reduction`` says it all.
         ignore_index: Rows with this target contribute nothing; may be a real class. Index targets only.
@@ -117,7 +117,7 @@ def cross_entropy(
 
     Gradient: with respect to ``input`` and to probability targets; differentiable again (through the reference).
         Rows that are ignored get exactly zero, whatever their logits. (PyTorch gives NaN where those are NaN or
-        infinite, and so does a call without keyword-only arguments that runs plain PyTorch, see `fastloss.explain`.)
+        infinite.)
     Memory: one gradient buffer, written during forward; with ``inplace`` none. ``"none"``, float16 and
         ``torch.compile`` keep two numbers per row instead and write the gradient in backward; there the logits
         must not be modified in between (autograd raises if they are).
@@ -249,6 +249,7 @@ def softmax_focal_loss(
         )
         if loss is not None:
             return loss
+    target = _as_indices(target)
     _options.check_numbers("softmax_focal_loss", gamma=gamma)
     if alpha is not None and not (isinstance(alpha, Tensor) and alpha.dim()):
         _options.check_numbers("softmax_focal_loss", alpha=alpha)
@@ -380,10 +381,15 @@ def _of_leaf(input: Tensor) -> bool:
 def _ignores(target: Tensor, ignore_index: int) -> bool:
     """Whether a row may be ignored. The native operator makes its gradient NaN if its logits are NaN."""
     if target.dtype is not torch.int64:
-        return False
+        return target.dtype is torch.uint8 and ignore_index in range(256)
     if _contains is None or not target.is_cpu or not target.is_contiguous():
         return True
     return _contains(target.data_ptr(), target.numel(), ignore_index)
+
+
+def _as_indices(target: Any) -> Any:
+    """Class indices of uint8, which PyTorch takes too, as those that a kernel takes; anything else as it is."""
+    return target.long() if isinstance(target, Tensor) and target.dtype is torch.uint8 else target
 
 
 def _native_cross_entropy(
@@ -436,6 +442,7 @@ def _rows_loss(
                 f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor: logits as input, class indices "
                 "(torch.int64) or probabilities as target"
             )
+    target = _as_indices(target)
     _options.check_tensors(name, weight=weight, mask=mask)
     _options.check_numbers(name, label_smoothing=label_smoothing, z_loss=z_loss)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
@@ -592,7 +599,7 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
             return (
                 f"target has shape {given}, expected {rows_shape}: input {shape} without its class dimension; {remedy}"
             )
-        if target.dtype not in (torch.int64, torch.uint8):
+        if target.dtype != torch.int64:
             return f"target has dtype {target.dtype}, expected torch.int64; convert it with .long()"
     if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
         return f"weight has shape {tuple(weight.shape)}, expected ({classes},): one factor per class"

@@ -121,6 +121,7 @@ def _reduce(
         if mask.dtype != torch.bool:
             raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
         kept = mask.expand(shape)
+        weight = None if weight is None else torch.where(kept, weight, 0)
     dims = None if reduce_dims is None else (reduce_dims,) if isinstance(reduce_dims, int) else tuple(reduce_dims)
 
     def values(*tensors: Tensor) -> Tensor:

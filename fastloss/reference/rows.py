@@ -146,7 +146,12 @@ def _rows(
     penalised = isinstance(z_loss, Tensor) or z_loss != 0.0
     extras = [option is not None for option in (mask, normalizer, softcap, loss_dtype)]
     extras += [modulate is not None, penalised, return_stats, empty == "zero", isinstance(label_smoothing, Tensor)]
-    if not (any(extras) and isinstance(input, Tensor) and isinstance(target, Tensor)):
+    tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
+    if tensors and target.dtype == torch.uint8:  # of pixels PyTorch itself takes int64 alone
+        target = target.long()
+    if not (any(extras) and tensors):
+        if tensors:
+            input = _without_ignored(input, target, ignore_index)
         return F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, label_smoothing)  # type: ignore[arg-type]
 
     dim = 0 if input.dim() == 1 else 1
@@ -178,7 +183,7 @@ def _rows(
         kept = input.new_ones(rows, dtype=torch.bool) if mask is None else mask
         w_per_row = w.new_ones(())
     else:
-        target = target.long().reshape(rows)  # torch takes (1) for the one target of (C)
+        target = target.reshape(rows)  # torch takes (1) for the one target of (C)
         target = target if mask is None else torch.where(mask, target, ignore_index)
         kept = target != ignore_index
         # A log-probability of -1 costs w_y, or nothing if ignored.
@@ -261,6 +266,19 @@ def _stats(
         )
 
 
+def _without_ignored(input: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """``input`` with zeros in ignored rows: PyTorch's own function multiplies their gradient by 0, which leaves NaN."""
+    dim = 0 if input.dim() == 1 else 1
+    rows = input.shape[:dim] + input.shape[dim + 1 :]
+    alike = target.shape == rows or (dim == 0 and target.shape == (1,))
+    if not input.dim() or not alike or target.dtype != torch.int64 or not isinstance(ignore_index, int):
+        return input  # PyTorch's error, or probabilities
+    kept = target != ignore_index
+    if _options.known(kept.all()):
+        return input
+    return torch.where(kept.reshape(rows).unsqueeze(dim), input, 0.0)
+
+
 def _torch_rejects(
     input: Tensor,
     target: Tensor,
@@ -279,7 +297,7 @@ def _torch_rejects(
         return not target.is_floating_point() or ignore_index >= 0
     return (
         target.shape != input.shape[:dim] + input.shape[dim + 1 :]
-        or target.dtype not in (torch.int64, torch.uint8)
+        or target.dtype != torch.int64
         or (weight is not None and weight.dtype != input.dtype and not autocast)
         or (not isinstance(label_smoothing, Tensor) and label_smoothing > 1.0)
     )
