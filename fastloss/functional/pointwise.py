@@ -381,6 +381,8 @@ def count_positives(
         A 0-d float64 tensor. Under data parallelism average it over the processes before it is used.
     """
     kept = torch.ones((), dtype=torch.bool, device=targets.device) if mask is None else mask
+    if not targets.dtype.is_floating_point:
+        targets = targets.long()  # uint8 would compare with -1 as 255
     if ignore_index is not None:
         kept = kept & (targets != ignore_index)
     found = targets if num_classes is None else (targets >= 0) & (targets < num_classes)

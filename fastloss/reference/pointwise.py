@@ -295,6 +295,9 @@ def focal_call(
     classes = targets.dim() == inputs.dim() - 1 and not targets.dtype.is_floating_point
     if classes and mask is not None and mask.shape == targets.shape:
         mask = mask.unsqueeze(-1)
+    per_class = isinstance(alpha, Tensor) and alpha.dim() > 0
+    if (ignore_index is not None or per_class) and not targets.dtype.is_floating_point:
+        targets = targets.long()  # uint8 would compare with -1 as 255, bool has no difference
     if ignore_index is not None:
         kept = targets != ignore_index
         kept = kept.unsqueeze(-1) if classes else kept
@@ -305,7 +308,7 @@ def focal_call(
     if classes:
         numbers = torch.arange(inputs.shape[-1], device=targets.device)
         targets = (targets.unsqueeze(-1) == numbers).to(inputs.dtype)
-    if isinstance(alpha, Tensor) and alpha.dim():
+    if per_class:
         weight = options.get("weight")
         factor = alpha * targets + (1 - alpha) * (1 - targets)
         options["weight"] = factor.to(inputs.dtype) if weight is None else factor.to(inputs.dtype) * weight

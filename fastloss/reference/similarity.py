@@ -49,6 +49,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops, _options
+from fastloss._core._torch import tracing_state
 
 __all__ = [
     "circle_loss",
@@ -89,7 +90,7 @@ def info_nce_loss(
     :math:`\mathrm{lse}_i - \log \mathrm{mean}_{p \in P} e^{z_{ip}}`. Anchors with a positive count.
 
     The positive of query i is key ``labels[i]`` (default i; one that is no key's index is an IndexError,
-    where that cannot be seen without waiting a NaN) or those of the bool
+    where that cannot be seen without waiting a NaN, without gradient) or those of the bool
     matrix ``positives``; pairs where ``mask`` is False are not there. ``negatives`` are (K, D) for all queries or
     (N, K, D) for each. ``symmetric``: half the sum of this and the same with queries and keys exchanged.
     """
@@ -105,6 +106,7 @@ def info_nce_loss(
         )
     if symmetric and negatives is not None:
         raise ValueError(f"fastloss.{name}: negatives belong to the queries, so they need symmetric=False")
+    outside: bool | None = False
     if positives is not None:
         _expect_bool(name, "positives", positives, (N, M))
     else:
@@ -115,11 +117,11 @@ def info_nce_loss(
                     f"got {M}; pass labels"
                 )
             labels = torch.arange(N, device=query.device)
-        _expect_labels(name, labels, N)
-        if not _checks_values(labels):
-            if not symmetric:
-                options["weight"] = _nan_where_outside(labels, M, options.get("weight"))
-        elif N and not _within(labels, M):
+        else:
+            _expect_labels(name, labels, N)
+            labels = labels.long()  # int8 would compare with 200 as -56
+            outside = any_outside(labels, M)
+        if outside:
             row = int(((labels < 0) | (labels >= M)).nonzero()[0])
             raise IndexError(
                 f"fastloss.{name}: labels[{row}] is {int(labels[row])}, {_ops.OUT_OF_BOUNDS}: expected the index of "
@@ -144,8 +146,10 @@ def info_nce_loss(
     parts = [_softmax_part(z, positives, kept, multi_positive)]
     if symmetric:
         parts.append(_softmax_part(z.mT, positives.mT, kept.mT, multi_positive))
-        return _reduce(name, parts, dtype, 0.5, N == M, **options)
-    return _reduce(name, parts, dtype, **options)
+        loss = _reduce(name, parts, dtype, 0.5, N == M, **options)
+    else:
+        loss = _reduce(name, parts, dtype, **options)
+    return nan_if_outside(loss, labels, M) if labels is not None and outside is None else loss
 
 
 def clip_loss(
@@ -615,22 +619,25 @@ def _expect_labels(name: str, labels: Tensor, N: int) -> None:
         raise ValueError(f"fastloss.{name}: labels is {labels.dtype}, expected integers; convert it with .long()")
 
 
-def _checks_values(labels: Tensor) -> bool:
-    """Whether values may be looked at: not of a GPU's, unless debugging, nor in a graph."""
-    if torch.compiler.is_compiling() or type(labels) not in (Tensor, torch.nn.Parameter):
+def any_outside(labels: Tensor, count: int) -> bool | None:
+    """Whether a label is outside [0, count); None if nobody may look: at a GPU's, unless debugging, or in a graph."""
+    if torch.compiler.is_compiling() or type(labels) not in (Tensor, torch.nn.Parameter) or tracing_state() is not None:
+        return None
+    if not labels.is_cpu and (labels.device.type == "meta" or not _ops.debugging()):
+        return None
+    if not labels.numel():
         return False
-    return labels.is_cpu or (labels.device.type != "meta" and _ops.debugging())
+    try:
+        first, last = torch.aminmax(labels)
+        return int(first) < 0 or int(last) >= count
+    except RuntimeError:  # of a batch, under vmap
+        return None
 
 
-def _within(labels: Tensor, count: int) -> bool:
-    first, last = torch.aminmax(labels)
-    return int(first) >= 0 and int(last) < count
-
-
-def _nan_where_outside(labels: Tensor, count: int, weight: Tensor | None) -> Tensor:
-    """Weights of anchors, NaN for those of which no key is the positive: they do not count, and have no gradient."""
+def nan_if_outside(loss: Tensor, labels: Tensor, count: int) -> Tensor:
+    """The loss, NaN where a label is outside [0, count), or, of a sum, if one is; its gradient as it was."""
     outside = (labels < 0) | (labels >= count)
-    return torch.where(outside, torch.nan, 1.0 if weight is None else weight)
+    return loss + torch.where(outside if loss.dim() else outside.any(), torch.nan, 0.0).to(loss.dtype)
 
 
 def _kept(name: str, mask: Tensor | None, like: Tensor) -> Tensor:
