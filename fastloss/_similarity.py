@@ -780,7 +780,8 @@ def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
     if call.unseen and call.group is None:  # a group sees to that itself: all of its processes have the NaN
-        assert relation.row_labels is not None and vectors.columns is not None
+        assert relation.row_labels is not None
+        assert vectors.columns is not None
         return nan_if_outside(_solve(call, relation, vectors), relation.row_labels, vectors.columns.shape[0])
     return _solve(call, relation, vectors)
 

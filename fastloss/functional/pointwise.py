@@ -90,6 +90,7 @@ def _adapt_focal(
 ) -> tuple[dict[str, Any], Any]:
     if (
         ignore_index is not None
+        or isinstance(label_smoothing, Tensor)
         or label_smoothing
         or targets.dtype != inputs.dtype
         or (isinstance(alpha, Tensor) and alpha.dim())

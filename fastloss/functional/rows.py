@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
@@ -240,8 +241,8 @@ def softmax_focal_loss(
         and not return_stats
         and empty == "nan"
         and (type(z_loss) is float and z_loss == 0.0)
-        and (type(gamma) is float and gamma >= 0.0)
-        and (alpha is None or type(alpha) is float)
+        and (type(gamma) is float and 0.0 <= gamma < math.inf)
+        and (alpha is None or (type(alpha) is float and -math.inf < alpha < math.inf))
     ):
         params = (1.0 if alpha is None else alpha, gamma)
         loss = _plain_loss(
@@ -250,12 +251,10 @@ def softmax_focal_loss(
         if loss is not None:
             return loss
     target = _as_indices(target)
-    _options.check_numbers("softmax_focal_loss", gamma=gamma)
-    if alpha is not None and not (isinstance(alpha, Tensor) and alpha.dim()):
-        _options.check_numbers("softmax_focal_loss", alpha=alpha)
+    _options.check_domain(
+        "softmax_focal_loss", gamma=gamma, **({} if alpha is None else _options.unless_per_class(alpha))
+    )
     fixed = scalar(gamma)
-    if fixed is not None and not fixed >= 0.0:
-        raise ValueError(f"fastloss.softmax_focal_loss: gamma must be at least 0, got {fixed}")
     if isinstance(alpha, Tensor) and isinstance(input, Tensor) and input.dim() and alpha.dim():
         classes = input.shape[0 if input.dim() == 1 else 1]
         if alpha.shape != (classes,):
@@ -444,9 +443,9 @@ def _rows_loss(
             )
     target = _as_indices(target)
     _options.check_tensors(name, weight=weight, mask=mask)
-    _options.check_numbers(name, label_smoothing=label_smoothing, z_loss=z_loss)
+    _options.check_numbers(name, label_smoothing=label_smoothing)
+    _options.check_rows(name, z_loss, softcap)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
-    _check_softcap(name, softcap)
     if torch.is_grad_enabled() and not is_compiling():
         input, target, weight, mask = map(savable, (input, target, weight, mask))
     if inplace and input.requires_grad and _of_leaf(input) and torch.is_grad_enabled():
@@ -550,15 +549,6 @@ def _why_not_kernel(
     if not 0.0 <= scalars[0] <= 1.0:  # type: ignore[operator]
         return "PyTorch decides this label_smoothing"
     return ""
-
-
-def _check_softcap(name: str, softcap: float | Tensor | None) -> None:
-    if softcap is None:
-        return
-    _options.check_numbers(name, softcap=softcap)
-    cap = scalar(softcap)
-    if cap is not None and not cap > 0.0:
-        raise ValueError(f"fastloss.{name}: softcap must be positive, got {cap}; leave it None for no cap")
 
 
 def _is_tiny(input: Tensor) -> bool:

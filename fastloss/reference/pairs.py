@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastloss._options import check_domain, check_numbers, legacy_reduction
 
-from .pointwise import _is_plain, _Number, _reduce
+from .pointwise import _as_number, _is_plain, _Number, _reduce
 
 __all__ = [
     "contrastive_loss",
@@ -62,7 +62,7 @@ def contrastive_loss(
     for what, t in (("input1", input1), ("input2", input2), ("target", target)):
         if not isinstance(t, Tensor):
             raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
-    check_numbers(name, margin=margin)
+    check_domain(name, margin=margin)
     for what, t, shape in (("input2", input2, input1.shape), ("target", target, input1.shape[:-1])):
         if not input1.dim() or t.shape != shape:
             raise ValueError(
@@ -81,7 +81,7 @@ def contrastive_loss(
             # The root only where it is asked for: NaN and infinity there must not reach the other gradients.
             rooted = (far if squared else near | far) & (square != 0)
             d = torch.where(rooted, torch.where(rooted, square, 1.0).sqrt(), 0.0)
-        lack = torch.where(far, margin - d, 0.0).relu()
+        lack = torch.where(far, _as_number(margin, d) - d, 0.0).relu()
         if squared:
             return torch.where(near, square, 0.0) / 2 + lack.square() / 2
         return torch.where(near, d, 0.0) + lack

@@ -288,10 +288,7 @@ def focal_call(
     """
     options = dict(options)
     mask = options.get("mask")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"fastloss.sigmoid_focal_loss: label_smoothing must be between 0 and 1, got {label_smoothing!r}"
-        )
+    _options.check_domain("sigmoid_focal_loss", label_smoothing=label_smoothing)
     classes = targets.dim() == inputs.dim() - 1 and not targets.dtype.is_floating_point
     if classes and mask is not None and mask.shape == targets.shape:
         mask = mask.unsqueeze(-1)
@@ -313,7 +310,7 @@ def focal_call(
         factor = alpha * targets + (1 - alpha) * (1 - targets)
         options["weight"] = factor.to(inputs.dtype) if weight is None else factor.to(inputs.dtype) * weight
         alpha = -1.0
-    if label_smoothing:
+    if isinstance(label_smoothing, Tensor) or label_smoothing:
         targets = targets * (1 - label_smoothing) + 0.5 * label_smoothing
     return targets, alpha, options
 
@@ -335,8 +332,7 @@ def sigmoid_focal_loss(
     logarithm, whose derivative stays finite; both in float64, which holds them for every x up to 700. What the further
     arguments mean stands in `focal_call`.
     """
-    per_class = isinstance(alpha, Tensor) and alpha.dim() > 0
-    _options.check_domain("sigmoid_focal_loss", gamma=gamma, **({} if per_class else {"alpha": alpha}))
+    _options.check_domain("sigmoid_focal_loss", gamma=gamma, **_options.unless_per_class(alpha))
     targets, alpha, options = focal_call(inputs, targets, alpha, ignore_index, label_smoothing, options)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
@@ -520,7 +516,7 @@ def hinge_loss(
     _options.check_domain("hinge_loss", margin=margin, p=p)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
-        return (margin - y * x).clamp_min(0) ** p
+        return (_as_number(margin, x) - y * x).clamp_min(0) ** p
 
     return _reduce("hinge_loss", f, (input, target), reduction, **options)
 
@@ -625,11 +621,11 @@ def asymmetric_loss(
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         dtype, x, y = x.dtype, x.double(), y.double()
-        p, n = torch.sigmoid(x), torch.sigmoid(-x)
-        m = (p - clip).clamp_min(0)
+        p, n, cut = torch.sigmoid(x), torch.sigmoid(-x), _as_number(clip, x)
+        m = (p - cut).clamp_min(0)
         near = -torch.exp(gamma_pos * n.clamp_min(1e-300).log()) * F.logsigmoid(x)
-        log_rest = torch.where(m < 0.5, torch.log1p(-m.clamp_max(0.5)), (n + clip).clamp_min(1e-300).log())
-        log_rest = torch.where(_as_number(clip, x) == 0, F.logsigmoid(-x), log_rest)
+        log_rest = torch.where(m < 0.5, torch.log1p(-m.clamp_max(0.5)), (n + cut).clamp_min(1e-300).log())
+        log_rest = torch.where(cut == 0, F.logsigmoid(-x), log_rest)
         far = -torch.exp(gamma_neg * m.clamp_min(1e-300).log()) * log_rest
         return (y * near + (1 - y) * far).to(dtype)
 

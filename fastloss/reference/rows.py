@@ -89,6 +89,10 @@ def softmax_focal_loss(
     uniform part of smoothed indices stays as it is. :math:`q_y` is the sum of the other probabilities.
     """
 
+    _options.check_domain(
+        "softmax_focal_loss", gamma=gamma, **({} if alpha is None else _options.unless_per_class(alpha))
+    )
+
     def modulate(log_p: Tensor, target: Tensor | None, dim: int) -> Tensor:
         if target is None:
             q = -torch.expm1(log_p)
@@ -139,9 +143,11 @@ def _rows(
 ) -> Tensor | tuple[Tensor, RowStats]:
     """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
+    _options.check_rows(name, z_loss, softcap)
     _options.check_tensors(name, weight=weight, mask=mask)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
 
+    label_smoothing, z_loss, softcap = map(_options.fixed, (label_smoothing, z_loss, softcap))
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
     penalised = isinstance(z_loss, Tensor) or z_loss != 0.0
     extras = [option is not None for option in (mask, normalizer, softcap, loss_dtype)]
@@ -160,7 +166,8 @@ def _rows(
     device = input.device.type
     autocast = _ops.autocasts(device)
     if _torch_rejects(input, target, weight, dim, ignore_index, label_smoothing, autocast):
-        F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, float(label_smoothing))
+        smoothing = _options.known(label_smoothing) or 0.0
+        F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, smoothing)
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
         raise RuntimeError(
             f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, "
@@ -221,6 +228,8 @@ def _rows(
         return (torch.where(count > 0, mean, 0.0) if empty == "zero" else mean), z
 
     label_smoothing, z_loss, softcap = (of_dtype(v, compute) for v in (label_smoothing, z_loss, softcap))
+    if isinstance(label_smoothing, Tensor):  # what is not above 0 PyTorch takes for 0
+        label_smoothing = torch.where(label_smoothing >= 0, label_smoothing, 0.0)
     x = input.to(compute)
     loss = loss_of(x)[0].to(loss_dtype or dtype)
     if not return_stats:
@@ -299,5 +308,5 @@ def _torch_rejects(
         target.shape != input.shape[:dim] + input.shape[dim + 1 :]
         or target.dtype != torch.int64
         or (weight is not None and weight.dtype != input.dtype and not autocast)
-        or (not isinstance(label_smoothing, Tensor) and label_smoothing > 1.0)
+        or (_options.known(label_smoothing) or 0.0) > 1.0
     )

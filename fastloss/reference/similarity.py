@@ -517,7 +517,7 @@ def _labelled(name: str, embeddings: Tensor, labels: Tensor, mask: Tensor | None
 
 
 def _number(value: _Number, like: Tensor) -> Any:
-    return value.reshape(()).to(like.dtype) if isinstance(value, Tensor) else value
+    return value.reshape(()).to(like.dtype) if isinstance(value, Tensor) else float(value)
 
 
 def _reduce(
