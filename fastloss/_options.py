@@ -7,11 +7,13 @@ since there a batch without a positive pair is nothing unusual.
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import math
 import numbers
 import warnings
 from collections.abc import Callable, Collection
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar
 
 import torch
 from torch import Tensor
@@ -21,6 +23,9 @@ from fastloss._core._torch import tracing_state
 
 # What a number may be; the first ones are those that torch.compile knows.
 _REAL = (Tensor, int, float, numbers.Real)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class SharedOptions(TypedDict, total=False):
@@ -246,11 +251,39 @@ def check_rows(name: str, z_loss: Any, softcap: Any) -> None:
 
 def check_tensors(name: str, **values: Any) -> None:
     """Refuses an option that is given and no tensor."""
+    require_tensors(name, **{what: value for what, value in values.items() if value is not None})
+
+
+def require_tensors(name: str, **values: Any) -> None:
     for what, value in values.items():
-        if value is not None and not isinstance(value, Tensor):
+        if not isinstance(value, Tensor):
             raise TypeError(
                 f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor; make one with torch.tensor(...)"
             )
+
+
+def takes_tensors(function: _Function) -> _Function:
+    """The function, which refuses what is no tensor where its annotations say ``Tensor``, and as weight and mask."""
+    signature = inspect.signature(function)
+    kinds = {name: p.annotation for name, p in signature.parameters.items()}
+    places = [(k, name) for k, (name, kind) in enumerate(kinds.items()) if kind in ("Tensor", "Tensor | None")]
+    places += [(len(kinds), name) for name in ("weight", "mask") if name not in kinds]
+    needed = {name for name, kind in kinds.items() if kind == "Tensor"}
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        for place, name in places:
+            if place < len(args):
+                value = args[place]
+            elif name in kwargs:
+                value = kwargs[name]
+            else:
+                continue
+            if not isinstance(value, Tensor) and (value is not None or name in needed):
+                require_tensors(function.__name__, **{name: value})
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]
 
 
 def check_sharing(name: str, memory_budget: Any, group: Any) -> None:

@@ -158,7 +158,7 @@ class RingPlan(Plan):
         finish = (parts, None, call.params, share, False, False, self.dtype)
         row_weight = weight
         if call.unseen and self.known is not None:  # a row without a positive has no gradient
-            row_weight = torch.where(self.known, 1.0 if weight is None else weight, torch.nan)
+            row_weight = torch.where(self.known, 1.0, torch.nan).double() * (1.0 if weight is None else weight)
         weights = (row_weight, weight)
         sides = [ops.anchors(self.index, side, of, *finish) for side, of in zip((state, *home), weights, strict=False)]
         anchors = [side[3] for side in sides]

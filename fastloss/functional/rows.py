@@ -276,6 +276,7 @@ def softmax_focal_loss(
         except Exception as error:
             _explain_error("softmax_focal_loss", error, input, target, weight, ignore_index)
     if isinstance(alpha, Tensor) and alpha.dim() == 1:
+        _options.check_tensors("softmax_focal_loss", weight=weight, mask=mask)
         # The engine's weight stands for both factors; the divisor is still the weight's own.
         if reduction == "mean" and normalizer is None:
             kept = target != ignore_index if mask is None else mask & (target != ignore_index)

@@ -328,7 +328,8 @@ def info_nce_loss(
     n, m = query.shape[0], key.shape[0]
     in_group = options.get("group") is not None
     kept, chosen = _pair_flags(mask, (n, m), in_group), _pair_flags(positives, (n, m), in_group)
-    row_labels, outside = None, False
+    row_labels: Tensor | None = None
+    outside: bool | None = False
     if labels is not None:
         row_labels = _labels(labels, n)
         if row_labels is None:

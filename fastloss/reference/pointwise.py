@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastloss import _ops, _options
 from fastloss._core._torch import tracing_state, transforms_active
-from fastloss._options import legacy_reduction
+from fastloss._options import legacy_reduction, takes_tensors
 from fastloss._stats import PointStats
 
 __all__ = [
@@ -43,8 +43,8 @@ _Number = float | Tensor
 
 def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
     """Whether PyTorch's own function takes the call as it is."""
-    unused = {"empty": "nan", "return_stats": False}
-    if any(isinstance(value, Tensor) or value != unused.get(name) for name, value in options.items()):
+    unused: dict[str, Any] = {"empty": "nan", "return_stats": False}
+    if any(value is not None and not (name in unused and value == unused[name]) for name, value in options.items()):
         return False
     return not any(isinstance(value, Tensor) for value in hyperparameters)
 
@@ -97,7 +97,6 @@ def _reduce(
     """
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _options.reduction_code(reduction)
-    _options.check_tensors(name, weight=weight, mask=mask)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     _refuse_as_torch(name, tensors)
     if reduce_dims is not None and code == 0:
@@ -161,6 +160,7 @@ def _reduce(
         return result, PointStats(norm, loss.isfinite().all() & grad.isfinite().all(), count)
 
 
+@takes_tensors
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -182,6 +182,7 @@ def huber_loss(
     return _reduce("huber_loss", f, (input, target), reduction, weight=weight, **options)
 
 
+@takes_tensors
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -208,6 +209,7 @@ def smooth_l1_loss(
     return _reduce("smooth_l1_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -228,6 +230,7 @@ def mse_loss(
     return _reduce("mse_loss", f, (input, target), reduction, weight=weight, weight_mean=True, **options)
 
 
+@takes_tensors
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -248,6 +251,7 @@ def l1_loss(
     return _reduce("l1_loss", f, (input, target), reduction, weight=weight, weight_mean=True, **options)
 
 
+@takes_tensors
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -315,6 +319,7 @@ def focal_call(
     return targets, alpha, options
 
 
+@takes_tensors
 def sigmoid_focal_loss(
     inputs: Tensor,
     targets: Tensor,
@@ -347,6 +352,7 @@ def sigmoid_focal_loss(
     return _reduce("sigmoid_focal_loss", f, (inputs, targets), reduction, **options)
 
 
+@takes_tensors
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -370,6 +376,7 @@ def binary_cross_entropy(
     return _reduce(name, f, (input, target), reduction, weight=weight, dtype=input.dtype, **options)
 
 
+@takes_tensors
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -391,6 +398,7 @@ def soft_margin_loss(
     return _reduce("soft_margin_loss", f, (input, target), reduction, dtype=input.dtype, **options)
 
 
+@takes_tensors
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -411,6 +419,7 @@ def hinge_embedding_loss(
     return _reduce("hinge_embedding_loss", f, (input, target), reduction, dtype=input.dtype, **options)
 
 
+@takes_tensors
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -434,6 +443,7 @@ def margin_ranking_loss(
     return _reduce("margin_ranking_loss", f, (input1, input2, target), reduction, **options)
 
 
+@takes_tensors
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -461,6 +471,7 @@ def poisson_nll_loss(
     return _reduce("poisson_nll_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -488,6 +499,7 @@ def gaussian_nll_loss(
     return _reduce("gaussian_nll_loss", f, (input, target, made), reduction, autocasts=False, **options)
 
 
+@takes_tensors
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -509,6 +521,7 @@ def kl_div(
     return loss / input.shape[0] if reduction == "batchmean" and input.dim() else loss
 
 
+@takes_tensors
 def hinge_loss(
     input: Tensor, target: Tensor, margin: _Number = 1.0, p: int = 1, reduction: str = "mean", **options: Any
 ) -> Any:
@@ -521,6 +534,7 @@ def hinge_loss(
     return _reduce("hinge_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Any) -> Any:
     r""":math:`\log \cosh(x - y)`, from :math:`\log(1 + 2 \sinh^2(d/2))` near zero."""
 
@@ -533,6 +547,7 @@ def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **opti
     return _reduce("log_cosh_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: str = "mean", **options: Any) -> Any:
     r""":math:`q\, r` where :math:`r = y - x` is positive, else :math:`(q - 1)\, r`."""
     _options.check_domain("quantile_loss", q=q)
@@ -545,6 +560,7 @@ def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: st
     return _reduce("quantile_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def charbonnier_loss(
     input: Tensor, target: Tensor, eps: _Number = 1e-3, reduction: str = "mean", **options: Any
 ) -> Any:
@@ -565,6 +581,7 @@ def charbonnier_loss(
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def robust_loss(
     input: Tensor,
     target: Tensor,
@@ -604,6 +621,7 @@ def robust_loss(
     return _reduce("robust_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def asymmetric_loss(
     input: Tensor,
     target: Tensor,

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops, _options
+from fastloss._options import takes_tensors
 from fastloss._stats import RowStats
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 
+@takes_tensors
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -63,6 +65,7 @@ def cross_entropy(
     )  # fmt: skip
 
 
+@takes_tensors
 def softmax_focal_loss(
     input: Tensor,
     target: Tensor,
@@ -144,7 +147,6 @@ def _rows(
     """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
     _options.check_rows(name, z_loss, softcap)
-    _options.check_tensors(name, weight=weight, mask=mask)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
 
     label_smoothing, z_loss, softcap = map(_options.fixed, (label_smoothing, z_loss, softcap))

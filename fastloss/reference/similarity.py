@@ -50,6 +50,7 @@ from torch import Tensor
 
 from fastloss import _ops, _options
 from fastloss._core._torch import tracing_state
+from fastloss._options import takes_tensors
 
 __all__ = [
     "circle_loss",
@@ -69,6 +70,7 @@ _Number = float | Tensor
 _Part = tuple[Tensor, Tensor, Tensor]
 
 
+@takes_tensors
 def info_nce_loss(
     query: Tensor,
     key: Tensor,
@@ -152,6 +154,7 @@ def info_nce_loss(
     return nan_if_outside(loss, labels, M) if labels is not None and outside is None else loss
 
 
+@takes_tensors
 def clip_loss(
     image_features: Tensor,
     text_features: Tensor,
@@ -172,6 +175,7 @@ def clip_loss(
     return _reduce(name, parts, dtype, 0.5, **options)
 
 
+@takes_tensors
 def siglip_loss(
     image_features: Tensor,
     text_features: Tensor,
@@ -195,6 +199,7 @@ def siglip_loss(
     return _reduce(name, [_counted_part(loss, torch.ones_like(loss, dtype=torch.bool))], dtype, **options)
 
 
+@takes_tensors
 def nt_xent_loss(
     z0: Tensor,
     z1: Tensor,
@@ -231,6 +236,7 @@ def nt_xent_loss(
     return _reduce(name, [_counted_part(loss, counted)], dtype, **options)
 
 
+@takes_tensors
 def supcon_loss(
     features: Tensor,
     labels: Tensor | None = None,
@@ -285,6 +291,7 @@ def supcon_loss(
     return _reduce(name, [_softmax_part(z, related.repeat(views, views), others, positives)], dtype, **options)
 
 
+@takes_tensors
 def pairwise_contrastive_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -315,6 +322,7 @@ def pairwise_contrastive_loss(
     return _reduce(name, parts, dtype, **options)  # type: ignore[arg-type]
 
 
+@takes_tensors
 def multi_similarity_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -338,6 +346,7 @@ def multi_similarity_loss(
     return _reduce(name, [_counted_part(loss, torch.ones_like(loss, dtype=torch.bool))], dtype, **options)
 
 
+@takes_tensors
 def circle_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -362,6 +371,7 @@ def circle_loss(
     return _reduce(name, [_counted_part(loss, positives.any(-1) & negatives.any(-1))], dtype, **options)
 
 
+@takes_tensors
 def mined_triplet_margin_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -576,8 +586,6 @@ def _reduce(
 def _vectors(name: str, **tensors: Tensor) -> torch.dtype:
     """The common dtype of tensors of vectors."""
     for what, t in tensors.items():
-        if not isinstance(t, Tensor):
-            raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
         if not t.is_floating_point():
             raise ValueError(f"fastloss.{name}: {what} is {t.dtype}, expected a floating point dtype")
     first = next(iter(tensors.values()))
@@ -601,8 +609,6 @@ def _shape(name: str, what: str, t: Tensor, dims: int) -> torch.Size:
 
 
 def _expect(name: str, what: str, t: Tensor, shape: tuple[int, ...], meaning: str) -> None:
-    if not isinstance(t, Tensor):
-        raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
     if tuple(t.shape) != shape:
         raise ValueError(f"fastloss.{name}: {what} has shape {tuple(t.shape)}, expected {shape}, {meaning}")
 
