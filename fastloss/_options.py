@@ -7,19 +7,25 @@ since there a batch without a positive pair is nothing unusual.
 from __future__ import annotations
 
 import difflib
+import functools
+import inspect
 import math
 import numbers
 import warnings
 from collections.abc import Callable, Collection
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal, TypedDict, TypeVar
 
 import torch
 from torch import Tensor
 
 from fastloss import _ops
+from fastloss._core._torch import tracing_state
 
 # What a number may be; the first ones are those that torch.compile knows.
 _REAL = (Tensor, int, float, numbers.Real)
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class SharedOptions(TypedDict, total=False):
@@ -145,19 +151,27 @@ def check_numbers(name: str, **values: Any) -> None:
 
 
 _Domain = tuple[str, Callable[[float], bool], type[Exception]]
-_NOT_NEGATIVE: _Domain = ("0 or more", lambda v: v >= 0, ValueError)
-_POSITIVE: _Domain = ("positive", lambda v: v > 0, ValueError)
-_A_NUMBER: _Domain = ("a number", lambda v: v == v, ValueError)
+_FINITE: _Domain = ("finite", math.isfinite, ValueError)
+_NOT_NEGATIVE: _Domain = ("0 or more, and finite", lambda v: 0 <= v < math.inf, ValueError)
+_POSITIVE: _Domain = ("positive and finite", lambda v: 0 < v < math.inf, ValueError)
+_ROWS: dict[str, _Domain] = {
+    "z_loss": _FINITE,
+    "softcap": ("positive and finite, or None for no cap", *_POSITIVE[1:]),
+}
 
-# Which values a hyperparameter may have, in words, and the exception otherwise: where PyTorch has one, PyTorch's.
+# Which values a hyperparameter may have, in words, and the exception otherwise. Where PyTorch has the loss, those that
+# PyTorch takes, with its exception: margins of any sign, infinite and NaN ones too. Else those that leave a loss.
 DOMAINS: dict[str, dict[str, _Domain]] = {
-    "huber_loss": {"delta": (*_POSITIVE[:2], RuntimeError)},
-    "smooth_l1_loss": {"beta": (*_NOT_NEGATIVE[:2], RuntimeError)},
+    "cross_entropy": _ROWS,
+    "softmax_focal_loss": {**_ROWS, "alpha": _FINITE, "gamma": _NOT_NEGATIVE},
+    "huber_loss": {"delta": ("positive", lambda v: v > 0, RuntimeError)},
+    "smooth_l1_loss": {"beta": ("0 or more", lambda v: v >= 0, RuntimeError)},
     "sigmoid_focal_loss": {
         "alpha": ("in [0, 1], or -1 for no weighting", lambda v: 0 <= v <= 1 or v == -1, ValueError),
         "gamma": _NOT_NEGATIVE,
+        "label_smoothing": ("between 0 and 1", lambda v: 0 <= v <= 1, ValueError),
     },
-    "hinge_loss": {"p": ("1 or 2", lambda v: v in (1, 2), ValueError)},
+    "hinge_loss": {"margin": _FINITE, "p": ("1 or 2", lambda v: v in (1, 2), ValueError)},
     "quantile_loss": {"q": ("in [0, 1]", lambda v: 0 <= v <= 1, ValueError)},
     "charbonnier_loss": {"eps": _NOT_NEGATIVE},
     "robust_loss": {"alpha": ("below infinity", lambda v: v < math.inf, ValueError), "scale": _POSITIVE},
@@ -166,16 +180,17 @@ DOMAINS: dict[str, dict[str, _Domain]] = {
         "gamma_pos": _NOT_NEGATIVE,
         "clip": ("in [0, 1)", lambda v: 0 <= v < 1, ValueError),
     },
-    "triplet_margin_loss": {"margin": _POSITIVE},
+    "contrastive_loss": {"margin": _FINITE},
+    "triplet_margin_loss": {"margin": ("positive", lambda v: not v <= 0, ValueError)},
     "info_nce_loss": {"temperature": _POSITIVE},
     "nt_xent_loss": {"temperature": _POSITIVE},
     "supcon_loss": {"temperature": _POSITIVE},
-    "pairwise_contrastive_loss": {"pos_margin": _A_NUMBER, "neg_margin": _A_NUMBER},
-    "multi_similarity_loss": {"alpha": _POSITIVE, "beta": _POSITIVE, "base": _A_NUMBER},
-    "circle_loss": {"m": _A_NUMBER, "gamma": _POSITIVE},
-    "mined_triplet_margin_loss": {"margin": _A_NUMBER},
-    "clip_loss": {"logit_scale": _A_NUMBER, "logit_bias": _A_NUMBER},
-    "siglip_loss": {"logit_scale": _A_NUMBER, "logit_bias": _A_NUMBER},
+    "pairwise_contrastive_loss": {"pos_margin": _FINITE, "neg_margin": _FINITE},
+    "multi_similarity_loss": {"alpha": _POSITIVE, "beta": _POSITIVE, "base": _FINITE},
+    "circle_loss": {"m": _FINITE, "gamma": _POSITIVE},
+    "mined_triplet_margin_loss": {"margin": _FINITE},
+    "clip_loss": {"logit_scale": _FINITE, "logit_bias": _FINITE},
+    "siglip_loss": {"logit_scale": _FINITE, "logit_bias": _FINITE},
 }
 
 
@@ -184,10 +199,12 @@ def is_real(value: Any) -> bool:
 
 
 def known(value: Any) -> Any:
-    """The number that a hyperparameter is; None if it lies on a device, in a graph or under a transform."""
+    """The number that a tensor of one element is; None if it lies on a device, in a graph or under a transform."""
     if not isinstance(value, Tensor):
         return value
     if not value.is_cpu or type(value) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+        return None
+    if tracing_state() is not None:  # other calls of what it records have other numbers
         return None
     try:
         return value.item()
@@ -195,11 +212,18 @@ def known(value: Any) -> Any:
         return None
 
 
+def fixed(value: Any) -> Any:
+    """A hyperparameter as a number if it is a tensor that is `known` and needs no gradient, else as it is."""
+    if not isinstance(value, Tensor) or value.requires_grad:
+        return value
+    number = known(value)
+    return value if number is None else number
+
+
 def in_domain(name: str, **values: float) -> bool:
     """Whether a loss takes these hyperparameters."""
-    return all(
-        values[what] is not None and holds(values[what]) for what, (_, holds, _) in DOMAINS.get(name, {}).items()
-    )
+    domains = DOMAINS.get(name, {})
+    return all(what not in domains or (v is not None and domains[what][1](v)) for what, v in values.items())
 
 
 def check_domain(name: str, **values: Any) -> None:
@@ -215,13 +239,51 @@ def check_domain(name: str, **values: Any) -> None:
             raise kind(f"fastloss.{name}: {what} must be {words}, got {number!r}")
 
 
+def unless_per_class(alpha: Any) -> dict[str, Any]:
+    """A factor as `check_domain` takes it; nothing if it is one for each class."""
+    return {} if isinstance(alpha, Tensor) and alpha.dim() else {"alpha": alpha}
+
+
+def check_rows(name: str, z_loss: Any, softcap: Any) -> None:
+    """`check_domain` for the options of losses over rows of logits."""
+    check_domain(name, z_loss=z_loss, **({} if softcap is None else {"softcap": softcap}))
+
+
 def check_tensors(name: str, **values: Any) -> None:
     """Refuses an option that is given and no tensor."""
+    require_tensors(name, **{what: value for what, value in values.items() if value is not None})
+
+
+def require_tensors(name: str, **values: Any) -> None:
     for what, value in values.items():
-        if value is not None and not isinstance(value, Tensor):
+        if not isinstance(value, Tensor):
             raise TypeError(
                 f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor; make one with torch.tensor(...)"
             )
+
+
+def takes_tensors(function: _Function) -> _Function:
+    """The function, which refuses what is no tensor where its annotations say ``Tensor``, and as weight and mask."""
+    signature = inspect.signature(function)
+    kinds = {name: p.annotation for name, p in signature.parameters.items()}
+    places = [(k, name) for k, (name, kind) in enumerate(kinds.items()) if kind in ("Tensor", "Tensor | None")]
+    places += [(len(kinds), name) for name in ("weight", "mask") if name not in kinds]
+    needed = {name for name, kind in kinds.items() if kind == "Tensor"}
+
+    @functools.wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        for place, name in places:
+            if place < len(args):
+                value = args[place]
+            elif name in kwargs:
+                value = kwargs[name]
+            else:
+                continue
+            if not isinstance(value, Tensor) and (value is not None or name in needed):
+                require_tensors(function.__name__, **{name: value})
+        return function(*args, **kwargs)
+
+    return checked  # type: ignore[return-value]
 
 
 def check_sharing(name: str, memory_budget: Any, group: Any) -> None:

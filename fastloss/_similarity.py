@@ -46,6 +46,7 @@ from torch import Tensor
 from fastloss import _memory, _ops
 from fastloss._autograd import gradients, savable
 from fastloss._core._torch import is_batched, past_python, process_group
+from fastloss.reference.similarity import nan_if_outside
 
 # Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
 # saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
@@ -89,6 +90,7 @@ class Call(NamedTuple):
             those of the call are autograd's to keep.
         group: Processes that have the rest of the batch, see `fastloss.distributed`.
         ddp: Gradients will be averaged over them.
+        unseen: Row labels are indices of columns, and nobody has seen whether they are within their number.
     """
 
     loss: str
@@ -106,6 +108,7 @@ class Call(NamedTuple):
     again: Callable[..., Tensor]
     group: Any = None
     ddp: bool = False
+    unseen: bool = False
 
     def processes(self) -> int:
         """What gradients are to be multiplied by, because others will divide them by it."""
@@ -710,7 +713,7 @@ def _traced(
     processes = process_group(group) if group else None
     call = Call(
         loss, tuple(numbers[2:]), (numbers[0], numbers[1]), flags[0], flags[1], flags[2], flags[3], flags[4], codes[0],
-        flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused, processes, flags[6],
+        flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused, processes, flags[6], flags[7],
     )  # fmt: skip
     vectors = Vectors(rows, columns, negatives, scale, bias)
     relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
@@ -768,13 +771,22 @@ def _trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     group = "" if call.group is None else call.group.group_name
     return _traced(
         *vectors, *relation, None, call.loss, group, [*call.affine, *map(float, call.params)],
-        [call.itself, call.both, call.normalize, call.distances, call.by_kind, call.empty_zero, call.ddp],
+        [call.itself, call.both, call.normalize, call.distances, call.by_kind, call.empty_zero, call.ddp,
+         call.unseen],
         [call.reduction, _ops.DTYPE_CODES[call.loss_dtype], call.memory_budget], want,
     )[0]  # fmt: skip
 
 
 def similarity(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     """Runs a similarity loss's kernels with the autograd they need."""
+    if call.unseen and call.group is None:  # a group sees to that itself: all of its processes have the NaN
+        assert relation.row_labels is not None
+        assert vectors.columns is not None
+        return nan_if_outside(_solve(call, relation, vectors), relation.row_labels, vectors.columns.shape[0])
+    return _solve(call, relation, vectors)
+
+
+def _solve(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     if torch.compiler.is_compiling():
         return _trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):

@@ -108,14 +108,15 @@ class RingPlan(Plan):
                     f"fastloss: {name} has shape {tuple(pairs.shape)}, expected ({pairs.shape[0]}, {self.starts[-1]}), "
                     "one column for each vector of all processes"
                 )
+        self.known: Tensor | None = None  # which rows' labels are indices
         if (
             relation.positives is None and relation.column_labels is None
         ):  # a row's label is the index of its own column
             own_labels = relation.row_labels
             if own_labels is None:
                 own_labels = torch.arange(vectors.rows.shape[0], device=own.device)
-            known = (own_labels >= 0) & (own_labels < own.shape[0])
-            relation = relation._replace(row_labels=torch.where(known, own_labels + self.starts[ring.rank], -1))
+            self.known = (own_labels >= 0) & (own_labels < own.shape[0])
+            relation = relation._replace(row_labels=torch.where(self.known, own_labels + self.starts[ring.rank], -1))
         super().__init__(call, vectors, relation, want)
         self.row_offset = sum(n for n, _ in sizes[: ring.rank])
 
@@ -155,7 +156,11 @@ class RingPlan(Plan):
             parts = counts.clamp_min(1).reciprocal()
         share = 0.5 if call.both else 1.0
         finish = (parts, None, call.params, share, False, False, self.dtype)
-        sides = [ops.anchors(self.index, side, weight, *finish) for side in (state, *home)]
+        row_weight = weight
+        if call.unseen and self.known is not None:  # a row without a positive has no gradient
+            row_weight = torch.where(self.known, 1.0, torch.nan).double() * (1.0 if weight is None else weight)
+        weights = (row_weight, weight)
+        sides = [ops.anchors(self.index, side, of, *finish) for side, of in zip((state, *home), weights, strict=False)]
         anchors = [side[3] for side in sides]
         counted = sides if call.both else sides[:1]
         losses = sum(side[0] for side in counted)

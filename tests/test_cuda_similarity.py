@@ -9,6 +9,7 @@ import torch
 from device import DEVICE, check_retained_graph, check_waits_for_nothing, needs_device, on_device
 
 import fastloss
+import fastloss.functional.similarity as functional_module
 from fastloss import _similarity, reference
 
 pytestmark = [pytest.mark.cuda, needs_device]
@@ -171,6 +172,25 @@ def test_options():
     ):
         options = {**arguments, **more}
         check("info_nce", ours(loss, vectors, options), exact(loss, vectors, options), torch.float32)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_labels_out_of_range_none(symmetric, monkeypatch):
+    """A row is NaN and has no gradient, the others are as they would be without it."""
+    if DEVICE == "cpu":  # where they would be seen
+        monkeypatch.setattr(functional_module, "any_outside", lambda labels, count: None)
+    _, (x, y), arguments = problem("info_nce")
+    labels = torch.randint(0, 70, (70,))
+    labels[:3] = torch.tensor([70, -1, 2**40])
+    bad, wanted = {"labels": labels}, {"positives": labels.unsqueeze(1) == torch.arange(70)}
+    for reduction in ("none", "mean"):
+        options = {**arguments, "symmetric": symmetric, "reduction": reduction}
+        got = ours("info_nce_loss", (x, y), {**options, **bad})
+        assert (got[0] if reduction == "mean" else got[0][:3]).isnan().all()
+        wanted_here = exact("info_nce_loss", (x, y), {**options, **wanted})
+        check("info_nce", got[1:], wanted_here[1:], torch.float32)
+        if reduction == "none":
+            check("info_nce", [got[0][3:]], [wanted_here[0][3:]], torch.float32)
 
 
 @pytest.mark.parametrize("name", ["siglip", "supcon"])

@@ -16,6 +16,7 @@ from cases import SIMILARITY, UNIT, make_similarity
 
 import fastloss
 import fastloss._similarity as engine
+import fastloss.functional.similarity as functional_module
 from fastloss import _ops
 
 pytestmark = [
@@ -221,6 +222,36 @@ def check_errors(rows, rank):
     torch.autograd.grad(loss, x)  # the same graph still works
 
 
+def check_unseen_labels(rows, rank):
+    """A label of one process that is no key's index, where nobody may look: NaN on all, its query without gradient."""
+    looks, functional_module.any_outside = functional_module.any_outside, lambda labels, count: None
+    try:
+        for symmetric, reduction in itertools.product((False, True), ("mean", "sum", "none")):
+            split = Split(SIMILARITY[0], {"symmetric": True}, rows, rank, torch.float64)
+            options = {"symmetric": symmetric, "reduction": reduction}
+            positives = torch.eye(sum(rows), dtype=torch.bool)
+            positives[0] = False  # of the first process
+            labels = torch.arange(rows[rank])
+            if rank == 0:
+                labels[0] = rows[0]
+            arguments = [{k: s[k] for k in ("query", "key")} for s in (split.whole, split.part)]
+            up = torch.linspace(0.5, 2, sum(rows), dtype=torch.float64)
+            ups = (up, up[split.anchors]) if reduction == "none" else (torch.tensor(2.0).double(),) * 2
+            own, grads = solve(
+                fastloss.functional.info_nce_loss, {**arguments[1], "labels": labels}, ["query", "key"], ups[1],
+                group=dist.group.WORLD, **options,
+            )  # fmt: skip
+            _, wanted = solve(
+                fastloss.functional.info_nce_loss, {**arguments[0], "positives": positives}, ["query", "key"], ups[0],
+                **options,
+            )  # fmt: skip
+            assert own.isnan().all() if reduction != "none" else own.isnan().sum() == (rank == 0)
+            for k in grads:
+                torch.testing.assert_close(grads[k], wanted[k][split.cuts[k]])
+    finally:
+        functional_module.any_outside = looks
+
+
 def work(rank, world, folder):
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -238,6 +269,7 @@ def work(rank, world, folder):
     jobs |= {f"{c}-ddp": [(check_data_parallel, (c, rows, rank)) for rows in WORLDS[world]] for c in SIMILARITY}
     if world == 2:
         jobs |= {f"{c}-compiled": [(check_compiled, (c, WORLDS[world][0], rank))] for c in SIMILARITY}
+    jobs["unseen labels"] = [(check_unseen_labels, (rows, rank)) for rows in WORLDS[world]]
     jobs["errors"] = [(check_errors, (rows, rank)) for rows in WORLDS[world]]
     failed = {}
     for name, calls in jobs.items():
@@ -272,7 +304,7 @@ def outcome(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", [*CHECKS, *(f"{c}-{how}" for how in ("ddp", "compiled") for c in SIMILARITY), "errors"]
+    "name", [*CHECKS, *(f"{c}-{how}" for how in ("ddp", "compiled") for c in SIMILARITY), "unseen labels", "errors"]
 )
 def test_group(name, outcome):
     failed, last, ran = outcome

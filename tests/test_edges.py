@@ -1,5 +1,6 @@
 """Nothing to do, nothing finite, nothing left of the loss, and too many rows to count in float32."""
 
+import itertools
 import math
 
 import cases
@@ -130,9 +131,7 @@ def test_dropped_rows_may_hold_anything(case, shape, dtype, isa):
     clean = cases.run(case.functional, x, target, mask=~dropped)
     for rubbish in (NAN, INF, -INF):
         dirty = torch.where(dropped.unsqueeze(1), rubbish, x)
-        ways = [dict(mask=~dropped)]
-        if isa != "none":
-            ways.append(dict(ignore_index=-3))
+        ways = [dict(mask=~dropped), dict(ignore_index=-3)]
         for options in ways:
             labels = target.masked_fill(dropped, -3) if "ignore_index" in options else target
             for extra in ({}, dict(label_smoothing=0.1), dict(z_loss=0.1, softcap=5.0)):
@@ -158,6 +157,69 @@ def test_dropped_probability_rows_may_hold_anything(case, isa):
     for grad in (x.grad, target.grad):
         assert grad.isfinite().all()
         assert grad[1].count_nonzero() == 0
+
+
+def transformed(fn):
+    """Loss and gradient by `torch.func`."""
+
+    def run(x, target, **options):
+        def total(x):
+            loss = fn(x, target, **options)
+            return loss.sum(), loss
+
+        grad, loss = torch.func.grad(total, has_aux=True)(x)
+        return loss, grad
+
+    return run
+
+
+def twice(fn):
+    """Likewise by a graph of the gradient, whose own gradient must be as clean."""
+
+    def run(x, target, **options):
+        leaf = x.clone().requires_grad_()
+        loss = fn(leaf, target, **options)
+        (grad,) = torch.autograd.grad(loss.sum(), leaf, create_graph=True)
+        (second,) = torch.autograd.grad(grad.square().sum(), leaf)
+        return loss.detach(), torch.where(second.isfinite(), grad.detach(), NAN)
+
+    return run
+
+
+WAYS = {
+    "as used": lambda case: lambda *a, **k: cases.run(case.functional, *a, **k),
+    "reference": lambda case: lambda *a, **k: cases.run(case.reference, *a, **k),
+    "transform": lambda case: transformed(case.functional),
+    "second derivative": lambda case: twice(case.functional),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", [torch.int64, torch.uint8, *DTYPES], ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_dropped_rows_on_every_path(case, dtype, way):
+    """Targets of every dtype, from one row of few classes to logits that no native operator gets."""
+    run = WAYS[way](case)
+    for shape in ((5,), (4, 5), (2, 5, 3), (300, 400)):
+        dim = 1 if len(shape) > 1 else 0
+        x, target = cases.make(shape, kind="probability" if dtype.is_floating_point else "index")
+        dropped = torch.zeros(cases.rows_of(shape), dtype=torch.bool)
+        dropped.view(-1)[0] = True
+        for rubbish in (NAN, INF, -INF):
+            dirty = torch.where(dropped.unsqueeze(dim), rubbish, x)
+            if dtype.is_floating_point:
+                labels = torch.where(dropped.unsqueeze(dim), rubbish, target).to(dtype)
+                given = [(labels, dict(mask=~dropped))]
+            else:
+                labels = target.to(dtype).masked_fill(dropped, 200)
+                given = [(labels, dict(ignore_index=200)), (labels, dict(mask=~dropped))]
+            for (labels, options), smoothing, reduction in itertools.product(given, (0.0, 0.1), REDUCTIONS):
+                loss, grad = run(dirty, labels, label_smoothing=smoothing, reduction=reduction, **options)
+                assert grad.isfinite().all()
+                assert grad.movedim(dim, -1)[dropped].count_nonzero() == 0
+                if reduction == "none":
+                    assert loss[dropped].count_nonzero() == 0
+                assert loss.isfinite().all() or (reduction == "mean" and not dim)  # over no row at all
 
 
 @pytest.mark.parametrize("c", [33, 80, 1000])

@@ -65,25 +65,16 @@ def test_type_of_a_hyperparameter(case, name, size):
         torch.testing.assert_close(pair[0].double(), pair[1], rtol=1e-4, atol=1e-5)
 
 
-OUTSIDE = {
-    "0 or more": -1.0,
-    "positive": -1.0,
-    "in [0, 1]": 2.0,
-    "in [0, 1)": 1.0,
-    "1 or 2": 3.0,
-    "below infinity": math.inf,
-}
-
-
 @pytest.mark.parametrize("as_tensor", [False, True, "learned"], ids=str)
 @pytest.mark.parametrize("options", [{}, {"normalizer": 2.0}], ids=str)
 @pytest.mark.parametrize(("name", "what"), [(str(c), w) for c in EVERY for w in _options.DOMAINS.get(str(c), {})])
 def test_domains(name, what, options, as_tensor):
     case = next(case for case in EVERY if case.name == name)
-    words, _, kind = _options.DOMAINS[name][what]
-    value = OUTSIDE.get(words, 2.0)
+    _, holds, kind = _options.DOMAINS[name][what]
+    outside = [v for v in (-1.0, 0.0, 2.0, 3.0, math.inf, -math.inf, math.nan) if not holds(v)]
+    assert outside
     for size in (2, 100_000):
-        for wrong in (value,) if case in PAIRS else (value, math.nan):  # PyTorch takes a margin that is NaN
+        for wrong in outside:
             given = torch.tensor(wrong, requires_grad=as_tensor == "learned") if as_tensor else wrong
             for fn in (case.functional, case.reference):
                 with pytest.raises(kind):
@@ -180,6 +171,30 @@ def test_tensors_of_inference_mode(case, options, size):
     wanted = gradients(lambda x: case.functional(x, *rest, reduction="mean"), (first,))
     found = gradients(lambda x: case.functional(x, *made, reduction="mean", **extra), (first,))
     torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("rubbish", [math.nan, math.inf, 3e38], ids=str)
+@pytest.mark.parametrize("path", ["functional", "reference"])
+@pytest.mark.parametrize("case", EVERY, ids=str)
+def test_what_is_masked_may_be_anything(case, path, rubbish):
+    """Arguments and weights where the mask is False: zeros in value and gradients, the rest as without them."""
+    fn = getattr(case, path)
+    for size in (2, 3000):
+        tensors, weight = make(case, size, torch.float64), torch.rand(size, dtype=torch.float64)
+        mask = torch.arange(size) % 2 == 0
+
+        def broken(t, mask=mask):
+            kept = mask if t.dim() == 1 else mask[:, None]
+            return torch.where(kept, t.detach(), rubbish).requires_grad_(t.requires_grad)
+
+        for reduction in ("none", "mean", "sum"):
+            options = {"reduction": reduction, "mask": mask}
+            wanted = gradients(fn, tensors, weight=weight, **options)
+            found = gradients(fn, tuple(map(broken, tensors)), weight=broken(weight), **options)
+            for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
+                assert torch.equal(a, b)
+                assert k == 0 or a[~mask].count_nonzero() == 0
+                assert reduction != "none" or a[~mask].count_nonzero() == 0
 
 
 @pytest.mark.parametrize("path", ["kernel", "as used", "reference"])

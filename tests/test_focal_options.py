@@ -57,6 +57,27 @@ def test_classes(reduction, isa):
 
 
 @pytest.mark.parametrize("function", [f.sigmoid_focal_loss, fastloss.reference.sigmoid_focal_loss])
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32], ids=str)
+def test_numbers_beyond_the_targets_dtype(dtype, function):
+    """Narrow targets mean what they mean as int64, beside any number of classes and any ignored one."""
+    columns = 300
+    x = torch.randn(64, columns, dtype=torch.float64)
+    alpha = torch.linspace(0.1, 0.9, columns, dtype=torch.float64)
+    low, high = (0, 2) if dtype == torch.bool else (torch.iinfo(dtype).min, min(torch.iinfo(dtype).max, 400) + 1)
+    classes = torch.cat([torch.tensor([low, high - 1]), torch.randint(low, high, (62,))]).to(dtype)
+    labels = torch.randint(0, 2, x.shape).to(dtype)
+    for targets in (classes, labels):
+        for ignore_index in (None, -1, -100, 0, 1, 255, 2**31):
+            options = {"ignore_index": ignore_index}
+            if targets is classes:
+                found, wanted = (f.count_positives(t, columns, **options) for t in (targets, targets.long()))
+                assert found == wanted
+            for more in ({}, {"alpha": alpha}):
+                found, wanted = (function(x, t, **options, **more) for t in (targets, targets.long()))
+                assert torch.equal(found, wanted)
+
+
+@pytest.mark.parametrize("function", [f.sigmoid_focal_loss, fastloss.reference.sigmoid_focal_loss])
 def test_ignored(function, isa):
     x, classes = make()
     kept = classes != 3

@@ -240,6 +240,39 @@ def test_masked_rows_are_not_there(case, isa):
                 assert a[~mask].count_nonzero() == 0
 
 
+@pytest.mark.parametrize("path", ["functional", "reference"])
+@pytest.mark.parametrize("width", [1, 3, 40, 300])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize(("case", "params"), SETTINGS)
+def test_rows_beyond_their_squares(case, params, dtype, width, path, isa):
+    """Values of every size that the dtype holds, one size a row: loss and gradients are those of float64."""
+    sizes = [10.0**k for k in (0, 8, 14, 16, 18, 19, 20, 25, 30, 36, 37.5)]
+    vectors = [t.detach() for t in make_pairs(case, (2 * len(sizes),), width, torch.float64)]
+    scale = torch.tensor(sizes, dtype=torch.float64).repeat_interleave(2)[:, None]
+    tensors = tuple(
+        (t * scale / t.abs().max()).to(dtype).requires_grad_() if t.dim() == 2 else t.to(dtype) for t in vectors
+    )
+    fn, angles = getattr(case, path), "cosine" in (case.name[:6], params.get("distance"))
+    weight = torch.linspace(0.5, 2, 2 * len(sizes))  # also sends the reference past PyTorch's function
+    for options in (dict(reduction="none"), dict(reduction="mean", normalizer=1e6)):
+        wide = tuple(t.detach().double().requires_grad_(t.requires_grad) for t in tensors)
+        wanted = gradients(case.reference, wide, weight=weight.double(), **params, **options)
+        for kind in (torch.float32, dtype):
+            found = gradients(fn, tensors, weight=weight, loss_dtype=kind, **params, **options)
+            for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
+                b = b.to(a.dtype).double()  # an overflow is one of the result
+                rows = b.abs().amax(-1, keepdim=True) if k else b.abs()
+                if angles or not case.labelled:  # where two terms of about these sizes cancel
+                    length = wide[max(k - 1, 0)].detach().norm(dim=-1)
+                    size = 1 / length[:, None] if k and angles else 1.0 if k else torch.ones(()) if angles else length
+                    size = size.sum() if not k and options["reduction"] == "mean" else size
+                    rows = rows + 2 * size / options.get("normalizer", 1.0)
+                rtol = 4 * (8 + 2 * width**0.5) * UNIT[torch.float32] + 2 * UNIT[a.dtype]
+                flushed = 2.0**-126 if (isa, a.dtype) == ("avx512_bf16", torch.bfloat16) else UNDERFLOW[a.dtype]
+                near = (a.double() - b).abs() <= rtol * rows + 4 * flushed
+                assert (near | (a.double() == b)).all(), (options, kind, k)
+
+
 @pytest.mark.parametrize("case", PAIRS, ids=str)
 def test_upstream_retained_graph_and_second_derivatives(case, isa):
     for dtype in DTYPES:

@@ -18,6 +18,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
 import fastloss._similarity as engine
+import fastloss.functional.similarity as functional_module
+import fastloss.reference.similarity as reference_module
 from benchmarks import process
 from fastloss import _ops
 
@@ -892,6 +894,72 @@ def test_threads(case, route):
         torch.set_num_threads(3)
         for a, b in zip(solve(case.functional, arguments, reduction="mean", **more), results[0], strict=False):
             close(a, b, rtol=0.05, atol=1e-3)
+
+
+def bad_labels(arguments, bad):
+    """The same call with these labels of the first queries, and the call in which those have no positive key."""
+    n, m = len(arguments["query"]), len(arguments["key"])
+    labels = torch.randint(0, m, (n,), generator=torch.Generator().manual_seed(1))
+    labels[: len(bad)] = torch.tensor(bad)
+    return {**arguments, "labels": labels}, {**arguments, "positives": labels.unsqueeze(1) == torch.arange(m)}
+
+
+def check_bad_labels(got, wanted, bad):
+    """NaN for these queries, or for a sum with them; gradients of the others, none of these."""
+    if got[0].dim():
+        assert got[0][:bad].isnan().all()
+        close(got[0][bad:], wanted[0][bad:])
+    else:
+        assert got[0].isnan()
+    for a, b in zip(got[1:], wanted[1:], strict=True):
+        close(a, b)
+
+
+BAD_LABELS = (11, -1, 2**40, -(2**63), 2**63 - 1)
+
+
+@pytest.mark.parametrize("how", [*ROUTES, "reference", "compiled"])
+@pytest.mark.parametrize("more", [{}, {"symmetric": True}, {"negatives": 3}, {"negatives": (11, 3)}], ids=str)
+def test_labels_out_of_range_that_nobody_may_look_at(more, how, route, monkeypatch):
+    """As on a GPU, and in a graph."""
+    fn = fastloss.reference.info_nce_loss if how == "reference" else fastloss.functional.info_nce_loss
+    plain, options = fn, route(how) if how in ROUTES else {}
+    if how == "compiled":
+        torch._dynamo.reset()
+        fn = torch.compile(fn, fullgraph=True, backend="aot_eager")
+    else:
+        for module in (functional_module, reference_module):
+            monkeypatch.setattr(module, "any_outside", lambda labels, count: None)
+    arguments = make_similarity(SIMILARITY[0], {"symmetric": True}, 11, 6, torch.float64)
+    if "negatives" in more:
+        shape = more["negatives"]
+        more = {"negatives": torch.randn(*(shape if isinstance(shape, tuple) else (shape,)), 6, dtype=torch.float64)}
+    for reduction, weighted in itertools.product(REDUCTIONS, (False, True)):
+        given = {"reduction": reduction, **options}
+        if weighted:
+            given["weight"] = torch.linspace(0.5, 2, 11, dtype=torch.float64)
+        labelled, wanted = bad_labels({**arguments, "symmetric": False, **more}, BAD_LABELS)
+        check_bad_labels(solve(fn, labelled, **given), solve(plain, wanted, **given), len(BAD_LABELS))
+
+
+@pytest.mark.parametrize("size", [(3, 2), (2000, 8)])
+@pytest.mark.parametrize("where", ["functional", "reference", "module"])
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int32, torch.int64], ids=str)
+def test_labels_out_of_range(where, dtype, size):
+    """An IndexError that names row and value, at the ends of the labels' range too."""
+    x, y = torch.randn(size, requires_grad=True), torch.randn(size)
+    loss = fastloss.InfoNCELoss() if where == "module" else getattr(fastloss, where).info_nce_loss
+    info = torch.iinfo(dtype)
+    for value in {info.max, info.min, -1, size[0]}:
+        if 0 <= value < size[0] or not info.min <= value <= info.max:
+            continue
+        labels = (torch.arange(size[0]) % 2).to(dtype)
+        labels[-1] = value
+        for options in ({}, {"symmetric": True}, {"reduction": "none"}, {"negatives": y}):
+            if where == "module" and options.get("negatives") is None and options:
+                continue  # of its constructor
+            with pytest.raises(IndexError, match=rf"labels\[{size[0] - 1}\] is {value}, .*{size[0]} keys"):
+                loss(x, y, labels, **options)
 
 
 @pytest.mark.parametrize(

@@ -635,7 +635,7 @@ ERRORS = [
     (lambda: reference.info_nce_loss(X, KEYS, negatives=X, symmetric=True), ValueError, "need symmetric=False"),
     (lambda: reference.info_nce_loss(X, KEYS, symmetric=True, reduction="none"), ValueError, "9 queries and 12 keys"),
     (lambda: reference.info_nce_loss(X, KEYS, symmetric=True, weight=X[:, 0]), ValueError, "9 queries and 12 keys"),
-    (lambda: reference.info_nce_loss(X, KEYS, temperature=0.0), ValueError, "temperature must be positive, got 0.0"),
+    (lambda: reference.info_nce_loss(X, KEYS, temperature=0.0), ValueError, "must be positive and finite, got 0.0"),
     (lambda: reference.info_nce_loss(X, KEYS, temperature=X[0]), ValueError, "a number or a tensor of one element"),
     (lambda: reference.info_nce_loss(X, KEYS, multi_positive="both"), ValueError, "one of 'out', 'in', got 'both'"),
     (lambda: reference.info_nce_loss(LONG[:, None], KEYS), ValueError, "query is torch.int64, expected a floating"),

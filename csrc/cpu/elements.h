@@ -44,38 +44,6 @@ FASTLOSS_FN auto with_element(Element type, const F& f) {
   }
 }
 
-template <class E, class T>
-void read_elements(const E* from, int64_t n, T* to) {
-  if constexpr (std::is_same_v<E, T>) {
-    memcpy(to, from, n * sizeof(T));
-  } else if constexpr (std::is_arithmetic_v<E>) {
-    for (int64_t i = 0; i < n; ++i) to[i] = (T)from[i];
-  } else if constexpr (std::is_same_v<T, float>) {
-    constexpr int W = Vec<float>::size;
-    int64_t i = 0;
-    for (; i + W <= n; i += W) store(to + i, load(from + i));
-    if (i < n) store_partial(to + i, (int)(n - i), load_partial(from + i, (int)(n - i), 0.0f));
-  } else {
-    for (int64_t i = 0; i < n; ++i) to[i] = (T)load_one(from + i);
-  }
-}
-
-template <class E, class T>
-void write_elements(E* to, int64_t n, const T* from) {
-  if constexpr (std::is_same_v<E, T>) {
-    memcpy(to, from, n * sizeof(T));
-  } else if constexpr (std::is_arithmetic_v<E>) {
-    for (int64_t i = 0; i < n; ++i) to[i] = (E)from[i];
-  } else if constexpr (std::is_same_v<T, float>) {
-    constexpr int W = Vec<float>::size;
-    int64_t i = 0;
-    for (; i + W <= n; i += W) store(to + i, load(from + i));
-    if (i < n) store_partial(to + i, (int)(n - i), load_partial(from + i, (int)(n - i), 0.0f));
-  } else {
-    for (int64_t i = 0; i < n; ++i) store_one(to + i, (float)from[i]);
-  }
-}
-
 template <class T, class E>
 FASTLOSS_FN T read_one(const E* p) {
   return (T)load_one(p);
@@ -89,14 +57,31 @@ FASTLOSS_FN void write_one(E* p, T value) {
   }
 }
 
+// n elements of one type as those of another.
+template <class From, class To>
+void convert_elements(const From* from, int64_t n, To* to) {
+  if constexpr (std::is_same_v<From, To>) {
+    memcpy(to, from, n * sizeof(To));
+  } else if constexpr (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>) {
+    for (int64_t i = 0; i < n; ++i) to[i] = (To)from[i];
+  } else if constexpr (!std::is_same_v<From, double> && !std::is_same_v<To, double>) {
+    constexpr int W = Vec<float>::size;
+    int64_t i = 0;
+    for (; i + W <= n; i += W) store(to + i, load(from + i));
+    if (i < n) store_partial(to + i, (int)(n - i), load_partial(from + i, (int)(n - i), 0.0f));
+  } else {
+    for (int64_t i = 0; i < n; ++i) write_one(to + i, load_one(from + i));
+  }
+}
+
 // For the table of an engine: `to` and `from` of the computing type.
 template <class T>
 void read_any(Element type, const void* from, int64_t n, void* to) {
-  with_element(type, [&](auto e) { read_elements((const decltype(e)*)from, n, (T*)to); });
+  with_element(type, [&](auto e) { convert_elements((const decltype(e)*)from, n, (T*)to); });
 }
 template <class T>
 void write_any(Element type, void* to, int64_t n, const void* from) {
-  with_floating(type, [&](auto e) { write_elements((decltype(e)*)to, n, (const T*)from); });
+  with_floating(type, [&](auto e) { convert_elements((const T*)from, n, (decltype(e)*)to); });
 }
 
 }  // namespace

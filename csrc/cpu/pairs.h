@@ -4,10 +4,23 @@
 // for its gradient.
 //
 // Sums. Four vectors per product in the computing type within a row, the rows' values in double, tasks in their order.
+//
+// Note [Far rows]
+// Squares of float overflow from 1.8e19 on, and well before that derivatives in them, which are reciprocals of squares,
+// underflow. A row whose products are that large is taken again in double, element by element. Nothing wider holds the
+// squares of double, which overflow from 1.3e154 on.
 
 #include "core/pairs.h"
 #include "core/pairs_args.h"
 #include "cpu/vec_math.h"
+
+// On AVX-512 `products` within `run` loses its registers to the loop over rows and takes up to twice the time; on AVX2 a call
+// costs short rows 7 %.
+#if defined(__AVX512F__)
+#define FASTLOSS_PRODUCTS_APART __attribute__((noinline))
+#else
+#define FASTLOSS_PRODUCTS_APART
+#endif
 
 namespace fastloss::FASTLOSS_ISA {
 namespace {
@@ -19,8 +32,13 @@ struct Pairs {
   using F = Loss<T>;
   static constexpr int W = V::size;
 
+  // Note [Far rows]. Half cannot reach that far.
+  static constexpr bool has_far_rows = sizeof(T) == sizeof(float) && !is_half<S>;
+  static constexpr double kFar = 1e30;
+
   const PairArgs& a;
   const F f;
+  const Loss<double> far{a.params};
 
   FASTLOSS_FN void atoms_at(const S* const (&x)[F::arity], int64_t i, int64_t left, V (&z)[F::atoms]) const {
     V v[F::arity];
@@ -34,7 +52,7 @@ struct Pairs {
     for (V& atom : z) atom = keep_where(first_lanes<T>((int)left), atom);  // a constant would count there
   }
 
-  void products(const S* const (&x)[F::arity], double (&s)[F::products]) const {
+  FASTLOSS_PRODUCTS_APART void products(const S* const (&x)[F::arity], double (&s)[F::products]) const {
     V sum[4][F::products];
     for (auto& lane : sum) {
       for (V& v : lane) v = V((T)0);
@@ -53,6 +71,41 @@ struct Pairs {
     while (i < a.width) add(sum[0]);
     for (int k = 0; k < F::products; ++k) {
       s[k] = reduce_add(widen(sum[0][k]) + widen(sum[1][k]) + (widen(sum[2][k]) + widen(sum[3][k])));
+    }
+  }
+
+  static bool is_far(const double (&s)[F::products]) {
+    bool near = true;
+    for (double v : s) near = near && v < kFar && v > -kFar;
+    return !near;
+  }
+  FASTLOSS_FN void far_atoms(const S* const (&x)[F::arity], int64_t i, double (&z)[F::atoms]) const {
+    double v[F::arity];
+    for (int k = 0; k < F::arity; ++k) v[k] = load_one(x[k] + i);
+    far.combine(v, z);
+  }
+  __attribute__((noinline, cold)) void far_products(const S* const (&x)[F::arity], double (&s)[F::products]) const {
+    for (double& v : s) v = 0;
+    for (int64_t i = 0; i < a.width; ++i) {
+      double z[F::atoms];
+      far_atoms(x, i, z);
+      for (int k = 0; k < F::products; ++k) s[k] += z[F::left[k]] * z[F::right[k]];
+    }
+  }
+  __attribute__((noinline, cold)) void far_write(int64_t row, const S* const (&x)[F::arity],
+                                                 const double (&slope)[F::products], PointSums* sums) const {
+    for (int64_t i = 0; i < a.width; ++i) {
+      double z[F::atoms], h[F::atoms] = {}, g[F::arity];
+      far_atoms(x, i, z);
+      for (int k = 0; k < F::products; ++k) {
+        h[F::left[k]] += slope[k] * z[F::right[k]];
+        h[F::right[k]] += slope[k] * z[F::left[k]];
+      }
+      far.transpose(h, g);
+      if (a.want_stats) sums->gradient_square += g[0] * g[0];
+      for (int k = 0; k < F::arity; ++k) {
+        if (a.gradient[k].data) store_one((S*)a.gradient[k].data + row * a.gradient[k].row_stride + i, (float)g[k]);
+      }
     }
   }
 
@@ -111,6 +164,11 @@ struct Pairs {
         for (int k = 0; k < F::arity; ++k) x[k] = (const S*)a.operand[k].data + row * a.operand[k].row_stride;
         double s[F::products];
         engine.products(x, s);
+        bool again = false;
+        if constexpr (has_far_rows) {
+          again = is_far(s);
+          if (again) engine.far_products(x, s);
+        }
         PairEval<F::products> r = engine.f(s, at(a.label, row));
         const double weight = at(a.weight, row);
         sums.loss += r.loss * weight;
@@ -118,6 +176,12 @@ struct Pairs {
         if (!writes) continue;
         const double factor = weight * at(a.upstream, row) * a.scale;
         for (double& slope : r.grad) slope *= factor;
+        if constexpr (has_far_rows) {
+          if (again) {
+            engine.far_write(row, x, r.grad, &sums);
+            continue;
+          }
+        }
         engine.write(row, x, r.grad, &sums);
       }
       a.sums[task] = sums;

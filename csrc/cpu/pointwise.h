@@ -80,7 +80,7 @@ const T* read_block(const PointArgs& a, const PointView& view, int64_t first, in
         gather(a, view, first, n, stored);
         from = stored;
       }
-      read_elements(from, n, staging);
+      convert_elements(from, n, staging);
     }
     return staging;
   });
@@ -92,7 +92,7 @@ void write_block(const PointArgs& a, const PointView& view, int64_t first, int n
   with_floating(view.type, [&](auto e) {
     using E = decltype(e);
     E stored[kBlock];
-    write_elements(view.flat ? (E*)view.data + first : stored, n, values);
+    convert_elements(values, n, view.flat ? (E*)view.data + first : stored);
     if (!view.flat) scatter(a, view, first, n, stored);
   });
 }

@@ -42,7 +42,7 @@ struct ByClass : RowsBase<S> {
   FASTLOSS_FN static const T* stage(const RowsView& view, int64_t offset, int64_t begin, int64_t n, T* to) {
     const E* p = (const E*)view.data + offset + begin * view.class_stride;
     if (view.class_stride == 1) {
-      read_elements(p, n, to);
+      convert_elements(p, n, to);
     } else {
       for (int64_t i = 0; i < n; ++i) to[i] = read_one<T>(p + i * view.class_stride);
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from fastloss import _options
 from fastloss._core import route
 from fastloss.functional import pointwise
 from fastloss.functional._points import run
@@ -60,7 +61,8 @@ def _score(scores: Tensor, sign: int, mode: str, reduction: str) -> Tensor:
     return loss(*arguments, reduction=reduction)
 
 
-def _check(name: str, mode: str, reduction: str) -> None:
+def _check(name: str, mode: str, reduction: str, **scores: Tensor) -> None:
+    _options.require_tensors(name, **scores)
     check_mode(name, mode)
     if reduction not in ("mean", "sum"):
         raise ValueError(f"fastloss.{name}: reduction must be 'mean' or 'sum', got {reduction!r}")
@@ -92,7 +94,7 @@ def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: st
         ``-fake.mean()`` is PyTorch's.
     Raises: ValueError for another mode or reduction.
     """
-    _check("gan_generator_loss", mode, reduction)
+    _check("gan_generator_loss", mode, reduction, fake=fake)
     return _score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
 
 
@@ -121,5 +123,5 @@ def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturati
     Dtypes, gradient, memory, accuracy: those of `binary_cross_entropy_with_logits`, `hinge_loss` and `mse_loss`.
     Raises: ValueError for another mode or reduction.
     """
-    _check("gan_discriminator_loss", mode, reduction)
+    _check("gan_discriminator_loss", mode, reduction, real=real, fake=fake)
     return route.added(real=lambda: _score(real, 1, mode, reduction), fake=lambda: _score(fake, -1, mode, reduction))

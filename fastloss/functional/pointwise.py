@@ -11,7 +11,7 @@ from torch import Tensor
 from fastloss import reference
 from fastloss._core import route
 from fastloss._core._torch import native_operator
-from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction
+from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction, takes_tensors
 from fastloss.functional._paths import REDUCTIONS, is_compiling
 from fastloss.functional._points import NUMBERS, Spec, goes_native, natively, public_loss, run
 from fastloss.reference.pointwise import focal_call
@@ -88,8 +88,11 @@ def _adapt_focal(
     ignore_index: int | None,
     label_smoothing: float,
 ) -> tuple[dict[str, Any], Any]:
-    if (
+    if not (isinstance(inputs, Tensor) and isinstance(targets, Tensor)):
+        pass  # the reference refuses them
+    elif (
         ignore_index is not None
+        or isinstance(label_smoothing, Tensor)
         or label_smoothing
         or targets.dtype != inputs.dtype
         or (isinstance(alpha, Tensor) and alpha.dim())
@@ -366,6 +369,7 @@ def sigmoid_focal_loss(
     return run(_FOCAL, arguments, reduction, options)
 
 
+@takes_tensors
 def count_positives(
     targets: Tensor, num_classes: int | None = None, *, ignore_index: int | None = None, mask: Tensor | None = None
 ) -> Tensor:
@@ -381,6 +385,8 @@ def count_positives(
         A 0-d float64 tensor. Under data parallelism average it over the processes before it is used.
     """
     kept = torch.ones((), dtype=torch.bool, device=targets.device) if mask is None else mask
+    if not targets.dtype.is_floating_point:
+        targets = targets.long()  # uint8 would compare with -1 as 255
     if ignore_index is not None:
         kept = kept & (targets != ignore_index)
     found = targets if num_classes is None else (targets >= 0) & (targets < num_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
@@ -84,8 +85,8 @@ def cross_entropy(
     Args:
         input: Logits, shape :math:`(C)`, :math:`(N, C)` or :math:`(N, C, d_1, ..., d_K)`, any strides.
             float16, bfloat16, float32 or float64.
-        target: Class indices, int64, the shape of ``input`` without its class dimension; or probabilities, shape
-            and dtype of ``input``.
+        target: Class indices, int64 or uint8, the shape of ``input`` without its class dimension; or probabilities,
+            shape and dtype of ``input``.
         weight: Factor of each class, shape :math:`(C)`.
         size_average, reduce: Deprecated as in PyTorch; ``reduction`` says it all.
         ignore_index: Rows with this target contribute nothing; may be a real class. Index targets only.
@@ -117,7 +118,7 @@ def cross_entropy(
 
     Gradient: with respect to ``input`` and to probability targets; differentiable again (through the reference).
         Rows that are ignored get exactly zero, whatever their logits. (PyTorch gives NaN where those are NaN or
-        infinite, and so does a call without keyword-only arguments that runs plain PyTorch, see `fastloss.explain`.)
+        infinite.)
     Memory: one gradient buffer, written during forward; with ``inplace`` none. ``"none"``, float16 and
         ``torch.compile`` keep two numbers per row instead and write the gradient in backward; there the logits
         must not be modified in between (autograd raises if they are).
@@ -240,8 +241,8 @@ def softmax_focal_loss(
         and not return_stats
         and empty == "nan"
         and (type(z_loss) is float and z_loss == 0.0)
-        and (type(gamma) is float and gamma >= 0.0)
-        and (alpha is None or type(alpha) is float)
+        and (type(gamma) is float and 0.0 <= gamma < math.inf)
+        and (alpha is None or (type(alpha) is float and -math.inf < alpha < math.inf))
     ):
         params = (1.0 if alpha is None else alpha, gamma)
         loss = _plain_loss(
@@ -249,12 +250,11 @@ def softmax_focal_loss(
         )
         if loss is not None:
             return loss
-    _options.check_numbers("softmax_focal_loss", gamma=gamma)
-    if alpha is not None and not (isinstance(alpha, Tensor) and alpha.dim()):
-        _options.check_numbers("softmax_focal_loss", alpha=alpha)
+    target = _as_indices(target)
+    _options.check_domain(
+        "softmax_focal_loss", gamma=gamma, **({} if alpha is None else _options.unless_per_class(alpha))
+    )
     fixed = scalar(gamma)
-    if fixed is not None and not fixed >= 0.0:
-        raise ValueError(f"fastloss.softmax_focal_loss: gamma must be at least 0, got {fixed}")
     if isinstance(alpha, Tensor) and isinstance(input, Tensor) and input.dim() and alpha.dim():
         classes = input.shape[0 if input.dim() == 1 else 1]
         if alpha.shape != (classes,):
@@ -264,6 +264,8 @@ def softmax_focal_loss(
             )
     combined = isinstance(alpha, Tensor) and alpha.dim() == 1
     reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss)
+    if combined:
+        _options.check_tensors("softmax_focal_loss", weight=weight, mask=mask)
     if combined and not reason and isinstance(input, Tensor) and isinstance(target, Tensor):
         reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, (0.0, 0.0, scalar(softcap)))
         reason = reason or why_no_kernel((alpha,))  # type: ignore[arg-type]
@@ -385,10 +387,15 @@ def _of_leaf(input: Tensor) -> bool:
 def _ignores(target: Tensor, ignore_index: int) -> bool:
     """Whether a row may be ignored. The native operator makes its gradient NaN if its logits are NaN."""
     if target.dtype is not torch.int64:
-        return False
+        return target.dtype is torch.uint8 and ignore_index in range(256)
     if _contains is None or not target.is_cpu or not target.is_contiguous():
         return True
     return _contains(target.data_ptr(), target.numel(), ignore_index)
+
+
+def _as_indices(target: Any) -> Any:
+    """Class indices of uint8, which PyTorch takes too, as those that a kernel takes; anything else as it is."""
+    return target.long() if isinstance(target, Tensor) and target.dtype is torch.uint8 else target
 
 
 def _native_cross_entropy(
@@ -443,10 +450,11 @@ def _rows_loss(
                 f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor: logits as input, class indices "
                 "(torch.int64) or probabilities as target"
             )
+    target = _as_indices(target)
     _options.check_tensors(name, weight=weight, mask=mask)
-    _options.check_numbers(name, label_smoothing=label_smoothing, z_loss=z_loss)
+    _options.check_numbers(name, label_smoothing=label_smoothing)
+    _options.check_rows(name, z_loss, softcap)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
-    _check_softcap(name, softcap)
     if torch.is_grad_enabled() and not is_compiling():
         input, target, weight, mask = map(savable, (input, target, weight, mask))
     if inplace and input.requires_grad and _of_leaf(input) and torch.is_grad_enabled():
@@ -553,15 +561,6 @@ def _why_not_kernel(
     return ""
 
 
-def _check_softcap(name: str, softcap: float | Tensor | None) -> None:
-    if softcap is None:
-        return
-    _options.check_numbers(name, softcap=softcap)
-    cap = scalar(softcap)
-    if cap is not None and not cap > 0.0:
-        raise ValueError(f"fastloss.{name}: softcap must be positive, got {cap}; leave it None for no cap")
-
-
 def _is_tiny(input: Tensor) -> bool:
     if input.is_cuda:  # a bad target kills the context there, and where the kernels overtake is not yet measured
         return False
@@ -600,7 +599,7 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
             return (
                 f"target has shape {given}, expected {rows_shape}: input {shape} without its class dimension; {remedy}"
             )
-        if target.dtype not in (torch.int64, torch.uint8) or (target.dtype == torch.uint8 and len(shape) > 2):
+        if target.dtype != torch.int64:
             return f"target has dtype {target.dtype}, expected torch.int64; convert it with .long()"
     if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
         return f"weight has shape {tuple(weight.shape)}, expected ({classes},): one factor per class"

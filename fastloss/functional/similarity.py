@@ -16,7 +16,7 @@ from fastloss._core import route
 from fastloss._options import AnchorOptions, SimilarityOptions
 from fastloss._similarity import MEMORY_BUDGET, MINING, Call, Relation, Vectors, similarity
 from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, divisor_of, is_compiling, why_no_kernel
-from fastloss.reference.similarity import _cat, _checks_values, _nan_where_outside, _within
+from fastloss.reference.similarity import _cat, any_outside
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -198,14 +198,14 @@ def _takes(value: Any, positive: bool = False) -> bool:
         if value.requires_grad and not positive:  # a learned scale may become NaN
             return True
     number = _options.known(value) if _options.is_real(value) else math.nan
-    return number is None or (number > 0 if positive else number == number)
+    return number is None or (math.isfinite(number) and (number > 0 or not positive))
 
 
 def _fixed(value: Any) -> float | None:
     """A hyperparameter that kernels take as a number; None if it is none, needs a gradient or is the GPU's to know."""
     if isinstance(value, Tensor) and (value.numel() != 1 or not value.is_cpu or value.requires_grad or is_compiling()):
         return None
-    return float(value) if _options.is_real(value) and value == value else None
+    return float(value) if _options.is_real(value) and math.isfinite(value) else None
 
 
 def _pose(
@@ -225,6 +225,7 @@ def _pose(
     both: bool = False,
     distances: bool = False,
     by_kind: bool = False,
+    unseen: bool = False,
 ) -> Problem | None:
     """A problem with the shared options; None if the reference must decide."""
     reduction, empty = options.get("reduction", "mean"), options.get("empty", "zero")
@@ -276,7 +277,7 @@ def _pose(
     call = Call(
         loss, params, affine, itself, both, normalize, distances, by_kind, code, empty == "zero",
         options.get("loss_dtype") or loss_dtype, MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)), again,
-        group, ddp,
+        group, ddp, unseen,
     )  # fmt: skip
     tensors = (t if isinstance(t, Tensor) else None for t in (scale, bias))
     return call, Relation(**relation, weight=weight, normalizer=normalizer), Vectors(rows, columns, negatives, *tensors)
@@ -314,8 +315,8 @@ def info_nce_loss(
         query: Shape :math:`(N, D)`.
         key: Shape :math:`(M, D)`.
         labels: Index of each query's positive key, shape :math:`(N)`. Default: its own index; needs :math:`M \ge N`.
-            One that is no key's index is an IndexError; on CUDA its value is NaN (``symmetric``: 0) and its gradient
-            zero, and ``fastloss.debug()`` raises.
+            One that is no key's index is an IndexError; on CUDA its query's value is NaN and has no gradient, and
+            ``fastloss.debug()`` raises.
         negatives: Further negatives, :math:`(K, D)` for all queries or :math:`(N, K, D)` for each its own.
         positives: Bool :math:`(N, M)`, instead of labels: any number of positives per query.
         mask: Bool :math:`(N, M)`; pairs where it is False are left out (false negatives, say). With ``group``, M is the
@@ -330,18 +331,15 @@ def info_nce_loss(
     n, m = query.shape[0], key.shape[0]
     in_group = options.get("group") is not None
     kept, chosen = _pair_flags(mask, (n, m), in_group), _pair_flags(positives, (n, m), in_group)
-    row_labels = None
+    row_labels: Tensor | None = None
+    outside: bool | None = False
     if labels is not None:
         row_labels = _labels(labels, n)
         if row_labels is None:
             return None
-        if _checks_values(row_labels):
-            if n and not _within(row_labels, m):
-                return None
-        elif not symmetric:
-            weight = options.get("weight")
-            if weight is None or (isinstance(weight, Tensor) and weight.shape == (n,)):
-                options = {**options, "weight": _nan_where_outside(row_labels, m, weight)}
+        outside = any_outside(row_labels, m)
+        if outside:
+            return None
     elif positives is None and m < n:
         return None
     if kept is False or chosen is False or (labels is not None and positives is not None):
@@ -382,6 +380,7 @@ def info_nce_loss(
         "info_nce", again, query, columns, own,
         temperature=temperature, params=(multi_positive == "in", False), normalize=normalize, both=symmetric,
         relation={"row_labels": row_labels, "mask": kept, "positives": chosen}, options=options,
+        unseen=outside is None,
     )  # fmt: skip
 
 

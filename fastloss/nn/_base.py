@@ -112,8 +112,13 @@ def drop_in(
     taken = _options.WeightedPointOptions
     further = _options.names(taken) - {parameter.name for parameter in parameters}
 
+    buffers = [(k, p.name) for k, p in enumerate(parameters) if p.name in ("weight", "pos_weight")]
+
     class Module(DropIn, native):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
+            for k, name in buffers:
+                given = args[k] if k < len(args) else kwargs.get(name)
+                _options.check_tensors(native.__name__, **{name: given})
             options = {name: kwargs.pop(name) for name in list(kwargs) if name in further}
             native.__init__(self, *args, **kwargs)
             self._options = options

@@ -42,6 +42,7 @@ class CrossEntropyLoss(DropIn, torch.nn.CrossEntropyLoss):
         **options: Unpack[RowOptions],
     ) -> None:
         _options.refuse_unknown("CrossEntropyLoss", options, _options.names(_options.RowOptions))
+        _options.check_tensors("CrossEntropyLoss", weight=weight)
         super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
         self._options = dict(options)
 
@@ -72,6 +73,7 @@ class SoftmaxFocalLoss(LossModule):
     ) -> None:
         super().__init__()
         _options.refuse_unknown("SoftmaxFocalLoss", options, _options.names(_options.RowOptions))
+        _options.check_tensors("SoftmaxFocalLoss", weight=weight)
         self.register_buffer("weight", weight)
         self.register_buffer("alpha", alpha) if isinstance(alpha, Tensor) else setattr(self, "alpha", alpha)
         self.gamma = gamma

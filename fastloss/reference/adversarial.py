@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fastloss._options import takes_tensors
+
 __all__ = [
     "gan_discriminator_loss",
     "gan_generator_loss",
@@ -33,12 +35,14 @@ def _score(x: Tensor, sign: int, mode: str, reduction: str) -> Tensor:
     return (loss.sum() if reduction == "sum" else loss.mean()).to(x.dtype)
 
 
+@takes_tensors
 def gan_generator_loss(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r""":math:`\log(1 + e^{-D(G)})`, :math:`\tfrac12 (D(G) - 1)^2`, or for hinge and Wasserstein :math:`-D(G)`."""
     check_mode("gan_generator_loss", mode)
     return _score(fake, 1, "wasserstein" if mode == "hinge" else mode, reduction)
 
 
+@takes_tensors
 def gan_discriminator_loss(real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Tensor:
     r"""The loss of real scores that should be high plus that of fake ones that should be low."""
     check_mode("gan_discriminator_loss", mode)

@@ -1,4 +1,8 @@
-"""Losses of vectors compared row by row."""
+"""Losses of vectors compared row by row.
+
+Formulas are in float64, which holds the squares of every float32. PyTorch's own functions, which calls without options
+are, let them overflow.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss._options import check_domain, check_numbers, legacy_reduction
+from fastloss._options import check_domain, check_numbers, legacy_reduction, takes_tensors
 
-from .pointwise import _is_plain, _Number, _reduce
+from .pointwise import _as_number, _is_plain, _Number, _reduce
 
 __all__ = [
     "contrastive_loss",
@@ -19,6 +23,7 @@ __all__ = [
 ]
 
 
+@takes_tensors
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -36,13 +41,18 @@ def cosine_embedding_loss(
     check_numbers("cosine_embedding_loss", margin=margin)
 
     def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
-        first, second = a.square().sum(-1) + 1e-12, b.square().sum(-1) + 1e-12
-        c = (a * b).sum(-1) / (first * second).sqrt()
-        return (1 - c).where(y == 1, 0.0) + (c - margin).clamp_min(0).where(y == -1, 0.0)
+        c = _cosine(a.double(), b.double())
+        return (1 - c).where(y == 1, 0.0) + (c - _as_number(margin, c)).clamp_min(0).where(y == -1, 0.0)
 
     return _reduce("cosine_embedding_loss", f, (input1, input2, target), reduction, pairs=True, **options)
 
 
+def _cosine(a: Tensor, b: Tensor) -> Tensor:
+    first, second = a.square().sum(-1) + 1e-12, b.square().sum(-1) + 1e-12
+    return (a * b).sum(-1) / (first * second).sqrt()
+
+
+@takes_tensors
 def contrastive_loss(
     input1: Tensor,
     input2: Tensor,
@@ -59,10 +69,7 @@ def contrastive_loss(
     name = "contrastive_loss"
     if distance not in ("euclidean", "cosine"):
         raise ValueError(f'fastloss.{name}: distance must be "euclidean" or "cosine", got {distance!r}')
-    for what, t in (("input1", input1), ("input2", input2), ("target", target)):
-        if not isinstance(t, Tensor):
-            raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
-    check_numbers(name, margin=margin)
+    check_domain(name, margin=margin)
     for what, t, shape in (("input2", input2, input1.shape), ("target", target, input1.shape[:-1])):
         if not input1.dim() or t.shape != shape:
             raise ValueError(
@@ -72,16 +79,16 @@ def contrastive_loss(
 
     def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
         near, far = y == 1, (y == -1) | (y == 0)
+        a, b = a.double(), b.double()
         if distance == "cosine":
-            first, second = a.square().sum(-1) + 1e-12, b.square().sum(-1) + 1e-12
-            d = 1 - (a * b).sum(-1) / (first * second).sqrt()
+            d = 1 - _cosine(a, b)
             square = d.square()
         else:
             square = (a - b).square().sum(-1)
             # The root only where it is asked for: NaN and infinity there must not reach the other gradients.
             rooted = (far if squared else near | far) & (square != 0)
             d = torch.where(rooted, torch.where(rooted, square, 1.0).sqrt(), 0.0)
-        lack = torch.where(far, margin - d, 0.0).relu()
+        lack = torch.where(far, _as_number(margin, d) - d, 0.0).relu()
         if squared:
             return torch.where(near, square, 0.0) / 2 + lack.square() / 2
         return torch.where(near, d, 0.0) + lack
@@ -89,6 +96,7 @@ def contrastive_loss(
     return _reduce(name, f, (input1, input2, target), reduction, pairs=True, **options)
 
 
+@takes_tensors
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -109,10 +117,12 @@ def triplet_margin_loss(
     check_domain("triplet_margin_loss", margin=margin, eps=eps)
 
     def f(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
+        a, b, c = a.double(), b.double(), c.double()
+
         def distance(x: Tensor, y: Tensor) -> Tensor:
-            return (x - y + eps).norm(p, -1)
+            return (x - y + _as_number(eps, x)).norm(p, -1)
 
         far = distance(a, c)
-        return (margin + distance(a, b) - (far.minimum(distance(b, c)) if swap else far)).clamp_min(0)
+        return (_as_number(margin, far) + distance(a, b) - (far.minimum(distance(b, c)) if swap else far)).clamp_min(0)
 
     return _reduce("triplet_margin_loss", f, (anchor, positive, negative), reduction, pairs=True, **options)

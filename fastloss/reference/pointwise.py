@@ -13,7 +13,7 @@ from torch import Tensor
 
 from fastloss import _ops, _options
 from fastloss._core._torch import tracing_state, transforms_active
-from fastloss._options import legacy_reduction
+from fastloss._options import legacy_reduction, takes_tensors
 from fastloss._stats import PointStats
 
 __all__ = [
@@ -43,8 +43,8 @@ _Number = float | Tensor
 
 def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
     """Whether PyTorch's own function takes the call as it is."""
-    unused = {"empty": "nan", "return_stats": False}
-    if any(isinstance(value, Tensor) or value != unused.get(name) for name, value in options.items()):
+    unused: dict[str, Any] = {"empty": "nan", "return_stats": False}
+    if any(value is not None and not (name in unused and value == unused[name]) for name, value in options.items()):
         return False
     return not any(isinstance(value, Tensor) for value in hyperparameters)
 
@@ -103,7 +103,6 @@ def _reduce(
     """
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _options.reduction_code(reduction)
-    _options.check_tensors(name, weight=weight, mask=mask)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     _refuse_as_torch(name, tensors)
     if reduce_dims is not None and code == 0:
@@ -129,6 +128,7 @@ def _reduce(
         if mask.dtype != torch.bool:
             raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
         kept = mask.expand(shape)
+        weight = None if weight is None else torch.where(kept, weight, 0)
     dims = None if reduce_dims is None else (reduce_dims,) if isinstance(reduce_dims, int) else tuple(reduce_dims)
 
     def values(*tensors: Tensor) -> Tensor:
@@ -168,6 +168,7 @@ def _reduce(
         return result, PointStats(norm, loss.isfinite().all() & grad.isfinite().all(), count)
 
 
+@takes_tensors
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -190,6 +191,7 @@ def huber_loss(
     return _reduce("huber_loss", f, (input, target), reduction, weight=weight, dtype=dtype, **options)
 
 
+@takes_tensors
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -216,6 +218,7 @@ def smooth_l1_loss(
     return _reduce("smooth_l1_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -236,6 +239,7 @@ def mse_loss(
     return _reduce("mse_loss", f, (input, target), reduction, weight=weight, weight_mean=True, **options)
 
 
+@takes_tensors
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -256,6 +260,7 @@ def l1_loss(
     return _reduce("l1_loss", f, (input, target), reduction, weight=weight, weight_mean=True, **options)
 
 
+@takes_tensors
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -296,13 +301,13 @@ def focal_call(
     """
     options = dict(options)
     mask = options.get("mask")
-    if not 0 <= label_smoothing <= 1:
-        raise ValueError(
-            f"fastloss.sigmoid_focal_loss: label_smoothing must be between 0 and 1, got {label_smoothing!r}"
-        )
+    _options.check_domain("sigmoid_focal_loss", label_smoothing=label_smoothing)
     classes = targets.dim() == inputs.dim() - 1 and not targets.dtype.is_floating_point
     if classes and mask is not None and mask.shape == targets.shape:
         mask = mask.unsqueeze(-1)
+    per_class = isinstance(alpha, Tensor) and alpha.dim() > 0
+    if (ignore_index is not None or per_class) and not targets.dtype.is_floating_point:
+        targets = targets.long()  # uint8 would compare with -1 as 255, bool has no difference
     if ignore_index is not None:
         kept = targets != ignore_index
         kept = kept.unsqueeze(-1) if classes else kept
@@ -313,16 +318,17 @@ def focal_call(
     if classes:
         numbers = torch.arange(inputs.shape[-1], device=targets.device)
         targets = (targets.unsqueeze(-1) == numbers).to(inputs.dtype)
-    if isinstance(alpha, Tensor) and alpha.dim():
+    if per_class:
         weight = options.get("weight")
         factor = alpha * targets + (1 - alpha) * (1 - targets)
         options["weight"] = factor.to(inputs.dtype) if weight is None else factor.to(inputs.dtype) * weight
         alpha = -1.0
-    if label_smoothing:
+    if isinstance(label_smoothing, Tensor) or label_smoothing:
         targets = targets * (1 - label_smoothing) + 0.5 * label_smoothing
     return targets, alpha, options
 
 
+@takes_tensors
 def sigmoid_focal_loss(
     inputs: Tensor,
     targets: Tensor,
@@ -340,8 +346,7 @@ def sigmoid_focal_loss(
     logarithm, whose derivative stays finite; both in float64, which holds them for every x up to 700. What the further
     arguments mean stands in `focal_call`.
     """
-    per_class = isinstance(alpha, Tensor) and alpha.dim() > 0
-    _options.check_domain("sigmoid_focal_loss", gamma=gamma, **({} if per_class else {"alpha": alpha}))
+    _options.check_domain("sigmoid_focal_loss", gamma=gamma, **_options.unless_per_class(alpha))
     targets, alpha, options = focal_call(inputs, targets, alpha, ignore_index, label_smoothing, options)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
@@ -356,6 +361,7 @@ def sigmoid_focal_loss(
     return _reduce("sigmoid_focal_loss", f, (inputs, targets), reduction, **options)
 
 
+@takes_tensors
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -379,6 +385,7 @@ def binary_cross_entropy(
     return _reduce(name, f, (input, target), reduction, weight=weight, dtype=input.dtype, **options)
 
 
+@takes_tensors
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -400,6 +407,7 @@ def soft_margin_loss(
     return _reduce("soft_margin_loss", f, (input, target), reduction, dtype=input.dtype, **options)
 
 
+@takes_tensors
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -420,6 +428,7 @@ def hinge_embedding_loss(
     return _reduce("hinge_embedding_loss", f, (input, target), reduction, dtype=input.dtype, **options)
 
 
+@takes_tensors
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -443,6 +452,7 @@ def margin_ranking_loss(
     return _reduce("margin_ranking_loss", f, (input1, input2, target), reduction, **options)
 
 
+@takes_tensors
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -470,6 +480,7 @@ def poisson_nll_loss(
     return _reduce("poisson_nll_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -497,6 +508,7 @@ def gaussian_nll_loss(
     return _reduce("gaussian_nll_loss", f, (input, target, made), reduction, autocasts=False, **options)
 
 
+@takes_tensors
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -518,6 +530,7 @@ def kl_div(
     return loss / input.shape[0] if reduction == "batchmean" and input.dim() else loss
 
 
+@takes_tensors
 def hinge_loss(
     input: Tensor, target: Tensor, margin: _Number = 1.0, p: int = 1, reduction: str = "mean", **options: Any
 ) -> Any:
@@ -525,11 +538,12 @@ def hinge_loss(
     _options.check_domain("hinge_loss", margin=margin, p=p)
 
     def f(x: Tensor, y: Tensor) -> Tensor:
-        return (margin - y * x).clamp_min(0) ** p
+        return (_as_number(margin, x) - y * x).clamp_min(0) ** p
 
     return _reduce("hinge_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **options: Any) -> Any:
     r""":math:`\log \cosh(x - y)`, from :math:`\log(1 + 2 \sinh^2(d/2))` near zero."""
 
@@ -542,6 +556,7 @@ def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean", **opti
     return _reduce("log_cosh_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: str = "mean", **options: Any) -> Any:
     r""":math:`q\, r` where :math:`r = y - x` is positive, else :math:`(q - 1)\, r`."""
     _options.check_domain("quantile_loss", q=q)
@@ -554,6 +569,7 @@ def quantile_loss(input: Tensor, target: Tensor, q: _Number = 0.5, reduction: st
     return _reduce("quantile_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def charbonnier_loss(
     input: Tensor, target: Tensor, eps: _Number = 1e-3, reduction: str = "mean", **options: Any
 ) -> Any:
@@ -576,6 +592,7 @@ def charbonnier_loss(
     return _reduce("charbonnier_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def robust_loss(
     input: Tensor,
     target: Tensor,
@@ -618,6 +635,7 @@ def robust_loss(
     return _reduce("robust_loss", f, (input, target), reduction, **options)
 
 
+@takes_tensors
 def asymmetric_loss(
     input: Tensor,
     target: Tensor,
@@ -635,11 +653,11 @@ def asymmetric_loss(
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         dtype, x, y = x.dtype, x.double(), y.double()
-        p, n = torch.sigmoid(x), torch.sigmoid(-x)
-        m = (p - clip).clamp_min(0)
+        p, n, cut = torch.sigmoid(x), torch.sigmoid(-x), _as_number(clip, x)
+        m = (p - cut).clamp_min(0)
         near = -torch.exp(gamma_pos * n.clamp_min(1e-300).log()) * F.logsigmoid(x)
-        log_rest = torch.where(m < 0.5, torch.log1p(-m.clamp_max(0.5)), (n + clip).clamp_min(1e-300).log())
-        log_rest = torch.where(_as_number(clip, x) == 0, F.logsigmoid(-x), log_rest)
+        log_rest = torch.where(m < 0.5, torch.log1p(-m.clamp_max(0.5)), (n + cut).clamp_min(1e-300).log())
+        log_rest = torch.where(cut == 0, F.logsigmoid(-x), log_rest)
         far = -torch.exp(gamma_neg * m.clamp_min(1e-300).log()) * log_rest
         return (y * near + (1 - y) * far).to(dtype)
 

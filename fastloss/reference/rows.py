@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops, _options
+from fastloss._options import takes_tensors
 from fastloss._stats import RowStats
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
 ]
 
 
+@takes_tensors
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -63,6 +65,7 @@ def cross_entropy(
     )  # fmt: skip
 
 
+@takes_tensors
 def softmax_focal_loss(
     input: Tensor,
     target: Tensor,
@@ -88,6 +91,10 @@ def softmax_focal_loss(
     q_y^\gamma n_y`, and for probabilities :math:`w_c t'_c n_c` becomes :math:`w_c t'_c \alpha_c q_c^\gamma n_c`; the
     uniform part of smoothed indices stays as it is. :math:`q_y` is the sum of the other probabilities.
     """
+
+    _options.check_domain(
+        "softmax_focal_loss", gamma=gamma, **({} if alpha is None else _options.unless_per_class(alpha))
+    )
 
     def modulate(log_p: Tensor, target: Tensor | None, dim: int) -> Tensor:
         if target is None:
@@ -143,14 +150,20 @@ def _rows(
 ) -> Tensor | tuple[Tensor, RowStats]:
     """Cross entropy with its extras; ``modulate(log_p, target, dim)`` gives the factor of each term."""
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
-    _options.check_tensors(name, weight=weight, mask=mask)
+    _options.check_rows(name, z_loss, softcap)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
 
+    label_smoothing, z_loss, softcap = map(_options.fixed, (label_smoothing, z_loss, softcap))
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
     penalised = isinstance(z_loss, Tensor) or z_loss != 0.0
     extras = [option is not None for option in (mask, normalizer, softcap, loss_dtype)]
     extras += [modulate is not None, penalised, return_stats, empty == "zero", isinstance(label_smoothing, Tensor)]
-    if not (any(extras) and isinstance(input, Tensor) and isinstance(target, Tensor)):
+    tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
+    if tensors and target.dtype == torch.uint8:  # of pixels PyTorch itself takes int64 alone
+        target = target.long()
+    if not (any(extras) and tensors):
+        if tensors:
+            input = _without_ignored(input, target, ignore_index)
         return F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, label_smoothing)  # type: ignore[arg-type]
 
     dim = 0 if input.dim() == 1 else 1
@@ -159,7 +172,8 @@ def _rows(
     device = input.device.type
     autocast = _ops.autocasts(device)
     if _torch_rejects(input, target, weight, dim, ignore_index, label_smoothing, autocast):
-        F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, float(label_smoothing))
+        smoothing = _options.known(label_smoothing) or 0.0
+        F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, smoothing)
     if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
         raise RuntimeError(
             f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, "
@@ -182,7 +196,7 @@ def _rows(
         kept = input.new_ones(rows, dtype=torch.bool) if mask is None else mask
         w_per_row = w.new_ones(())
     else:
-        target = target.long().reshape(rows)  # torch takes (1) for the one target of (C)
+        target = target.reshape(rows)  # torch takes (1) for the one target of (C)
         target = target if mask is None else torch.where(mask, target, ignore_index)
         kept = target != ignore_index
         # A log-probability of -1 costs w_y, or nothing if ignored.
@@ -220,6 +234,8 @@ def _rows(
         return (torch.where(count > 0, mean, 0.0) if empty == "zero" else mean), z
 
     label_smoothing, z_loss, softcap = (of_dtype(v, compute) for v in (label_smoothing, z_loss, softcap))
+    if isinstance(label_smoothing, Tensor):  # what is not above 0 PyTorch takes for 0
+        label_smoothing = torch.where(label_smoothing >= 0, label_smoothing, 0.0)
     x = input.to(compute)
     loss = loss_of(x)[0].to(loss_dtype or dtype)
     if not return_stats:
@@ -272,6 +288,19 @@ def _stats(
         )
 
 
+def _without_ignored(input: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """``input`` with zeros in ignored rows: PyTorch's own function multiplies their gradient by 0, which leaves NaN."""
+    dim = 0 if input.dim() == 1 else 1
+    rows = input.shape[:dim] + input.shape[dim + 1 :]
+    alike = target.shape == rows or (dim == 0 and target.shape == (1,))
+    if not input.dim() or not alike or target.dtype != torch.int64 or not isinstance(ignore_index, int):
+        return input  # PyTorch's error, or probabilities
+    kept = target != ignore_index
+    if _options.known(kept.all()):
+        return input
+    return torch.where(kept.reshape(rows).unsqueeze(dim), input, 0.0)
+
+
 def _torch_rejects(
     input: Tensor,
     target: Tensor,
@@ -290,8 +319,7 @@ def _torch_rejects(
         return not target.is_floating_point() or ignore_index >= 0
     return (
         target.shape != input.shape[:dim] + input.shape[dim + 1 :]
-        or target.dtype not in (torch.int64, torch.uint8)
-        or (target.dtype == torch.uint8 and input.dim() > 2)
+        or target.dtype != torch.int64
         or (weight is not None and weight.dtype != input.dtype and not autocast)
-        or (not isinstance(label_smoothing, Tensor) and label_smoothing > 1.0)
+        or (_options.known(label_smoothing) or 0.0) > 1.0
     )

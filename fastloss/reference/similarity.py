@@ -49,6 +49,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops, _options
+from fastloss._core._torch import tracing_state
+from fastloss._options import takes_tensors
 
 __all__ = [
     "circle_loss",
@@ -68,6 +70,7 @@ _Number = float | Tensor
 _Part = tuple[Tensor, Tensor, Tensor]
 
 
+@takes_tensors
 def info_nce_loss(
     query: Tensor,
     key: Tensor,
@@ -89,7 +92,7 @@ def info_nce_loss(
     :math:`\mathrm{lse}_i - \log \mathrm{mean}_{p \in P} e^{z_{ip}}`. Anchors with a positive count.
 
     The positive of query i is key ``labels[i]`` (default i; one that is no key's index is an IndexError,
-    where that cannot be seen without waiting a NaN) or those of the bool
+    where that cannot be seen without waiting a NaN, without gradient) or those of the bool
     matrix ``positives``; pairs where ``mask`` is False are not there. ``negatives`` are (K, D) for all queries or
     (N, K, D) for each. ``symmetric``: half the sum of this and the same with queries and keys exchanged.
     """
@@ -105,6 +108,7 @@ def info_nce_loss(
         )
     if symmetric and negatives is not None:
         raise ValueError(f"fastloss.{name}: negatives belong to the queries, so they need symmetric=False")
+    outside: bool | None = False
     if positives is not None:
         _expect_bool(name, "positives", positives, (N, M))
     else:
@@ -115,11 +119,11 @@ def info_nce_loss(
                     f"got {M}; pass labels"
                 )
             labels = torch.arange(N, device=query.device)
-        _expect_labels(name, labels, N)
-        if not _checks_values(labels):
-            if not symmetric:
-                options["weight"] = _nan_where_outside(labels, M, options.get("weight"))
-        elif N and not _within(labels, M):
+        else:
+            _expect_labels(name, labels, N)
+            labels = labels.long()  # int8 would compare with 200 as -56
+            outside = any_outside(labels, M)
+        if outside:
             row = int(((labels < 0) | (labels >= M)).nonzero()[0])
             raise IndexError(
                 f"fastloss.{name}: labels[{row}] is {int(labels[row])}, {_ops.OUT_OF_BOUNDS}: expected the index of "
@@ -144,10 +148,13 @@ def info_nce_loss(
     parts = [_softmax_part(z, positives, kept, multi_positive)]
     if symmetric:
         parts.append(_softmax_part(z.mT, positives.mT, kept.mT, multi_positive))
-        return _reduce(name, parts, dtype, 0.5, N == M, **options)
-    return _reduce(name, parts, dtype, **options)
+        loss = _reduce(name, parts, dtype, 0.5, N == M, **options)
+    else:
+        loss = _reduce(name, parts, dtype, **options)
+    return nan_if_outside(loss, labels, M) if labels is not None and outside is None else loss
 
 
+@takes_tensors
 def clip_loss(
     image_features: Tensor,
     text_features: Tensor,
@@ -168,6 +175,7 @@ def clip_loss(
     return _reduce(name, parts, dtype, 0.5, **options)
 
 
+@takes_tensors
 def siglip_loss(
     image_features: Tensor,
     text_features: Tensor,
@@ -191,6 +199,7 @@ def siglip_loss(
     return _reduce(name, [_counted_part(loss, torch.ones_like(loss, dtype=torch.bool))], dtype, **options)
 
 
+@takes_tensors
 def nt_xent_loss(
     z0: Tensor,
     z1: Tensor,
@@ -227,6 +236,7 @@ def nt_xent_loss(
     return _reduce(name, [_counted_part(loss, counted)], dtype, **options)
 
 
+@takes_tensors
 def supcon_loss(
     features: Tensor,
     labels: Tensor | None = None,
@@ -281,6 +291,7 @@ def supcon_loss(
     return _reduce(name, [_softmax_part(z, related.repeat(views, views), others, positives)], dtype, **options)
 
 
+@takes_tensors
 def pairwise_contrastive_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -311,6 +322,7 @@ def pairwise_contrastive_loss(
     return _reduce(name, parts, dtype, **options)  # type: ignore[arg-type]
 
 
+@takes_tensors
 def multi_similarity_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -334,6 +346,7 @@ def multi_similarity_loss(
     return _reduce(name, [_counted_part(loss, torch.ones_like(loss, dtype=torch.bool))], dtype, **options)
 
 
+@takes_tensors
 def circle_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -358,6 +371,7 @@ def circle_loss(
     return _reduce(name, [_counted_part(loss, positives.any(-1) & negatives.any(-1))], dtype, **options)
 
 
+@takes_tensors
 def mined_triplet_margin_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -574,8 +588,6 @@ def _reduce(
 def _vectors(name: str, **tensors: Tensor) -> torch.dtype:
     """The common dtype of tensors of vectors."""
     for what, t in tensors.items():
-        if not isinstance(t, Tensor):
-            raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
         if not t.is_floating_point():
             raise ValueError(f"fastloss.{name}: {what} is {t.dtype}, expected a floating point dtype")
     first = next(iter(tensors.values()))
@@ -599,8 +611,6 @@ def _shape(name: str, what: str, t: Tensor, dims: int) -> torch.Size:
 
 
 def _expect(name: str, what: str, t: Tensor, shape: tuple[int, ...], meaning: str) -> None:
-    if not isinstance(t, Tensor):
-        raise TypeError(f"fastloss.{name}: {what} is {type(t).__name__}, expected a Tensor")
     if tuple(t.shape) != shape:
         raise ValueError(f"fastloss.{name}: {what} has shape {tuple(t.shape)}, expected {shape}, {meaning}")
 
@@ -617,22 +627,25 @@ def _expect_labels(name: str, labels: Tensor, N: int) -> None:
         raise ValueError(f"fastloss.{name}: labels is {labels.dtype}, expected integers; convert it with .long()")
 
 
-def _checks_values(labels: Tensor) -> bool:
-    """Whether values may be looked at: not of a GPU's, unless debugging, nor in a graph."""
-    if torch.compiler.is_compiling() or type(labels) not in (Tensor, torch.nn.Parameter):
+def any_outside(labels: Tensor, count: int) -> bool | None:
+    """Whether a label is outside [0, count); None if nobody may look: at a GPU's, unless debugging, or in a graph."""
+    if torch.compiler.is_compiling() or type(labels) not in (Tensor, torch.nn.Parameter) or tracing_state() is not None:
+        return None
+    if not labels.is_cpu and (labels.device.type == "meta" or not _ops.debugging()):
+        return None
+    if not labels.numel():
         return False
-    return labels.is_cpu or (labels.device.type != "meta" and _ops.debugging())
+    try:
+        first, last = torch.aminmax(labels)
+        return int(first) < 0 or int(last) >= count
+    except RuntimeError:  # of a batch, under vmap
+        return None
 
 
-def _within(labels: Tensor, count: int) -> bool:
-    first, last = torch.aminmax(labels)
-    return int(first) >= 0 and int(last) < count
-
-
-def _nan_where_outside(labels: Tensor, count: int, weight: Tensor | None) -> Tensor:
-    """Weights of anchors, NaN for those of which no key is the positive: they do not count, and have no gradient."""
+def nan_if_outside(loss: Tensor, labels: Tensor, count: int) -> Tensor:
+    """The loss, NaN where a label is outside [0, count), or, of a sum, if one is; its gradient as it was."""
     outside = (labels < 0) | (labels >= count)
-    return torch.where(outside, torch.nan, 1.0 if weight is None else weight)
+    return loss + torch.where(outside if loss.dim() else outside.any(), torch.nan, 0.0).to(loss.dtype)
 
 
 def _kept(name: str, mask: Tensor | None, like: Tensor) -> Tensor:
