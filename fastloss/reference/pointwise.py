@@ -297,10 +297,16 @@ def focal_call(
     """Targets, alpha and options of the plain call that sigmoid focal's further arguments stand for.
 
     Classes (integers, one dimension less) become one row of 0 and 1 each, all 0 for the background; what is ignored is
-    masked; an alpha per class becomes a weight.
+    masked; an alpha per class becomes a weight. What is computed here is not rounded to half precision, whose 0.95 leaves
+    a 1 - 0.95 that is 2 % off; the loss keeps its dtype.
     """
     options = dict(options)
-    mask = options.get("mask")
+    mask, weight = options.get("mask"), options.get("weight")
+    dtype = inputs.dtype
+    for t in (targets, weight):
+        if isinstance(t, Tensor) and t.is_floating_point():
+            dtype = torch.promote_types(dtype, t.dtype)
+    wide = torch.promote_types(dtype, torch.float32)
     _options.check_domain("sigmoid_focal_loss", label_smoothing=label_smoothing)
     classes = targets.dim() == inputs.dim() - 1 and not targets.dtype.is_floating_point
     if classes and mask is not None and mask.shape == targets.shape:
@@ -319,12 +325,13 @@ def focal_call(
         numbers = torch.arange(inputs.shape[-1], device=targets.device)
         targets = (targets.unsqueeze(-1) == numbers).to(inputs.dtype)
     if per_class:
-        weight = options.get("weight")
-        factor = alpha * targets + (1 - alpha) * (1 - targets)
-        options["weight"] = factor.to(inputs.dtype) if weight is None else factor.to(inputs.dtype) * weight
+        factor = alpha.to(wide) * targets + (1 - alpha.to(wide)) * (1 - targets)  # type: ignore[union-attr]
+        options["weight"] = factor if weight is None else factor * weight
         alpha = -1.0
     if isinstance(label_smoothing, Tensor) or label_smoothing:
-        targets = targets * (1 - label_smoothing) + 0.5 * label_smoothing
+        targets = targets.to(wide) * (1 - label_smoothing) + 0.5 * label_smoothing
+    if dtype != wide and not _ops.autocasts(inputs.device.type):
+        options["loss_dtype"] = options.get("loss_dtype") or dtype
     return targets, alpha, options
 
 
