@@ -346,7 +346,7 @@ def sigmoid_focal_loss(
         label_smoothing: Moves targets towards 1/2: :math:`(1 - \epsilon) y + \epsilon / 2`. alpha per class weighs by
             the targets before smoothing, alpha as a number by those after.
 
-    Memory of the options: integer targets are expanded to (..., C) in the dtype of ``inputs``, smoothed ones to float32, an
+    Memory of the options: integer targets are expanded to (..., C) in the dtype of ``inputs``, smoothed to float32, an
     alpha per class becomes a weight of that shape; all three last until backward.
 
     Note: same name, different numbers. What others compute, and the call that reproduces it

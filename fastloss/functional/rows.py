@@ -385,9 +385,12 @@ def _of_leaf(input: Tensor) -> bool:
 
 
 def _ignores(target: Tensor, ignore_index: int) -> bool:
-    """Whether a row may be ignored. The native operator makes its gradient NaN if its logits are NaN."""
+    """Whether a row may be ignored. The native operator makes its gradient NaN if its logits are NaN.
+
+    Likewise of pixels with uint8 classes, which that operator does not take.
+    """
     if target.dtype is not torch.int64:
-        return target.dtype is torch.uint8 and ignore_index in range(256)
+        return target.dtype is torch.uint8 and (target.dim() > 1 or ignore_index in range(256))
     if _contains is None or not target.is_cpu or not target.is_contiguous():
         return True
     return _contains(target.data_ptr(), target.numel(), ignore_index)

@@ -297,8 +297,8 @@ def focal_call(
     """Targets, alpha and options of the plain call that sigmoid focal's further arguments stand for.
 
     Classes (integers, one dimension less) become one row of 0 and 1 each, all 0 for the background; what is ignored is
-    masked; an alpha per class becomes a weight. What is computed here is not rounded to half precision, whose 0.95 leaves
-    a 1 - 0.95 that is 2 % off; the loss keeps its dtype.
+    masked; an alpha per class becomes a weight. What is computed here is not rounded to half precision, whose 0.95
+    leaves a 1 - 0.95 that is 2 % off; the loss keeps its dtype.
     """
     options = dict(options)
     mask, weight = options.get("mask"), options.get("weight")
