@@ -578,6 +578,7 @@ def test_error_inputs_of_pytorch(case, torch_tables, small):
 def test_errors_are_pytorchs(case):
     x = torch.rand(4, 3)
     third = (torch.rand(4, 3),) if case.arity == 3 else ()
+    more = {"loss_dtype": torch.float64}  # which leaves what is refused as it is
     calls = [
         ((x, torch.rand(5, 3), *third), {}), ((x, torch.rand(4), *third), {}),
         ((x, x, *third), dict(reduction="median")), ((x, x.int(), *third), {}), ((x.int(), x.int(), *third), {}),
@@ -592,18 +593,19 @@ def test_errors_are_pytorchs(case):
     for arguments, options in calls:
         options = {"reduction": "mean", **options}
         results = []
-        for fn in (case.functional, case.native):
+        for fn, extra in ((case.native, {}), (case.functional, {}), (case.functional, more), (case.reference, more)):
             try:
-                results.append(fn(*arguments, **options))
+                results.append(fn(*arguments, **options, **extra))
             except Exception as error:  # whatever it is, ours must be the same
                 results.append(type(error))
-        if isinstance(results[1], type):
+        native, *ours = results
+        if isinstance(native, type):
             if case.name == "sigmoid_focal_loss":
                 continue  # no function of PyTorch's
-            wanted = TypeError if results[1] is AttributeError else results[1]  # of what is no tensor
-            assert results[0] is wanted, (arguments, options)
+            wanted = TypeError if native is AttributeError else native  # of what is no tensor
+            assert ours == [wanted] * 3, (arguments, options)
         else:
-            close(results[0], results[1], equal_nan=True, rtol=1e-5, atol=1e-6)
+            close(ours[0], native, equal_nan=True, rtol=1e-5, atol=1e-6)
 
 
 def test_option_errors():

@@ -14,7 +14,7 @@ from fastloss._core._torch import native_operator
 from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction, takes_tensors
 from fastloss.functional._paths import REDUCTIONS, is_compiling
 from fastloss.functional._points import NUMBERS, Spec, goes_native, natively, public_loss, run
-from fastloss.reference.pointwise import focal_call
+from fastloss.reference.pointwise import focal_call, variance_like
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -558,14 +558,11 @@ def gaussian_nll_loss(
         if isinstance(var, float) and var >= 0:
             arguments["var"] = torch.full((), var, dtype=input.dtype, device=input.device).expand(input.shape)
         elif isinstance(var, Tensor) and var.shape != input.shape:
-            short = input.shape[:-1] == var.shape
-            one = (
-                var.dim() == input.dim() and sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) == 1
-            )
-            if not (short or one):
+            arguments["var"] = variance_like(input, var)
+            if arguments["var"] is None:
+                arguments["var"] = var
                 route.kernel_unless("gaussian_nll_loss", "PyTorch decides about this variance's size")
                 return reference.gaussian_nll_loss(**arguments, reduction=reduction, **options)  # PyTorch's error
-            arguments["var"] = var.unsqueeze(-1) if short else var
     return run(_GAUSSIAN, arguments, reduction, options)
 
 

@@ -49,18 +49,38 @@ def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
     return not any(isinstance(value, Tensor) for value in hyperparameters)
 
 
-def _refuse_as_torch(name: str, tensors: tuple[Tensor, ...]) -> None:
-    """Raises what PyTorch's own function, if there is one, raises for tensors of these sizes and kinds."""
+# Losses of which PyTorch refuses sizes that broadcast.
+_SIZED = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "margin_ranking_loss", "soft_margin_loss")
+
+
+# Losses that have a weight in PyTorch, of the input's size.
+_WEIGHED = ("huber_loss", "l1_loss", "mse_loss")
+
+
+def _refuse_as_torch(name: str, tensors: tuple[Tensor, ...], weight: Tensor | None, reduction: str) -> None:
+    """Raises what PyTorch's own function, if there is one, raises for tensors of these sizes and kinds.
+
+    It is asked with tensors that have no numbers. Where those would become part of a graph, or meet a transform or
+    another kind of tensor, it is asked with these tensors, and only if their sizes differ and it might refuse that.
+    """
     native = getattr(F, name, None)
-    if native is None or name == "gaussian_nll_loss" or torch.compiler.is_compiling() or tracing_state() is not None:
+    if native is None or name == "gaussian_nll_loss":
         return
-    if transforms_active() or not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors):
+    recorded = torch.compiler.is_compiling() or tracing_state() is not None or transforms_active()
+    if recorded or not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors):
+        if name in _SIZED and any(t.shape != tensors[0].shape for t in tensors):
+            native(*(t.detach() for t in tensors))
         return
+    if weight is not None and name in _WEIGHED and weight.shape != tensors[0].shape:
+        native(*(t.detach() for t in tensors), weight=weight.detach())
     kinds = (torch.float32 if t.is_floating_point() else t.dtype for t in tensors)
     empty = (torch.empty(t.shape, dtype=kind, device="meta") for t, kind in zip(tensors, kinds, strict=True))
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")
         native(*empty, reduction="none")
+        if tensors[0].is_complex() or len({t.dtype for t in tensors}) > 1 or not tensors[0].is_floating_point():
+            # What has no numbers may have any dtype.
+            native(*(torch.ones((1,) * t.dim(), dtype=t.dtype) for t in tensors), reduction=reduction)
 
 
 def _as_number(value: _Number, like: Tensor) -> Tensor:
@@ -104,7 +124,7 @@ def _reduce(
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _options.reduction_code(reduction)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
-    _refuse_as_torch(name, tensors)
+    _refuse_as_torch(name, tensors, weight, _ops.REDUCTION_NAMES[code])
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
     vectors = tensors[0].shape if pairs else None
@@ -275,7 +295,7 @@ def binary_cross_entropy_with_logits(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.binary_cross_entropy_with_logits(input, target, weight, reduction=reduction, pos_weight=pos_weight)
-    if target.shape != input.shape or not target.is_floating_point():
+    if not target.is_floating_point():
         return F.binary_cross_entropy_with_logits(input, target)  # PyTorch's error
 
     def f(x: Tensor, y: Tensor, w: Tensor | None = None) -> Tensor:
@@ -382,8 +402,6 @@ def binary_cross_entropy(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.binary_cross_entropy(input, target, weight, reduction=reduction)
-    if target.shape != input.shape:
-        return F.binary_cross_entropy(input, target)  # PyTorch's error
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.binary_cross_entropy(x, y, reduction="none")
@@ -405,8 +423,6 @@ def soft_margin_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options):
         return F.soft_margin_loss(input, target, reduction=reduction)
-    if target.shape != input.shape:
-        F.soft_margin_loss(input.detach(), target)  # PyTorch's error, unless target broadcasts to input
 
     def f(x: Tensor, y: Tensor) -> Tensor:
         return F.soft_margin_loss(x, y, reduction="none")
@@ -450,8 +466,6 @@ def margin_ranking_loss(
     reduction = legacy_reduction(size_average, reduce, reduction)
     if _is_plain(options, margin):
         return F.margin_ranking_loss(input1, input2, target, margin, reduction=reduction)  # type: ignore[arg-type]
-    if not input1.dim() == input2.dim() == target.dim():
-        return F.margin_ranking_loss(input1, input2, target)  # PyTorch's error
 
     def f(a: Tensor, b: Tensor, y: Tensor) -> Tensor:
         return (margin - y * (a - b)).clamp_min(0)
@@ -487,6 +501,14 @@ def poisson_nll_loss(
     return _reduce("poisson_nll_loss", f, (input, target), reduction, **options)
 
 
+def variance_like(input: Tensor, var: Tensor) -> Tensor | None:
+    """Variances as they broadcast to ``input``; None if PyTorch refuses their size."""
+    if input.shape[:-1] == var.shape:
+        return var.unsqueeze(-1)
+    differing = [b for a, b in zip(input.shape, var.shape, strict=False) if a != b]
+    return var if var.dim() == input.dim() and sum(differing) == len(differing) <= 1 else None
+
+
 @takes_tensors
 def gaussian_nll_loss(
     input: Tensor,
@@ -500,13 +522,13 @@ def gaussian_nll_loss(
     r""":math:`\tfrac12 (\log v + (x - y)^2 / v)`, :math:`v = \max(\mathrm{var}, \epsilon)` (unseen by the gradient)."""
     if _is_plain(options, eps):
         return F.gaussian_nll_loss(input, target, var, full, eps, reduction)  # type: ignore[arg-type]
-    made = var if isinstance(var, Tensor) else torch.as_tensor(var, dtype=input.dtype, device=input.device)
-    if made.dim() == input.dim() - 1 and made.dim() > 0 and input.shape[:-1] == made.shape:
-        made = made.unsqueeze(-1)
-    elif isinstance(var, Tensor) and var.shape != input.shape:
-        one = var.dim() == input.dim() and sum(b for a, b in zip(input.shape, var.shape, strict=True) if a != b) == 1
-        if not one:
-            F.gaussian_nll_loss(input.detach(), target.detach(), var.detach())  # PyTorch's error
+    made = variance_like(input, var) if isinstance(var, Tensor) else _as_number(var, input)
+    below = None if made is None else made < 0
+    mask = options.get("mask")
+    if below is not None and mask is not None and mask.dtype == torch.bool:
+        below = below & mask
+    if below is None or _options.known(below.any()):
+        return F.gaussian_nll_loss(input, target, var)  # type: ignore[arg-type]  # PyTorch's error
 
     def f(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         v = v + (v.clamp_min(eps) - v).detach()
