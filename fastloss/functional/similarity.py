@@ -198,14 +198,14 @@ def _takes(value: Any, positive: bool = False) -> bool:
         if value.requires_grad and not positive:  # a learned scale may become NaN
             return True
     number = _options.known(value) if _options.is_real(value) else math.nan
-    return number is None or (math.isfinite(number) and (number > 0 or not positive))
+    return number is None or (0 if positive else -math.inf) < number < math.inf
 
 
 def _fixed(value: Any) -> float | None:
     """A hyperparameter that kernels take as a number; None if it is none, needs a gradient or is the GPU's to know."""
     if isinstance(value, Tensor) and (value.numel() != 1 or not value.is_cpu or value.requires_grad or is_compiling()):
         return None
-    return float(value) if _options.is_real(value) and math.isfinite(value) else None
+    return float(value) if _options.is_real(value) and -math.inf < value < math.inf else None
 
 
 def _pose(

@@ -51,8 +51,6 @@ def _is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
 
 # Losses of which PyTorch refuses sizes that broadcast.
 _SIZED = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "margin_ranking_loss", "soft_margin_loss")
-
-
 # Losses that have a weight in PyTorch, of the input's size.
 _WEIGHED = ("huber_loss", "l1_loss", "mse_loss")
 
@@ -60,16 +58,16 @@ _WEIGHED = ("huber_loss", "l1_loss", "mse_loss")
 def _refuse_as_torch(name: str, tensors: tuple[Tensor, ...], weight: Tensor | None, reduction: str) -> None:
     """Raises what PyTorch's own function, if there is one, raises for tensors of these sizes and kinds.
 
-    It is asked with tensors that have no numbers. Where those would become part of a graph, or meet a transform or
-    another kind of tensor, it is asked with these tensors, and only if their sizes differ and it might refuse that.
+    It is asked with tensors that have no numbers, but not where those would become part of a graph, or meet a transform
+    or another kind of tensor; and with these tensors if they have sizes that it may refuse and such tensors do not.
     """
     native = getattr(F, name, None)
     if native is None or name == "gaussian_nll_loss":
         return
+    if name in _SIZED and any(t.shape != tensors[0].shape for t in tensors):
+        native(*(t.detach() for t in tensors))
     recorded = torch.compiler.is_compiling() or tracing_state() is not None or transforms_active()
     if recorded or not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors):
-        if name in _SIZED and any(t.shape != tensors[0].shape for t in tensors):
-            native(*(t.detach() for t in tensors))
         return
     if weight is not None and name in _WEIGHED and weight.shape != tensors[0].shape:
         native(*(t.detach() for t in tensors), weight=weight.detach())
@@ -503,10 +501,10 @@ def poisson_nll_loss(
 
 def variance_like(input: Tensor, var: Tensor) -> Tensor | None:
     """Variances as they broadcast to ``input``; None if PyTorch refuses their size."""
-    if input.shape[:-1] == var.shape:
-        return var.unsqueeze(-1)
     differing = [b for a, b in zip(input.shape, var.shape, strict=False) if a != b]
-    return var if var.dim() == input.dim() and sum(differing) == len(differing) <= 1 else None
+    if var.dim() == input.dim() and sum(differing) == len(differing) <= 1:
+        return var
+    return var.unsqueeze(-1) if input.shape[:-1] == var.shape else None
 
 
 @takes_tensors
