@@ -29,7 +29,7 @@ struct PointLaunch : DeviceFactor {
   bool flat;           // every tensor is
   int block_elements;  // that a block works on
   int64_t blocks;
-  alignas(8) char functor[48];  // the loss, for the kernel that serves all of them
+  alignas(8) char functor[56];  // the loss, for the kernel that serves all of them
 
   double* sums;  // [kPointSums or 1, blocks], or null: what each block's elements add up to
 };
