@@ -96,7 +96,11 @@ struct PooledTensor {
 py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strides, size_t element_bytes,
                           bool is_bfloat16) {
   size_t bytes = element_bytes;
-  for (const int64_t size : shape) bytes *= (size_t)size;
+  for (const int64_t size : shape) {
+    if (size < 0 || __builtin_mul_overflow(bytes, (size_t)size, &bytes) || bytes > SIZE_MAX / 2) {
+      throw std::invalid_argument("fastloss: expected sizes of a tensor");
+    }
+  }
   std::unique_ptr<PooledTensor> owner(
       new PooledTensor{{}, fastloss::memory::allocate(bytes), std::move(shape), std::move(strides)});
   owner->managed = {{owner->memory->data, kDLCPU, 0, (int32_t)owner->shape.size(), is_bfloat16 ? kDLBfloat : kDLFloat,
@@ -117,7 +121,7 @@ py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strid
 // Whether an array of int64 has this value. The caller vouches for the address.
 bool contains(uintptr_t data, int64_t n, int64_t value) {
   const int64_t* const p = (const int64_t*)data;
-  return std::find(p, p + n, value) != p + n;
+  return p != nullptr && std::find(p, p + n, value) != p + n;
 }
 
 std::pair<size_t, size_t> memory_usage() {

@@ -716,6 +716,9 @@ def _traced(
         flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused, processes, flags[6], flags[7],
     )  # fmt: skip
     vectors = Vectors(rows, columns, negatives, scale, bias)
+    # As every operator. Strips of expanded rows without number would be cut one by one.
+    if not all(t is None or (t.dim() == 2 and t.numel() <= 1 << 40) for t in vectors[:3]):
+        raise RuntimeError("fastloss::similarity: expected matrices of vectors, of at most 2^40 elements")
     relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
     return _outputs(call, relation, vectors, tuple(want), upstream)
 

@@ -1,9 +1,10 @@
-"""Random arguments to every operator `torch.ops.fastloss.*`: `make abuse`, and a share of it in `test_abuse.py`.
+"""Random arguments to every operator `torch.ops.fastloss.*`: `make abuse`, and a share of it in `test_soak.py`.
 
 An operator answers or raises. It does not read or write outside its tensors (the operators are built with the address
 and the undefined-behaviour sanitizers), does not take more than a few seconds or a gigabyte. Calls start from ones that
 the losses themselves make, recorded; a few arguments of each are exchanged for others: dtypes, ranks, sizes, layouts,
-devices, tensors that share memory, codes that mean nothing, numbers that are none, lists of another length, None.
+devices, tensors that share memory, lie off their alignment or have lost their memory, bools that are neither true nor
+false, codes that mean nothing, numbers that are none, lists of another length, None.
 
 Each call is a line of Python, which a child process notes before it runs it: what ends the child is printed so.
 
@@ -13,6 +14,7 @@ Each call is a line of Python, which a child process notes before it runs it: wh
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import os
 import random
@@ -24,6 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import unittest.mock
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "build" / "abuse"
 SECONDS = 5.0  # a call of a few hundred elements takes less than a millisecond, with the sanitizers ten
 BYTES = 1 << 30
-SANITIZE = "-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
+SANITIZE = "-O1 -g1 -fno-omit-frame-pointer -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all"
 GCC_ONLY = (
     "--param asan-instrumentation-with-call-threshold=0 -fno-sanitize=null,object-size,alignment,pointer-overflow,vptr"
 )
@@ -48,6 +51,8 @@ def recorded() -> dict[str, list[list[str]]]:
     import fastloss
     import fastloss.functional._points as points
     import fastloss.functional.rows as rows
+    import fastloss.functional.similarity as similarity
+    from fastloss._similarity import _trace
 
     made: dict[str, list[list[str]]] = {}
 
@@ -93,10 +98,11 @@ def recorded() -> dict[str, list[list[str]]]:
                 ):
                     call(pair.functional, *cases.make_pairs(pair, (3,), 5, dtype), **params, **more)
         for loss in cases.SIMILARITY:
-            for params in loss.params:
-                for budget in (None, 0):
-                    given = cases.make_similarity(loss, params, 4, 3, dtype)
-                    call(loss.functional, **given, **({} if budget is None else {"memory_budget": budget}))
+            for params, entry, more in itertools.product(
+                loss.params, (similarity.similarity, _trace), ({}, {"memory_budget": 0})
+            ):
+                with unittest.mock.patch.object(similarity, "similarity", entry):
+                    call(loss.functional, **cases.make_similarity(loss, params, 4, 3, dtype), **more)
     made["fastloss::scale_"] = [["torch.ones((3, 5))", "torch.tensor(2.0)"]]
     for name in set(operators()) - set(made):  # of a form that torch.compile alone uses: as its nearest relative's
         schema = torch._C._get_schema(name, "")
@@ -177,6 +183,12 @@ def other_tensor(rng: random.Random, old: str) -> str:
         f"{old}.repeat_interleave(2, -1)[..., ::2]", f"torch.full_like({old}, {rng.choice((0, 1, -1, 99, 2**31))})",
         f"torch.full_like({old}, math.nan)", f"{old}.flatten()[:4].unfold(0, 2, 1)", f"{old} * {2**62}",
         f"{old}.reshape(-1, 1, 1, 1, 1, 1, 1, 1, 1, 1)", f"{old}.to_sparse()", f"{old}.requires_grad_()",
+        f"{old}.flatten()[:1].expand(2**41)", f"{old}.flatten()[:1].expand(2**62)", f"torch._neg_view({old})",
+        f"(t := {old}, torch.frombuffer(bytearray(t.nbytes + 1), dtype=t.dtype, offset=1).view(t.shape).copy_(t))[-1]",
+        f"(t := {old}, torch.cat((t.flatten()[:1], t.flatten()))[1:].view(t.shape))[-1]",
+        f"(t := {old}.clone(), t.untyped_storage().resize_(0))[0]", f"{old}.to_mkldnn()",
+        f"(t := {old}, torch._efficientzerotensor(t.shape, dtype=t.dtype))[-1]",
+        f"torch.full({old}.shape, {rng.choice((2, 128, 255))}, dtype=torch.uint8).view(torch.bool)",
     ))  # fmt: skip
 
 
@@ -195,6 +207,8 @@ def abused(rng: random.Random, schema: Any, base: list[str]) -> list[str]:
                         f"shared{j}",
                         f"shared{j}.flatten()[1:]",
                         f"shared{j}.as_strided(shared{j}.shape, shared{j}.stride(), 1)",
+                        f"(t := {old}, torch.empty(0, dtype=t.dtype).set_(shared{j}.untyped_storage(), 0, t.shape))[1]",
+                        f"(t := {old}, torch.empty(0, dtype=t.dtype).set_(shared{j}.untyped_storage(), 1, t.shape))[1]",
                     )
                 )
             else:
@@ -256,13 +270,11 @@ def child(names: list[str], calls: int, seed: int, first: int, note: str) -> Non
 
 
 def operators() -> list[str]:
-    """Those with a kernel of ours (the others are written in Python, on top of these)."""
     import torch
 
     import fastloss  # noqa: F401
 
-    every = [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("fastloss::")]
-    return sorted(n for n in every if torch._C._dispatch_has_kernel_for_dispatch_key(n, "CPU"))
+    return sorted(name for name in torch._C._dispatch_get_all_op_names() if name.startswith("fastloss::"))
 
 
 def sanitized() -> tuple[Path, dict[str, str]]:
@@ -276,7 +288,7 @@ def sanitized() -> tuple[Path, dict[str, str]]:
             if not target.exists() or target.read_bytes() != source.read_bytes():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(source, target)
-    for name in ("setup.py", "pyproject.toml", "README.md"):
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy2(ROOT / name, tree / name)
     compiler = os.environ.get("CXX", "g++" if shutil.which("g++") else "clang++")
     clang = (

@@ -336,7 +336,7 @@ SIMILARITY_PLANTS = {
         "!(r.skip_self && i == j)",
     ),
     "wrong stride of the mask": (
-        "runtime error",
+        "got",
         "r.mask[i * r.mask_stride + j])",
         "r.mask[i * a.columns + j])",
     ),

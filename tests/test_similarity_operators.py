@@ -46,7 +46,9 @@ def refused():
     yield "sums", ops.anchors, (0, torch.zeros((), dtype=F64), None, None, None, [0.0, 0.0], 1.0, True, True, 6)
     yield "parameters", ops.statistics_, (0, *tile_arguments(matrix, params=[0.0] * 9), state, None)
     yield "summand", ops.statistics_, (0, *tile_arguments(matrix, affine=[1.0]), state, None)
-    yield "offsets", ops.statistics_, (0, *tile_arguments(matrix, row_offset=-(1 << 62)), state, None)
+    for offset in (-(1 << 62), (1 << 62) + 1, (1 << 63) - 1):
+        yield "offsets", ops.statistics_, (0, *tile_arguments(matrix, row_offset=offset), state, None)
+        yield "offsets", ops.gradient_, (0, *tile_arguments(matrix, column_offset=offset), anchors, None)
     yield "one scale", ops.statistics_, (0, *tile_arguments(matrix, scale=torch.ones(0)), state, None)
     yield "share no memory", ops.gradient_, (0, *tile_arguments(torch.randn(1, 4).expand(4, 4)), anchors, None)
     memory = torch.randn(9, 4)
@@ -54,7 +56,7 @@ def refused():
     yield "memory of its own", ops.statistics_, (0, *tile_arguments(matrix), state, state)
     yield "pairs", ops.few_triplets_, (0, *tile_arguments(matrix), None, vectors, torch.zeros(4, 3), -1)
     yield "rows among them", ops.few_triplets_, (
-        0, *tile_arguments(matrix, row_offset=(1 << 63) - 1), None, vectors, torch.zeros(4, 3), 4,
+        0, *tile_arguments(matrix, row_offset=1 << 62), None, vectors, torch.zeros(4, 3), 4,
     )  # fmt: skip
     yield "memory of its own", ops.few_triplets_, (0, *tile_arguments(matrix), None, vectors, vectors, 4)
     yield "memory of its own", ops.positives_, (0, *tile_arguments(matrix), vectors, vectors)
@@ -75,6 +77,123 @@ def test_an_operator_refuses_what_it_cannot_read(number):
     with pytest.raises(RuntimeError, match=part) as error:
         operator(*arguments)
     assert "fastloss" in str(error.value)
+
+
+def valid():
+    """Calls of every operator with every tensor that it may have."""
+    ops = _ops.SIMILARITY
+    one, labels = torch.ones((), dtype=F64), torch.arange(4) // 2
+    weight, vectors = torch.ones(4, dtype=F64), torch.randn(4, 3)
+    told = dict(
+        mask=torch.rand(4, 4) < 0.7, row_labels=labels, column_labels=labels.clone(), scale=torch.ones(()),
+        bias=torch.ones(()), row_terms=torch.ones(4), column_terms=torch.ones(4),
+    )  # fmt: skip
+
+    def tile(**other):
+        return tile_arguments(torch.randn(4, 4), **{**told, **other})
+
+    def sums():
+        return torch.zeros(4, 8, dtype=F64)
+
+    by_mask = dict(row_labels=None, column_labels=None, positives=torch.eye(4) > 0)
+    for more in ({}, by_mask):
+        yield ops.statistics_, (0, *tile(**more), sums(), sums())
+        yield ops.gradient_, (0, *tile(**more), torch.zeros(5, 4), torch.zeros(5, 4))
+        yield ops.positives_, (0, *tile(**more), vectors, torch.zeros(4, 3))
+        yield ops.triplets_, (0, *tile(**more), weight, True)
+        yield ops.few_triplets_, (0, *tile(**more), weight, vectors, torch.zeros(4, 3), 16)
+        yield ops.whole, (
+            0, torch.randn(4, 4), torch.randn(4, 4), told["mask"], more.get("positives"),
+            None if more else labels, None if more else labels.clone(), weight, one, torch.ones(()), torch.ones(()),
+            [1.0, 0.0], [0.0, 0.0], True, True, True, True, 6, True, True, True,
+        )  # fmt: skip
+    yield ops.anchors, (0, sums(), weight, torch.ones(2, dtype=F64), one, [0.0, 0.0], 1.0, True, True, 6)
+    yield ops.normalize, (vectors,)
+    yield ops.finish, (vectors, vectors.clone(), weight, one, 6)
+    yield ops.mirror_, (torch.randn(4, 4), 0, 4)
+
+
+every_call = pytest.mark.parametrize("number", range(sum(1 for _ in valid()) if _ops.AVAILABLE else 0))
+
+
+def copies(arguments):
+    return [a.clone() if isinstance(a, torch.Tensor) else a for a in arguments]
+
+
+def written(operator):
+    """The positions of tensors that are written."""
+    return [k for k, a in enumerate(operator._schema.arguments) if a.alias_info and a.alias_info.is_write]
+
+
+@every_call
+def test_tensors_that_lost_their_memory(number):
+    operator, arguments = list(valid())[number]
+    operator(*copies(arguments))
+    for k, t in enumerate(arguments):
+        if isinstance(t, torch.Tensor):
+            given = copies(arguments)
+            given[k].untyped_storage().resize_(0)
+            with pytest.raises(RuntimeError, match="memory"):
+                operator(*given)
+
+
+@every_call
+def test_memory_that_is_shared_until_it_is_written(number):
+    operator, arguments = list(valid())[number]
+    for k in written(operator):
+        given = copies(arguments)
+        original = given[k]
+        given[k] = torch._lazy_clone(original)
+        operator(*given)
+        assert torch.equal(original, arguments[k])
+
+
+@every_call
+def test_what_is_written_shares_no_memory_with_what_is_read(number):
+    operator, arguments = list(valid())[number]
+    for out in written(operator):
+        for k, t in enumerate(arguments):
+            if not isinstance(t, torch.Tensor) or k == out:
+                continue
+            given = copies(arguments)
+            memory = torch.zeros(64, dtype=F64)
+            for at in (out, k):
+                one = given[at]
+                there = torch.empty(0, dtype=one.dtype).set_(memory.untyped_storage(), int(at == k), one.shape)
+                given[at] = there.copy_(one)
+            with pytest.raises(RuntimeError, match="memory"):
+                operator(*given)
+
+
+@every_call
+def test_whatever_byte_is_not_0_is_true(number, isa):
+    operator, arguments = list(valid())[number]
+    plain, odd = copies(arguments), copies(arguments)
+    for k, t in enumerate(arguments):
+        if isinstance(t, torch.Tensor) and t.dtype == torch.bool:
+            odd[k] = (t.byte() * torch.tensor([2, 128, 255, 1], dtype=torch.uint8)).view(torch.bool)
+    results = [operator(*given) for given in (plain, odd)]
+    for a, b in zip(*(r if isinstance(r, tuple) else (r,) for r in results), strict=True):
+        assert a is b is None or torch.equal(a, b)
+    assert all(torch.equal(plain[k], odd[k]) for k in written(operator) if plain[k] is not None)
+
+
+def test_sizes_of_nothing_take_no_time():
+    """No element, and more rows or columns than could be looked at."""
+    ops, many = _ops.SIMILARITY, 1 << 40
+    one = torch.ones((), dtype=F64)
+    assert ops.finish(torch.empty(many, 0), None, None, one, 6).shape == (many, 0)
+    no_rows = torch.zeros(0, 8, dtype=F64)
+    ops.statistics_(0, *tile_arguments(torch.empty(0, many)), no_rows, None)
+    assert ops.gradient_(0, *tile_arguments(torch.empty(0, many)), torch.zeros(5, 0), None).shape == (0, 2)
+    assert ops.triplets_(0, *tile_arguments(torch.empty(0, many)), None, True)[0].shape == (0, 2)
+    for refused in (
+        lambda: ops.normalize(torch.empty(many, 0)),
+        lambda: ops.triplets_(0, *tile_arguments(torch.empty(many, 0)), None, True),
+        lambda: ops.statistics_(0, *tile_arguments(torch.ones(1, 1).expand(2 * many, 1)), no_rows, None),
+    ):
+        with pytest.raises(RuntimeError):
+            refused()
 
 
 RANDOM = """

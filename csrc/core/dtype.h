@@ -1,5 +1,7 @@
 #pragma once
 
+#include <stdint.h>
+
 namespace fastloss {
 
 // What kernels are instantiated for.
@@ -7,6 +9,10 @@ enum class DType : int { f32, f64, bf16, f16, count };
 
 // What a tensor that is read element by element may be stored as: first the dtypes above, in their order.
 enum class Element : int { f32, f64, bf16, f16, boolean, u8, i8, i16, i32, i64, count };
+
+// A stored bool. Bytes that are viewed as bools may be more than 0 and 1, which a C++ bool must not: as in PyTorch, whatever
+// is not 0 is true.
+using Flag = uint8_t;
 
 constexpr int bytes_of(Element e) {
   return e == Element::f64 || e == Element::i64                         ? 8

@@ -25,7 +25,7 @@ struct PairArgs {
   const void* label;
   const void* weight;
   const void* upstream;
-  const bool* mask;  // [rows], or null
+  const Flag* mask;  // [rows], or null
   void* loss;        // [rows] in the computing type, or null
 
   double scale;  // factor of every gradient: 1 / divisor, times the upstream of a reduced loss

@@ -43,7 +43,7 @@ struct RowsArgs {
   Element probability_type;       // of both
 
   const int64_t* target;  // [rows], index targets
-  const bool* mask;       // [rows] or null
+  const Flag* mask;       // [rows] or null
   const void* weight;     // [classes] in the computing type; null: ones. Never null with smoothing or probabilities
   const void* upstream;   // [rows] in the computing type, backward of unreduced losses; null: 1 for every row
   double scale;           // factor of every gradient: 1 / divisor, times the upstream of a reduced loss

@@ -2,6 +2,7 @@
 
 #include <stdint.h>
 
+#include "core/dtype.h"
 #include "core/similarity.h"
 
 // The contract between ops/ and the kernels of the similarity family.
@@ -21,8 +22,8 @@ struct PairRelation {
   int64_t row_offset, column_offset;  // of the tile, in the whole matrix
   bool skip_self;                     // leave out pairs of one index
   // [rows][columns], adjacent along the columns, or null; strides between rows, 0 if all have the same.
-  const bool* mask;       // which pairs are kept
-  const bool* positives;  // instead of labels
+  const Flag* mask;       // which pairs are kept
+  const Flag* positives;  // instead of labels
   int64_t mask_stride, positives_stride;
 };
 

@@ -11,6 +11,12 @@
 namespace fastloss::FASTLOSS_ISA {
 namespace {
 
+// A stored bool that is read as a number: 0 or 1, see Flag.
+struct Truth {
+  Flag byte;
+  FASTLOSS_FN operator bool() const { return byte != 0; }
+};
+
 // Calls f with a value of the stored type.
 template <class F>
 FASTLOSS_FN auto with_floating(Element type, const F& f) {
@@ -29,6 +35,7 @@ template <class F>
 FASTLOSS_FN auto with_element(Element type, const F& f) {
   switch (type) {
     case Element::boolean:
+      return f(Truth{});
     case Element::u8:
       return f(uint8_t{});
     case Element::i8:
@@ -62,7 +69,7 @@ template <class From, class To>
 void convert_elements(const From* from, int64_t n, To* to) {
   if constexpr (std::is_same_v<From, To>) {
     memcpy(to, from, n * sizeof(To));
-  } else if constexpr (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>) {
+  } else if constexpr (std::is_same_v<From, Truth> || (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>)) {
     for (int64_t i = 0; i < n; ++i) to[i] = (To)from[i];
   } else if constexpr (!std::is_same_v<From, double> && !std::is_same_v<To, double>) {
     constexpr int W = Vec<float>::size;

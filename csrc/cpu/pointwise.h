@@ -104,7 +104,7 @@ void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFor
   const int arity = formula.arity;
   alignas(64) T operands[kMaxOperands][kBlock], gradients[kMaxOperands][kBlock], losses[kBlock], outside[kBlock];
   alignas(64) T weights[kBlock], upstreams[kBlock];
-  bool mask[kBlock + W];
+  Flag mask[kBlock + W];
   TaskSums<T> sums;
   PointBlock<T> block;
   block.loss = losses;

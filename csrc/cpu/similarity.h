@@ -60,9 +60,9 @@ struct TileRows {
   }
 
  private:
-  __attribute__((noinline)) static Mask<T> load_flags(const bool* p, int n) {
+  __attribute__((noinline)) static Mask<T> load_flags(const Flag* p, int n) {
     if (n == W) return load_mask<T>(p);
-    bool padded[W + 16] = {};
+    Flag padded[W + 16] = {};
     for (int k = 0; k < n; ++k) padded[k] = p[k];
     return load_mask<T>(padded);
   }

@@ -12,6 +12,7 @@
 #endif
 
 #include "core/compute.h"
+#include "core/dtype.h"
 #include "core/macros.h"
 
 namespace fastloss::FASTLOSS_ISA {
@@ -596,7 +597,7 @@ FASTLOSS_FN void for_vectors(int64_t elements, const Body& body) {
 // Lanes whose bool is true.
 #if defined(__AVX512F__)
 template <class T>
-FASTLOSS_FN Mask<T> load_mask(const bool* p) {
+FASTLOSS_FN Mask<T> load_mask(const Flag* p) {
   if constexpr (sizeof(T) == 4) {
     const __m512i lanes = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i*)p));
     return {_mm512_test_epi32_mask(lanes, lanes)};
@@ -607,7 +608,7 @@ FASTLOSS_FN Mask<T> load_mask(const bool* p) {
 }
 #else
 template <class T>
-FASTLOSS_FN Mask<T> load_mask(const bool* p) {
+FASTLOSS_FN Mask<T> load_mask(const Flag* p) {
   typename Vec<T>::NativeInt lanes;
   for (int i = 0; i < Vec<T>::size; ++i) lanes[i] = p[i];
   return lanes_differ<T>(lanes, typename Vec<T>::NativeInt{});

@@ -59,7 +59,7 @@ enum Survey : int { kDivisor, kWeightSum, kSurvey };
 
 struct SurveyLaunch {
   const int64_t* target;  // null: probabilities
-  const bool* mask;       // or null
+  const Flag* mask;       // or null
   const void* weight;     // in the computing type, or null
   bool wide;              // the computing type is double
   int64_t rows;

@@ -165,8 +165,8 @@ struct TileView {
         others |= (int)labels.v[0] == row.low || (int)labels.v[1] == row.low;
       }
     }
-    const auto flags = [&](const bool* p) {
-      const Pack<bool, V> pack = load_pack<V>(p);
+    const auto flags = [&](const Flag* p) {
+      const Pack<Flag, V> pack = load_pack<V>(p);
       uint64_t bytes = 0;
       memcpy(&bytes, &pack, sizeof(pack));
       return bytes;

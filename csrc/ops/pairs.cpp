@@ -1,9 +1,5 @@
 // Operators of the pairs family on the CPU: allocation, threads.
 
-#include <cstdlib>
-#include <memory>
-#include <new>
-
 #include "cpu/isa.h"
 #include "ops/pairs_call.h"
 #include "ops/point_tasks.h"
@@ -16,14 +12,13 @@ namespace {
 void run_mixed(const PairArgs& given, int64_t begin, int64_t end, Element compute, const Engine& engine,
                PairsKernel kernel) {
   const int64_t size = compute == Element::f64 ? 8 : 4, block = given.task_rows * given.width * size;
-  const std::unique_ptr<void, void (*)(void*)> memory(std::malloc(2 * kMaxOperands * block), std::free);
-  if (!memory) throw std::bad_alloc();
+  const memory::Scratch scratch = memory::scratch((size_t)(2 * kMaxOperands * block));
   for (int64_t task = begin; task < end; ++task) {
     const int64_t first = task * given.task_rows, last = std::min(given.rows, first + given.task_rows);
     PairArgs args = given;
     const auto each_row = [&](int block_index, const PairView& from, PairView& to, const auto& copy) {
       if (!from.data || from.type == compute) return;
-      char* const rows = (char*)memory.get() + block_index * block;
+      char* const rows = (char*)scratch.get() + block_index * block;
       const int64_t bytes = bytes_of(from.type);
       for (int64_t row = first; row < last; ++row) {
         copy((char*)from.data + row * from.row_stride * bytes, rows + (row - first) * given.width * size);

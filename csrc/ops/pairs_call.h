@@ -32,11 +32,13 @@ struct PairViews {
       : input(in.input), compute(compute_type(in.input)) {
     dtype_of(input);  // refuses integers
     STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected non-empty rows of vectors");
+    check_count(input);
     STD_TORCH_CHECK(in.third.has_value(), "fastloss: expected 3 tensors");
     check_point_inputs(in, kPairParams[id]);
     args.width = input.size(input.dim() - 1);
     args.rows = input.numel() / args.width;
     std::copy(in.params.begin(), in.params.end(), args.params);
+    check_gradients(in, gradients);
     const Tensor* const operands[] = {&input, &in.target, &*in.third};
     for (int k = 0; k < kOperands[id]; ++k) {
       args.operand[k] = view(*operands[k], "a tensor");
@@ -48,7 +50,6 @@ struct PairViews {
                       "fastloss: expected a gradient of the dtype of its tensor");
       args.gradient[k] = view(*gradients[k], "a gradient");
     }
-    check_gradients(in, gradients);
     for (int k = kOperands[id]; k < kMaxOperands; ++k) {
       STD_TORCH_CHECK(!gradients[k], "fastloss: the label has no gradient");
     }
@@ -56,7 +57,7 @@ struct PairViews {
     if (in.weight) args.weight = per_row(*in.weight, "weight", compute);
     if (in.mask) {
       STD_TORCH_CHECK(in.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
-      args.mask = (const bool*)per_row(*in.mask, "mask", ScalarType::Bool);
+      args.mask = (const Flag*)per_row(*in.mask, "mask", ScalarType::Bool);
     }
   }
 
@@ -76,9 +77,9 @@ struct PairViews {
     for (int64_t d = 0; same && d < input.dim(); ++d) same = t.size(d) == input.size(d);
     STD_TORCH_CHECK(same, "fastloss: expected ", what, " of input's shape and device");
     const Element type = element_of(t);
-    if (t.is_contiguous()) return {(void*)t.const_data_ptr(), args.width, type};
+    if (t.is_contiguous()) return {(void*)data_of(t), args.width, type};
     STD_TORCH_CHECK(t.dim() == 2 && t.stride(1) == 1, "fastloss: expected vectors that are adjacent in memory");
-    return {(void*)t.const_data_ptr(), t.stride(0), type};
+    return {(void*)data_of(t), t.stride(0), type};
   }
 };
 

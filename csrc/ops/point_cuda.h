@@ -12,7 +12,7 @@ namespace fastloss::ops {
 inline double set_divisor(const PointInputs& in, int64_t count, cuda::DeviceFactor& launch) {
   if (in.reduction != kMean) return 1;
   if (!in.divisor) return (double)count;
-  launch.divisor = (const double*)in.divisor->const_data_ptr();
+  launch.divisor = (const double*)data_of(*in.divisor);
   return 1;
 }
 
@@ -20,7 +20,7 @@ inline double set_divisor(const PointInputs& in, int64_t count, cuda::DeviceFact
 inline void set_upstream(const Tensor& upstream, const Tensor& input, bool unless_one, cuda::DeviceFactor& launch) {
   STD_TORCH_CHECK(upstream.numel() == 1 && upstream.is_cuda() && same_device(upstream, input),
                   "fastloss: expected one upstream gradient on the device of input");
-  launch.upstream = upstream.const_data_ptr();
+  launch.upstream = data_of(upstream);
   launch.upstream_dtype = dtype_of(upstream);
   launch.unless_one = unless_one;
 }
@@ -60,8 +60,9 @@ Tensor run_forward(Launch& launch, const Device& device, const Tensor& input, co
 template <class Backend, int id>
 void op_rescale_points(const Tensor& grad_output, FASTLOSS_POINTWISE_TENSORS, FASTLOSS_POINTWISE_GRADIENTS) {
   STD_TORCH_CHECK(reduction != kNone, "fastloss: rescaling needs a reduction");
-  Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS,
-                    {pointer(grad_input), pointer(grad_target), pointer(grad_third)}, true);
+  PointGradients gradients = {pointer(grad_input), pointer(grad_target), pointer(grad_third)};
+  check_upstream(grad_output, gradients);
+  Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS, gradients, true);
 }
 
 #define FASTLOSS_RESCALE_SCHEMA(m, name)                                                                            \

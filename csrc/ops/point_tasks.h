@@ -29,7 +29,7 @@ PointSums run_tasks(Args& args, int64_t elements, int64_t tasks, const Kernel& k
 // The divisor of a mean over `count` values, 1 for other reductions.
 inline double divisor_of(const PointInputs& in, int64_t count) {
   if (in.reduction != kMean) return 1;
-  return in.divisor ? *(const double*)in.divisor->const_data_ptr() : (double)count;
+  return in.divisor ? *(const double*)data_of(*in.divisor) : (double)count;
 }
 
 // The upstream gradient of a reduced loss.

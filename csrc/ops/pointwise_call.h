@@ -13,8 +13,6 @@
 
 namespace fastloss::ops {
 
-using MaybeTensor = std::optional<Tensor>;
-
 #define FASTLOSS_ARITY(name, Functor, params) Functor<double>::arity,
 constexpr int kArity[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ARITY)};
 #undef FASTLOSS_ARITY
@@ -33,8 +31,6 @@ struct PointInputs {
 
 // Gradients to be written, in the order of the operands; null: not wanted.
 using PointGradients = const Tensor* [kMaxOperands];
-
-inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
 // What must hold besides the tensors' shapes.
 inline void check_point_inputs(const PointInputs& in, size_t params) {
@@ -57,6 +53,13 @@ inline void check_gradients(const PointInputs& in, PointGradients const& gradien
   }
 }
 
+// Likewise of the upstream gradient.
+inline void check_upstream(const Tensor& grad_output, PointGradients const& gradients) {
+  for (const Tensor* gradient : gradients) {
+    if (gradient) check_apart("a gradient", *gradient, {&grad_output});
+  }
+}
+
 // Collects the tensors of a call, checks them and describes them as a kernel reads them.
 struct PointViews {
   PointArgs args{};
@@ -66,6 +69,7 @@ struct PointViews {
 
   PointViews(int id, const PointInputs& in, PointGradients const& gradients) : input(in.input) {
     STD_TORCH_CHECK(input.numel() > 0, "fastloss: expected a non-empty input");
+    check_count(input);
     STD_TORCH_CHECK(in.third.has_value() == (kArity[id] == 3), "fastloss: expected ", kArity[id], " tensors");
     check_point_inputs(in, kPointParams[id]);
     std::copy(in.params.begin(), in.params.end(), args.params);
@@ -79,6 +83,7 @@ struct PointViews {
       STD_TORCH_CHECK(in.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
       add(args.mask, *in.mask, "mask");
     }
+    check_gradients(in, gradients);
     for (int k = 0; k < kMaxOperands; ++k) {
       if (!gradients[k]) continue;
       STD_TORCH_CHECK(k < kArity[id], "fastloss: a gradient without its tensor");
@@ -87,7 +92,6 @@ struct PointViews {
                       "fastloss: expected a gradient of the dtype of its tensor");
       add(args.gradient[k], *gradients[k], "a gradient");
     }
-    check_gradients(in, gradients);
   }
 
   // Losses and upstream gradients of each element.
@@ -155,7 +159,7 @@ struct PointViews {
     bool same = t.dim() == input.dim();
     for (int64_t d = 0; same && d < input.dim(); ++d) same = t.size(d) == input.size(d);
     STD_TORCH_CHECK(same, "fastloss: expected ", what, " of input's shape");
-    v.data = (void*)t.const_data_ptr();
+    v.data = (void*)data_of(t);
     views_.push_back({&v, &t});
   }
 };
@@ -208,8 +212,9 @@ struct PointwiseOperators {
   }
 
   static void backward_out(const Tensor& grad_output, FASTLOSS_POINTWISE_TENSORS, FASTLOSS_POINTWISE_GRADIENTS) {
-    Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS,
-                      {pointer(grad_input), pointer(grad_target), pointer(grad_third)});
+    PointGradients gradients = {pointer(grad_input), pointer(grad_target), pointer(grad_third)};
+    check_upstream(grad_output, gradients);
+    Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS, gradients);
   }
 };
 

@@ -23,7 +23,7 @@ struct Targets {
 };
 
 // Counts and weighs the kept rows, and checks every class index, before anything is written.
-Targets survey(const int64_t* target, const bool* mask, const double* weight, int64_t rows, int64_t classes,
+Targets survey(const int64_t* target, const Flag* mask, const double* weight, int64_t rows, int64_t classes,
                int64_t ignore_index) {
   constexpr int64_t block = 16 * 1024;
   const int64_t blocks = (rows + block - 1) / block;
@@ -78,7 +78,7 @@ struct Problem {
     target = soft ? target_ : as_dense(target_);
     if (mask_) {
       mask = as_dense(*mask_);
-      args.mask = (const bool*)mask->const_data_ptr();
+      args.mask = (const Flag*)mask->const_data_ptr();
     }
     prepare_weight(input, weight_, o, classes);
     set_options(args, o);
@@ -91,7 +91,7 @@ struct Problem {
     // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.
     if (o.reduction == kMean) divisor = targets.weight == 0 ? std::nan("") : targets.weight;
     if (normalizer) {
-      divisor = *(const double*)normalizer->const_data_ptr();
+      divisor = *(const double*)data_of(*normalizer);
     }
   }
 
@@ -123,11 +123,9 @@ struct Problem {
     const int64_t tasks = tasks_of(args);
     std::vector<RowsSums> sums(summed ? tasks : 0, RowsSums{});
     args.sums = summed ? sums.data() : nullptr;
-    args.stream = args.gradient.data && args.gradient.data != args.logits.data &&
-                  elements * (dtype == DType::f64   ? 8
-                              : dtype == DType::f32 ? 4
-                                                    : 2) >=
-                      kStreamBytes;
+    const int64_t size = bytes_of((Element)dtype);
+    args.stream = args.gradient.data && args.gradient.data != args.logits.data && elements * size >= kStreamBytes &&
+                  (uintptr_t)args.gradient.data % size == 0;  // else no element begins where streaming stores may
     const int64_t bytes = kernels.engine[(int)dtype].rows_scratch(args);
     parallel(elements, tasks, [&](int64_t begin, int64_t end) {
       const memory::Scratch scratch = memory::scratch((size_t)bytes);
@@ -170,7 +168,8 @@ struct Cpu : CpuMemory {
     const ScalarType compute = compute_type(input), type = dtype_of_code("loss_dtype", loss_dtype);
     const Tensor state = empty(state_shape(input, problem.soft, save_state), compute);
     if (save_state) args.state = state.mutable_data_ptr();
-    view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr);
+    view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr,
+              {&target, pointer(weight), pointer(mask), pointer(normalizer)});
 
     const bool reduced = o.reduction != kNone;
     Tensor loss = reduced ? empty({}, type) : empty(rows_shape(input), compute);
@@ -198,14 +197,15 @@ struct Cpu : CpuMemory {
     Problem problem(id, input, target, weight, mask, normalizer, o);
     RowsArgs& args = problem.args;
     const ScalarType compute = compute_type(input);
-    view_rows(args, input, problem.soft ? &target : nullptr, grad, target_grad);
+    view_rows(args, input, problem.soft ? &target : nullptr, grad, target_grad,
+              {&grad_output, &target, pointer(weight), pointer(mask), pointer(normalizer), pointer(state)});
     use_state(args, state, input, problem.soft);
 
     args.scale = 1 / problem.divisor;
-    const Tensor upstream = as_compute(grad_output, compute);
     const int64_t expected = o.reduction == kNone ? args.rows : 1;
-    STD_TORCH_CHECK(upstream.numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
-                    upstream.numel());
+    STD_TORCH_CHECK(grad_output.numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
+                    grad_output.numel());
+    const Tensor upstream = as_compute(grad_output, compute);
     const void* const p = upstream.const_data_ptr();
     if (o.reduction == kNone) {
       args.upstream = p;
@@ -219,12 +219,12 @@ struct Cpu : CpuMemory {
 void op_scale(const Tensor& grad, const Tensor& scale) {
   STD_TORCH_CHECK(grad.is_cpu() && scale.is_cpu() && scale.numel() == 1, "fastloss: expected a CPU scalar");
   STD_TORCH_CHECK(fills_block(grad), "fastloss: expected a gradient without gaps in memory; multiply it with mul_");
+  const DType dtype = dtype_of(grad);
   const Tensor wide = as_compute(scale, ScalarType::Double);
   const double factor = *(const double*)wide.const_data_ptr();
   if (factor == 1) return;
-  const DType dtype = dtype_of(grad);
   const ScaleKernel kernel = isa::kernels().engine[(int)dtype].scale;
-  void* const data = grad.mutable_data_ptr();
+  void* const data = mutable_data_of(grad);
   torch::stable::parallel_for(0, grad.numel(), kParallelElements,
                               [&](int64_t begin, int64_t end) { kernel(data, begin, end, factor); });
 }

@@ -76,6 +76,7 @@ inline void describe(const std::vector<std::pair<RowsView*, const Tensor*>>& vie
 inline void check_rows(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
                        const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o) {
   STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected a non-empty input with classes");
+  check_count(input);
   STD_TORCH_CHECK(o.reduction >= kNone && o.reduction <= kSum, "fastloss: unknown reduction ", o.reduction);
   STD_TORCH_CHECK(o.params.size() == kRowsParams[id], "fastloss: expected ", kRowsParams[id], " parameters, got ",
                   o.params.size());
@@ -84,6 +85,7 @@ inline void check_rows(int id, const Tensor& input, const Tensor& target, const 
                       (!weight || same_device(*weight, input)) && (!normalizer || same_device(*normalizer, input)),
                   "fastloss: expected all tensors on the device of input");
   const int64_t classes = input.size(class_dim(input)), rows = input.numel() / classes;
+  STD_TORCH_CHECK(classes < int64_t{1} << 31, "fastloss: expected fewer than 2^31 classes, got ", classes);
   if (target.scalar_type() != ScalarType::Long) {
     dtype_of(target);  // refuses integers
     STD_TORCH_CHECK(target.dim() == input.dim(), "fastloss: expected probability targets of input's shape");
@@ -117,36 +119,34 @@ inline void check_rows(int id, const Tensor& input, const Tensor& target, const 
 }
 
 // Describes the tensors of logits' shape that a kernel reads and writes; outputs may be null, or the logits themselves.
+// `read`: what else a kernel reads.
 inline void view_rows(RowsArgs& args, const Tensor& input, const Tensor* probability, const Tensor* grad,
-                      const Tensor* target_grad) {
+                      const Tensor* target_grad, std::initializer_list<const Tensor*> read) {
   std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
-  args.logits.data = (void*)input.const_data_ptr();
+  args.logits.data = (void*)data_of(input);
   if (grad) {
     check_output("grad", *grad, input);
     bool in_place = grad->const_data_ptr() == input.const_data_ptr();
     for (int64_t d = 0; d < input.dim(); ++d) {
       in_place = in_place && (input.size(d) == 1 || grad->stride(d) == input.stride(d));
     }
-    check_own_memory("grad", *grad, {in_place ? nullptr : &input, probability});
+    check_own_memory("grad", *grad, {in_place ? nullptr : &input});
+    check_apart("grad", *grad, read);
     views.push_back({&args.gradient, grad});
-    args.gradient.data = grad->mutable_data_ptr();
+    args.gradient.data = mutable_data_of(*grad);
   }
   if (probability) {
     views.push_back({&args.probability, probability});
-    args.probability.data = (void*)probability->const_data_ptr();
+    args.probability.data = (void*)data_of(*probability);
     args.probability_type = element_of(*probability);
   }
   STD_TORCH_CHECK(probability || !target_grad, "fastloss: class indices have no gradient");
-  STD_TORCH_CHECK(
-      !(grad && target_grad && overlaps(*grad, *target_grad)) && !(target_grad && overlaps(*target_grad, input)) &&
-          !(probability &&
-            ((grad && overlaps(*grad, *probability)) || (target_grad && overlaps(*target_grad, *probability)))),
-      "fastloss: expected memory of its own for a gradient");
   if (target_grad) {
     check_output("target_grad", *target_grad, *probability);
-    check_own_memory("target_grad", *target_grad, {&input, probability, grad});
+    check_own_memory("target_grad", *target_grad, {&input, grad});
+    check_apart("target_grad", *target_grad, read);
     views.push_back({&args.probability_gradient, target_grad});
-    args.probability_gradient.data = target_grad->mutable_data_ptr();
+    args.probability_gradient.data = mutable_data_of(*target_grad);
   }
   describe(views, args);
 }
@@ -168,7 +168,7 @@ inline void use_state(RowsArgs& args, const std::optional<Tensor>& state, const 
   STD_TORCH_CHECK(state->numel() == state_planes(soft) * args.rows && state->scalar_type() == compute_type(input) &&
                       state->is_contiguous() && same_device(*state, input),
                   "fastloss: expected the state that forward returned");
-  args.state = (void*)state->const_data_ptr();
+  args.state = (void*)data_of(*state);
   args.from_state = true;
 }
 

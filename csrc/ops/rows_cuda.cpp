@@ -34,7 +34,7 @@ struct Problem {
     if (!soft) args.target = (const int64_t*)target->const_data_ptr();
     if (mask_) {
       mask = as_dense(*mask_);
-      args.mask = (const bool*)mask->const_data_ptr();
+      args.mask = (const Flag*)mask->const_data_ptr();
     }
     if (weight_) {
       weight = as_compute(*weight_, compute_type(input));
@@ -43,7 +43,7 @@ struct Problem {
     args.weight_sum = (double)args.classes;
     set_options(args, o);
     normalizer = normalizer_;
-    if (normalizer) launch.divisor = (const double*)normalizer->const_data_ptr();
+    if (normalizer) launch.divisor = (const double*)data_of(*normalizer);
     if ((o.reduction == kMean && !normalizer) || (weight && o.smoothing != 0 && !soft)) run_survey(input, o);
   }
 
@@ -67,10 +67,10 @@ struct Problem {
 
   void set_upstream(const Tensor& grad_output, const Tensor& input, const Options& o) {
     STD_TORCH_CHECK(same_device(grad_output, input), "fastloss: expected upstream gradients on the device of input");
-    upstream = as_compute(grad_output, dtype == DType::f64 ? ScalarType::Double : ScalarType::Float);
     const int64_t expected = o.reduction == kNone ? args.rows : 1;
-    STD_TORCH_CHECK(upstream->numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
-                    upstream->numel());
+    STD_TORCH_CHECK(grad_output.numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
+                    grad_output.numel());
+    upstream = as_compute(grad_output, dtype == DType::f64 ? ScalarType::Double : ScalarType::Float);
     args.upstream = upstream->const_data_ptr();
     launch.upstream_stride = o.reduction == kNone;
   }
@@ -110,7 +110,8 @@ struct Cuda : CudaMemory {
     const ScalarType compute = compute_type(input), type = dtype_of_code("loss_dtype", loss_dtype);
     const Tensor state = new_empty(input, state_shape(input, problem.soft, save_state), compute);
     if (save_state) args.state = state.mutable_data_ptr();
-    view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr);
+    view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr,
+              {&target, pointer(weight), pointer(mask), pointer(normalizer)});
     args.want_stats = want_stats;
 
     const bool reduced = o.reduction != kNone;
@@ -131,7 +132,8 @@ struct Cuda : CudaMemory {
                        const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
                        const Tensor* grad, const Tensor* target_grad, bool unless_one = false) {
     Problem problem(id, input, target, weight, mask, normalizer, o);
-    view_rows(problem.args, input, problem.soft ? &target : nullptr, grad, target_grad);
+    view_rows(problem.args, input, problem.soft ? &target : nullptr, grad, target_grad,
+              {&grad_output, &target, pointer(weight), pointer(mask), pointer(normalizer), pointer(state)});
     use_state(problem.args, state, input, problem.soft);
     problem.set_upstream(grad_output, input, o);
     problem.launch.unless_one = unless_one;
@@ -157,7 +159,7 @@ void op_scale(const Tensor& grad, const Tensor& scale) {
   STD_TORCH_CHECK(scale.numel() == 1 && same_device(scale, grad), "fastloss: expected a scalar on grad's device");
   STD_TORCH_CHECK(fills_block(grad), "fastloss: expected a gradient without gaps in memory; multiply it with mul_");
   const Device device(grad);
-  check(cuda::run_scale(grad.mutable_data_ptr(), dtype_of(grad), grad.numel(), scale.const_data_ptr(), dtype_of(scale),
+  check(cuda::run_scale(mutable_data_of(grad), dtype_of(grad), grad.numel(), data_of(scale), dtype_of(scale),
                         device.stream));
 }
 

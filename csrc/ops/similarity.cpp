@@ -52,7 +52,7 @@ struct Tile {
     args.scale = in.affine[0] * (in.scale ? number("scale", *in.scale) : 1);
     args.bias = in.affine[1] + (in.bias ? number("bias", *in.bias) : 0);
     PairRelation& relation = args.relation;
-    if (relation.positives || in.tile.scalar_type() == ScalarType::Double) return;
+    if (relation.positives || in.tile.scalar_type() == ScalarType::Double || in.tile.numel() == 0) return;
     read(rows, relation.row_label, relation.row_offset, args.rows);
     read(columns, relation.column_label, relation.column_offset, args.columns);
     if (rows.wide || columns.wide) {
@@ -92,8 +92,7 @@ void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Ten
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
-  check_own_memory("row_sums", row_sums, {&tile, column_sums ? &*column_sums : nullptr});
-  if (column_sums) check_own_memory("column_sums", *column_sums, {&tile});
+  check_sums(in, row_sums, column_sums);
   add_statistics(loss, in, work.args, anchor_sums("row_sums", row_sums, tile, work.args.rows),
                  column_sums ? anchor_sums("column_sums", *column_sums, tile, work.args.columns) : nullptr);
 }
@@ -110,8 +109,8 @@ Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTens
                  MaybeTensor column_anchors) {
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
+  check_derivatives(in, {pointer(row_anchors), pointer(column_anchors)});
   Tile work(in);
-  check_derivatives(in, {&row_anchors, &column_anchors});
   work.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, work.args.rows);
   work.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, work.args.columns);
   Tensor sums = empty({work.args.rows, 2}, ScalarType::Double);
@@ -226,8 +225,8 @@ void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, c
                   "fastloss: expected a gradient of the computing type for each row");
   check_own_memory("gradients", gradients, {&tile, &vectors});
   const Tensor dense = as_dense(vectors);
-  const PositiveArgs positives{dense.const_data_ptr(), dense.stride(0), dense.size(1),
-                               (void*)gradients.const_data_ptr(), gradients.stride(0)};
+  const PositiveArgs positives{dense.const_data_ptr(), dense.stride(0), dense.size(1), mutable_data_of(gradients),
+                               gradients.stride(0)};
   const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
   parallel(args.rows * args.columns, args.rows,
            [&](int64_t begin, int64_t end) { engine.take_positives(args, positives, begin, end); });
@@ -236,8 +235,9 @@ void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, c
 void positives_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, const Tensor& gradients) {
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
+  check_derivatives(in, {&vectors});
   Tile work(in);
-  check_derivatives(in, {});
+  check_apart("gradients", gradients, in);
   take_positives(work.args, tile, vectors, gradients);
 }
 
@@ -256,8 +256,8 @@ std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(con
                                      bool want_gradient) {
   check_mining(mining, tile);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
+  if (want_gradient) check_derivatives(in, {pointer(factor)});
   Tile work(in);
-  if (want_gradient) check_derivatives(in, {&factor});
   TileArgs& args = work.args;
   args.factor = per_anchor("factor", factor, tile, args.rows);
   Tensor found = empty({args.rows, 2}, ScalarType::Double);
@@ -351,8 +351,8 @@ std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS
   STD_TORCH_CHECK(mining != kAllTriplets, "fastloss: all triplets are not few");
   STD_TORCH_CHECK(most >= 0, "fastloss: expected most to be 0 or more pairs, got ", most);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
+  check_derivatives(in, {pointer(factor), &vectors});
   Tile work(in);
-  check_derivatives(in, {&factor});
   TileArgs& args = work.args;
   STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns &&
                       row_offset <= args.columns - args.rows && vectors.scalar_type() == tile.scalar_type(),
@@ -361,11 +361,13 @@ std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS
                       gradients.size(1) == vectors.size(1) && gradients.scalar_type() == tile.scalar_type() &&
                       (gradients.stride(1) == 1 || gradients.size(1) <= 1),
                   "fastloss: expected a gradient of the tile's dtype for each column");
-  check_own_memory("gradients", gradients, {&tile, &vectors});
+  check_own_memory("gradients", gradients, {&tile, &vectors, pointer(factor)});
+  check_apart("gradients", gradients, in);
   args.factor = per_anchor("factor", factor, tile, args.rows);
   Tensor found = empty({args.rows, 2}, ScalarType::Double), sums = empty({args.rows, 2}, ScalarType::Double);
   args.triplets = (double*)found.mutable_data_ptr();
   args.derivative_sums = (double*)sums.mutable_data_ptr();
+  if (args.rows == 0) return {found, sums};
   const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
   const auto spread_row = [&](int64_t i, const PairShare* pairs, int64_t count) {
     dtype_of(tile) == DType::f64 ? spread<double>(args, i, pairs, count) : spread<float>(args, i, pairs, count);
@@ -387,7 +389,7 @@ std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS
   }
   const VectorPairs lists(rows, row_offset, args.columns);
   const Tensor dense = as_dense(vectors);
-  const ShareArgs shares{dense.const_data_ptr(), dense.stride(0),     dense.size(1),      gradients.mutable_data_ptr(),
+  const ShareArgs shares{dense.const_data_ptr(), dense.stride(0),     dense.size(1),      mutable_data_of(gradients),
                          gradients.stride(0),    lists.begins.data(), lists.pairs.data(), row_terms.has_value()};
   parallel((int64_t)lists.pairs.size() * dense.size(1), args.columns,
            [&](int64_t begin, int64_t end) { engine.add_shares(shares, begin, end); });
@@ -419,13 +421,14 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
   if (unit) {
     STD_TORCH_CHECK(unit->scalar_type() == (type == ScalarType::Half ? ScalarType::Float : type),
                     "fastloss: expected unit as normalize made it");
-    args.unit = (void*)unit->const_data_ptr();
+    args.unit = (void*)data_of(*unit);
     args.length = (double*)per_anchor("length", length, gradient, rows);
   }
   Tensor result = empty({rows, args.width}, type);
-  args.upstream = gradient.const_data_ptr();
+  args.upstream = data_of(gradient);
   args.gradient = result.mutable_data_ptr();
   args.factor = number("factor", factor);
+  if (gradient.numel() == 0) return result;
   const UnitKernel kernel = isa::kernels().engine[(int)dtype_of(result)].unit_rows_backward;
   parallel(gradient.numel(), rows, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   return result;
@@ -456,7 +459,7 @@ void mirror_block(T* matrix, int64_t stride, int64_t row, int64_t rows, int64_t 
 // Writes what rows begin .. end of a square matrix have right of the diagonal below it.
 template <class T>
 void mirror_rows(const Tensor& matrix, int64_t begin, int64_t end) {
-  T* const data = (T*)matrix.mutable_data_ptr();
+  T* const data = (T*)mutable_data_of(matrix);
   const int64_t left = matrix.size(0) - begin, stride = matrix.stride(0);
   parallel(left * (end - begin), (left + kMirrorBlock - 1) / kMirrorBlock, [&](int64_t first, int64_t last) {
     for (int64_t t = first; t < last; ++t) {
@@ -522,6 +525,7 @@ struct UnitRows {
 // Refuses what is no matrix of vectors like the rows.
 void check_vectors(const char* name, const Tensor& t, const Tensor& like) {
   dtype_of(t);
+  data_of(t);
   STD_TORCH_CHECK(t.is_cpu() && t.dim() == 2 && t.scalar_type() == like.scalar_type() && t.size(1) == like.size(1),
                   "fastloss: expected ", name, " to be CPU vectors of the rows' dtype and width");
 }

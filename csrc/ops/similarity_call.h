@@ -12,8 +12,6 @@
 
 namespace fastloss::ops {
 
-using MaybeTensor = std::optional<Tensor>;
-
 constexpr int64_t kStateWidth = sizeof(AnchorSums) / sizeof(double);
 
 // What every operator on a tile is told about its pairs.
@@ -49,7 +47,7 @@ inline const void* terms(const char* name, const MaybeTensor& t, const Tensor& t
   STD_TORCH_CHECK(
       same_device(*t, tile) && t->scalar_type() == compute_type(tile) && t->is_contiguous() && t->numel() == count,
       "fastloss: expected ", name, " to be ", count, " dense values of the computing type");
-  return t->const_data_ptr();
+  return data_of(*t);
 }
 
 // [count] labels, or null.
@@ -58,7 +56,7 @@ inline const int64_t* labels(const char* name, const MaybeTensor& t, const Tenso
   STD_TORCH_CHECK(same_device(*t, tile) && t->scalar_type() == ScalarType::Long && t->dim() == 1 &&
                       t->size(0) == count && t->is_contiguous(),
                   "fastloss: expected ", name, " to be ", count, " dense int64 values");
-  return (const int64_t*)t->const_data_ptr();
+  return (const int64_t*)data_of(*t);
 }
 
 // Fills in all but scale and bias, which a backend reads where they are, and what it has memory for.
@@ -68,10 +66,13 @@ inline TileArgs tile_args(const TileInputs& in) {
                   "fastloss: expected a matrix of similarities, adjacent along the columns");
   STD_TORCH_CHECK(tile.scalar_type() != ScalarType::Half || !tile.is_cpu(), "fastloss: expected float32 similarities");
   dtype_of(tile);
-  STD_TORCH_CHECK(in.row_offset >= 0 && in.column_offset >= 0, "fastloss: expected offsets of 0 and more");
+  check_count(tile);
+  constexpr int64_t most = int64_t{1} << 62;  // so that no index overflows
+  STD_TORCH_CHECK(in.row_offset >= 0 && in.column_offset >= 0 && in.row_offset <= most && in.column_offset <= most,
+                  "fastloss: expected offsets of 0 to 2^62");
   STD_TORCH_CHECK(in.affine.size() == 2, "fastloss: expected factor and summand of the similarities");
   TileArgs args{};
-  args.tile = (void*)tile.const_data_ptr();
+  args.tile = (void*)data_of(tile);
   args.tile_stride = tile.stride(0);
   args.rows = tile.size(0);
   args.columns = tile.size(1);
@@ -84,11 +85,11 @@ inline TileArgs tile_args(const TileInputs& in) {
   relation.column_offset = in.column_offset;
   relation.skip_self = in.skip_self;
   if (in.mask) {
-    relation.mask = (const bool*)in.mask->const_data_ptr();
+    relation.mask = (const Flag*)data_of(*in.mask);
     relation.mask_stride = check_pairs("mask", *in.mask, tile);
   }
   if (in.positives) {
-    relation.positives = (const bool*)in.positives->const_data_ptr();
+    relation.positives = (const Flag*)data_of(*in.positives);
     relation.positives_stride = check_pairs("positives", *in.positives, tile);
   } else {
     relation.row_label.whole = labels("row_labels", in.row_labels, tile, args.rows);
@@ -107,7 +108,7 @@ inline AnchorSums* anchor_sums(const char* name, const Tensor& sums, const Tenso
   STD_TORCH_CHECK(same_device(sums, like) && sums.scalar_type() == ScalarType::Double && sums.dim() == 2 &&
                       sums.size(0) == count && sums.size(1) == kStateWidth && sums.is_contiguous(),
                   "fastloss: expected ", name, " to be float64 of shape (", count, ", ", kStateWidth, ")");
-  return (AnchorSums*)sums.const_data_ptr();
+  return (AnchorSums*)data_of(sums);
 }
 
 inline AnchorView anchor_view(const char* name, const MaybeTensor& coefficients, const Tensor& tile, int64_t count) {
@@ -117,17 +118,30 @@ inline AnchorView anchor_view(const char* name, const MaybeTensor& coefficients,
                       c.size(0) == kCoefficients && c.size(1) == count && (c.stride(1) == 1 || count <= 1),
                   "fastloss: expected ", name, " to be ", (int)kCoefficients, " planes of ", count,
                   " values of the computing type");
-  return {c.const_data_ptr(), c.stride(0)};
+  return {data_of(c), c.stride(0)};
 }
 
-// A tile whose derivatives take its place, and what is written besides.
-inline void check_derivatives(const TileInputs& in, std::initializer_list<const MaybeTensor*> read) {
+// Refuses memory to write to that may be that of what a tile's operator is told.
+inline void check_apart(const char* name, const Tensor& output, const TileInputs& in) {
+  check_apart(name, output,
+              {pointer(in.mask), pointer(in.positives), pointer(in.row_labels), pointer(in.column_labels),
+               pointer(in.scale), pointer(in.bias), pointer(in.row_terms), pointer(in.column_terms)});
+}
+
+// A tile whose derivatives take its place, and what is read besides.
+inline void check_derivatives(const TileInputs& in, std::initializer_list<const Tensor*> read) {
   check_written("tile", in.tile);
-  const auto pointer = [](const MaybeTensor& t) { return t ? &*t : nullptr; };
-  check_own_memory("a tile", in.tile,
-                   {pointer(in.mask), pointer(in.positives), pointer(in.row_labels), pointer(in.column_labels),
-                    pointer(in.scale), pointer(in.bias), pointer(in.row_terms), pointer(in.column_terms)});
-  for (const MaybeTensor* t : read) check_own_memory("a tile", in.tile, {pointer(*t)});
+  check_own_memory("a tile", in.tile, read);
+  check_apart("a tile", in.tile, in);
+}
+
+// Sums that are added to.
+inline void check_sums(const TileInputs& in, const Tensor& row_sums, const MaybeTensor& column_sums) {
+  check_own_memory("row_sums", row_sums, {&in.tile, pointer(column_sums)});
+  check_apart("row_sums", row_sums, in);
+  if (!column_sums) return;
+  check_own_memory("column_sums", *column_sums, {&in.tile});
+  check_apart("column_sums", *column_sums, in);
 }
 
 // Which triplets are asked for.
@@ -143,7 +157,7 @@ inline UnitArgs unit_args(const Tensor& x) {
   dtype_of(x);
   UnitArgs args{};
   args.width = x.size(1);
-  args.input = x.const_data_ptr();
+  args.input = data_of(x);
   args.input_stride = x.stride(0);
   return args;
 }
@@ -167,7 +181,7 @@ inline const double* per_anchor(const char* name, const MaybeTensor& t, const Te
   STD_TORCH_CHECK(
       same_device(*t, like) && t->scalar_type() == ScalarType::Double && t->is_contiguous() && t->numel() == count,
       "fastloss: expected ", name, " to be ", count, " dense float64 values");
-  return (const double*)t->const_data_ptr();
+  return (const double*)data_of(*t);
 }
 
 #define FASTLOSS_TILE_ARGUMENTS(Tile)                                                                    \

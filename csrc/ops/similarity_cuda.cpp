@@ -14,7 +14,7 @@ cuda::DeviceNumber device_number(const char* name, const MaybeTensor& t, const T
   if (!t) return {nullptr, DType::f64};
   STD_TORCH_CHECK(t->numel() == 1 && same_device(*t, like), "fastloss: expected one ", name,
                   " on the device of the similarities");
-  return {t->const_data_ptr(), dtype_of(*t)};
+  return {data_of(*t), dtype_of(*t)};
 }
 
 struct Tile {
@@ -38,8 +38,7 @@ void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Ten
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
   Tile work(in);
-  check_own_memory("row_sums", row_sums, {&tile, column_sums ? &*column_sums : nullptr});
-  if (column_sums) check_own_memory("column_sums", *column_sums, {&tile});
+  check_sums(in, row_sums, column_sums);
   cuda::TileLaunch& l = work.launch;
   l.args.row_sums = anchor_sums("row_sums", row_sums, tile, l.args.rows);
   if (column_sums) l.args.column_sums = anchor_sums("column_sums", *column_sums, tile, l.args.columns);
@@ -57,8 +56,8 @@ Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTens
                  MaybeTensor column_anchors) {
   check_loss(loss);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
+  check_derivatives(in, {pointer(row_anchors), pointer(column_anchors)});
   Tile work(in);
-  check_derivatives(in, {&row_anchors, &column_anchors});
   cuda::TileLaunch& l = work.launch;
   l.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, l.args.rows);
   l.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, l.args.columns);
@@ -109,8 +108,8 @@ std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(con
                                      bool want_gradient) {
   check_mining(mining, tile);
   const TileInputs in = FASTLOSS_TILE_INPUTS;
+  if (want_gradient) check_derivatives(in, {pointer(factor)});
   Tile work(in);
-  if (want_gradient) check_derivatives(in, {&factor});
   cuda::MineLaunch l{};
   l.tile = work.launch;
   l.mining = (Mining)mining;
@@ -154,11 +153,11 @@ Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, cons
     const bool as_made =
         unit->scalar_type() == type || (unit->scalar_type() == ScalarType::Half && type == ScalarType::Float);
     STD_TORCH_CHECK(as_made, "fastloss: expected unit as normalize made it");
-    l.args.unit = (void*)unit->const_data_ptr();
+    l.args.unit = (void*)data_of(*unit);
     l.unit_dtype = dtype_of(*unit);
     l.args.length = (double*)per_anchor("length", length, gradient, l.rows);
   }
-  l.args.upstream = gradient.const_data_ptr();
+  l.args.upstream = data_of(gradient);
   l.args.gradient = result.mutable_data_ptr();
   l.factor = device_number("factor", factor, gradient);
   check(cuda::run_unit_backward(dtype_of(result), l, device.stream));

@@ -22,6 +22,9 @@ namespace fastloss::ops {
 
 using torch::headeronly::ScalarType;
 using torch::stable::Tensor;
+using MaybeTensor = std::optional<Tensor>;
+
+inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
 
 enum Reduction : int64_t { kNone, kMean, kSum };
 
@@ -68,6 +71,22 @@ inline Element element_of(const Tensor& t) {
   }
 }
 
+// A tensor's memory. Storage that was freed (`untyped_storage().resize_(0)`) leaves a tensor without any.
+inline const void* data_of(const Tensor& t) {
+  const void* const data = t.const_data_ptr();
+  STD_TORCH_CHECK(data || t.numel() == 0, "fastloss: expected tensors with memory; the storage of one was freed");
+  return data;
+}
+inline void* mutable_data_of(const Tensor& t) {
+  data_of(t);
+  return t.mutable_data_ptr();
+}
+
+// Refuses more elements than a memory holds: an expanded tensor may have them, and a loop over it would not end.
+inline void check_count(const Tensor& t) {
+  STD_TORCH_CHECK(t.numel() <= int64_t{1} << 40, "fastloss: expected at most 2^40 elements, got ", t.numel());
+}
+
 // The number of names in a list that commas separate.
 constexpr size_t count_names(const char* list) {
   size_t count = *list ? 1 : 0;
@@ -90,10 +109,15 @@ inline Tensor empty(const std::vector<int64_t>& sizes, ScalarType type) {
   return Tensor(handle);
 }
 
-inline Tensor as_dense(const Tensor& t) { return t.is_contiguous() ? t : torch::stable::contiguous(t); }
+inline Tensor as_dense(const Tensor& t) {
+  data_of(t);  // before a copy reads it
+  return t.is_contiguous() ? t : torch::stable::contiguous(t);
+}
 
 // A dense tensor of the computing type, converted or copied only if it is not one already.
 inline Tensor as_compute(const Tensor& t, ScalarType type) {
+  element_of(t);  // refuses complex numbers
+  data_of(t);
   return as_dense(t.scalar_type() == type ? t : torch::stable::to(t, type));
 }
 
@@ -151,8 +175,17 @@ inline void check_written(const char* name, const Tensor& t) {
                   " that share no memory, since they are written");
 }
 
-// Refuses memory to write to in which two elements may be one, or that may be another tensor's too.
+// Refuses memory to write to that may be another tensor's too. (What indices are read from above all: written over, they
+// would lead anywhere.)
+inline void check_apart(const char* name, const Tensor& output, std::initializer_list<const Tensor*> others) {
+  for (const Tensor* other : others) {
+    STD_TORCH_CHECK(!other || !overlaps(output, *other), "fastloss: expected ", name, " in memory of its own");
+  }
+}
+
+// Refuses such memory, and memory in which two elements may be one.
 inline void check_own_memory(const char* name, const Tensor& output, std::initializer_list<const Tensor*> others) {
+  mutable_data_of(output);  // what is shared until it is written (`torch._lazy_clone`) becomes its own, elsewhere
   if (!output.is_contiguous()) {
     // In order of their strides, a dimension steps over all that those before it reach; else elements may meet.
     std::vector<std::pair<int64_t, int64_t>> steps;
@@ -166,9 +199,7 @@ inline void check_own_memory(const char* name, const Tensor& output, std::initia
       reach += stride * times;
     }
   }
-  for (const Tensor* other : others) {
-    STD_TORCH_CHECK(!other || !overlaps(output, *other), "fastloss: expected ", name, " in memory of its own");
-  }
+  check_apart(name, output, others);
 }
 
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
@@ -191,6 +222,7 @@ struct CpuMemory {
 
 template <class F>
 void parallel(int64_t elements, int64_t tasks, const F& f) {
+  if (tasks == 0) return;
   if (elements < kParallelElements || tasks == 1) {
     f(0, tasks);
   } else {

@@ -67,6 +67,10 @@ struct Half {
   uint16_t bits;
 };
 
+struct Truth {  // a stored bool
+  Flag byte;
+};
+
 double value_of(float x) { return x; }
 double value_of(double x) { return x; }
 double value_of(BFloat16 x) {
@@ -80,6 +84,12 @@ double value_of(Half x) {
   const double sign = x.bits >> 15 ? -1 : 1;
   if (exponent == 31) return mantissa ? std::nan("") : sign * INFINITY;
   return sign * (exponent ? std::ldexp(1024 + mantissa, exponent - 25) : std::ldexp(mantissa, -24));
+}
+
+double value_of(Truth x) { return x.byte != 0; }
+template <class I, std::enable_if_t<std::is_integral_v<I>, int> = 0>
+double value_of(I x) {
+  return (double)x;
 }
 
 // Inputs only: truncation is as good as rounding, the exact value is read back.
@@ -106,6 +116,18 @@ void assign(Half& to, double x) {
     magnitude = ((exponent + 15) << 10) + (int)(std::ldexp(x, 10 - exponent)) - 1024;
   }
   to.bits = (uint16_t)(sign | magnitude);
+}
+
+void assign(Truth& to, double x) { to.byte = std::lround(x) ? 0x82 : 0; }
+template <class I, std::enable_if_t<std::is_integral_v<I>, int> = 0>
+void assign(I& to, double x) {
+  to = (I)std::lround(x);
+}
+
+// Masks: any byte but 0 is true.
+inline Flag flag(bool on, int64_t i) { return on ? (Flag)(1 + i % 3 * 127) : 0; }
+inline void fill_flags(Random& random, Flag* to, int64_t n, int percent) {
+  for (int64_t i = 0; i < n; ++i) to[i] = flag(random.chance(percent), i);
 }
 
 template <class S>
@@ -143,6 +165,67 @@ double storage_underflow<BFloat16>() {
 template <>
 double storage_underflow<Half>() {
   return 0x1p-25;
+}
+
+// ------------------------------------------------------------------------------------------- types known when run
+
+template <class S>
+constexpr Element element_of() {
+  return std::is_same_v<S, float>      ? Element::f32
+         : std::is_same_v<S, double>   ? Element::f64
+         : std::is_same_v<S, BFloat16> ? Element::bf16
+                                       : Element::f16;
+}
+constexpr bool is_floating(Element e) { return e <= Element::f16; }
+
+// Calls f with an object of the stored type.
+template <class F>
+auto with_element(Element e, const F& f) {
+  switch (e) {
+    case Element::f32:
+      return f(float{});
+    case Element::f64:
+      return f(double{});
+    case Element::bf16:
+      return f(BFloat16{});
+    case Element::f16:
+      return f(Half{});
+    case Element::boolean:
+      return f(Truth{});
+    case Element::u8:
+      return f(uint8_t{});
+    case Element::i8:
+      return f(int8_t{});
+    case Element::i16:
+      return f(int16_t{});
+    case Element::i32:
+      return f(int32_t{});
+    default:
+      return f(int64_t{});
+  }
+}
+inline double read_as(Element e, const void* p, int64_t i) {
+  return with_element(e, [&](auto stored) { return value_of(((const decltype(stored)*)p)[i]); });
+}
+inline void write_as(Element e, void* p, int64_t i, double x) {
+  with_element(e, [&](auto stored) { assign(((decltype(stored)*)p)[i], x); });
+}
+inline double unit_of(Element e) {
+  return e == Element::f64    ? storage_unit<double>()
+         : e == Element::bf16 ? storage_unit<BFloat16>()
+         : e == Element::f16  ? storage_unit<Half>()
+                              : storage_unit<float>();
+}
+inline double underflow_of(Element e) {
+  return e == Element::f64    ? storage_underflow<double>()
+         : e == Element::bf16 ? storage_underflow<BFloat16>()
+         : e == Element::f16  ? storage_underflow<Half>()
+                              : storage_underflow<float>();
+}
+// One of the first `count` types, but for float64 where the computing type is float: no kernel reads wider than it computes.
+inline Element any_element(Random& random, bool wide, int count) {
+  const Element e = (Element)random.below(count);
+  return e == Element::f64 && !wide ? Element::f32 : e;
 }
 
 // ------------------------------------------------------------------------------------------------- placement

@@ -131,10 +131,10 @@ void pair_case(PairBackend& backend, int id, int64_t rows, int64_t width, Place 
     const int64_t step = random.chance(80) ? stride() : 0, extent = (rows - 1) * step + width;  // 0: one row for all
     S* const p = memory.take<S>(extent);
     for (int64_t i = 0; i < extent; ++i) assign(p[i], random.normal());
-    a.operand[k] = {p, step};
+    a.operand[k] = {p, step, element_of<S>()};
     if (random.chance(30)) continue;
     const int64_t written = stride(), whole = (rows - 1) * written + width;
-    a.gradient[k] = {memory.take<S>(whole), written};
+    a.gradient[k] = {memory.take<S>(whole), written, element_of<S>()};
     outputs.push_back({"gradients not written", a.gradient[k].data, whole * (int64_t)sizeof(S), sizeof(S),
                        (rows - 1) * (written - width)});
   }
@@ -149,8 +149,8 @@ void pair_case(PairBackend& backend, int id, int64_t rows, int64_t width, Place 
   T *const weight = values(40, 0.5, 2), *const upstream = values(40, -2, 2), *const loss = values(50, 0, 0);
   a.label = label, a.weight = weight, a.upstream = upstream, a.loss = loss;
   if (loss) outputs.push_back({"losses not written", loss, rows * (int64_t)sizeof(T), sizeof(T), 0});
-  bool* const mask = random.chance(40) ? memory.take<bool>(rows) : nullptr;
-  for (int64_t i = 0; mask && i < rows; ++i) mask[i] = random.chance(70);
+  Flag* const mask = random.chance(40) ? memory.take<Flag>(rows) : nullptr;
+  if (mask) fill_flags(random, mask, rows, 70);
   a.mask = mask, a.want_stats = random.chance(40);
   for (int64_t row = 0; mask && row < rows; ++row) {  // what is masked may be anything
     for (int k = 0; k < F::arity; ++k) {

@@ -70,7 +70,8 @@ struct Tensor {
   int64_t extent = 0;  // elements of memory
 
   Tensor() = default;
-  Tensor(const Shape& s, Lay lay) {
+  Tensor(const Shape& s, Lay lay, Element type) {
+    view.type = type;
     int64_t step = lay == Lay::spread ? 2 : 1;
     for (int i = 0; i < s.dims; ++i) {
       const int d = lay == Lay::reversed ? i : s.dims - 1 - i;
@@ -88,6 +89,14 @@ struct Tensor {
     }
   }
 
+  int64_t size() const { return bytes_of(view.type); }
+  double get(int64_t at) const { return read_as(view.type, view.data, at); }
+  void take(Memory& memory) { view.data = memory.take(extent * size(), size()); }
+  void fill(Random& random, Memory& memory, double low, double high) {
+    take(memory);
+    for (int64_t i = 0; i < extent; ++i) write_as(view.type, view.data, i, low + (high - low) * random.uniform());
+  }
+
   int64_t at(const Shape& s, int64_t e) const {
     int64_t offset = 0;
     for (int d = s.dims - 1; d >= 0; --d) {
@@ -98,18 +107,12 @@ struct Tensor {
   }
 };
 
-template <class S>
-void fill(Random& random, Memory& memory, Tensor& t, double low, double high) {
-  S* const p = memory.take<S>(t.extent);
-  for (int64_t i = 0; i < t.extent; ++i) assign(p[i], low + (high - low) * random.uniform());
-  t.view.data = p;
-}
-
 // ----------------------------------------------------------------------------------------------------------- a case
 
 struct Options {
   bool gradients[kMaxOperands];
   bool weight, mask, upstream, wide, unreduced, stats, scalars, strided, outside;
+  bool mixed;  // tensors of any types, of which the computing type is the widest
 };
 
 class PointBackend {
@@ -142,14 +145,13 @@ class Case {
     const int64_t n = shape_.elements();
     for (int k = 0; k < kMaxOperands; ++k) {
       const Tensor& g = gradient_[k];
-      if (o_.gradients[k]) {
-        outputs.push_back(
-            {"gradients not written", g.view.data, g.extent * (int64_t)sizeof(S), sizeof(S), g.extent - n});
+      if (g.view.data) {
+        outputs.push_back({"gradients not written", g.view.data, g.extent * g.size(), g.size(), g.extent - n});
       }
     }
     if (o_.unreduced) {
       const Tensor& t = loss_values_;
-      outputs.push_back({"losses not written", t.view.data, t.extent * loss_size(), loss_size(), t.extent - n});
+      outputs.push_back({"losses not written", t.view.data, t.extent * t.size(), t.size(), t.extent - n});
     }
     check_values(backend_.run(memory_, random_, id_, args, outputs, o_.scalars, &scale_));
   }
@@ -166,7 +168,13 @@ class Case {
   std::vector<Expected> expected_;
   double scale_ = 1;
 
-  int64_t loss_size() const { return o_.wide ? sizeof(T) : sizeof(S); }
+  // The type of a tensor that is S, or T, unless types are mixed: then one of the first `count`.
+  Element type(bool wide, int count) {
+    constexpr bool is_double = sizeof(T) == sizeof(double);
+    return o_.mixed ? any_element(random_, is_double, count) : wide ? element_of<T>() : element_of<S>();
+  }
+  Element any_type() { return type(false, (int)Element::count); }
+  Element floating_type(bool wide) { return type(wide, (int)DType::count); }
   Lay lay(bool writes) { return !o_.strided ? Lay::dense : (Lay)random_.below((int)Lay::count - (writes ? 1 : 0)); }
 
   void describe(PointArgs& a) {
@@ -177,41 +185,40 @@ class Case {
     a.plain = !o_.weight && !o_.mask && !o_.upstream && !o_.unreduced && !o_.stats;
     const auto add = [&](PointView& view, const Tensor& t) {
       view = t.view;
-      a.plain = a.plain && view.flat;
+      a.plain = a.plain && view.flat && view.type == a.operand[0].type;
     };
     for (int k = 0; k < loss_.arity; ++k) {
-      operand_[k] = Tensor(shape_, lay(false));
-      fill<S>(random_, memory_, operand_[k], 0.05, 0.95);
+      operand_[k] = Tensor(shape_, lay(false), k == 0 ? element_of<S>() : any_type());
+      operand_[k].fill(random_, memory_, k == 2 && !is_floating(operand_[k].view.type) ? 0.6 : 0.05, 0.95);
       add(a.operand[k], operand_[k]);
     }
     for (int k = 0; k < kMaxOperands; ++k) {
-      if (!o_.gradients[k]) continue;
-      gradient_[k] = Tensor(shape_, lay(true));
-      gradient_[k].view.data = memory_.take<S>(gradient_[k].extent);
+      if (!o_.gradients[k] || !is_floating(operand_[k].view.type)) continue;
+      gradient_[k] = Tensor(shape_, lay(true), operand_[k].view.type);
+      gradient_[k].take(memory_);
       a.plain = a.plain && k == 0;
       add(a.gradient[k], gradient_[k]);
     }
     if (o_.weight) {
-      weight_ = Tensor(shape_, lay(false));
-      fill<S>(random_, memory_, weight_, 0.5, 2);
+      weight_ = Tensor(shape_, lay(false), any_type());
+      weight_.fill(random_, memory_, 0.5, 2);
       add(a.weight, weight_);
     }
     if (o_.mask) {
-      mask_ = Tensor(shape_, lay(false));
-      bool* const p = memory_.take<bool>(mask_.extent);
-      for (int64_t i = 0; i < mask_.extent; ++i) p[i] = random_.chance(70);
-      mask_.view.data = p;
+      mask_ = Tensor(shape_, lay(false), Element::boolean);
+      mask_.take(memory_);
+      fill_flags(random_, (Flag*)mask_.view.data, mask_.extent, 70);
       add(a.mask, mask_);
     }
     if (o_.upstream) {
-      upstream_ = Tensor(shape_, lay(false));
-      o_.wide ? fill<T>(random_, memory_, upstream_, -2, 2) : fill<S>(random_, memory_, upstream_, -2, 2);
+      upstream_ = Tensor(shape_, lay(false), floating_type(o_.wide));
+      upstream_.fill(random_, memory_, -2, 2);
       upstream_.view.wide = o_.wide;
       add(a.upstream, upstream_);
     }
     if (o_.unreduced) {
-      loss_values_ = Tensor(shape_, lay(true));
-      loss_values_.view.data = memory_.take(loss_values_.extent * loss_size(), loss_size());
+      loss_values_ = Tensor(shape_, lay(true), floating_type(o_.wide));
+      loss_values_.take(memory_);
       loss_values_.view.wide = o_.wide;
       add(a.loss, loss_values_);
     }
@@ -219,26 +226,21 @@ class Case {
     a.scale = scale_ = random_.chance(50) ? 1 : 0.25;
   }
 
-  bool kept(int64_t e) const { return !o_.mask || ((const bool*)mask_.view.data)[mask_.at(shape_, e)]; }
-  double weight(int64_t e) const {
-    return o_.weight ? value_of(((const S*)weight_.view.data)[weight_.at(shape_, e)]) : 1.0;
-  }
-  double upstream(int64_t e) const {
-    if (!o_.upstream) return 1;
-    const int64_t at = upstream_.at(shape_, e);
-    return o_.wide ? (double)((const T*)upstream_.view.data)[at] : value_of(((const S*)upstream_.view.data)[at]);
-  }
+  bool kept(int64_t e) const { return !o_.mask || mask_.get(mask_.at(shape_, e)) != 0; }
+  double weight(int64_t e) const { return o_.weight ? weight_.get(weight_.at(shape_, e)) : 1.0; }
+  double upstream(int64_t e) const { return o_.upstream ? upstream_.get(upstream_.at(shape_, e)) : 1.0; }
 
   void evaluate_all() {
     if (o_.outside) {
       const int64_t e = random_.below(shape_.elements());
-      for (int k = 0; k < loss_.arity; ++k) assign(((S*)operand_[k].view.data)[operand_[k].at(shape_, e)], -1);
+      for (int k = 0; k < loss_.arity; ++k) {
+        write_as(operand_[k].view.type, operand_[k].view.data, operand_[k].at(shape_, e), -1);
+      }
     }
     expected_.resize(shape_.elements());
     for (int64_t e = 0; e < shape_.elements(); ++e) {
       double x[kMaxOperands] = {};
-      for (int k = 0; k < loss_.arity; ++k)
-        x[k] = value_of(((const S*)operand_[k].view.data)[operand_[k].at(shape_, e)]);
+      for (int k = 0; k < loss_.arity; ++k) x[k] = operand_[k].get(operand_[k].at(shape_, e));
       expected_[e] = sizeof(T) == 4 ? loss_.in_float(x) : loss_.in_double(x);
     }
   }
@@ -258,20 +260,20 @@ class Case {
       const double term = kept(e) ? backend_.terms() : 0.0;  // what is masked is exactly zero
       sum += loss, size += std::fabs(loss);
       if (o_.unreduced) {
-        const int64_t at = loss_values_.at(shape_, e);
-        const double got =
-            o_.wide ? (double)((const T*)loss_values_.view.data)[at] : value_of(((const S*)loss_values_.view.data)[at]);
-        const double stored = (o_.wide ? u : storage_unit<S>()) * std::fabs(loss) + storage_underflow<S>();
+        const double got = loss_values_.get(loss_values_.at(shape_, e));
+        const Element type = loss_values_.view.type;
+        const double stored = unit_of(type) * std::fabs(loss) + underflow_of(type);
         same("loss", e, got, loss, backend_.roundings() * u * std::max(std::fabs(loss), term * w) + stored);
       }
       for (int k = 0; k < loss_.arity; ++k) {
         const double slope = kept(e) ? expected_[e].grad[k] * c : 0.0;
         if (k == 0) square += slope * slope;
-        if (!o_.gradients[k]) continue;
+        if (!gradient_[k].view.data) continue;
         ++gradients;
+        const Element type = gradient_[k].view.type;
         const double terms = std::max(std::fabs(slope), term * std::fabs(c));
-        same("gradient", e, value_of(((const S*)gradient_[k].view.data)[gradient_[k].at(shape_, e)]), slope,
-             backend_.roundings() * u * terms + storage_unit<S>() * std::fabs(slope) + storage_underflow<S>());
+        same("gradient", e, gradient_[k].get(gradient_[k].at(shape_, e)), slope,
+             backend_.roundings() * u * terms + unit_of(type) * std::fabs(slope) + underflow_of(type));
       }
     }
     same("sum", -1, total.loss, (double)sum, backend_.sum_roundings() * u * (double)size);

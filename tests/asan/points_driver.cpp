@@ -79,11 +79,13 @@ void points(const std::string& isa, DType dtype, const char* dtype_name) {
       for (int repeat = 0; repeat < 2; ++repeat, ++turn) {
         Options o = options_of(random, kLosses[id].arity, turn);
         o.scalars = false;
+        o.mixed = turn % 5 == 4;
         const Place place = (Place)random.below(3);
         const Shape shape = shape_of(random, n, o.strided);
         const uint64_t seed = (uint64_t)turn + 1;
         current = isa + ", " + dtype_name + ", " + kLosses[id].name + ", " + std::to_string(n) + " elements, " +
-                  kPlaceNames[(int)place] + (o.strided ? ", strided" : "") + ", seed " + std::to_string(seed);
+                  kPlaceNames[(int)place] + (o.strided ? ", strided" : "") + (o.mixed ? ", mixed" : "") + ", seed " +
+                  std::to_string(seed);
         Case<S>(backend, id, shape, o, place, seed).run();
       }
     }
@@ -134,10 +136,40 @@ void pairs(const std::string& isa, DType dtype, const char* dtype_name) {
   }
 }
 
+// ---------------------------------------------------------------------------------------------------------- elements
+
+// What vectors of several types are brought to, and the way back.
+template <class T>
+void elements(const std::string& isa, DType dtype, const char* dtype_name) {
+  const Engine& engine = isa::kernels(isa).engine[(int)dtype];
+  Random random{(uint64_t)dtype + 29};
+  for (int e = 0; e < (int)Element::count; ++e) {
+    const Element type = (Element)e;
+    if (type == Element::f64 && sizeof(T) == sizeof(float)) continue;
+    for (int64_t n = 1; n <= 70; ++n) {
+      for (const Place place : {Place::heap, Place::guard, Place::aligned}) {
+        current = isa + ", " + dtype_name + ", elements of type " + std::to_string(e) + ", " + std::to_string(n) +
+                  ", " + kPlaceNames[(int)place];
+        Memory memory(place);
+        void *const from = memory.take(n * bytes_of(type), bytes_of(type)), *const back = memory.take(
+                                                                                n * bytes_of(type), bytes_of(type));
+        T* const to = memory.take<T>(n);
+        for (int64_t i = 0; i < n; ++i) write_as(type, from, i, 10 * random.uniform());
+        engine.read(type, from, n, to), ++calls;
+        for (int64_t i = 0; i < n; ++i) check("element", -1, i, (double)to[i], read_as(type, from, i), 0);
+        if (!is_floating(type)) continue;
+        engine.write(type, back, n, to), ++calls;
+        for (int64_t i = 0; i < n; ++i) check("element written", -1, i, read_as(type, back, i), (double)to[i], 0);
+      }
+    }
+  }
+}
+
 template <class S>
 void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
   points<S>(isa, dtype, dtype_name);
   pairs<S>(isa, dtype, dtype_name);
+  if constexpr (std::is_same_v<S, typename Compute<S>::type>) elements<S>(isa, dtype, dtype_name);
 }
 
 }  // namespace

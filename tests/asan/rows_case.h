@@ -74,16 +74,24 @@ int64_t offset_of(const Shape& shape, const Strides& s, int64_t row, int64_t c) 
   return offset;
 }
 
-template <class S>
 struct Plane {  // a tensor of logits' shape
-  S* data = nullptr;
+  char* data = nullptr;
+  Element type{};
   int64_t elements = 0;
   Strides strides{};
 
   Plane() = default;
-  Plane(Memory& memory, const Shape& shape, Layout layout) : elements(0), strides(strides_of(layout, shape)) {
+  Plane(Memory& memory, const Shape& shape, Layout layout, Element type)
+      : type(type), strides(strides_of(layout, shape)) {
     elements = offset_of(shape, strides, shape.rows - 1, shape.classes - 1) + 1;
-    data = memory.take<S>(elements);
+    data = (char*)memory.take(bytes(), bytes_of(type));
+  }
+  int64_t bytes() const { return elements * bytes_of(type); }
+  double get(int64_t at) const { return read_as(type, data, at); }
+  // Returns what is stored.
+  double set(int64_t at, double x) {
+    write_as(type, data, at, x);
+    return get(at);
   }
   RowsView view() const {
     RowsView v{data, strides.of_class, {}};
@@ -107,6 +115,7 @@ struct Options {
   bool inplace = false;
   bool gradient = true;
   bool row_loss = false;
+  bool mixed = false;  // probabilities of any type that is no wider than the computing type
   double smoothing = 0;
   double z_loss = 0;
   double softcap = 0;
@@ -204,9 +213,9 @@ class Case {
   const Shape shape_;
   double unit_, plain_;
 
-  Plane<S> logits_, probability_;
+  Plane logits_, probability_;
   int64_t* target_ = nullptr;
-  bool* mask_ = nullptr;
+  Flag* mask_ = nullptr;
   T* weight_ = nullptr;
   T* state_ = nullptr;
   double weight_sum_ = 0;
@@ -231,9 +240,9 @@ class Case {
       }
     }
     if (o_.masked) {
-      mask_ = memory_.take<bool>(R);
+      mask_ = memory_.take<Flag>(R);
       for (int64_t i = 0; i < R; ++i) {
-        mask_[i] = !random_.chance(25);
+        mask_[i] = flag(!random_.chance(25), i);
         if (!mask_[i] && target_ && random_.chance(50)) target_[i] = random_.chance(50) ? kFarOut : -kFarOut - 3;
       }
     }
@@ -245,7 +254,7 @@ class Case {
         weight_sum_ += w_[c] = weight_[c];
       }
     }
-    logits_ = Plane<S>(memory_, shape_, layout_);
+    logits_ = Plane(memory_, shape_, layout_, element_of<S>());
     x_.resize(R * C), z_.resize(R * C), slope_.assign(R * C, 1.0), p_.resize(R * C);
     for (int64_t i = 0; i < R; ++i) {
       const double spread = o_.wide && random_.chance(30) ? 60 : 2;
@@ -253,9 +262,7 @@ class Case {
         double v = random_.normal() * spread;
         if (o_.infinite && random_.chance(3) && target_[i] != c) v = -INFINITY;
         if (!kept(i) && random_.chance(50)) v = random_.chance(50) ? NAN : INFINITY;
-        S& at = logits_.data[offset_of(shape_, logits_.strides, i, c)];
-        assign(at, v);
-        x_[i * C + c] = z_[i * C + c] = value_of(at);
+        x_[i * C + c] = z_[i * C + c] = logits_.set(offset_of(shape_, logits_.strides, i, c), v);
         if (o_.softcap != 0) {
           const double scaled = x(i, c) / o_.softcap, e = std::exp(-2 * std::fabs(scaled));
           z_[i * C + c] = o_.softcap * std::tanh(scaled);
@@ -264,13 +271,14 @@ class Case {
       }
     }
     if (o_.soft) {
-      probability_ = Plane<S>(memory_, shape_, layout_ == Layout::strided ? Layout::class_adjacent : layout_);
+      constexpr bool is_double = sizeof(T) == sizeof(double);
+      const Element type = o_.mixed ? any_element(random_, is_double, (int)DType::count) : element_of<S>();
+      probability_ = Plane(memory_, shape_, layout_ == Layout::strided ? Layout::class_adjacent : layout_, type);
       t_.resize(R * C);
       for (int64_t i = 0; i < R; ++i) {
         for (int64_t c = 0; c < C; ++c) {
-          S& at = probability_.data[offset_of(shape_, probability_.strides, i, c)];
-          assign(at, random_.uniform() * 2 / (double)C);
-          t_[i * C + c] = value_of(at);
+          const int64_t at = offset_of(shape_, probability_.strides, i, c);
+          t_[i * C + c] = probability_.set(at, random_.uniform() * 2 / (double)C);
         }
       }
     }
@@ -382,7 +390,7 @@ class Case {
     a.dims = shape_.dims;
     std::copy(shape_.size, shape_.size + kMaxRowDims, a.size);
     a.logits = logits_.view();
-    if (o_.soft) a.probability = probability_.view();
+    if (o_.soft) a.probability = probability_.view(), a.probability_type = probability_.type;
     a.target = target_;
     a.mask = mask_;
     a.weight = weight_;
@@ -396,35 +404,39 @@ class Case {
   }
 
   // Runs the kernel on gradients of these planes (or none), each element of which it must write.
-  void launch(RowsArgs& a, bool summed, RowsSums& total, const Plane<S>& grad, const Plane<S>& of_target) {
-    const Plane<S>* const planes[] = {&grad, &of_target};
-    for (const Plane<S>* plane : planes) {
-      if (plane->data) backend_.expect(plane->data, plane->elements * (int64_t)sizeof(S), sizeof(S));
+  void launch(RowsArgs& a, bool summed, RowsSums& total, const Plane& grad, const Plane& of_target) {
+    const Plane* const planes[] = {&grad, &of_target};
+    for (const Plane* plane : planes) {
+      if (plane->data) backend_.expect(plane->data, plane->bytes(), bytes_of(plane->type));
     }
     backend_.run(memory_, random_, a, summed, total);
-    for (const Plane<S>* plane : planes) {
+    for (const Plane* plane : planes) {
       if (plane->data) backend_.expected(plane->data, plane->elements - a.rows * a.classes);
     }
   }
 
   // Where a gradient goes: its own tensor (sometimes of another layout than the logits'), or over the logits.
-  Plane<S> gradient_plane() {
-    return Plane<S>(memory_, shape_,
-                    layout_ == Layout::strided && random_.chance(50) ? Layout::class_adjacent : layout_);
+  Plane gradient_plane() {
+    const Layout layout = layout_ == Layout::strided && random_.chance(50) ? Layout::class_adjacent : layout_;
+    return Plane(memory_, shape_, layout, element_of<S>());
   }
 
-  void check_untouched(const Plane<S>& plane, const std::vector<S>& before, const char* what) {
+  static std::vector<char> contents(const Plane& plane) { return {plane.data, plane.data + plane.bytes()}; }
+  void check_untouched(const Plane& plane, const std::vector<char>& before, const char* what) {
+    const int64_t size = bytes_of(plane.type);
     std::vector<bool> inside(plane.elements);
     for (int64_t i = 0; i < shape_.rows; ++i) {
       for (int64_t c = 0; c < shape_.classes; ++c) inside[offset_of(shape_, plane.strides, i, c)] = true;
     }
     for (int64_t k = 0; k < plane.elements; ++k) {
-      if (!inside[k] && __builtin_memcmp(&plane.data[k], &before[k], sizeof(S)) != 0) fail(what, -1, k, 0, 0, 0);
+      if (!inside[k] && __builtin_memcmp(&plane.data[k * size], &before[k * size], size) != 0) {
+        fail(what, -1, k, 0, 0, 0);
+      }
     }
   }
 
   // Compares a written gradient; returns its square sum and that sum's tolerance.
-  std::pair<double, double> check_gradient(const char* what, const Plane<S>* plane, double scale, const T* upstream) {
+  std::pair<double, double> check_gradient(const char* what, const Plane* plane, double scale, const T* upstream) {
     double square = 0, tolerance_of_square = 0;
     for (int64_t i = 0; i < shape_.rows; ++i) {
       const bool counts = reference_[i].kept;
@@ -446,7 +458,7 @@ class Case {
         square += expected * expected;
         tolerance_of_square += computed * (2 * std::fabs(expected) + computed);
         if (!plane) continue;
-        check(what, i, c, value_of(plane->data[offset_of(shape_, plane->strides, i, c)]), expected, tolerance);
+        check(what, i, c, plane->get(offset_of(shape_, plane->strides, i, c)), expected, tolerance);
         ++gradients;
       }
     }
@@ -455,7 +467,7 @@ class Case {
 
   void forward() {
     RowsArgs a = arguments();
-    Plane<S> grad;
+    Plane grad;
     if (o_.inplace) {
       grad = logits_;
     } else if (o_.gradient) {
@@ -469,7 +481,7 @@ class Case {
     if (!o_.inplace) a.state = state_ = memory_.take<T>((o_.soft ? 3 : 2) * a.rows);
     const bool summed = o_.stats || !o_.row_loss;
     RowsSums got{};
-    const std::vector<S> before(grad.data, grad.data + grad.elements);
+    const std::vector<char> before = contents(grad);
     launch(a, summed, got, grad, {});
 
     const auto [square, square_tolerance] = check_gradient("gradient", grad.data ? &grad : nullptr, a.scale, nullptr);
@@ -511,19 +523,18 @@ class Case {
       a.upstream = upstream;
     }
     a.scale = -1.5;
-    const Plane<S> grad = inplace ? logits_ : gradient_plane();
-    Plane<S> of_target;
+    const Plane grad = inplace ? logits_ : gradient_plane();
+    Plane of_target;
     if (o_.soft) {
-      of_target = Plane<S>(memory_, shape_, layout_);
+      of_target = Plane(memory_, shape_, layout_, probability_.type);
       a.probability_gradient = of_target.view();
     }
     const bool wanted = !o_.soft || random_.chance(70);
     if (wanted) a.gradient = grad.view();
     a.stream = wanted && !inplace && random_.chance(50);
-    const std::vector<S> before(grad.data, grad.data + grad.elements);
-    const std::vector<S> before_target(of_target.data, of_target.data + of_target.elements);
+    const std::vector<char> before = contents(grad), before_target = contents(of_target);
     RowsSums none{};
-    launch(a, false, none, wanted ? grad : Plane<S>(), of_target);
+    launch(a, false, none, wanted ? grad : Plane(), of_target);
 
     if (__builtin_memcmp(state.data(), state_, state.size() * sizeof(T)) != 0) fail("state changed", -1, -1, 0, 0, 0);
     const char* const what = inplace ? "gradient of backward in place" : "gradient of backward";
@@ -532,7 +543,7 @@ class Case {
     if (o_.soft) check_target_gradient(of_target, before_target, a.scale, upstream);
   }
 
-  void check_target_gradient(const Plane<S>& plane, const std::vector<S>& before, double scale, const T* upstream) {
+  void check_target_gradient(const Plane& plane, const std::vector<char>& before, double scale, const T* upstream) {
     for (int64_t i = 0; i < shape_.rows; ++i) {
       const RowReference& r = reference_[i];
       const double factor = r.kept ? (1 - o_.smoothing) * scale * (upstream ? (double)upstream[i] : 1) : 0;
@@ -541,9 +552,9 @@ class Case {
         if (r.kept) {
           expected = factor * w_[c] * (r.lse - z(i, c));
           tolerance = std::fabs(factor) * w_[c] * r.relative * (1 + std::fabs(r.max)) + 4 * unit_ * std::fabs(expected);
-          tolerance += storage_unit<S>() * (std::fabs(expected) + tolerance) + storage_underflow<S>();
+          tolerance += unit_of(plane.type) * (std::fabs(expected) + tolerance) + underflow_of(plane.type);
         }
-        const double got = value_of(plane.data[offset_of(shape_, plane.strides, i, c)]);
+        const double got = plane.get(offset_of(shape_, plane.strides, i, c));
         check("gradient of the probabilities", i, c, got, expected, tolerance);
         ++gradients;
       }

@@ -56,7 +56,12 @@ constexpr int kTurns = 3;
 template <class S>
 void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
   CpuBackend backend(isa::kernels(isa), dtype);
-  const std::vector<Options> options = option_sets();
+  std::vector<Options> options = option_sets();
+  for (size_t k = 0, count = options.size(); k < count; ++k) {
+    if (!options[k].soft || options[k].inplace) continue;
+    options.push_back(options[k]);
+    options.back().mixed = true;
+  }
   uint64_t seed = 1;
   int turn = (int)dtype;
   for (int l = 0; l < (int)Layout::count; ++l, ++turn) {
@@ -67,8 +72,8 @@ void run_all(const std::string& isa, DType dtype, const char* dtype_name) {
           if (options[k].real_ignore_index && classes < 2) continue;
           const Place place = seed % 2 ? Place::heap : Place::guard;
           current = isa + ", " + dtype_name + ", " + kLayoutNames[l] + ", " + std::to_string(rows) + " x " +
-                    std::to_string(classes) + ", " + options[k].name + ", " + kPlaceNames[(int)place] + ", seed " +
-                    std::to_string(seed);
+                    std::to_string(classes) + ", " + options[k].name + (options[k].mixed ? ", mixed, " : ", ") +
+                    kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
           Case<S>(backend, (Layout)l, rows, classes, options[k], place, seed).run();
           ++seed;
         }

@@ -33,7 +33,7 @@ struct Matrix {
 // What a tile is told about its pairs, and what that means.
 struct Relation {
   std::vector<int64_t> row_labels, column_labels;
-  bool *mask = nullptr, *positives = nullptr;
+  Flag *mask = nullptr, *positives = nullptr;
   int64_t mask_stride = 0, positives_stride = 0;
   PairRelation told{};
 
@@ -77,11 +77,11 @@ struct Relation {
   }
 
  private:
-  static bool* flags(Random& random, Memory& memory, int64_t rows, int64_t columns, int percent, int64_t& stride) {
+  static Flag* flags(Random& random, Memory& memory, int64_t rows, int64_t columns, int percent, int64_t& stride) {
     stride = random.chance(20) ? 0 : columns + random.below(3);
     const int64_t n = (rows - 1) * stride + columns;
-    bool* const p = memory.take<bool>(n);
-    for (int64_t i = 0; i < n; ++i) p[i] = random.chance(percent);
+    Flag* const p = memory.take<Flag>(n);
+    fill_flags(random, p, n, percent);
     return p;
   }
   static const int64_t* copy(Memory& memory, const std::vector<int64_t>& labels) {

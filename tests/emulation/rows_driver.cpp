@@ -134,7 +134,7 @@ void check_survey(Random& random) {
       const bool soft = option & 4;
       SurveyLaunch l{};
       int64_t* const target = memory.take<int64_t>(rows);
-      bool* const mask = memory.take<bool>(rows);
+      Flag* const mask = memory.take<Flag>(rows);
       float* const weight = memory.take<float>(classes);
       double sum = 0, kept = 0, all = 0;
       for (int64_t c = 0; c < classes; ++c) all += weight[c] = (float)random.uniform();

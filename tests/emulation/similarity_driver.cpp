@@ -106,12 +106,10 @@ class TileCase {
     }
     return value;
   }
-  const bool* flags(int percent, int64_t& stride, bool in_vectors) {
+  const Flag* flags(int percent, int64_t& stride, bool in_vectors) {
     stride = random_.chance(20) ? 0 : padded(columns_, in_vectors ? 8 : 1);
-    bool* const p = memory_.take<bool>((rows_ - 1) * stride + columns_);
-    for (int64_t i = 0; i < rows_; ++i) {
-      for (int64_t j = 0; j < columns_; ++j) p[i * stride + j] = random_.chance(percent);
-    }
+    Flag* const p = memory_.take<Flag>((rows_ - 1) * stride + columns_);
+    for (int64_t i = 0; i < rows_; ++i) fill_flags(random_, p + i * stride, columns_, percent);
     return p;
   }
   const int64_t* labels(int64_t n, int64_t high) {
