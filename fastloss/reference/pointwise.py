@@ -521,12 +521,10 @@ def gaussian_nll_loss(
     if _is_plain(options, eps):
         return F.gaussian_nll_loss(input, target, var, full, eps, reduction)  # type: ignore[arg-type]
     made = variance_like(input, var) if isinstance(var, Tensor) else _as_number(var, input)
-    below = None if made is None else made < 0
     mask = options.get("mask")
-    if below is not None and mask is not None and mask.dtype == torch.bool:
-        below = below & mask
-    if below is None or _options.known(below.any()):
-        return F.gaussian_nll_loss(input, target, var)  # type: ignore[arg-type]  # PyTorch's error
+    kept = mask if mask is not None and mask.dtype == torch.bool else True
+    if made is None or _options.known(((made < 0) & kept).any()):
+        return F.gaussian_nll_loss(input, target, var)  # PyTorch's error
 
     def f(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         v = v + (v.clamp_min(eps) - v).detach()
