@@ -262,13 +262,12 @@ def softmax_focal_loss(
                 f"fastloss.softmax_focal_loss: alpha has shape {tuple(alpha.shape)}, expected () or ({classes},), one "
                 "factor per class"
             )
-    combined = isinstance(alpha, Tensor) and alpha.dim() == 1
+    per_class = alpha if isinstance(alpha, Tensor) and alpha.dim() == 1 else None
+    combined = per_class is not None
     reason = _why_not_focal_kernel(target, alpha, gamma, label_smoothing, z_loss)
-    if combined:
-        _options.check_tensors("softmax_focal_loss", weight=weight, mask=mask)
     if combined and not reason and isinstance(input, Tensor) and isinstance(target, Tensor):
         reason = _why_not_kernel(input, target, weight, mask, normalizer, ignore_index, (0.0, 0.0, scalar(softcap)))
-        reason = reason or why_no_kernel((alpha,))  # type: ignore[arg-type]
+        reason = reason or why_no_kernel((per_class,))
     if reason:
         route.kernel_unless("softmax_focal_loss", reason)
         if torch.is_grad_enabled() and not is_compiling():
@@ -281,14 +280,14 @@ def softmax_focal_loss(
             )  # fmt: skip
         except Exception as error:
             _explain_error("softmax_focal_loss", error, input, target, weight, ignore_index)
-    if combined:
+    if per_class is not None:
         # The engine's weight stands for both factors; the divisor is still the weight's own.
         if reduction == "mean" and normalizer is None:
             kept = target != ignore_index if mask is None else mask & (target != ignore_index)
-            ones = torch.ones_like(alpha) if weight is None else weight
+            ones = torch.ones_like(per_class) if weight is None else weight
             chosen = ones[target.clamp(0, ones.numel() - 1)]
             normalizer = torch.where(kept, chosen, 0).sum(dtype=torch.float64)
-        product = alpha.to(_ops.compute_dtype(input.dtype))
+        product = per_class.to(_ops.compute_dtype(input.dtype))
         alpha, weight = None, product if weight is None else product * weight
     scale = 1.0 if alpha is None else scalar(alpha)
     return _rows_loss(

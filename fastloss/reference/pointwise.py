@@ -507,6 +507,14 @@ def variance_like(input: Tensor, var: Tensor) -> Tensor | None:
     return var.unsqueeze(-1) if input.shape[:-1] == var.shape else None
 
 
+def _any_negative(values: Tensor, mask: Tensor | None) -> bool:
+    """Whether a value that counts is known to be below 0."""
+    below = values < 0
+    if mask is not None and mask.dtype == torch.bool:
+        below = below & mask
+    return bool(_options.known(below.any()))
+
+
 @takes_tensors
 def gaussian_nll_loss(
     input: Tensor,
@@ -521,12 +529,8 @@ def gaussian_nll_loss(
     if _is_plain(options, eps):
         return F.gaussian_nll_loss(input, target, var, full, eps, reduction)  # type: ignore[arg-type]
     made = variance_like(input, var) if isinstance(var, Tensor) else _as_number(var, input)
-    below = None if made is None else made < 0
-    mask = options.get("mask")
-    if below is not None and mask is not None and mask.dtype == torch.bool:
-        below = below & mask
-    if below is None or _options.known(below.any()):
-        return F.gaussian_nll_loss(input, target, var)  # type: ignore[arg-type]  # PyTorch's error
+    if made is None or _any_negative(made, options.get("mask")):
+        return F.gaussian_nll_loss(input, target, var)  # PyTorch's error
 
     def f(x: Tensor, y: Tensor, v: Tensor) -> Tensor:
         v = v + (v.clamp_min(eps) - v).detach()
