@@ -717,8 +717,11 @@ def _traced(
     )  # fmt: skip
     vectors = Vectors(rows, columns, negatives, scale, bias)
     # As every operator. Strips of expanded rows without number would be cut one by one.
-    if not all(t is None or (t.dim() == 2 and t.numel() <= 1 << 40) for t in vectors[:3]):
-        raise RuntimeError("fastloss::similarity: expected matrices of vectors, of at most 2^40 elements")
+    dims = zip(vectors[:3], (2, 2, 3), strict=True)
+    if not all(t is None or (t.dim() == n and t.numel() <= 1 << 40) for t, n in dims):
+        raise RuntimeError(
+            "fastloss::similarity: expected matrices of vectors (negatives: one a row), of at most 2^40 elements"
+        )
     relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
     return _outputs(call, relation, vectors, tuple(want), upstream)
 
