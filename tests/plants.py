@@ -1,0 +1,355 @@
+"""Faults planted in the shells of the losses, Python and C++: for each of them a test must fail (`make plants`).
+
+A plant replaces a text that stands once in its file. The tests named beside it are those that should see it: a plant that
+they pass by is a hole in them. (The CUDA kernels have plants of their own, in test_cuda_emulation.py.)
+
+    python tests/plants.py [--only TEXT]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Plant:
+    """A fault: in which file what becomes what, and the tests that see it (pytest's arguments, separated by blanks)."""
+
+    file: str
+    old: str
+    new: str
+    tests: str
+
+    @property
+    def compiled(self) -> bool:
+        return self.file.startswith("csrc")
+
+
+PLANTS = (
+    # When gradients are made, and what becomes of them.
+    Plant(
+        "fastloss/_autograd.py",
+        "return reduction != 0 and dtype is not torch.float16 and not torch.compiler.is_compiling()",
+        "return reduction != 0 and not torch.compiler.is_compiling()",
+        "test_gradient.py test_pointwise.py",
+    ),
+    Plant(
+        "fastloss/_autograd.py",
+        "return grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5)",
+        "return True",
+        "test_gradient.py",
+    ),
+    Plant(
+        "fastloss/_autograd.py",
+        "                if factor == 1.0:\n                    grad, ctx.grad = ctx.grad, None\n",
+        "                if factor == 1.0:\n                    grad = ctx.grad\n",
+        "test_autograd.py test_gradient.py",
+    ),
+    Plant(
+        "fastloss/_autograd.py",
+        "                ctx.grads = None\n                # As in",
+        "                # As in",
+        "test_autograd.py test_pointwise.py",
+    ),
+    Plant(
+        "fastloss/_autograd.py",
+        "            return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)\n        try:",
+        "            pass\n        try:",
+        "test_pointwise.py",
+    ),
+    Plant(
+        "fastloss/_autograd.py",
+        "        if total.untyped_storage().data_ptr() != memory:\n",
+        "        if False:\n",
+        "test_inplace.py",
+    ),
+    Plant("fastloss/_autograd.py", "        node.register_prehook(refuse)\n", "        pass\n", "test_inplace.py"),
+    Plant(
+        "fastloss/_autograd.py",
+        "    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value",
+        "    return value",
+        "test_elements.py",
+    ),
+    Plant(
+        "fastloss/_autograd.py",
+        "            named[name] = bool(named[name])\n",
+        "            pass\n",
+        "test_pairs.py test_pointwise.py",
+    ),
+    # Which path a call takes, and what is said about it.
+    Plant(
+        "fastloss/_core/route.py",
+        'take(name, "reference", reason) if reason else take(name, "kernel", COVERED)',
+        'take(name, "kernel", reason or COVERED)',
+        "test_explain.py",
+    ),
+    Plant(
+        "fastloss/functional/_points.py",
+        "        and input.shape == target.shape\n",
+        "",
+        "test_pointwise.py test_elements.py",
+    ),
+    Plant(
+        "fastloss/functional/_points.py",
+        "        if arguments[name].requires_grad:\n            return None\n",
+        "        pass\n",
+        "test_pointwise.py",
+    ),
+    Plant(
+        "fastloss/functional/_paths.py",
+        '    if any(t.layout != torch.strided for t in tensors):\n        return "the layout is not strided"\n',
+        "",
+        "test_fallback.py",
+    ),
+    Plant(
+        "fastloss/functional/_paths.py",
+        '        return "an argument is a lazily negated view"\n',
+        '        return ""\n',
+        "test_edges.py test_fallback.py",
+    ),
+    # Dtypes and reductions.
+    Plant(
+        "fastloss/functional/_points.py",
+        "        autocast = False  # PyTorch multiplies and adds",
+        "        pass  # PyTorch multiplies and adds",
+        "test_elements.py",
+    ),
+    Plant(
+        "fastloss/functional/_points.py",
+        "    made = loss_dtype if dims is None else computed\n",
+        "    made = loss_dtype\n",
+        "test_elements.py",
+    ),
+    Plant(
+        "fastloss/functional/_points.py",
+        "            divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)\n",
+        "            divisor = weight.sum(dtype=torch.float64)\n",
+        "test_pointwise.py",
+    ),
+    Plant(
+        "fastloss/functional/_points.py",
+        'return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean',
+        "return mean",
+        "test_pointwise.py",
+    ),
+    Plant(
+        "fastloss/functional/_points.py",
+        "    count = mask.sum() if mask is not None else",
+        "    count = mask.numel() * mask.new_ones((), dtype=torch.int64) if mask is not None else",
+        "test_pointwise.py",
+    ),
+    # Options.
+    Plant(
+        "fastloss/_options.py",
+        "    if isinstance(normalizer, Tensor) and normalizer.numel() != 1:\n",
+        "    if False:\n",
+        "test_elements.py test_options.py",
+    ),
+    Plant(
+        "fastloss/_options.py",
+        "    unknown = sorted(set(given) - set(known))\n",
+        "    unknown: list[str] = []\n",
+        "test_options.py test_elements.py test_module.py",
+    ),
+    Plant(
+        "fastloss/_options.py",
+        "        if number is not None and not holds(number):\n",
+        "        if False:\n",
+        "test_hyperparameters.py test_elements.py",
+    ),
+    # Rows.
+    Plant(
+        "fastloss/functional/rows.py",
+        "            kept = target != ignore_index if mask is None else mask & (target != ignore_index)\n",
+        "            kept = target != ignore_index\n",
+        "test_options.py test_value.py test_soak.py",
+    ),
+    Plant(
+        "fastloss/functional/rows.py",
+        "    row = int(bad.nonzero()[0])\n",
+        "    row = int(bad.nonzero()[-1])\n",
+        "test_errors.py",
+    ),
+    Plant(
+        "fastloss/functional/rows.py",
+        "        overwrite = inplace and not is_compiling() and not _repeats_memory(input)\n",
+        "        overwrite = inplace and not is_compiling()\n",
+        "test_inplace.py test_layouts.py test_gradient.py",
+    ),
+    Plant(
+        "fastloss/functional/rows.py",
+        "    return input.is_leaf or (base is not None and base.is_leaf and base.requires_grad)\n",
+        "    return input.is_leaf\n",
+        "test_inplace.py",
+    ),
+    Plant(
+        "fastloss/_stats.py",
+        "        accuracy, entropy, perplexity, mean_lse,",
+        "        accuracy, entropy, mean_lse, perplexity,",
+        "test_options.py",
+    ),
+    # Modules.
+    Plant(
+        "fastloss/nn/_base.py",
+        "        settings = {**settings, **options}\n",
+        "        settings = {**options, **settings}\n",
+        "test_module.py",
+    ),
+    Plant(
+        "fastloss/nn/_base.py",
+        "        if native is None or self._options:\n",
+        "        if native is None:\n",
+        "test_graphs.py",
+    ),
+    Plant(
+        "fastloss/functional/adversarial.py",
+        '    label = sign if mode == "hinge" else max(sign, 0)\n',
+        '    label = sign if mode == "hinge" else 1 - max(sign, 0)\n',
+        "test_adversarial.py",
+    ),
+    # Similarities.
+    Plant(
+        "fastloss/_similarity.py",
+        "            self.strips = [(b, min(b + strip_rows, self.n)) for b in range(0, self.n, strip_rows)]\n",
+        "            self.strips = [(b, b + strip_rows) for b in range(0, self.n - strip_rows + 1, strip_rows)]\n",
+        "test_similarity.py",
+    ),
+    Plant(
+        "fastloss/_similarity.py",
+        "            self.sums = self.sums / 2\n",
+        "            pass\n",
+        "test_similarity.py",
+    ),
+    Plant(
+        "fastloss/_similarity.py",
+        "            grad_output = grad_output * ctx.call.processes()\n",
+        "            pass\n",
+        "test_distributed.py",
+    ),
+    Plant(
+        "fastloss/distributed.py",
+        "            self.known = (own_labels >= 0) & (own_labels < own.shape[0])\n",
+        "            self.known = own_labels >= 0\n",
+        "test_distributed.py",
+    ),
+    Plant(
+        "fastloss/_similarity.py",
+        "        factor = factor.double() * missing\n",
+        "        factor = factor.double()\n",
+        "test_similarity.py",
+    ),
+    # C++: what operators check, count and write.
+    Plant(
+        "csrc/ops/rows.cpp",
+        "        const bool keep = (!target || y != ignore_index) && (!mask || mask[i]);\n",
+        "        const bool keep = (!target || y != ignore_index);\n",
+        "test_options.py",
+    ),
+    Plant("csrc/ops/rows.cpp", "  if (!weight || !target) all.weight = all.kept;\n", "", "test_value.py test_edges.py"),
+    Plant(
+        "csrc/ops/pairs.cpp",
+        "empty_zero && divisor == 0 ? 0 : sums.loss / divisor",
+        "sums.loss / divisor",
+        "test_pairs.py",
+    ),
+    Plant("csrc/ops/pairs.cpp", "    args.scale *= upstream_of(grad_output);\n", "", "test_pairs.py"),
+    Plant(
+        "csrc/ops/tensors.h",
+        "      STD_TORCH_CHECK(stride > reach,",
+        "      STD_TORCH_CHECK(true || stride > reach,",
+        "test_operators.py",
+    ),
+    Plant(
+        "csrc/ops/tensors.h",
+        "    if (code == (int64_t)type) return type;\n",
+        "    if ((int32_t)code == (int32_t)type) return type;\n",
+        "test_operators.py",
+    ),
+    Plant(
+        "csrc/ops/rows_call.h",
+        "  STD_TORCH_CHECK(probability || !target_grad,",
+        "  STD_TORCH_CHECK(true || !target_grad,",
+        "test_operators.py",
+    ),
+    Plant(
+        "csrc/ops/memory.cpp",
+        "    if (block->bytes < bytes || block->bytes / kLargestWaste > bytes) continue;\n",
+        "    if (block->bytes < bytes) continue;\n",
+        "test_memory.py",
+    ),
+    Plant("csrc/ops/memory.cpp", "  p.in_use -= loan->used;\n", "", "test_memory.py"),
+    Plant(
+        "csrc/cpu/isa.cpp",
+        "    if (!isa.runs_here()) continue;\n    if (named) return isa;\n",
+        "    if (named) return isa;\n    if (!isa.runs_here()) continue;\n",
+        "test_isa.py",
+    ),
+)
+
+
+def run(command: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, env=environment, check=False, text=True, capture_output=True)
+
+
+def copy_of_tree(folder: Path) -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, listed.split("\0")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, folder / name)
+    for library in (ROOT / "fastloss").glob("*.so"):
+        shutil.copy2(library, folder / "fastloss")
+
+
+def try_plant(plant: Plant, folder: Path, environment: dict[str, str]) -> str:
+    """What is wrong: nothing if a test fails."""
+    path = folder / plant.file
+    right = path.read_text()
+    path.write_text(right.replace(plant.old, plant.new))
+    build = [sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"]
+    try:
+        if plant.compiled and (made := run(build, folder, environment)).returncode:
+            return f"does not compile: {made.stdout[-300:]}"
+        tests = [f"tests/{name}" for name in plant.tests.split()]
+        quick = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header"]
+        code = run([sys.executable, "-m", "pytest", *quick, *tests], folder, environment).returncode
+        return {0: "NOT FOUND: every test passes", 1: ""}.get(code, f"pytest ended with {code}")
+    finally:
+        path.write_text(right)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--only", default="", help="plants whose file or texts contain this")
+    only = parser.parse_args().only
+    plants = [plant for plant in PLANTS if only in plant.file + plant.old + plant.new]
+    plants.sort(key=lambda plant: plant.compiled)  # the extension is built for the first of these
+    environment = {**os.environ, "FASTLOSS_CUDA": "0"}
+    environment.pop("PYTHONPATH", None)
+    begun, wrong = time.monotonic(), 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        copy_of_tree(folder)
+        for k, plant in enumerate(plants, 1):
+            said = try_plant(plant, folder, environment)
+            wrong += bool(said)
+            line = " ".join(plant.old.split())[:80]
+            print(
+                f"[{k}/{len(plants)}] {time.monotonic() - begun:4.0f} s {plant.file}: {line}  {said or 'found'}",
+                flush=True,
+            )
+    print(f"plants: {len(plants)} faults, {wrong} not found")
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
