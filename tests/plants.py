@@ -1,7 +1,7 @@
 """Faults planted in the shells of the losses, Python and C++: for each of them a test must fail (`make plants`).
 
-A plant replaces a text that stands once in its file. The tests named beside it are those that should see it: a plant that
-they pass by is a hole in them. (The CUDA kernels have plants of their own, in test_cuda_emulation.py.)
+A plant replaces a text that stands once in its file. The tests named beside it are those that should see it: a plant
+that they pass by is a hole in them. (The CUDA kernels have plants of their own, in test_cuda_emulation.py.)
 
     python tests/plants.py [--only TEXT]
 """
