@@ -13,12 +13,12 @@ CXX_SOURCES = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.i
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev peers build test demo bench lint format stubs asan soak abuse clean
+.PHONY: help dev peers build test demo bench lint format stubs asan soak abuse plants clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
 	@echo
-	@echo "Variables: TORCH='$(TORCH)' PYTHON=$(PYTHON) VENV=$(VENV); ARGS='...' is passed to demo, bench, soak, abuse and pytest."
+	@echo "Variables: TORCH='$(TORCH)' PYTHON=$(PYTHON) VENV=$(VENV); ARGS='...' is passed to demo, bench, soak, abuse, plants and pytest."
 
 $(PY):
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "fastloss needs Python >= 3.10, $(PYTHON) is " + sys.version.split()[0])'
@@ -88,6 +88,9 @@ soak: build ## draw 200,000 calls of every function and compare them with float6
 
 abuse: build ## random arguments to every operator under the sanitizers (ARGS="--calls 1000")
 	@$(PY) tests/abuse.py $(ARGS)
+
+plants: build ## plant faults in the shells, one by one, and ask whether a test fails (a quarter of an hour)
+	@$(PY) tests/plants.py $(ARGS)
 
 clean: ## remove build outputs and caches (keeps .venv)
 	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache fastloss/*.so fastloss-demo.png

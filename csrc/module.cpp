@@ -118,11 +118,18 @@ py::capsule pooled_tensor(std::vector<int64_t> shape, std::vector<int64_t> strid
   return py::reinterpret_steal<py::capsule>(capsule);
 }
 
-// Whether an array of int64 has this value. The caller vouches for the address.
-bool contains(uintptr_t data, int64_t n, int64_t value) {
-  const int64_t* const p = (const int64_t*)data;
-  return p != nullptr && std::find(p, p + n, value) != p + n;
+// contains(data, n, value): whether an array of int64 has this value. The caller vouches for the address. Asked before
+// every tiny cross entropy, so by Python's own calling convention: pybind11's takes 0.2 us more.
+PyObject* contains(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  if (count == 3) {
+    const int64_t* const p = (const int64_t*)PyLong_AsVoidPtr(args[0]);
+    const int64_t n = PyLong_AsLongLong(args[1]), value = PyLong_AsLongLong(args[2]);
+    if (!PyErr_Occurred()) return PyBool_FromLong(p != nullptr && std::find(p, p + n, value) != p + n);
+  }
+  PyErr_SetString(PyExc_TypeError, "contains: expected an address, a length and a number, three integers of 64 bits");
+  return nullptr;
 }
+PyMethodDef contains_method = {"contains", (PyCFunction)(void (*)())&contains, METH_FASTCALL, nullptr};
 
 std::pair<size_t, size_t> memory_usage() {
   const fastloss::memory::Usage usage = fastloss::memory::usage();
@@ -145,7 +152,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),
         py::arg("is_bfloat16"));
-  m.def("contains", &contains, py::arg("data"), py::arg("n"), py::arg("value"));
+  m.attr("contains") = py::reinterpret_steal<py::object>(PyCFunction_New(&contains_method, nullptr));
   m.def("memory_usage", &memory_usage);
   m.def("memory_release_idle", &fastloss::memory::release_idle);
 }

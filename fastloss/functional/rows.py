@@ -157,7 +157,11 @@ def cross_entropy(
                 )
                 and not input.is_cuda
                 and not route.watched
-                and not _ignores(target, ignore_index)
+                # `_ignores`, inline where it is cheap.
+                and target.dtype is torch.int64
+                and target.is_cpu
+                and target.is_contiguous()
+                and not _contains(target.data_ptr(), target.numel(), ignore_index)
             ):
                 return _native_operator(input, target, weight, REDUCTIONS[reduction], ignore_index, label_smoothing)
             compiling = is_compiling()
