@@ -21,6 +21,7 @@ backward did), and over rows for gradients to the target.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -29,8 +30,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fastloss import _memory, _ops, reference
+from fastloss import _memory, _ops
 from fastloss._core._torch import base_of, hooks_of, is_batched, past_python
+from fastloss._core.record import Loss
 
 
 def makes_gradient_now(reduction: int, dtype: torch.dtype) -> bool:
@@ -279,7 +281,9 @@ def _reference_backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, .
         if weight is not None and not target.is_floating_point():
             input = input.to(weight.dtype)  # a weight that we have combined is of the computing dtype
         keywords = options.keywords(name, input)
-        return getattr(reference, name)(input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords)
+        return getattr(importlib.import_module("fastloss.reference"), name)(
+            input, target, weight=weight, mask=mask, normalizer=normalizer, **keywords
+        )
 
     return *gradients(loss, (input, target), ctx.needs_input_grad[:2], grad_output), None, None, None, None
 
@@ -303,17 +307,13 @@ def rows(
 
 
 class PointwiseCall(NamedTuple):
-    """What a call of `Pointwise` is about besides tensors; the names are those of ``fastloss.reference.<name>``."""
+    """What a call of `Pointwise` is about besides tensors."""
 
-    name: str
+    loss: Loss
     ops: _ops.PointwiseOps
     # The operators' own: params, reduction, empty_zero, loss_dtype, want_stats.
     options: tuple[tuple[float, ...], int, bool, int, bool]
     now: bool
-    tensor_names: tuple[str, ...]
-    param_names: tuple[str, ...]
-    # Of parameters that are one of several words: these; the operators take the word's number.
-    words: dict[str, tuple[str, ...]]
 
 
 class Pointwise(torch.autograd.Function):
@@ -406,15 +406,16 @@ def _pointwise_reference_backward(ctx: Any, grad_output: Tensor) -> list[Tensor 
     *tensors, weight, mask, divisor = ctx.saved_tensors
     call, needed = ctx.call, ctx.needs_input_grad[4:]
     params, reduction, empty_zero, loss_dtype, _ = call.options
-    named: dict[str, Any] = dict(zip(call.param_names, params, strict=True))
-    named.update({name: choices[int(named[name])] for name, choices in call.words.items()})
-    for name, parameter in inspect.signature(getattr(reference, call.name)).parameters.items():
+    record = call.loss
+    named: dict[str, Any] = dict(zip(record.params, params, strict=True))
+    named.update({name: choices[int(named[name])] for name, choices in record.words.items()})
+    for name, parameter in inspect.signature(record.reference).parameters.items():
         if isinstance(parameter.default, bool) and name in named:  # the operators are told a number
             named[name] = bool(named[name])
 
     def loss(*tensors: Tensor) -> Tensor:
-        return getattr(reference, call.name)(
-            **dict(zip(call.tensor_names, tensors, strict=False)),
+        return record.reference(
+            **dict(zip(record.tensors, tensors, strict=False)),
             **named,
             weight=weight,
             mask=mask,

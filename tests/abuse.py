@@ -49,7 +49,7 @@ def recorded() -> dict[str, list[list[str]]]:
     from torch.utils._python_dispatch import TorchDispatchMode
 
     import fastloss
-    import fastloss.functional._points as points
+    import fastloss.engines.elements as points
     import fastloss.functional.rows as rows
     import fastloss.functional.similarity as similarity
     from fastloss._similarity import _trace

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from cases import DTYPES, UNDERFLOW, UNIT
 
 import fastloss
-from fastloss.functional import _points
+from fastloss.engines import elements as _points
 from fastloss.reference.adversarial import MODES
 
 close = torch.testing.assert_close

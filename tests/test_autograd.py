@@ -12,7 +12,7 @@ from cases import CASES, PAIRS, POINTWISE, SIMILARITY
 
 import fastloss
 import fastloss._similarity as engine
-from fastloss.functional import _points
+from fastloss.engines import elements as _points
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:reduction. 'mean' divides", "ignore:Using a target size", "ignore:There is a performance drop"

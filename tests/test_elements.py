@@ -8,7 +8,7 @@ import torch
 from cases import PAIRS, POINTWISE, UNIT, gradients, make_pairs, make_points
 
 import fastloss
-import fastloss.functional._points as module
+import fastloss.engines.elements as module
 from fastloss import _options
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:Using a target size")

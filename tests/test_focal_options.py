@@ -8,7 +8,7 @@ from cases import UNDERFLOW, UNIT
 
 import fastloss
 import fastloss.functional as f
-from fastloss.functional import _points
+from fastloss.engines import elements as _points
 
 close = torch.testing.assert_close
 N, C = 40, 7

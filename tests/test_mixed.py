@@ -8,7 +8,7 @@ import torch
 from cases import CASES, PAIRS, POINTWISE, REDUCTIONS, make, make_pairs, make_points
 
 import fastloss
-import fastloss.functional._points as module
+import fastloss.engines.elements as module
 from fastloss import _ops
 
 pytestmark = [

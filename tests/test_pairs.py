@@ -23,7 +23,7 @@ from cases import (
 )
 
 import fastloss
-import fastloss.functional._points as module
+import fastloss.engines.elements as module
 from fastloss import _ops
 
 close = torch.testing.assert_close

@@ -30,7 +30,7 @@ from cases import (
 from torch.autograd import forward_ad
 
 import fastloss
-import fastloss.functional._points as module
+import fastloss.engines.elements as module
 from fastloss import _ops
 
 pytestmark = pytest.mark.filterwarnings(
@@ -472,15 +472,12 @@ def test_learned_hyperparameters(case):
 
 
 @pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
-def test_specs_name_the_parameters_of_their_functors():
+def test_records_name_the_parameters_of_their_functors():
     built = dict(_ops.extension().pointwise_losses() + _ops.extension().pairs_losses())
-    specs = [
-        spec
-        for family in (fastloss.functional.pointwise, fastloss.functional.pairs)
-        for spec in vars(family).values()
-        if isinstance(spec, module.Spec)
-    ]
-    assert {spec.operator: ",".join(spec.params) for spec in specs} == built
+    public = {**vars(fastloss.functional.pointwise), **vars(fastloss.functional.pairs)}.values()
+    records = [function.record for function in public if hasattr(function, "record")]
+    records += [record.fuller for record in records if record.optional]
+    assert {record.operator: ",".join(record.params) for record in records} == built
 
 
 FASTER_IN_PYTORCH = {

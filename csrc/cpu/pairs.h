@@ -89,7 +89,6 @@ struct Pairs {
     for (int64_t i = 0; i < a.width; ++i) {
       double z[F::atoms];
       far_atoms(x, i, z);
-#pragma GCC unroll 4  // so that no table of the functor, which other ISAs share, is looked up
       for (int k = 0; k < F::products; ++k) s[k] += z[F::left[k]] * z[F::right[k]];
     }
   }
@@ -98,7 +97,6 @@ struct Pairs {
     for (int64_t i = 0; i < a.width; ++i) {
       double z[F::atoms], h[F::atoms] = {}, g[F::arity];
       far_atoms(x, i, z);
-#pragma GCC unroll 4
       for (int k = 0; k < F::products; ++k) {
         h[F::left[k]] += slope[k] * z[F::right[k]];
         h[F::right[k]] += slope[k] * z[F::left[k]];

@@ -36,7 +36,7 @@ struct Cpu : CpuMemory {
     args.scale = 1 / divisor;
     args.want_stats = want_stats;
     const PointSums sums = run(id, views);
-    // fastloss/functional/_points.py has PyTorch say what is wrong where it reads "outside the domain".
+    // fastloss/engines/elements.py has PyTorch say what is wrong where it reads "outside the domain".
     STD_TORCH_CHECK(!sums.outside, "an element is outside the domain of fastloss::", kNames[id]);
     if (in.reduction != kNone) {
       write_scalar(loss, empty_zero && divisor == 0 ? 0 : sums.loss / divisor);

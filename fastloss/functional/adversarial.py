@@ -9,8 +9,8 @@ from torch import Tensor
 
 from fastloss import _options
 from fastloss._core import route
+from fastloss.engines.elements import run
 from fastloss.functional import pointwise
-from fastloss.functional._points import run
 from fastloss.reference.adversarial import check_mode
 
 __all__ = [
@@ -45,8 +45,8 @@ def _half_square(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
 
 def _softplus(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
     """Binary cross entropy, but never PyTorch's operator, which rounds p - y of half scores to their precision."""
-    arguments = {"input": scores, "target": target, "weight": None}
-    return run(pointwise._BCE, arguments, reduction, {})
+    arguments = {"input": scores, "target": target, "weight": None, "pos_weight": None}
+    return run(pointwise.binary_cross_entropy_with_logits.record, arguments, reduction, {})
 
 
 _LOSSES: dict[str, Callable[..., Tensor]] = {

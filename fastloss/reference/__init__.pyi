@@ -28,24 +28,27 @@ def gan_generator_loss(
 
 @overload
 def contrastive_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *, distance: str = "euclidean",
-    squared: bool = True, reduction: str = "mean", normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *,
+    distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
     weight: Tensor | None = None,
 ) -> Tensor: ...
 @overload
 def contrastive_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *, distance: str = "euclidean",
-    squared: bool = True, reduction: str = "mean", normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *,
+    distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
 ) -> tuple[Tensor, PointStats]: ...
 @overload
 def contrastive_loss(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *, distance: str = "euclidean",
-    squared: bool = True, reduction: str = "mean", normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *,
+    distance: Literal["euclidean", "cosine"] = "euclidean", squared: bool = True, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
@@ -74,9 +77,9 @@ def cosine_embedding_loss(
 
 @overload
 def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor | None, negative: Tensor | None, margin: float | Tensor = 1.0, p: float = 2,
-    eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", *, labels: Tensor | None = None,
+    anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, margin: float | Tensor = 1.0,
+    p: float = 2, eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", *, labels: Tensor | None = None,
     mining: Literal["batch_hard", "semi_hard", "all"] | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
@@ -84,18 +87,18 @@ def triplet_margin_loss(
 ) -> Tensor: ...
 @overload
 def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor | None, negative: Tensor | None, margin: float | Tensor = 1.0, p: float = 2,
-    eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", *, labels: Tensor | None = None,
+    anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, margin: float | Tensor = 1.0,
+    p: float = 2, eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", *, labels: Tensor | None = None,
     mining: Literal["batch_hard", "semi_hard", "all"] | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
 ) -> tuple[Tensor, PointStats]: ...
 @overload
 def triplet_margin_loss(
-    anchor: Tensor, positive: Tensor | None, negative: Tensor | None, margin: float | Tensor = 1.0, p: float = 2,
-    eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None, reduce: bool | None = None,
-    reduction: str = "mean", *, labels: Tensor | None = None,
+    anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, margin: float | Tensor = 1.0,
+    p: float = 2, eps: float | Tensor = 1e-06, swap: bool = False, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean", *, labels: Tensor | None = None,
     mining: Literal["batch_hard", "semi_hard", "all"] | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = ..., loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,

@@ -4,8 +4,8 @@ import os
 
 import torch
 
+import fastloss.engines.elements as points_module
 import fastloss.functional._paths as paths_module
-import fastloss.functional._points as points_module
 import fastloss.functional.rows as rows_module
 from fastloss import _ops, _similarity
 

@@ -1,21 +1,22 @@
-"""The way of a call of the pointwise and of the pairs family: what a loss declares, and the path that it takes."""
+"""Losses of elements and of pairs of vectors: the path that a call takes, and the call of the kernel."""
 
 from __future__ import annotations
 
-import inspect
+import functools
+import importlib
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any, Literal, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from fastloss import _ops, _options, reference
+from fastloss import _ops, _options
 from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise, savable
-from fastloss._core import route
+from fastloss._core import formula, route
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
+from fastloss._core.record import Loss, Other, P, PublicLoss
 from fastloss._options import WeightedPointOptions
 from fastloss._stats import PointStats
 from fastloss.functional import _paths
@@ -33,9 +34,7 @@ from fastloss.functional._paths import (
     why_not_normalizer,
 )
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
-
-# Whether tiny inputs may go to PyTorch's own operators (`Spec.tiny`); tests of the kernels say no.
+# Whether tiny inputs may go to PyTorch's own operators (`Loss.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
 
 # Of tensors besides the input.
@@ -106,127 +105,115 @@ _OF_PAIRS = """
 """
 
 
-@dataclass(frozen=True, eq=False)  # one object for each loss: `_accepted_call` finds it by identity
-class Spec:
-    """What sets one pointwise loss apart from the others.
+def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
+    """Makes a loss of a function that poses its problem; ``facts`` are attributes of its `Loss`."""
 
-    Attributes:
-        name: Of the functions here and in `fastloss.reference`.
-        operator: Name of the operator, if it is another.
-        tensors: Names of its tensor arguments, in the functor's order.
-        params: Names of its hyperparameters, in the functor's order.
-        words: Of hyperparameters that are one of several words: these. The functor is told the word's number.
-        fixed: Those tensors in which PyTorch does not differentiate.
-        weight_promotes: Whether the dtype of ``weight`` counts in that of the loss even where ``dtype`` is "equal".
-        weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
-        same_size: Whether the tensors must have one shape, as opposed to being broadcast.
-        same_rank: Whether they must have as many dimensions each.
-        warns: Whether a broadcast target is worth a warning, as in PyTorch.
-        pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
-        label: Name of the tensor with one label per row, the last one, if there is one.
-        tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
-            Python autograd.Function. Measured on 2 cores, float32 (`python -m benchmarks.harness --suite pointwise`).
-        native: PyTorch's own operator, which takes them.
-        dtype: What decides the dtype of the loss where those of the tensors differ: ``"promoted"``, the tensors' and
-            the weight's common one; ``"target"`` or ``"input"``, that of this tensor; ``"equal"``: PyTorch refuses
-        floating: Those tensors, besides the first one, that must be of floating point.
-        bools: Whether the others may be bool, and not only integers.
-        autocasts: Whether PyTorch's autocast makes the loss float32 where the arguments are half.
-        takes: Which values of the hyperparameters the kernel takes, of those in `_options.DOMAINS`.
-        adapt: Turns options and arguments into arguments and options of a call without the loss's own further options.
-    """
+    def complete(pose: Callable[P, Any]) -> PublicLoss[P]:
+        record = Loss(pose.__name__, pose=pose, **facts)
+        arity = -1 if record.pairs else len(record.tensors)  # of calls that the gate may answer
 
-    name: str
-    operator: str = ""
-    tensors: tuple[str, ...] = ("input", "target")
-    params: tuple[str, ...] = ()
-    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    fixed: tuple[str, ...] = ()
-    weight_promotes: bool = False
-    weight_mean: bool = False
-    same_size: bool = False
-    same_rank: bool = False
-    warns: bool = False
-    pairs: bool = False
-    label: str = ""
-    tiny: int = 0
-    native: Any = None
-    dtype: Literal["promoted", "target", "input", "equal"] = "promoted"
-    floating: tuple[str, ...] = ()
-    bools: bool = True
-    autocasts: bool = True
-    takes: Callable[..., bool] = lambda *params: True
-    adapt: Callable[..., tuple[dict[str, Any], dict[str, Any]]] | None = None
+        @functools.wraps(pose)
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            if len(args) == arity:
+                made = gate(record, args, kwargs)
+                if made is not None:
+                    return made
+            posed = pose(*args, **kwargs)
+            return _other("functional", posed) if type(posed) is Other else solve(record, *posed)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "operator", self.operator or self.name)
-        if self.native is None:
-            object.__setattr__(self, "tiny", -1)
+        @functools.wraps(pose)
+        def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
+            posed = pose(*args, **kwargs)
+            return _other("reference", posed) if type(posed) is Other else formula.evaluate(record, *posed)
 
-    def accepts(self, *params: Any) -> bool:
-        """Whether the kernel takes these hyperparameters; the reference refuses or computes others."""
-        return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True))) and self.takes(*params)
+        def declare(of: Callable[..., Tensor]) -> None:
+            record.formula = of
 
-    def number(self, name: str, value: Any) -> Any:
-        """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
-        words = self.words.get(name, ())
-        return words.index(value) if value in words else value
-
-
-def public_loss(spec: Spec) -> Callable[[_Function], _Function]:
-    """Completes the docstring of a loss."""
-
-    def complete(function: _Function) -> _Function:
-        signature = inspect.signature(function)
-        weight = "" if "weight" in signature.parameters else _WEIGHT
-        shared = _OF_PAIRS if spec.pairs else _OF_ELEMENTS.format(weight=weight)
-        function.__doc__ = (function.__doc__ or "").rstrip() + "\n" + shared
-        return function
+        family = "pairs" if record.pairs else "pointwise"  # where pickles look for them
+        function.__module__, reference.__module__ = f"fastloss.functional.{family}", f"fastloss.reference.{family}"
+        function.__doc__ = documented(record, pose.__doc__)
+        record.reference = _options.takes_tensors(reference)
+        public: Any = function
+        public.record, public.formula = record, declare
+        return public
 
     return complete
 
 
-def goes_native(spec: Spec, input: Any, target: Any, reduction: Any) -> bool:
-    """Whether PyTorch's C++ operator takes this call, which has no options, faster than anything else could.
+def _other(room: str, call: Other) -> Any:
+    return getattr(importlib.import_module(f"fastloss.{room}"), call.name)(*call.args, **call.kwargs)
 
-    Not on CUDA: a bad probability kills the context there, and where the kernels overtake is not yet measured.
+
+def documented(record: Loss, text: str | None) -> str:
+    """A docstring with what all losses of its kind share."""
+    weight = "" if "weight" in record.names else _WEIGHT
+    shared = _OF_PAIRS if record.pairs else _OF_ELEMENTS.format(weight=weight)
+    return (text or "").rstrip() + "\n" + shared
+
+
+def gate(record: Loss, tensors: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Answers the commonest calls, tensors and perhaps hyperparameters by name, before they are posed; None for others.
+
+    The time of a small loss is Python's, and cold in a training step.
     """
-    return (
-        not is_dynamo_compiling()  # before any question about sizes, which would become guards
-        and tracing_state() is None  # likewise warnings
-        and type(input) in TENSORS
+    defaults = record.defaults
+    reduction = defaults["reduction"]
+    if not kwargs:
+        params = record.default_params
+    elif kwargs.keys() <= defaults.keys():
+        reduction = kwargs.get("reduction", reduction)
+        params = tuple([kwargs.get(name, defaults[name]) for name in record.params])
+        for name in record.absent:
+            if kwargs.get(name) is not None:
+                return None
+    else:
+        return None
+    if record.batchmean and reduction == "mean":  # which the pose warns of
+        return None
+    made = None if record.native is None else _native(record, tensors, params, reduction)
+    return _kernel_as_it_is(record, tensors, params, reduction) if made is None else made
+
+
+def _native(record: Loss, tensors: Sequence[Any], params: Sequence[Any], reduction: Any) -> Tensor | None:
+    """The loss of a call without options by PyTorch's C++ operator, where nothing else could be faster.
+
+    None elsewhere, and if the operator refuses. Not on CUDA: a bad probability kills the context there, and where the
+    kernels overtake is not yet measured.
+    """
+    if is_dynamo_compiling() or tracing_state() is not None:  # before any question about sizes, which would be guards
+        return None
+    input, target = tensors[0], tensors[1]
+    if not (
+        type(input) in TENSORS
         and type(target) in TENSORS
-        and not target.is_inference()  # PyTorch could not save it for backward
-        and input.numel() <= spec.tiny
+        and input.numel() <= record.tiny
         and NATIVE_WHEN_TINY
+        and not target.is_inference()  # PyTorch could not save it for backward
         and input.shape == target.shape
         and reduction in REDUCTIONS
         and not input.is_cuda
-        and _takes_native(spec)
-    )
-
-
-def natively(spec: Spec, *arguments: Any, **keywords: Any) -> Tensor | None:
-    """The loss by PyTorch's own operator; None if the operator refuses, which leaves the call to the general way."""
-    try:
-        return spec.native(*arguments, **keywords)
-    except TORCH_ERRORS:
+    ):
         return None
-
-
-def _takes_native(spec: Spec) -> bool:
+    for value in params:
+        if type(value) not in NUMBERS:
+            return None
+    if record.plain is not None and not record.plain(*params):
+        return None
     if route.watched:
-        route.take(spec.name, "native", route.WHY_NATIVE)
-    return True
+        route.take(record.name, "native", route.WHY_NATIVE)
+    try:
+        return record.native(input, target, REDUCTIONS[reduction], *params)
+    except TORCH_ERRORS:
+        return None  # the general way says what is wrong, or does it differently
 
 
 def _prepare(
-    spec: Spec, arguments: dict[str, Any], options: dict[str, Any]
+    record: Loss, arguments: dict[str, Any], options: dict[str, Any]
 ) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], Tensor | None, Tensor | None, torch.dtype]:
     """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask, and the
     dtype of its loss."""
-    tensors = tuple(arguments[name] for name in spec.tensors)
-    params = tuple(scalar(spec.number(name, arguments[name])) for name in spec.params)
+    tensors = tuple(arguments[name] for name in record.tensors)
+    params = tuple(scalar(record.number(name, arguments[name])) for name in record.params)
     weight, mask = arguments.get("weight", options.get("weight")), options.get("mask")
 
     def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None, torch.dtype]:
@@ -238,36 +225,40 @@ def _prepare(
         return no(reason)
     input = tensors[0]
     device, shape = input.device, input.shape
-    label = arguments[spec.label] if spec.label else None
-    reason, dtype = _dtype_of_loss(spec, tensors[:-1] if spec.label else tensors, weight)
+    label = arguments[record.label] if record.label else None
+    reason, dtype = _dtype_of_loss(record, tensors[:-1] if record.label else tensors, weight)
     if reason:
         return no(reason)
-    if any(t.requires_grad for name, t in zip(spec.tensors, tensors, strict=True) if name in spec.fixed):
+    if any(t.requires_grad for name, t in zip(record.tensors, tensors, strict=True) if name in record.fixed):
         return no("PyTorch decides about a gradient to this argument")
     if weight is not None and weight.requires_grad:
         return no("the weight needs a gradient")
-    if None in params or not spec.accepts(*params) or (spec.pairs and any(arguments[n] is None for n in spec.params)):
+    if (
+        None in params
+        or not record.accepts(*params)
+        or (record.pairs and any(arguments[n] is None for n in record.params))
+    ):
         return no("PyTorch decides this hyperparameter, or it is a tensor that needs a gradient")
     reason = why_not_normalizer(options.get("normalizer"), device)
     if reason:
         return no(reason)
-    if spec.pairs:
+    if record.pairs:
         if not shape or any(t.shape != shape for t in tensors if t is not label):
             return no("PyTorch decides about different sizes")
         tensors = tuple(t if t is label or t.is_contiguous() or _lies_in_rows(t) else t.contiguous() for t in tensors)
         empty, shape = 0 in shape, shape[:-1]
         if empty or (label is not None and (label.shape != shape or label.is_complex())):
             return no("PyTorch decides about empty arguments and other labels")
-    elif spec.same_rank and any(t.dim() != input.dim() for t in tensors):
+    elif record.same_rank and any(t.dim() != input.dim() for t in tensors):
         return no("PyTorch decides about different numbers of dimensions")
     elif any(t.shape != shape for t in tensors):
-        if spec.same_size and tensors[1].shape != shape:
+        if record.same_size and tensors[1].shape != shape:
             return no("PyTorch decides about different sizes")
         try:
             shape = torch.broadcast_shapes(*(t.shape for t in tensors))
         except RuntimeError:
             return no("the sizes do not broadcast")
-        if spec.same_size and shape != input.shape:
+        if record.same_size and shape != input.shape:
             return no("PyTorch decides about different sizes")
         tensors = tuple(t.expand(shape) for t in tensors)
     if 0 in shape or len(shape) > _MAX_DIMS:  # `Size.numel` would make symbolic sizes constants
@@ -277,7 +268,7 @@ def _prepare(
     expanded: list[Tensor | None] = []
     for extra in (weight, mask):
         if extra is not None and extra.shape != shape:
-            if "weight" in arguments and extra is weight and spec.warns:
+            if "weight" in arguments and extra is weight and record.warns:
                 return no("PyTorch decides this weight's size")
             try:
                 extra = extra.expand(shape)
@@ -289,7 +280,7 @@ def _prepare(
     return "", tensors, params, expanded[0], expanded[1], dtype  # type: ignore[return-value]
 
 
-def _dtype_of_loss(spec: Spec, tensors: tuple[Tensor, ...], weight: Tensor | None) -> tuple[str, torch.dtype]:
+def _dtype_of_loss(record: Loss, tensors: tuple[Tensor, ...], weight: Tensor | None) -> tuple[str, torch.dtype]:
     """Why no kernel takes tensors of these dtypes (empty when one does); the dtype of their loss."""
     input, *others = tensors
     dtype, kinds = input.dtype, {t.dtype for t in others}
@@ -297,24 +288,24 @@ def _dtype_of_loss(spec: Spec, tensors: tuple[Tensor, ...], weight: Tensor | Non
         return "the arguments' dtypes have no kernel", dtype
     if weight is not None and weight.dtype not in KERNEL_DTYPES:
         return "the reference checks this weight's dtype", dtype
-    autocast = spec.autocasts and _ops.autocasts(input.device.type)
-    if spec.weight_mean and weight is not None and input.is_cpu:
+    autocast = record.autocasts and _ops.autocasts(input.device.type)
+    if record.weight_mean and weight is not None and input.is_cpu:
         autocast = False  # PyTorch multiplies and adds, which its autocast leaves alone; on CUDA it adds in float32
-    of_weight = set() if weight is None or spec.pairs else {weight.dtype}
+    of_weight = set() if weight is None or record.pairs else {weight.dtype}
     if kinds | of_weight != {dtype}:
-        names = zip(spec.tensors, tensors, strict=False)
-        if any(not t.is_floating_point() for name, t in names if name in spec.floating):
+        names = zip(record.tensors, tensors, strict=False)
+        if any(not t.is_floating_point() for name, t in names if name in record.floating):
             return "PyTorch decides about integers for this argument", dtype
-        if torch.bool in kinds and not spec.bools:
+        if torch.bool in kinds and not record.bools:
             return "PyTorch decides about bool for this argument", dtype
-        if spec.dtype == "equal" and len({_paths.cast(kind, autocast) for kind in (dtype, *kinds)}) > 1:
+        if record.dtype == "equal" and len({_paths.cast(kind, autocast) for kind in (dtype, *kinds)}) > 1:
             return "PyTorch decides about different dtypes", dtype
-        if not spec.warns and len({t.dim() == 0 for t in tensors}) > 1:
+        if not record.warns and len({t.dim() == 0 for t in tensors}) > 1:
             return "PyTorch decides about different dtypes of a tensor and a scalar", dtype
-        if spec.dtype == "promoted" or (spec.dtype == "equal" and spec.weight_promotes):
+        if record.dtype == "promoted" or (record.dtype == "equal" and record.weight_promotes):
             for kind in (*kinds, *of_weight):
                 dtype = torch.promote_types(dtype, kind)
-        elif spec.dtype == "target":
+        elif record.dtype == "target":
             dtype = tensors[1].dtype
     return "", _paths.cast(dtype, autocast)
 
@@ -324,51 +315,67 @@ def _lies_in_rows(t: Tensor) -> bool:
     return t.dim() == 2 and t.stride(1) == 1 and t.stride(0) >= t.shape[1]
 
 
-def run(spec: Spec, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
-    """Runs the kernel of a loss, or its reference where that is due.
+def solve(record: Loss, arguments: dict[str, Any], reduction: str, options: Any, why_not: str = "") -> Any:
+    """Answers a `Problem`: by PyTorch's operator where that is fastest, else as `run` does."""
+    if record.optional and arguments[record.optional] is not None:
+        record = record.fuller
+    if why_not:
+        route.kernel_unless(record.name, why_not)
+        return record.reference(**arguments, reduction=reduction, **options)
+    if record.native is not None and not options and arguments.get("weight") is None:
+        made = _native(record, *_in_order(record, arguments), reduction)
+        if made is not None:
+            return made
+    return run(record, arguments, reduction, options)
 
-    ``arguments`` are the call's by name, without ``reduction`` and ``options``.
-    """
+
+def _in_order(record: Loss, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    return tuple(map(arguments.__getitem__, record.tensors)), tuple(map(arguments.__getitem__, record.params))
+
+
+def run(record: Loss, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
+    """Runs the kernel of a loss, or its formula where that is due."""
     if not options:
-        plain = _plain_call(spec, arguments, reduction)
-        if plain is not None:
-            try:
-                return pointwise(*plain)
-            except TORCH_ERRORS:
-                pass  # the general way says what is wrong, or does it differently
+        if not record.pairs and arguments.get("weight") is None:
+            made = _kernel_as_it_is(record, *_in_order(record, arguments), reduction)
+            if made is not None:
+                return made
     else:
-        _check_options(spec, reduction, options)
+        _check_options(record, reduction, options)
     if not is_compiling() and not torch.is_inference_mode_enabled():
         arguments, options = _savable(arguments), _savable(options)
-    reason, tensors, params, weight, mask, dtype = _prepare(spec, arguments, options)
+    if reduction == "batchmean" and record.batchmean and "normalizer" not in options:
+        reduction, options = _by_batch(arguments[record.tensors[0]], options)
+    reason, tensors, params, weight, mask, dtype = _prepare(record, arguments, options)
     if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
-    route.kernel_unless(spec.name, reason)
+    route.kernel_unless(record.name, reason)
     try:
         if reason:
-            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
-        if spec.warns and not is_compiling() and arguments["target"].shape != arguments["input"].shape:
+            return record.reference(**arguments, reduction=reduction, **options)
+        if record.warns and not is_compiling() and arguments["target"].shape != arguments["input"].shape:
             _warn_sizes(arguments["input"], arguments["target"])
-        result = _kernel(spec, tensors, params, weight, mask, dtype, reduction, options)
+        result = _kernel(record, tensors, params, weight, mask, dtype, reduction, options)
         if tensors[0].is_cuda and _ops.debugging():
-            _check_domain(spec, result, arguments, reduction, options)
+            _check_domain(record, result, arguments, reduction, options)
         return result
     except Exception as error:
-        return _explain_error(spec, error, arguments, reduction, options)
+        return _explain_error(record, error, arguments, reduction, options)
 
 
-def _check_options(spec: Spec, reduction: str, options: dict[str, Any]) -> None:
-    _options.refuse_unknown(spec.name, options, _OPTIONS, _own_arguments(spec))
+def _by_batch(input: Any, options: Any) -> tuple[str, Any]:
+    """The mean that the batch size divides, as reduction and options."""
+    if not isinstance(input, Tensor):
+        return "batchmean", options
+    return ("mean", {**options, "normalizer": input.shape[0]}) if input.dim() else ("sum", options)
+
+
+def _check_options(record: Loss, reduction: str, options: dict[str, Any]) -> None:
+    _options.refuse_unknown(record.name, options, _OPTIONS, record.names)
     of = options.get
-    _options.check(spec.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
+    _options.check(record.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
     if of("reduce_dims") is not None and reduction == "none":
-        raise ValueError(f"fastloss.{spec.name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
-
-
-@lru_cache(maxsize=64)
-def _own_arguments(spec: Spec) -> tuple[str, ...]:
-    parameters = inspect.signature(getattr(reference, spec.name)).parameters.values()
-    return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+        raise ValueError(f"fastloss.{record.name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
 
 
 def _savable(values: dict[str, Any]) -> dict[str, Any]:
@@ -376,29 +383,23 @@ def _savable(values: dict[str, Any]) -> dict[str, Any]:
     return {name: savable(v) for name, v in values.items()}
 
 
-def _plain_call(
-    spec: Spec, arguments: dict[str, Any], reduction: str
-) -> tuple[PointwiseCall, tuple[Tensor, ...]] | None:
-    """What to call the kernel with if it takes these arguments as they stand, as it does most; None asks `_prepare`.
+def _kernel_as_it_is(record: Loss, tensors: tuple[Any, ...], params: Sequence[Any], reduction: Any) -> Any:
+    """The kernel's loss if it takes these arguments as they stand, as it does most; None asks `_prepare`.
 
-    The time of a small loss is Python's, and cold in a training step. So this looks at as little as it can, and leaves
-    it to the operator to refuse other sizes and layouts. (A meta tensor among others it would not refuse.)
+    This looks at as little as it can, and leaves it to the operator to refuse other sizes and layouts. (A meta tensor
+    among others it would not refuse.)
     """
     if (
         reduction not in REDUCTIONS
-        or arguments.get("weight") is not None
-        or spec.pairs
         or route.watched
         or not _ops.AVAILABLE
         or transforms_active()
         or forward_mode_active()
         or is_compiling()
         or tracing_state() is not None
+        or not TENSORS.issuperset(map(type, tensors))
+        or not NUMBERS.issuperset(map(type, params))
     ):
-        return None
-    tensors = tuple(map(arguments.__getitem__, spec.tensors))
-    params = tuple(map(arguments.__getitem__, spec.params))
-    if not (TENSORS.issuperset(map(type, tensors)) and NUMBERS.issuperset(map(type, params))):
         return None
     input = tensors[0]
     count, dtype = input.numel(), input.dtype
@@ -415,23 +416,28 @@ def _plain_call(
             or t.is_inference()
         ):
             return None
-    for name in spec.fixed:
-        if arguments[name].requires_grad:
+    for position in record.fixed_positions:
+        if tensors[position].requires_grad:
             return None
-    loss_dtype = loss_dtype_of(input) if spec.autocasts else dtype
-    call = _accepted_call(spec, params, REDUCTIONS[reduction], dtype, loss_dtype)
-    return None if call is None else (call, tensors)
+    loss_dtype = loss_dtype_of(input) if record.autocasts else dtype
+    call = _accepted_call(record, tuple(params), REDUCTIONS[reduction], dtype, loss_dtype)
+    if call is None:
+        return None
+    try:
+        return pointwise(call, tensors)
+    except TORCH_ERRORS:
+        return None  # the general way says what is wrong, or does it differently
 
 
 @lru_cache(maxsize=256)
 def _accepted_call(
-    spec: Spec, params: tuple[float, ...], code: int, dtype: torch.dtype, loss_dtype: torch.dtype
+    record: Loss, params: tuple[float, ...], code: int, dtype: torch.dtype, loss_dtype: torch.dtype
 ) -> PointwiseCall | None:
-    return _call(spec, params, code, dtype, loss_dtype) if spec.accepts(*params) else None
+    return _call(record, params, code, dtype, loss_dtype) if record.accepts(*params) else None
 
 
 def _call(
-    spec: Spec,
+    record: Loss,
     params: tuple[float, ...],
     code: int,
     dtype: torch.dtype,
@@ -441,11 +447,11 @@ def _call(
 ) -> PointwiseCall:
     options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype], want_stats)
     now = makes_gradient_now(code, dtype)
-    return PointwiseCall(spec.name, _ops.POINTWISE[spec.operator], options, now, spec.tensors, spec.params, spec.words)
+    return PointwiseCall(record, _ops.POINTWISE[record.operator], options, now)
 
 
 def _kernel(
-    spec: Spec,
+    record: Loss,
     tensors: tuple[Tensor, ...],
     params: tuple[float, ...],
     weight: Tensor | None,
@@ -463,7 +469,7 @@ def _kernel(
     if kernel_code == 1:
         if normalizer is not None:
             divisor = divisor_of(normalizer, input.device)
-        elif weight is not None and spec.weight_mean:
+        elif weight is not None and record.weight_mean:
             divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
@@ -474,14 +480,14 @@ def _kernel(
     # Of what is summed later each value is kept as it is computed.
     computed = torch.float64 if any(t.dtype is torch.float64 for t in tensors) else torch.float32
     made = loss_dtype if dims is None else computed
-    call = _call(spec, params, kernel_code, half, made, empty == "zero", want_stats)
+    call = _call(record, params, kernel_code, half, made, empty == "zero", want_stats)
     result = pointwise(call, tensors, weight, mask, divisor)
     loss, measured = result if want_stats else (result, None)
     if dims is not None:
-        loss = _reduce_dims(spec, loss, weight, mask, code, dims, normalizer, empty).to(loss_dtype)
+        loss = _reduce_dims(record, loss, weight, mask, code, dims, normalizer, empty).to(loss_dtype)
     if measured is None:
         return loss
-    number = input.numel() // (input.shape[-1] if spec.pairs else 1)
+    number = input.numel() // (input.shape[-1] if record.pairs else 1)
     count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
     finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)
@@ -497,7 +503,7 @@ def _of_one_dtype(tensors: tuple[Tensor, ...], weight: Tensor | None) -> tuple[t
 
 
 def _reduce_dims(
-    spec: Spec,
+    record: Loss,
     loss: Tensor,
     weight: Tensor | None,
     mask: Tensor | None,
@@ -506,14 +512,14 @@ def _reduce_dims(
     normalizer: float | Tensor | None,
     empty: str,
 ) -> Tensor:
-    if code == 1 and mask is None and normalizer is None and not (weight is not None and spec.weight_mean):
+    if code == 1 and mask is None and normalizer is None and not (weight is not None and record.weight_mean):
         return loss.mean(dims)
     total = loss.sum(dims)
     if code == 2:
         return total
     if normalizer is not None:
         return total / (normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer)
-    counted = weight if weight is not None and spec.weight_mean else loss.new_ones(()).expand(loss.shape)
+    counted = weight if weight is not None and record.weight_mean else loss.new_ones(()).expand(loss.shape)
     kept = counted if mask is None else torch.where(mask, counted, 0)
     divisor = kept.sum(dims, dtype=_ops.compute_dtype(loss.dtype))
     mean = (total / divisor).to(loss.dtype)
@@ -524,20 +530,20 @@ def _warn_sizes(input: Tensor, target: Tensor) -> None:
     warnings.warn(
         f"Using a target size ({target.size()}) that is different to the input size ({input.size()}). "
         "This will likely lead to incorrect results due to broadcasting. Please ensure they have the same size.",
-        stacklevel=4,
+        stacklevel=5,
     )
 
 
-def _check_domain(spec: Spec, result: Any, arguments: dict[str, Any], reduction: str, options: Any) -> None:
+def _check_domain(record: Loss, result: Any, arguments: dict[str, Any], reduction: str, options: Any) -> None:
     """Raises what the CPU raises for an element outside the loss's domain, of which the device has made NaN."""
     loss = result[0] if options.get("return_stats") else result
     if loss.isnan().any():
         here, kept = ({k: v.cpu() if isinstance(v, Tensor) else v for k, v in d.items()} for d in (arguments, options))
-        getattr(reference, spec.name)(**here, reduction=reduction, **kept)
+        record.reference(**here, reduction=reduction, **kept)
 
 
 def _explain_error(
-    spec: Spec, error: Exception, arguments: dict[str, Any], reduction: str, options: dict[str, Any]
+    record: Loss, error: Exception, arguments: dict[str, Any], reduction: str, options: dict[str, Any]
 ) -> Any:
     """Raises ``error`` again, as PyTorch's type, with what it is about.
 
@@ -546,7 +552,7 @@ def _explain_error(
     """
     if _ops.OUTSIDE_DOMAIN in str(error):
         try:
-            return getattr(reference, spec.name)(**arguments, reduction=reduction, **options)
+            return record.reference(**arguments, reduction=reduction, **options)
         except Exception as decided:
             error = decided
     if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
@@ -557,6 +563,6 @@ def _explain_error(
         if isinstance(value, Tensor)
     )
     target = arguments.get("target")
-    cast = isinstance(target, Tensor) and not target.is_floating_point() and "binary_cross_entropy" in spec.name
+    cast = isinstance(target, Tensor) and not target.is_floating_point() and "binary_cross_entropy" in record.name
     remedy = "; expected a floating point target, convert it with .float()" if cast else ""
-    raise type(error)(f"fastloss.{spec.name}: {error} (got {seen}){remedy}") from error
+    raise type(error)(f"fastloss.{record.name}: {error} (got {seen}){remedy}") from error

@@ -1,0 +1,199 @@
+"""The shell of a formula: what surrounds the values of elements, or of rows of vectors, in plain PyTorch."""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fastloss import _ops, _options
+from fastloss._core._torch import tracing_state, transforms_active
+from fastloss._core.record import Loss
+from fastloss._stats import PointStats
+
+Number = float | Tensor
+
+
+def evaluate(record: Loss, arguments: dict[str, Any], reduction: str, options: Any, why_not: str = "") -> Any:
+    """The loss of a `Problem` from its formula; from PyTorch's own function if there are no options of ours."""
+    params = {name: arguments[name] for name in record.params}
+    native, values = record.torch, params.values()
+    if native is not None and is_plain(options, *values) and (record.plain is None or record.plain(*values)):
+        return native(**arguments, reduction=reduction)
+    _options.check_domain(record.name, **{name: value for name, value in params.items() if name not in record.words})
+    if record.check is not None:
+        record.check(arguments, options)
+    if record.optional and arguments[record.optional] is not None:
+        record = record.fuller
+    tensors = tuple(arguments[name] for name in record.tensors)
+    batch = reduction == "batchmean" and record.batchmean
+    loss = reduce(
+        record.name,
+        functools.partial(record.formula, **params),
+        tensors,
+        "sum" if batch else reduction,
+        dtype=_dtype(record, arguments),
+        weight_mean=record.weight_mean,
+        pairs=record.pairs,
+        autocasts=record.autocasts,
+        **({"weight": arguments["weight"]} if "weight" in arguments else {}),
+        **options,
+    )
+    return loss / tensors[0].shape[0] if batch and tensors[0].dim() else loss
+
+
+def _dtype(record: Loss, arguments: dict[str, Any]) -> torch.dtype | None:
+    """That of the loss where PyTorch's function does not promote."""
+    if record.dtype == "promoted" or (record.weight_promotes and arguments.get("weight") is not None):
+        return None
+    return arguments[record.tensors[1 if record.dtype == "target" else 0]].dtype
+
+
+def is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
+    """Whether PyTorch's own function takes the call as it is."""
+    unused: dict[str, Any] = {"empty": "nan", "return_stats": False}
+    if any(value is not None and not (name in unused and value == unused[name]) for name, value in options.items()):
+        return False
+    return not any(isinstance(value, Tensor) for value in hyperparameters)
+
+
+# Losses of which PyTorch refuses sizes that broadcast.
+_SIZED = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "margin_ranking_loss", "soft_margin_loss")
+# Losses that have a weight in PyTorch, of the input's size.
+_WEIGHED = ("huber_loss", "l1_loss", "mse_loss")
+
+
+def _refuse_as_torch(name: str, tensors: tuple[Tensor, ...], weight: Tensor | None, reduction: str) -> None:
+    """Raises what PyTorch's own function, if there is one, raises for tensors of these sizes and kinds.
+
+    It is asked with tensors that have no numbers, but not where those would become part of a graph, or meet a transform
+    or another kind of tensor; and with these tensors if they have sizes that it may refuse and such tensors do not.
+    """
+    native = getattr(F, name, None)
+    if native is None or name == "gaussian_nll_loss":
+        return
+    if name in _SIZED and any(t.shape != tensors[0].shape for t in tensors):
+        native(*(t.detach() for t in tensors))
+    recorded = torch.compiler.is_compiling() or tracing_state() is not None or transforms_active()
+    if recorded or not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors):
+        return
+    if weight is not None and name in _WEIGHED and weight.shape != tensors[0].shape:
+        native(*(t.detach() for t in tensors), weight=weight.detach())
+    kinds = (torch.float32 if t.is_floating_point() else t.dtype for t in tensors)
+    empty = (torch.empty(t.shape, dtype=kind, device="meta") for t, kind in zip(tensors, kinds, strict=True))
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        native(*empty, reduction="none")
+        if tensors[0].is_complex() or len({t.dtype for t in tensors}) > 1 or not tensors[0].is_floating_point():
+            # What has no numbers may have any dtype.
+            native(*(torch.ones((1,) * t.dim(), dtype=t.dtype) for t in tensors), reduction=reduction)
+
+
+def as_number(value: Number, like: Tensor) -> Tensor:
+    """A hyperparameter as a 0-d tensor: a float and a tensor go the same way."""
+    return torch.as_tensor(value, dtype=like.dtype, device=like.device)
+
+
+def expm1(t: Tensor) -> Tensor:
+    """e^t - 1, whose derivative PyTorch takes from its value, where the derivative vanishes beside 1."""
+    far = t < -1
+    return torch.where(far, torch.where(far, t, 0.0).exp() - 1, torch.expm1(torch.where(far, 0.0, t)))
+
+
+def reduce(
+    name: str,
+    elementwise: Callable[..., Tensor],
+    tensors: tuple[Tensor, ...],
+    reduction: str,
+    *,
+    weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: Number | None = None,
+    empty: str = "nan",
+    reduce_dims: int | tuple[int, ...] | None = None,
+    loss_dtype: torch.dtype | None = None,
+    return_stats: bool = False,
+    weight_mean: bool = False,
+    pairs: bool = False,
+    dtype: torch.dtype | None = None,
+    autocasts: bool = True,
+    **unknown: Any,
+) -> Any:
+    r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
+
+    With ``pairs`` tensors of the first one's shape hold vectors in their last dimension, which give one value a row.
+    A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
+    of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements. The loss has the
+    common dtype of tensors and weight, or that of PyTorch's function, ``dtype``; float32 if that is half and autocast
+    is on, unless PyTorch does not cast for this loss (``autocasts``).
+    """
+    _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
+    code = _options.reduction_code(reduction)
+    _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
+    _refuse_as_torch(name, tensors, weight, _ops.REDUCTION_NAMES[code])
+    if reduce_dims is not None and code == 0:
+        raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
+    vectors = tensors[0].shape if pairs else None
+    if not pairs:
+        tensors = torch.broadcast_tensors(*tensors)
+    shape = tensors[0].shape[:-1] if pairs else tensors[0].shape
+    compute = tensors[0].dtype
+    for t in (*tensors[1:], *(() if weight is None else (weight,))):
+        if pairs and t.shape != vectors:
+            continue  # a label or a weight per row
+        compute = torch.promote_types(compute, t.dtype)
+    dtype = dtype or compute
+    device = tensors[0].device.type
+    if weight_mean and weight is not None and device == "cpu":
+        autocasts = False  # PyTorch multiplies and adds, which its autocast leaves alone; on CUDA it adds in float32
+    if autocasts and dtype.itemsize < 4 and _ops.autocasts(device):
+        loss_dtype = loss_dtype or torch.float32
+    compute = torch.promote_types(compute, torch.float32)
+    kept = None
+    if mask is not None:
+        if mask.dtype != torch.bool:
+            raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
+        kept = mask.expand(shape)
+        weight = None if weight is None else torch.where(kept, weight, 0)
+    dims = None if reduce_dims is None else (reduce_dims,) if isinstance(reduce_dims, int) else tuple(reduce_dims)
+
+    def values(*tensors: Tensor) -> Tensor:
+        made = [t.to(compute) for t in tensors]
+        if kept is not None:
+            # A value in every loss's domain; its result is dropped.
+            made = [torch.where(kept.unsqueeze(-1) if t.shape == vectors else kept, t, 0.5) for t in made]
+        loss = elementwise(*made)
+        if weight is not None:
+            loss = loss * weight.to(compute)
+        return loss if kept is None else torch.where(kept, loss, 0.0)
+
+    def total(t: Tensor) -> Tensor:
+        return t.sum() if dims is None else t.sum(dims)
+
+    def reduced(loss: Tensor) -> Tensor:
+        if code == 0:
+            return loss
+        if code == 2:
+            return total(loss)
+        if normalizer is not None:
+            return total(loss) / (normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer)
+        ones = loss.new_ones(()).expand(shape) if kept is None else kept.to(compute)
+        divisor = total(ones * weight.to(compute)) if weight is not None and weight_mean else total(ones)
+        mean = total(loss) / divisor
+        return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
+
+    loss = reduced(values(*tensors))
+    result = loss.to(loss_dtype or dtype)
+    if not return_stats:
+        return result
+    with torch.no_grad():
+        first, *rest = (t.detach() for t in tensors)
+        grad = torch.func.grad(lambda x: reduced(values(x, *rest)).sum())(first)
+        norm = torch.linalg.vector_norm(grad, dtype=torch.float64)
+        count = torch.tensor(shape.numel()) if kept is None else kept.sum()
+        return result, PointStats(norm, loss.isfinite().all() & grad.isfinite().all(), count)

@@ -1,0 +1,168 @@
+"""What sets one loss apart from the others, and what a call of a loss is about: facts, no decision."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Protocol
+
+from torch import Tensor
+
+from fastloss import _options
+
+P = ParamSpec("P")
+
+
+class Problem(NamedTuple):
+    """What a function written by hand makes of its arguments.
+
+    Attributes:
+        arguments: Tensors, hyperparameters and, where PyTorch's function has one, the weight, by name.
+        reduction: Without PyTorch's deprecated arguments.
+        options: Those that losses share.
+        why_not: Why no kernel may be asked.
+    """
+
+    arguments: dict[str, Any]
+    reduction: str
+    options: Any
+    why_not: str = ""
+
+
+class Other(NamedTuple):
+    """The call of another loss, which arguments may stand for."""
+
+    name: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+
+
+@dataclass(eq=False)  # one object for each loss, which caches find by identity
+class Loss:
+    """A loss of elements, or of pairs of vectors.
+
+    Attributes:
+        name: Of the public function.
+        operator: Name of the operator, if it is another.
+        tensors: Names of its tensor arguments, in the functor's order.
+        optional: The name of one more that may be None; with it the operator is another one, ``<name>_<optional>``.
+        params: Names of its hyperparameters, in the functor's order.
+        words: Of hyperparameters that are one of several words: these. The functor is told the word's number.
+        fixed: Those tensors in which PyTorch does not differentiate.
+        weight_promotes: Whether the dtype of ``weight`` counts in that of the loss even where ``dtype`` is "equal".
+        weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
+        same_size: Whether the tensors must have one shape, as opposed to being broadcast.
+        same_rank: Whether they must have as many dimensions each.
+        warns: Whether a broadcast target is worth a warning, as in PyTorch.
+        pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
+        label: Name of the tensor with one label per row, the last one, if there is one.
+        torch: PyTorch's function, which takes calls without our options, by name.
+        plain: Which hyperparameters PyTorch's function computes as we want them, if not all.
+        tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
+            Python autograd.Function. Measured on 2 cores, float32 (`python -m benchmarks.harness --suite pointwise`).
+        native: This operator: of two tensors, the reduction's number and the hyperparameters.
+        dtype: What decides the dtype of the loss where those of the tensors differ: ``"promoted"``, the tensors' and
+            the weight's common one; ``"target"`` or ``"input"``, that of this tensor; ``"equal"``: PyTorch refuses
+        floating: Those tensors, besides the first one, that must be of floating point.
+        bools: Whether the others may be bool, and not only integers.
+        autocasts: Whether PyTorch's autocast makes the loss float32 where the arguments are half.
+        batchmean: Whether ``"batchmean"`` is a reduction too.
+        takes: Which values of the hyperparameters the kernel takes, of those in `_options.DOMAINS`.
+        check: Raises what PyTorch raises for the arguments of a call with our options.
+        pose: The function as it is written: the arguments of a call to its `Problem`.
+        formula: The loss in plain PyTorch, without weight, mask and reduction: of the tensors and the hyperparameters.
+        reference: The public function of `fastloss.reference`.
+    """
+
+    name: str
+    operator: str = ""
+    tensors: tuple[str, ...] = ("input", "target")
+    optional: str = ""
+    params: tuple[str, ...] = ()
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    fixed: tuple[str, ...] = ()
+    weight_promotes: bool = False
+    weight_mean: bool = False
+    same_size: bool = False
+    same_rank: bool = False
+    warns: bool = False
+    pairs: bool = False
+    label: str = ""
+    torch: Callable[..., Any] | None = None
+    plain: Callable[..., bool] | None = None
+    tiny: int = -1
+    native: Any = None
+    dtype: Literal["promoted", "target", "input", "equal"] = "promoted"
+    floating: tuple[str, ...] = ()
+    bools: bool = True
+    autocasts: bool = True
+    batchmean: bool = False
+    takes: Callable[..., bool] = lambda *params: True
+    check: Callable[[dict[str, Any], Any], None] | None = None
+    pose: Callable[..., Problem] = None  # type: ignore[assignment]
+    formula: Callable[..., Tensor] = None  # type: ignore[assignment]
+    reference: Callable[..., Any] = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        self.operator = self.operator or self.name
+        if self.native is None:  # in another release of PyTorch
+            self.tiny = -1
+
+    @functools.cached_property
+    def fuller(self) -> Loss:
+        """The loss with its optional tensor."""
+        return replace(
+            self,
+            operator=f"{self.name}_{self.optional}",
+            tensors=(*self.tensors, self.optional),
+            optional="",
+            fixed=(*self.fixed, self.optional),
+            native=None,
+        )
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the arguments, without options."""
+        parameters = inspect.signature(self.pose).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Of arguments that may be given by name to a call that is no more than tensors and hyperparameters."""
+        parameters = inspect.signature(self.pose).parameters
+        return {name: parameters[name].default for name in ("reduction", *self.params, *self.absent)}
+
+    @functools.cached_property
+    def default_params(self) -> tuple[Any, ...]:
+        return tuple(self.defaults[name] for name in self.params)
+
+    @functools.cached_property
+    def absent(self) -> tuple[str, ...]:
+        """Arguments that are None in such a call."""
+        return tuple(name for name in ("weight", "size_average", "reduce", self.optional) if name in self.names)
+
+    @functools.cached_property
+    def fixed_positions(self) -> tuple[int, ...]:
+        return tuple(self.tensors.index(name) for name in self.fixed)
+
+    def accepts(self, *params: Any) -> bool:
+        """Whether the kernel takes these hyperparameters; the formula refuses or computes others."""
+        return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True))) and self.takes(*params)
+
+    def number(self, name: str, value: Any) -> Any:
+        """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
+        words = self.words.get(name, ())
+        return words.index(value) if value in words else value
+
+
+class PublicLoss(Protocol, Generic[P]):
+    """A function made by `fastloss.engines.elements.loss`; its formula is written below it."""
+
+    record: Loss
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+    def formula(self, formula: Callable[..., Tensor]) -> None:
+        """Declares the formula."""
