@@ -89,13 +89,17 @@ def names(options: type) -> frozenset[str]:
     return frozenset(options.__annotations__)
 
 
-def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
-    """The reduction that PyTorch's deprecated arguments stand for, if one is given."""
+def legacy_reduction(size_average: bool | None, reduce: bool | None, reduction: str, frames: int = 4) -> str:
+    """The reduction that PyTorch's deprecated arguments stand for, if one is given.
+
+    The caller is ``frames`` away: one more than of a plain function from a pose, which its loss calls.
+    """
     if size_average is None and reduce is None:
         return reduction
     reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
     warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.", stacklevel=3
+        f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+        stacklevel=frames,
     )
     return reduction
 

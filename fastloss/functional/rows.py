@@ -132,7 +132,7 @@ def cross_entropy(
         >>> fastloss.functional.cross_entropy(logits, target).backward()
     """
     if size_average is not None or reduce is not None:
-        reduction = _options.legacy_reduction(size_average, reduce, reduction)
+        reduction = _options.legacy_reduction(size_average, reduce, reduction, 3)
     # Inline, and what is asked first in as few steps as there are: PyTorch's own layer over its operator takes 0.3 us.
     if (
         not is_dynamo_compiling()

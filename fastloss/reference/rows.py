@@ -58,7 +58,7 @@ def cross_entropy(
     Without extras this is :func:`torch.nn.functional.cross_entropy` itself. Arguments, errors and result are
     those of :func:`fastloss.functional.cross_entropy`; ``inplace`` is accepted and has no effect.
     """
-    reduction = _options.legacy_reduction(size_average, reduce, reduction)
+    reduction = _options.legacy_reduction(size_average, reduce, reduction, 4)
     return _rows(
         "cross_entropy", None, input, target, weight, ignore_index, reduction, label_smoothing, z_loss, softcap, mask,
         normalizer, empty, loss_dtype, return_stats,
