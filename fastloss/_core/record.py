@@ -59,6 +59,7 @@ class Loss:
         pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
         label: Name of the tensor with one label per row, the last one, if there is one.
         torch: PyTorch's function, which takes calls without our options, by name.
+        module: PyTorch's module, whose place ours takes.
         plain: Which hyperparameters PyTorch's function computes as we want them, if not all.
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m benchmarks.harness --suite pointwise`).
@@ -91,6 +92,7 @@ class Loss:
     pairs: bool = False
     label: str = ""
     torch: Callable[..., Any] | None = None
+    module: type[Any] | None = None
     plain: Callable[..., bool] | None = None
     tiny: int = -1
     native: Any = None

@@ -10,7 +10,8 @@ from torch import Tensor
 from fastloss import _options
 from fastloss._core import route
 from fastloss.engines.elements import run
-from fastloss.functional import pointwise
+from fastloss.losses.classification import binary_cross_entropy_with_logits, hinge_loss
+from fastloss.losses.regression import mse_loss
 from fastloss.reference.adversarial import check_mode
 
 __all__ = [
@@ -40,18 +41,18 @@ def _negative_score(scores: Tensor, reduction: str) -> Tensor:
 
 
 def _half_square(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
-    return 0.5 * pointwise.mse_loss(scores, target, reduction=reduction)
+    return 0.5 * mse_loss(scores, target, reduction=reduction)
 
 
 def _softplus(scores: Tensor, target: Tensor, reduction: str) -> Tensor:
     """Binary cross entropy, but never PyTorch's operator, which rounds p - y of half scores to their precision."""
     arguments = {"input": scores, "target": target, "weight": None, "pos_weight": None}
-    return run(pointwise.binary_cross_entropy_with_logits.record, arguments, reduction, {})
+    return run(binary_cross_entropy_with_logits.record, arguments, reduction, {})
 
 
 _LOSSES: dict[str, Callable[..., Tensor]] = {
     "non_saturating": _softplus,
-    "hinge": pointwise.hinge_loss,
+    "hinge": hinge_loss,
     "least_squares": _half_square,
 }
 

@@ -1,9 +1,7 @@
 """Losses of vectors compared row by row."""
 
-from fastloss.losses.embedding import contrastive_loss, cosine_embedding_loss, triplet_margin_loss
+from fastloss import losses
 
-__all__ = [
-    "contrastive_loss",
-    "cosine_embedding_loss",
-    "triplet_margin_loss",
-]
+_functions = losses.functions(pairs=True)
+globals().update(_functions)
+__all__ = [*_functions]

@@ -39,6 +39,7 @@ def _floating_target(arguments: dict[str, Any], options: Any) -> None:
 
 @loss(
     torch=F.binary_cross_entropy_with_logits,
+    module=torch.nn.BCEWithLogitsLoss,
     native=lambda input, target, code: torch.binary_cross_entropy_with_logits(input, target, None, None, code),
     tiny=1024,
     optional="pos_weight",
@@ -85,6 +86,7 @@ def _(x: Tensor, y: Tensor, w: Tensor | None = None) -> Tensor:
 
 @loss(
     torch=F.binary_cross_entropy,
+    module=torch.nn.BCELoss,
     native=lambda input, target, code: _binary_cross_entropy(input, target, None, code),
     tiny=832,
     same_size=True,
@@ -324,6 +326,7 @@ def _(x: Tensor, y: Tensor, gamma_neg: Number, gamma_pos: Number, clip: Number) 
 
 @loss(
     torch=F.soft_margin_loss,
+    module=torch.nn.SoftMarginLoss,
     native=native_operator("soft_margin_loss"),
     tiny=64,
     fixed=("target",),

@@ -49,7 +49,13 @@ def _of_one_shape(arguments: dict[str, Any], options: Any) -> None:
             )
 
 
-@loss(torch=F.hinge_embedding_loss, params=("margin",), fixed=("target",), dtype="input")
+@loss(
+    torch=F.hinge_embedding_loss,
+    module=torch.nn.HingeEmbeddingLoss,
+    params=("margin",),
+    fixed=("target",),
+    dtype="input",
+)
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -81,6 +87,7 @@ def _(x: Tensor, y: Tensor, margin: Number) -> Tensor:
 
 @loss(
     torch=F.margin_ranking_loss,
+    module=torch.nn.MarginRankingLoss,
     tensors=("input1", "input2", "target"),
     params=("margin",),
     same_rank=True,
@@ -118,6 +125,7 @@ def _(a: Tensor, b: Tensor, y: Tensor, margin: Number) -> Tensor:
 
 @loss(
     torch=F.cosine_embedding_loss,
+    module=torch.nn.CosineEmbeddingLoss,
     tensors=("input1", "input2", "target"),
     params=("margin",),
     fixed=("target",),
@@ -245,6 +253,7 @@ def _(a: Tensor, b: Tensor, y: Tensor, margin: Number, squared: bool, distance: 
 
 @loss(
     torch=F.triplet_margin_loss,
+    module=torch.nn.TripletMarginLoss,
     tensors=("anchor", "positive", "negative"),
     params=("margin", "eps", "swap", "p"),
     pairs=True,

@@ -50,7 +50,7 @@ def _kl_div(input: Tensor, target: Tensor, reduction: str, log_target: bool) -> 
     return loss / input.shape[0] if by_batch and input.shape[0] != 0 else loss
 
 
-@loss(torch=F.poisson_nll_loss, params=("log_input", "full", "eps"), bools=False)
+@loss(torch=F.poisson_nll_loss, module=torch.nn.PoissonNLLLoss, params=("log_input", "full", "eps"), bools=False)
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -94,6 +94,7 @@ def _(x: Tensor, y: Tensor, log_input: bool, full: bool, eps: Number) -> Tensor:
 
 @loss(
     torch=F.gaussian_nll_loss,
+    module=torch.nn.GaussianNLLLoss,
     tensors=("input", "target", "var"),
     params=("full", "eps"),
     takes=lambda full, eps: eps > 0,
@@ -145,6 +146,7 @@ def _(x: Tensor, y: Tensor, v: Tensor, full: bool, eps: Number) -> Tensor:
 
 @loss(
     torch=_kl_div,
+    module=torch.nn.KLDivLoss,
     native=lambda input, target, code, log_target: torch.kl_div(input, target, code, log_target=log_target),
     tiny=3072,
     params=("log_target",),

@@ -32,6 +32,7 @@ __all__ = [
 
 @loss(
     torch=F.huber_loss,
+    module=torch.nn.HuberLoss,
     native=native_operator("huber_loss"),
     tiny=61440,
     params=("delta",),
@@ -74,6 +75,7 @@ def _(x: Tensor, y: Tensor, delta: Number) -> Tensor:
 
 @loss(
     torch=F.smooth_l1_loss,
+    module=torch.nn.SmoothL1Loss,
     native=native_operator("smooth_l1_loss"),
     tiny=57344,
     # Elsewhere PyTorch's d^2 overflows or underflows before it is divided, and its derivative at ties is -1 for beta 0.
@@ -118,7 +120,14 @@ def _(x: Tensor, y: Tensor, beta: Number) -> Tensor:
     return torch.where(near, 0.5 * inside * (inside / torch.where(level == 0, 1.0, level)), a - 0.5 * level)
 
 
-@loss(torch=F.mse_loss, native=native_operator("mse_loss"), tiny=49152, weight_mean=True, warns=True)
+@loss(
+    torch=F.mse_loss,
+    module=torch.nn.MSELoss,
+    native=native_operator("mse_loss"),
+    tiny=49152,
+    weight_mean=True,
+    warns=True,
+)
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -151,6 +160,7 @@ def _(x: Tensor, y: Tensor) -> Tensor:
 
 @loss(
     torch=F.l1_loss,
+    module=torch.nn.L1Loss,
     native=native_operator("l1_loss"),
     tiny=1024,
     weight_mean=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 import torch
@@ -164,6 +164,53 @@ def own(
         for key, default in defaults.items()
     ]
     return _finish(Module, name, function, names, parameters, options)
+
+
+# Modules of PyTorch whose tensors are not input and target.
+
+
+def _of_pairs(self: LossModule, input1: Tensor, input2: Tensor, target: Tensor, **options: Any) -> Any:
+    return self.call((input1, input2, target), options)
+
+
+def _of_rates(self: LossModule, log_input: Tensor, target: Tensor, **options: Any) -> Any:
+    return self.call((log_input, target), options)
+
+
+def _of_gaussian(self: LossModule, input: Tensor, target: Tensor, var: Tensor | float, **options: Any) -> Any:
+    return self.call((input, target, var), options)
+
+
+def _of_triplets(
+    self: LossModule, anchor: Tensor, positive: Tensor | None = None, negative: Tensor | None = None, **options: Any
+) -> Any:
+    return self.call((anchor, positive, negative), options)
+
+
+_FORWARDS: dict[tuple[str, ...], Callable[..., Any]] = {
+    ("input1", "input2", "target"): _of_pairs,
+    ("log_input", "target"): _of_rates,
+    ("input", "target", "var"): _of_gaussian,
+    ("anchor", "positive", "negative"): _of_triplets,
+}
+
+
+def module_of(function: Any) -> type[Any]:
+    """The module of a function that has a record: PyTorch's with our function underneath, or ours."""
+    record, parameters = function.record, inspect.signature(function).parameters
+    if record.module is not None:
+        arguments = inspect.signature(record.module).parameters.keys() & parameters.keys()
+        tensors = tuple(inspect.signature(record.module.forward).parameters)[1:]
+        return drop_in(record.module, function, tuple(arguments - {"size_average", "reduce"}), _FORWARDS.get(tensors))
+    settings = {name: parameters[name].default for name in record.names if name not in record.tensors}
+    name = "".join(word.capitalize() for word in record.name.split("_"))
+    return own(name, function, {**settings, "reduction": "mean"})
+
+
+def modules_of(functions: ModuleType) -> dict[str, type[Any]]:
+    """The modules of the functions of a file, by name."""
+    made = [module_of(function) for function in vars(functions).values() if hasattr(function, "record")]
+    return {module.__name__: module for module in sorted(made, key=lambda module: module.__name__)}
 
 
 def _finish(

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from fastloss import _options, functional
+from fastloss.nn import pointwise
 from fastloss.nn._base import DOCUMENT, Base, DropIn, LossModule, recorded
-from fastloss.nn.pointwise import SigmoidFocalLoss
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -113,7 +113,10 @@ class FocalLoss(Base):
         >>> criterion(logits, torch.randint(5, (8,))).backward()
     """
 
-    _modes: ClassVar[dict[str, type[LossModule]]] = {"softmax": SoftmaxFocalLoss, "sigmoid": SigmoidFocalLoss}
+    _modes: ClassVar[dict[str, type[LossModule]]] = {
+        "softmax": SoftmaxFocalLoss,
+        "sigmoid": vars(pointwise)["SigmoidFocalLoss"],
+    }
 
     def __init__(self, *args: Any, mode: Literal["softmax", "sigmoid"] = "softmax", **kwargs: Any) -> None:
         super().__init__()

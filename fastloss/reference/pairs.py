@@ -1,13 +1,7 @@
 """Losses of vectors compared row by row, from their formulas."""
 
-from fastloss.losses import embedding
+from fastloss import losses
 
-__all__ = [
-    "contrastive_loss",
-    "cosine_embedding_loss",
-    "triplet_margin_loss",
-]
-
-contrastive_loss = embedding.contrastive_loss.record.reference
-cosine_embedding_loss = embedding.cosine_embedding_loss.record.reference
-triplet_margin_loss = embedding.triplet_margin_loss.record.reference
+_references = {name: function.record.reference for name, function in losses.functions(pairs=True).items()}
+globals().update(_references)
+__all__ = [*_references]
