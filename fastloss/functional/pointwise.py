@@ -1,7 +1,8 @@
 """Losses of one element at a time."""
 
 from fastloss import losses
+from fastloss.losses import classification
 
-_functions = losses.functions(pairs=False)
+_functions = {**losses.functions(pairs=False), "count_positives": classification.count_positives}
 globals().update(_functions)
-__all__ = sorted([*_functions, "count_positives"])
+__all__ = sorted(_functions)
