@@ -38,6 +38,14 @@ def described(text):
     return {name: said for names, said in found for name in names.split(", ")}
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_signatures_promise_a_tensor(name):
+    """Not the problem that a function written by hand poses."""
+    for room in (functional, fastloss.reference):
+        if fn := getattr(room, name, None):
+            assert "Tensor" in str(inspect.signature(fn).return_annotation), room
+
+
 @pytest.mark.parametrize("name", nn.__all__)
 def test_docstrings_of_modules(name):
     """Each argument with a text of its own, what goes in and comes out, an example, and of drop-ins that they are."""

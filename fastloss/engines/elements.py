@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -133,6 +134,9 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         function.__module__, reference.__module__ = f"fastloss.functional.{family}", f"fastloss.reference.{family}"
         function.__doc__ = documented(record, pose.__doc__)
         record.reference = _options.takes_tensors(reference)
+        for made in (function, reference, record.reference):
+            made.__annotations__ = {**pose.__annotations__, "return": "Tensor | Any"}
+            made.__signature__ = inspect.signature(pose).replace(return_annotation="Tensor | Any")  # type: ignore[attr-defined]
         public: Any = function
         public.record, public.formula = record, declare
         return public
