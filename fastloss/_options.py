@@ -309,8 +309,9 @@ def check_sharing(name: str, memory_budget: Any, group: Any) -> None:
 
 def refuse_unknown(name: str, given: Collection[str], known: Collection[str], own: Collection[str] = ()) -> None:
     """Refuses arguments that are neither options nor, of the loss's ``own``, arguments."""
-    unknown = sorted(set(given) - set(known))
+    unknown = [word for word in given if word not in known]  # sets of them torch.compile of torch 2.10 cannot trace
     if unknown:
+        unknown.sort()
         every = [*own, *sorted(set(known) - set(own))]
         near = [match for word in unknown for match in difflib.get_close_matches(word, every, 1)]
         hint = f"; did you mean {', '.join(near)}?" if near else ""

@@ -157,8 +157,8 @@ PLANTS = (
     ),
     Plant(
         "fastloss/_options.py",
-        "    unknown = sorted(set(given) - set(known))\n",
-        "    unknown: list[str] = []\n",
+        "    unknown = [word for word in given if word not in known]",
+        "    unknown: list[str] = []",
         "test_options.py test_elements.py test_module.py",
     ),
     Plant(

@@ -38,6 +38,8 @@ def names_of(case):
 
 
 HYPERPARAMETERS = [pytest.param(case, name, id=f"{case}-{name}") for case in EVERY for name in names_of(case)]
+# PyTorch 2.10 takes a variance below NaN as it is.
+CLAMPS_TO_NAN = bool(torch.nn.functional.gaussian_nll_loss(*torch.ones(3, 2), eps=math.nan).isnan())
 VALUES = (0.5, 1.0, 0.0, -1.0, -0.5, 2.0, 7.0, math.inf, -math.inf, math.nan)
 
 
@@ -71,6 +73,8 @@ def outcome(fn, given):
 def test_every_type_of_number_is_taken_or_refused_alike(case, name, size):
     given = arguments(case, size)
     for value in VALUES if size == SMALL else (0.5, -1.0, math.inf, math.nan):
+        if name == "eps" and math.isnan(value) and not CLAMPS_TO_NAN:
+            continue
         wanted = outcome(case.functional, {**given, name: value})
         assert outcome(case.reference, {**given, name: value}) == wanted, (value, "reference")
         for form in forms(value):

@@ -42,6 +42,19 @@ def of_dtypes(tensors, dtypes):
     return made
 
 
+def mean_square_mixes():
+    """Whether PyTorch differentiates a mean square of two dtypes; 2.10 does not."""
+    x, y = torch.ones(2, requires_grad=True), torch.ones(2, dtype=D)
+    try:
+        torch.nn.functional.mse_loss(x, y).backward()
+    except RuntimeError:
+        return False
+    return True
+
+
+MEAN_SQUARE_MIXES = mean_square_mixes()
+
+
 def outcome(fn, tensors, autocast, **options):
     """Loss and gradients, or the type of the error."""
     leaves = [t.detach().requires_grad_(t.requires_grad) for t in tensors]
@@ -62,6 +75,9 @@ def check(case, tensors, autocast, rejected="", **options):
     actual = outcome(case.functional, tensors, autocast, **options)
     with contextlib.nullcontext() if autocast is None else torch.autocast("cpu", autocast):
         path = fastloss.explain(case.functional, *tensors, **options).path
+    if case.name == "mse_loss" and not MEAN_SQUARE_MIXES and isinstance(expected, type):
+        assert not isinstance(actual, type), what  # ours does
+        return
     if isinstance(expected, type):
         assert actual is expected, what
         assert path == "reference", what
@@ -177,7 +193,7 @@ def test_second_derivatives_of_mixed_dtypes(case):
     tensors = of_dtypes(tensors, [S] + [D] * (len(tensors) - 1))
     with torch.no_grad():
         explained = fastloss.explain(case.functional, *tensors)
-    if explained.path != "kernel":
+    if explained.path != "kernel" or (case.name == "mse_loss" and not MEAN_SQUARE_MIXES):
         return
     for fn in (case.functional, case.reference):
         loss = fn(*tensors)

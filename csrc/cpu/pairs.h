@@ -84,12 +84,31 @@ struct Pairs {
     for (int k = 0; k < F::arity; ++k) v[k] = load_one(x[k] + i);
     far.combine(v, z);
   }
+  // The functor's tables as constants: where a loop is not unrolled (cold code, -O2) it would read the tables themselves,
+  // which all ISAs share.
+  template <int k = 0>
+  static void add_products(const double (&z)[F::atoms], double (&s)[F::products]) {
+    if constexpr (k < F::products) {
+      constexpr int left = F::left[k], right = F::right[k];
+      s[k] += z[left] * z[right];
+      add_products<k + 1>(z, s);
+    }
+  }
+  template <int k = 0>
+  static void add_slopes(const double (&z)[F::atoms], const double (&slope)[F::products], double (&h)[F::atoms]) {
+    if constexpr (k < F::products) {
+      constexpr int left = F::left[k], right = F::right[k];
+      h[left] += slope[k] * z[right];
+      h[right] += slope[k] * z[left];
+      add_slopes<k + 1>(z, slope, h);
+    }
+  }
   __attribute__((noinline, cold)) void far_products(const S* const (&x)[F::arity], double (&s)[F::products]) const {
     for (double& v : s) v = 0;
     for (int64_t i = 0; i < a.width; ++i) {
       double z[F::atoms];
       far_atoms(x, i, z);
-      for (int k = 0; k < F::products; ++k) s[k] += z[F::left[k]] * z[F::right[k]];
+      add_products(z, s);
     }
   }
   __attribute__((noinline, cold)) void far_write(int64_t row, const S* const (&x)[F::arity],
@@ -97,10 +116,7 @@ struct Pairs {
     for (int64_t i = 0; i < a.width; ++i) {
       double z[F::atoms], h[F::atoms] = {}, g[F::arity];
       far_atoms(x, i, z);
-      for (int k = 0; k < F::products; ++k) {
-        h[F::left[k]] += slope[k] * z[F::right[k]];
-        h[F::right[k]] += slope[k] * z[F::left[k]];
-      }
+      add_slopes(z, slope, h);
       far.transpose(h, g);
       if (a.want_stats) sums->gradient_square += g[0] * g[0];
       for (int k = 0; k < F::arity; ++k) {
