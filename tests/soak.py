@@ -567,7 +567,8 @@ class Limits:
         if isinstance(plain, Exception):
             return None
         found = plain.loss if what == "loss" else plain.grads.get(what)
-        return None if found is None or not bool(found.isfinite().all()) else found
+        exact = self.exact.loss if what == "loss" else self.exact.grads.get(what)
+        return None if found is None or exact is None else torch.where(found.isfinite(), found.double(), exact)
 
     def points(self) -> dict[str, Tensor]:
         call, wide = self.call, dict(self.wide)
@@ -632,6 +633,8 @@ class Limits:
             power += 5 * case.exponent(**{k: v for k, v in params.items() if k in known})
         extremes = any(v.kind in ("huge", "tiny", "infinite") for v in call.tensors().values())
         power = 1 + 20 * (power - 1) if extremes else power  # then the logarithm is up to 100
+        if 0 < float(number_of(params.get("beta", 1.0))) < 1e-37:  # subnormal
+            power = 8.0
         if call.name == "asymmetric_loss":  # of p - clip, whose rounding the exponents multiply
             power *= 2
         if call.name == "robust_loss" and (self.u < 1e-10 or extremes):
@@ -753,6 +756,8 @@ class Limits:
                     D, size = D.amax(dim, keepdim=True).expand_as(w), size.amax(dim, keepdim=True).expand_as(w)
             elif family == "similarity" and w.numel():
                 D = D.amax().expand_as(w)
+            if family == "similarity" and call.tensors()[MAIN[call.name][0]].shape[-1] == 1:
+                extra = 8 * extra + 8 * size  # vectors of length one have no gradient but what roundings leave
             if call.name in DISTANCES:
                 extra = extra + self.near() * size
             if family == "rows" and what != "loss":
@@ -890,6 +895,12 @@ EXPLAINED += [
         "at x = -inf, y = 1 the loss is inf, PyTorch's NaN (the docstring says so)",
     ),
     ("softmax_focal_loss", "special", _squared_lse, "the formula squares an lse of 1e19 and above in float32"),
+    (
+        "hinge_loss",
+        "special",
+        lambda call, got, wanted: call.arguments.get("p") == 2 and "huge" in {v.kind for v in call.tensors().values()},
+        "a square beyond float32",
+    ),
     ("cross_entropy", "special", _squared_lse, "2 lse beyond float32, times a probability that is 0"),
     ("robust_loss", "number special", _beyond, "a quotient d / scale beyond float32 is infinite"),
     ("quantile_loss", "special", _beyond, "a difference beyond float32 is infinite"),
@@ -1403,6 +1414,7 @@ def soak(
 def work(arguments: argparse.Namespace, worker: int, names: list[str]) -> int:
     """The share of one process; says on its output what it finds, and how far it is."""
     torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
     each, begun, ran, wrong = -(-arguments.cases // len(names) // arguments.workers), time.monotonic(), 0, 0
     kinds: collections.Counter[str] = collections.Counter()
 

@@ -59,7 +59,7 @@ struct LogCosh {
 // and its limits z / 2 (a = 2), log(1 + z / 2) (a = 0), 1 - e^(-z/2) (a = -inf). With h = sqrt(w), H = log h, w^(a/2) - 1 is
 // e^(a H) - 1, for a > 0 from that of -a H, so that nothing cancels for small r. a = 1 and a = -2 need neither.
 // Where z would overflow or w^(a/2 - 1) underflow, 1 is nothing beside z: with u = |r| / sqrt(b), h = u and
-// r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1). That power is taken 2^64 (double: 2^512) times as large: u^-1 may be subnormal.
+// r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1). Where a < 1 that power is taken 2^64 (double: 2^512) times as large: u^-1 may be subnormal.
 template <class T>
 struct Robust {
   static constexpr int arity = 2;
@@ -67,7 +67,7 @@ struct Robust {
   enum Kind { general, quadratic, charbonnier, cauchy, geman_mcclure, welsch } kind;
   bool rising;  // a > 0
   Reciprocal<T> by_scale;
-  T inverse_root, root_b, power, factor;
+  T inverse_root, root_b, power, factor, lift, drop;
   FASTLOSS_FN explicit Robust(const double* p)
       : kind(p[0] == 2                       ? quadratic
              : p[0] == 1                     ? charbonnier
@@ -80,13 +80,19 @@ struct Robust {
         inverse_root(T(1)),
         root_b(T(1)),
         power(T(0)),
-        factor(T(1)) {
+        factor(T(1)),
+        lift(T(0)),
+        drop(T(1)) {
     if (kind == general) {
       const double b = p[0] < 2 ? 2 - p[0] : p[0] - 2, root = ::sqrt(b);
       root_b = (T)root;
       inverse_root = (T)(1 / root);
       power = (T)p[0];
       factor = (T)(b / p[0]);
+      if (p[0] < 1) {
+        lift = T(sizeof(T) == 4 ? 44.3614195558365 : 354.891356446692);
+        drop = T(sizeof(T) == 4 ? 0x1p-64 : 0x1p-512);
+      }
     }
   }
 
@@ -118,11 +124,10 @@ struct Robust {
       const V t = r * V(inverse_root), u = abs(t), s = t * t;
       const auto near = u < V(T(sizeof(T) == 4 ? 0x1p30 : 0x1p300));
       const V h = select(near, half_of, one) * log1p(select(near, s, u - one));
-      const V lift(T(sizeof(T) == 4 ? 44.3614195558365 : 354.891356446692)), drop(T(sizeof(T) == 4 ? 0x1p-64 : 0x1p-512));
-      const V decay = exp(select(near, (V(power) - two) * h, (V(power) - one) * h + lift));
+      const V decay = exp(select(near, (V(power) - two) * h, (V(power) - one) * h + V(lift)));
       const V m = expm1_negative(rising ? V(-power) * h : V(power) * h);
-      f = V(factor) * (rising ? -m * decay * select(near, one + s, u * drop) : m);
-      pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)) * drop);
+      f = V(factor) * (rising ? -m * decay * select(near, one + s, u * V(drop)) : m);
+      pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)) * V(drop));
     }
     const V slope = by_scale(pull);
     return {f, {slope, -slope}};

@@ -144,8 +144,8 @@ def reduce(
     shape = tensors[0].shape[:-1] if pairs else tensors[0].shape
     compute = tensors[0].dtype
     for t in (*tensors[1:], *(() if weight is None else (weight,))):
-        if pairs and t.shape != vectors:
-            continue  # a label or a weight per row
+        if pairs and (t is weight or t.shape == vectors[:-1]):  # type: ignore[index]
+            continue  # of rows
         compute = torch.promote_types(compute, t.dtype)
     dtype = dtype or compute
     device = tensors[0].device.type

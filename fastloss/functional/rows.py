@@ -276,7 +276,9 @@ def softmax_focal_loss(
     if reason:
         route.kernel_unless("softmax_focal_loss", reason)
         if torch.is_grad_enabled() and not is_compiling():
-            input, target, weight, mask, alpha = map(savable, (input, target, weight, mask, alpha))
+            input, target, weight, mask, alpha, normalizer = map(
+                savable, (input, target, weight, mask, alpha, normalizer)
+            )
         try:
             return reference.softmax_focal_loss(
                 input, target, alpha, gamma, weight, ignore_index, reduction, label_smoothing, z_loss=z_loss,
@@ -464,7 +466,7 @@ def _rows_loss(
     _options.check_rows(name, z_loss, softcap)
     _options.check(name, reduction, normalizer, empty, loss_dtype)
     if torch.is_grad_enabled() and not is_compiling():
-        input, target, weight, mask = map(savable, (input, target, weight, mask))
+        input, target, weight, mask, normalizer = map(savable, (input, target, weight, mask, normalizer))
     if inplace and input.requires_grad and _of_leaf(input) and torch.is_grad_enabled():
         raise RuntimeError(
             f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad, or a view of one, with "

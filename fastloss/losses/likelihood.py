@@ -47,7 +47,7 @@ def _kl_div(input: Tensor, target: Tensor, reduction: str, log_target: bool) -> 
     by_batch = reduction == "batchmean"
     code = 2 if by_batch else _options.reduction_code(reduction)
     loss = torch.kl_div(input, target, code, log_target=log_target)
-    return loss / input.shape[0] if by_batch and input.shape[0] != 0 else loss
+    return loss / input.shape[0] if by_batch and input.dim() and input.shape[0] != 0 else loss
 
 
 @loss(torch=F.poisson_nll_loss, module=torch.nn.PoissonNLLLoss, params=("log_input", "full", "eps"), bools=False)
