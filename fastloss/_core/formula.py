@@ -44,7 +44,7 @@ def evaluate(record: Loss, arguments: dict[str, Any], reduction: str, options: A
         **({"weight": arguments["weight"]} if "weight" in arguments else {}),
         **options,
     )
-    return loss / tensors[0].shape[0] if batch and tensors[0].dim() else loss
+    return loss / tensors[0].shape[0] if batch and tensors[0].dim() and tensors[0].shape[0] != 0 else loss
 
 
 def _dtype(record: Loss, arguments: dict[str, Any]) -> torch.dtype | None:

@@ -368,10 +368,11 @@ def run(record: Loss, arguments: dict[str, Any], reduction: str, options: Any) -
 
 
 def _by_batch(input: Any, options: Any) -> tuple[str, Any]:
-    """The mean that the batch size divides, as reduction and options."""
+    """The mean that the batch size divides, unless that is 0, as reduction and options."""
     if not isinstance(input, Tensor):
         return "batchmean", options
-    return ("mean", {**options, "normalizer": input.shape[0]}) if input.dim() else ("sum", options)
+    some = input.dim() and input.shape[0] != 0
+    return ("mean", {**options, "normalizer": input.shape[0]}) if some else ("sum", options)
 
 
 def _check_options(record: Loss, reduction: str, options: dict[str, Any]) -> None:

@@ -38,7 +38,8 @@ def _positive_variance(arguments: dict[str, Any], options: Any) -> None:
     input, var, mask = arguments["input"], arguments["var"], options.get("mask")
     made = _variance_like(input, var) if isinstance(var, Tensor) else as_number(var, input)
     kept = mask if mask is not None and mask.dtype == torch.bool else True
-    if made is None or _options.known(((made < 0) & kept).any()):
+    whole = isinstance(var, Tensor) and not var.is_floating_point()
+    if whole or made is None or _options.known(((made < 0) & kept).any()):
         F.gaussian_nll_loss(input, arguments["target"], var)  # PyTorch's error
 
 
