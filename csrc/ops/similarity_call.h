@@ -36,7 +36,8 @@ inline void copy_params(const std::vector<double>& params, double (&to)[4]) {
 // [rows][columns] bools of a tile, adjacent along the columns; returns the stride between rows.
 inline int64_t check_pairs(const char* name, const Tensor& t, const Tensor& tile) {
   STD_TORCH_CHECK(same_device(t, tile) && t.scalar_type() == ScalarType::Bool && t.dim() == 2 &&
-                      t.size(0) == tile.size(0) && t.size(1) == tile.size(1) && (t.stride(1) == 1 || t.size(1) <= 1 || t.numel() == 0),
+                      t.size(0) == tile.size(0) && t.size(1) == tile.size(1) &&
+                      (t.stride(1) == 1 || t.size(1) <= 1 || t.numel() == 0),
                   "fastloss: expected ", name, " to be bool, of the tile's shape, adjacent along the columns");
   return t.stride(0);
 }
