@@ -65,9 +65,9 @@ struct Robust {
   static constexpr int arity = 2;
   static constexpr bool checked = false;
   enum Kind { general, quadratic, charbonnier, cauchy, geman_mcclure, welsch } kind;
-  bool rising;  // a > 0
+  bool rising, lifted;  // a > 0; a < 1
   Reciprocal<T> by_scale;
-  T inverse_root, root_b, power, factor, lift, drop;
+  T inverse_root, root_b, power, factor;
   FASTLOSS_FN explicit Robust(const double* p)
       : kind(p[0] == 2                       ? quadratic
              : p[0] == 1                     ? charbonnier
@@ -76,23 +76,18 @@ struct Robust {
              : p[0] < -1e300                 ? welsch
                                              : general),
         rising(p[0] > 0),
+        lifted(p[0] < 1),
         by_scale(p[1]),
         inverse_root(T(1)),
         root_b(T(1)),
         power(T(0)),
-        factor(T(1)),
-        lift(T(0)),
-        drop(T(1)) {
+        factor(T(1)) {
     if (kind == general) {
       const double b = p[0] < 2 ? 2 - p[0] : p[0] - 2, root = ::sqrt(b);
       root_b = (T)root;
       inverse_root = (T)(1 / root);
       power = (T)p[0];
       factor = (T)(b / p[0]);
-      if (p[0] < 1) {
-        lift = T(sizeof(T) == 4 ? 44.3614195558365 : 354.891356446692);
-        drop = T(sizeof(T) == 4 ? 0x1p-64 : 0x1p-512);
-      }
     }
   }
 
@@ -124,10 +119,12 @@ struct Robust {
       const V t = r * V(inverse_root), u = abs(t), s = t * t;
       const auto near = u < V(T(sizeof(T) == 4 ? 0x1p30 : 0x1p300));
       const V h = select(near, half_of, one) * log1p(select(near, s, u - one));
-      const V decay = exp(select(near, (V(power) - two) * h, (V(power) - one) * h + V(lift)));
+      const V lift(lifted ? T(sizeof(T) == 4 ? 44.3614195558365 : 354.891356446692) : T(0));
+      const V drop(lifted ? T(sizeof(T) == 4 ? 0x1p-64 : 0x1p-512) : T(1));
+      const V decay = exp(select(near, (V(power) - two) * h, (V(power) - one) * h + lift));
       const V m = expm1_negative(rising ? V(-power) * h : V(power) * h);
-      f = V(factor) * (rising ? -m * decay * select(near, one + s, u * V(drop)) : m);
-      pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)) * V(drop));
+      f = V(factor) * (rising ? -m * decay * select(near, one + s, u * drop) : m);
+      pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)) * drop);
     }
     const V slope = by_scale(pull);
     return {f, {slope, -slope}};
