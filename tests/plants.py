@@ -119,9 +119,9 @@ PLANTS = (
     ),
     # Dtypes and reductions.
     Plant(
-        "fastloss/engines/elements.py",
-        "        autocast = False  # PyTorch multiplies and adds",
-        "        pass  # PyTorch multiplies and adds",
+        "fastloss/_core/record.py",
+        "return self.autocasts and not (self.weight_mean",
+        "return self.autocasts or (self.weight_mean",
         "test_elements.py",
     ),
     Plant(

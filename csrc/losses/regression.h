@@ -59,7 +59,8 @@ struct LogCosh {
 // and its limits z / 2 (a = 2), log(1 + z / 2) (a = 0), 1 - e^(-z/2) (a = -inf). With h = sqrt(w), H = log h, w^(a/2) - 1 is
 // e^(a H) - 1, for a > 0 from that of -a H, so that nothing cancels for small r. a = 1 and a = -2 need neither.
 // Where z would overflow or w^(a/2 - 1) underflow, 1 is nothing beside z: with u = |r| / sqrt(b), h = u and
-// r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1). Where a < 1 that power is taken 2^64 (double: 2^512) times as large: u^-1 may be subnormal.
+// r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1). Where a < 1 that power is taken 2^64 (double: 2^512) times as large: u^-1 may be
+// subnormal.
 template <class T>
 struct Robust {
   static constexpr int arity = 2;

@@ -33,14 +33,11 @@ def evaluate(record: Loss, arguments: dict[str, Any], reduction: str, options: A
     tensors = tuple(arguments[name] for name in record.tensors)
     batch = reduction == "batchmean" and record.batchmean
     loss = reduce(
-        record.name,
+        record,
         functools.partial(record.formula, **params),
         tensors,
         "sum" if batch else reduction,
         dtype=_dtype(record, arguments),
-        weight_mean=record.weight_mean,
-        pairs=record.pairs,
-        autocasts=record.autocasts,
         **({"weight": arguments["weight"]} if "weight" in arguments else {}),
         **options,
     )
@@ -62,27 +59,21 @@ def is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
     return not any(isinstance(value, Tensor) for value in hyperparameters)
 
 
-# Losses of which PyTorch refuses sizes that broadcast.
-_SIZED = ("binary_cross_entropy", "binary_cross_entropy_with_logits", "margin_ranking_loss", "soft_margin_loss")
-# Losses that have a weight in PyTorch, of the input's size.
-_WEIGHED = ("huber_loss", "l1_loss", "mse_loss")
-
-
-def _refuse_as_torch(name: str, tensors: tuple[Tensor, ...], weight: Tensor | None, reduction: str) -> None:
+def _refuse_as_torch(record: Loss, tensors: tuple[Tensor, ...], weight: Tensor | None, reduction: str) -> None:
     """Raises what PyTorch's own function, if there is one, raises for tensors of these sizes and kinds.
 
     It is asked with tensors that have no numbers, but not where those would become part of a graph, or meet a transform
     or another kind of tensor; and with these tensors if they have sizes that it may refuse and such tensors do not.
     """
-    native = getattr(F, name, None)
-    if native is None or name == "gaussian_nll_loss":
+    native = getattr(F, record.name, None)
+    if native is None or record.name == "gaussian_nll_loss":
         return
-    if name in _SIZED and any(t.shape != tensors[0].shape for t in tensors):
+    if (record.same_size or record.same_rank) and any(t.shape != tensors[0].shape for t in tensors):
         native(*(t.detach() for t in tensors))
     recorded = torch.compiler.is_compiling() or tracing_state() is not None or transforms_active()
     if recorded or not all(type(t) in (Tensor, torch.nn.Parameter) for t in tensors):
         return
-    if weight is not None and name in _WEIGHED and weight.shape != tensors[0].shape:
+    if weight is not None and record.weighs_whole and weight.shape != tensors[0].shape:
         native(*(t.detach() for t in tensors), weight=weight.detach())
     kinds = (torch.float32 if t.is_floating_point() else t.dtype for t in tensors)
     empty = (torch.empty(t.shape, dtype=kind, device="meta") for t, kind in zip(tensors, kinds, strict=True))
@@ -106,7 +97,7 @@ def expm1(t: Tensor) -> Tensor:
 
 
 def reduce(
-    name: str,
+    record: Loss,
     elementwise: Callable[..., Tensor],
     tensors: tuple[Tensor, ...],
     reduction: str,
@@ -118,24 +109,22 @@ def reduce(
     reduce_dims: int | tuple[int, ...] | None = None,
     loss_dtype: torch.dtype | None = None,
     return_stats: bool = False,
-    weight_mean: bool = False,
-    pairs: bool = False,
     dtype: torch.dtype | None = None,
-    autocasts: bool = True,
     **unknown: Any,
 ) -> Any:
     r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
 
-    With ``pairs`` tensors of the first one's shape hold vectors in their last dimension, which give one value a row.
+    Of pairs tensors of the first one's shape hold vectors in their last dimension, which give one value a row.
     A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
-    of the kept weights (``weight_mean`` and a weight is given) or by the number of kept elements. The loss has the
+    of the kept weights (`Loss.weight_mean` and a weight is given) or by the number of kept elements. The loss has the
     common dtype of tensors and weight, or that of PyTorch's function, ``dtype``; float32 if that is half and autocast
-    is on, unless PyTorch does not cast for this loss (``autocasts``).
+    is on, unless PyTorch does not cast for this loss (`Loss.casts`).
     """
+    name, pairs = record.name, record.pairs
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
     code = _options.reduction_code(reduction)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
-    _refuse_as_torch(name, tensors, weight, _ops.REDUCTION_NAMES[code])
+    _refuse_as_torch(record, tensors, weight, _ops.REDUCTION_NAMES[code])
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
     vectors = tensors[0].shape if pairs else None
@@ -149,9 +138,7 @@ def reduce(
         compute = torch.promote_types(compute, t.dtype)
     dtype = dtype or compute
     device = tensors[0].device.type
-    if weight_mean and weight is not None and device == "cpu":
-        autocasts = False  # PyTorch multiplies and adds, which its autocast leaves alone; on CUDA it adds in float32
-    if autocasts and dtype.itemsize < 4 and _ops.autocasts(device):
+    if record.casts(weight, device) and dtype.itemsize < 4 and _ops.autocasts(device):
         loss_dtype = loss_dtype or torch.float32
     compute = torch.promote_types(compute, torch.float32)
     kept = None
@@ -183,7 +170,7 @@ def reduce(
         if normalizer is not None:
             return total(loss) / (normalizer.reshape(()) if isinstance(normalizer, Tensor) else normalizer)
         ones = loss.new_ones(()).expand(shape) if kept is None else kept.to(compute)
-        divisor = total(ones * weight.to(compute)) if weight is not None and weight_mean else total(ones)
+        divisor = total(ones * weight.to(compute)) if weight is not None and record.weight_mean else total(ones)
         mean = total(loss) / divisor
         return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean
 

@@ -131,6 +131,11 @@ class Loss:
         return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
 
     @functools.cached_property
+    def weighs_whole(self) -> bool:
+        """Whether it has a weight in PyTorch, of the input's size."""
+        return self.warns and "weight" in self.names
+
+    @functools.cached_property
     def defaults(self) -> dict[str, Any]:
         """Of arguments that may be given by name to a call that is no more than tensors and hyperparameters."""
         parameters = inspect.signature(self.pose).parameters
@@ -148,6 +153,13 @@ class Loss:
     @functools.cached_property
     def fixed_positions(self) -> tuple[int, ...]:
         return tuple(self.tensors.index(name) for name in self.fixed)
+
+    def casts(self, weight: Tensor | None, device: str) -> bool:
+        """Whether autocast makes the loss of half arguments float32.
+
+        Where PyTorch multiplies by a weight and adds, its autocast leaves both alone; on CUDA it adds in float32.
+        """
+        return self.autocasts and not (self.weight_mean and weight is not None and device == "cpu")
 
     def accepts(self, *params: Any) -> bool:
         """Whether the kernel takes these hyperparameters; the formula refuses or computes others."""

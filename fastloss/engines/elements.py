@@ -272,7 +272,7 @@ def _prepare(
     expanded: list[Tensor | None] = []
     for extra in (weight, mask):
         if extra is not None and extra.shape != shape:
-            if "weight" in arguments and extra is weight and record.warns:
+            if extra is weight and record.weighs_whole:
                 return no("PyTorch decides this weight's size")
             try:
                 extra = extra.expand(shape)
@@ -292,9 +292,7 @@ def _dtype_of_loss(record: Loss, tensors: tuple[Tensor, ...], weight: Tensor | N
         return "the arguments' dtypes have no kernel", dtype
     if weight is not None and weight.dtype not in KERNEL_DTYPES:
         return "the reference checks this weight's dtype", dtype
-    autocast = record.autocasts and _ops.autocasts(input.device.type)
-    if record.weight_mean and weight is not None and input.is_cpu:
-        autocast = False  # PyTorch multiplies and adds, which its autocast leaves alone; on CUDA it adds in float32
+    autocast = record.casts(weight, input.device.type) and _ops.autocasts(input.device.type)
     of_weight = set() if weight is None or record.pairs else {weight.dtype}
     if kinds | of_weight != {dtype}:
         names = zip(record.tensors, tensors, strict=False)
