@@ -40,11 +40,28 @@ class Other(NamedTuple):
 
 
 @dataclass(eq=False)  # one object for each loss, which caches find by identity
-class Loss:
-    """A loss of elements, or of pairs of vectors.
+class Record:
+    """What every engine's losses have.
 
     Attributes:
         name: Of the public function.
+        pose: The function as it is written: the arguments of a call to its problem.
+        formula: The loss in plain PyTorch.
+        reference: The public function of `fastloss.reference`.
+    """
+
+    name: str
+    pose: Callable[..., Any] = None  # type: ignore[assignment]
+    formula: Callable[..., Tensor] = None  # type: ignore[assignment]
+    reference: Callable[..., Any] = None  # type: ignore[assignment]
+
+
+@dataclass(eq=False)
+class Loss(Record):
+    """A loss of elements, or of pairs of vectors. Its formula takes the tensors and the hyperparameters, and knows no
+    weight, mask and reduction.
+
+    Attributes:
         operator: Name of the operator, if it is another.
         tensors: Names of its tensor arguments, in the functor's order.
         optional: The name of one more that may be None; with it the operator is another one, ``<name>_<optional>``.
@@ -72,12 +89,8 @@ class Loss:
         batchmean: Whether ``"batchmean"`` is a reduction too.
         takes: Which values of the hyperparameters the kernel takes, of those in `_options.DOMAINS`.
         check: Raises what PyTorch raises for the arguments of a call with our options.
-        pose: The function as it is written: the arguments of a call to its `Problem`.
-        formula: The loss in plain PyTorch, without weight, mask and reduction: of the tensors and the hyperparameters.
-        reference: The public function of `fastloss.reference`.
     """
 
-    name: str
     operator: str = ""
     tensors: tuple[str, ...] = ("input", "target")
     optional: str = ""
@@ -103,9 +116,6 @@ class Loss:
     batchmean: bool = False
     takes: Callable[..., bool] = lambda *params: True
     check: Callable[[dict[str, Any], Any], None] | None = None
-    pose: Callable[..., Problem] = None  # type: ignore[assignment]
-    formula: Callable[..., Tensor] = None  # type: ignore[assignment]
-    reference: Callable[..., Any] = None  # type: ignore[assignment]
 
     def __post_init__(self) -> None:
         self.operator = self.operator or self.name
@@ -172,11 +182,36 @@ class Loss:
 
 
 class PublicLoss(Protocol, Generic[P]):
-    """A function made by `fastloss.engines.elements.loss`; its formula is written below it."""
+    """A function that `publish` has made; its formula is written below it."""
 
-    record: Loss
+    record: Any
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
 
     def formula(self, formula: Callable[..., Tensor]) -> None:
         """Declares the formula."""
+
+
+def publish(
+    record: Record, function: Callable[P, Any], reference: Callable[P, Any], family: str, text: str
+) -> PublicLoss[P]:
+    """Makes `function` the loss of `fastloss.functional` and `reference` that of `fastloss.reference`.
+
+    Both have the name and the signature of the pose; pickles look for them in the module ``family``.
+    """
+    pose = record.pose
+    for made, room in ((function, "functional"), (reference, "reference")):
+        functools.update_wrapper(made, pose)
+        made.__module__ = f"fastloss.{room}.{family}"
+    function.__doc__ = text
+    record.reference = _options.takes_tensors(reference)
+    for made in (function, reference, record.reference):
+        made.__annotations__ = {**pose.__annotations__, "return": "Tensor | Any"}
+        made.__signature__ = inspect.signature(pose).replace(return_annotation="Tensor | Any")  # type: ignore[attr-defined]
+
+    def declare(formula: Callable[..., Tensor]) -> None:
+        record.formula = formula
+
+    public: Any = function
+    public.record, public.formula = record, declare
+    return public

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
-import inspect
 import warnings
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -17,7 +15,7 @@ from fastloss import _ops, _options
 from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise, savable
 from fastloss._core import formula, route
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
-from fastloss._core.record import Loss, Other, P, PublicLoss
+from fastloss._core.record import Loss, Other, P, PublicLoss, publish
 from fastloss._options import WeightedPointOptions
 from fastloss._stats import PointStats
 from fastloss.functional import _paths
@@ -113,7 +111,6 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         record = Loss(pose.__name__, pose=pose, **facts)
         arity = -1 if record.pairs else len(record.tensors)  # of calls that the gate may answer
 
-        @functools.wraps(pose)
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
             if len(args) == arity:
                 made = gate(record, args, kwargs)
@@ -122,24 +119,12 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             posed = pose(*args, **kwargs)
             return _other("functional", posed) if type(posed) is Other else solve(record, *posed)
 
-        @functools.wraps(pose)
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             posed = pose(*args, **kwargs)
             return _other("reference", posed) if type(posed) is Other else formula.evaluate(record, *posed)
 
-        def declare(of: Callable[..., Tensor]) -> None:
-            record.formula = of
-
-        family = "pairs" if record.pairs else "pointwise"  # where pickles look for them
-        function.__module__, reference.__module__ = f"fastloss.functional.{family}", f"fastloss.reference.{family}"
-        function.__doc__ = documented(record, pose.__doc__)
-        record.reference = _options.takes_tensors(reference)
-        for made in (function, reference, record.reference):
-            made.__annotations__ = {**pose.__annotations__, "return": "Tensor | Any"}
-            made.__signature__ = inspect.signature(pose).replace(return_annotation="Tensor | Any")  # type: ignore[attr-defined]
-        public: Any = function
-        public.record, public.formula = record, declare
-        return public
+        family = "pairs" if record.pairs else "pointwise"
+        return publish(record, function, reference, family, documented(record, pose.__doc__))
 
     return complete
 
