@@ -265,7 +265,7 @@ def outcome(
             )
             if call.mode == "second":
                 grads = second(grads, list(leaves.values()))
-            if call.mode == "twice" and math.isfinite(call.upstream) and not beyond(call):  # 0 times infinity is NaN
+            if call.mode == "twice" and repeats(call):
                 once_more = torch.autograd.grad(loss, list(leaves.values()), up, allow_unused=True)
                 for a, b in zip(grads, once_more, strict=True):
                     if (a is None) != (b is None) or (a is not None and not nearly(a, b)):
@@ -312,7 +312,9 @@ def native_of(call: Call) -> Callable[..., Any] | None:
         return None
     known = inspect.signature(native).parameters
     given = {
-        k: v for k, v in call.arguments.items() if k in known or (v is not None and (k not in UNUSED or v != UNUSED[k]))
+        k: v
+        for k, v in call.arguments.items()
+        if k in known or (v is not None and k != "inplace" and (k not in UNUSED or v != UNUSED[k]))
     }
     hyper = HYPER[call.name]
     if any(k not in known or (k in hyper and isinstance(v, T) and v.grad) for k, v in given.items()):
@@ -670,7 +672,7 @@ class Limits:
             if call.name == "poisson_nll_loss" and k == "target":  # log y - x, and more with Stirling's terms
                 extra = 1 + (leaves["input"].abs() + leaves["target"].abs().log().abs()).detach().nan_to_num(0, 0, 0)
             # Autograd's derivative of sigmoid, p (1 - p) from p, in the oracle.
-            rounded = 32 * U["float64"] if call.name in ("asymmetric_loss", "sigmoid_focal_loss") else 0.0
+            rounded = 128 * U["float64"] if call.name in ("asymmetric_loss", "sigmoid_focal_loss") else 0.0
             size = factor * (K * (moves(g) + extra) + smallest + rounded)
             if self.wide[k].shape != f.shape:
                 stored = getattr(torch, call.tensors()[k].dtype)  # rounded, and perhaps infinite, before it is summed
@@ -680,7 +682,7 @@ class Limits:
         for k in hyper:
             # Of what the derivatives of the elements may be off by, only the sum is known.
             size = sum(
-                (x.detach() * g).abs().sum()
+                (x.detach() * g).abs().nan_to_num(0.0, 0.0).sum()
                 for x, g in (
                     (
                         leaves[n],
@@ -692,7 +694,7 @@ class Limits:
                 if g is not None
             )
             grad = self.exact.grads.get(k)
-            own_size = (f.detach().abs() * factor).sum() / max(abs(float(wide[k].detach())), 1e-3)
+            own_size = (f.detach().abs() * factor).nan_to_num(0.0, 0.0).sum() / max(abs(float(wide[k].detach())), 1e-3)
             limits[k] = (
                 4
                 * K
@@ -875,8 +877,20 @@ EXPLAINED: list[tuple[str, str, Callable[..., bool], str]] = [
 
 
 def beyond(call: Call) -> bool:
-    """Whether what a robust loss divides by its scale passes float32's end."""
-    return call.name == "robust_loss" and _beyond(call)
+    """Whether what such a loss multiplies a difference by passes float32's end."""
+    return call.name in ("robust_loss", "mse_loss") and _beyond(call)
+
+
+def repeats(call: Call) -> bool:
+    """Whether a second backward, which makes the gradients with the upstream one in them, must give the same numbers.
+
+    Not if the first one scales infinities; nor of vectors of one number, whose cosine does not change: then gradients
+    are what rounding leaves of terms that cancel.
+    """
+    if beyond(call) or math.isinf(call.upstream):
+        return False
+    cosine = call.name == "cosine_embedding_loss" or call.arguments.get("distance") == "cosine"
+    return not cosine or call.tensors()["input1"].shape[-1:] != (1,)
 
 
 def _beyond(call: Call, *_: Any) -> bool:
@@ -885,6 +899,11 @@ def _beyond(call: Call, *_: Any) -> bool:
     first, second = (made[k].double() for k in MAIN[call.name][:2])
     quotient = (first - second) / (0.5 if call.name == "mse_loss" else float(number_of(made.get("scale", 1.0))))
     return bool((quotient.abs() * max(1.0, abs(call.upstream)) > torch.finfo(torch.float32).max).any())
+
+
+def _sum_beyond(call: Call, *_: Any) -> bool:
+    first, second = (call.make()[k].detach().double() for k in MAIN[call.name][:2])
+    return float((first - second).abs().nan_to_num(0.0, 0.0).sum()) > torch.finfo(torch.float32).max / 4
 
 
 def _squared_lse(call: Call, *_: Any) -> bool:
@@ -912,8 +931,20 @@ EXPLAINED += [
         "a square beyond float32",
     ),
     ("cross_entropy", "special", _squared_lse, "2 lse beyond float32, times a probability that is 0"),
+    (
+        "cross_entropy",
+        "special",
+        lambda call, got, wanted: call.tensors()["input"].kind == "huge" and call.arguments.get("label_smoothing") == 1,
+        "a term beyond float32, times the factor 0",
+    ),
+    (
+        "robust_loss",
+        "special",
+        lambda call, got, wanted: call.upstream == 0 and float(number_of(call.make().get("scale", 1.0))) < 1e-30,
+        "0 times a derivative beyond float32",
+    ),
     ("robust_loss", "number special", _beyond, "a quotient d / scale beyond float32 is infinite"),
-    ("quantile_loss", "special", _beyond, "a difference beyond float32 is infinite"),
+    ("quantile_loss", "special", _sum_beyond, "a difference, or their sum, the derivative to q, beyond float32"),
     ("margin_ranking_loss", "special", _beyond, "a difference beyond float32 is infinite, and 0 times infinity NaN"),
     ("mse_loss", "special", _beyond, "2 d beyond float32 is infinite"),
 ]

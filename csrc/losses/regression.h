@@ -57,7 +57,8 @@ struct LogCosh {
 // Barron's general robust loss (2019), r = (x - y) / c, z = r^2, b = |a - 2|, w = 1 + z / b:
 //     f = (b / a) (w^(a/2) - 1),   df/dx = (r / c) w^(a/2 - 1),
 // and its limits z / 2 (a = 2), log(1 + z / 2) (a = 0), 1 - e^(-z/2) (a = -inf). With h = sqrt(w), H = log h, w^(a/2) - 1 is
-// e^(a H) - 1, for a > 0 from that of -a H, so that nothing cancels for small r. a = 1 and a = -2 need neither.
+// e^(a H) - 1, for a > 0 from that of -a H, so that nothing cancels for small r; where a H is below a rounding of 1, and may
+// be subnormal, f = b H. a = 1 and a = -2 need neither.
 // Where z would overflow or w^(a/2 - 1) underflow, 1 is nothing beside z: with u = |r| / sqrt(b), h = u and
 // r w^(a/2 - 1) = sgn(r) sqrt(b) u^(a - 1). Where a < 1 that power is taken 2^64 (double: 2^512) times as large: u^-1 may be
 // subnormal.
@@ -123,8 +124,9 @@ struct Robust {
       const V lift(lifted ? T(sizeof(T) == 4 ? 44.3614195558365 : 354.891356446692) : T(0));
       const V drop(lifted ? T(sizeof(T) == 4 ? 0x1p-64 : 0x1p-512) : T(1));
       const V decay = exp(select(near, (V(power) - two) * h, (V(power) - one) * h + lift));
-      const V m = expm1_negative(rising ? V(-power) * h : V(power) * h);
+      const V fall = rising ? V(-power) * h : V(power) * h, m = expm1_negative(fall);
       f = V(factor) * (rising ? -m * decay * select(near, one + s, u * drop) : m);
+      f = select(V(T(sizeof(T) == 4 ? -0x1p-25 : -0x1p-54)) < fall, V(root_b) * (V(root_b) * h), f);
       pull = decay * select(near, r, if_positive<T>(r, V(root_b), V(-root_b)) * drop);
     }
     const V slope = by_scale(pull);
