@@ -154,47 +154,30 @@ def check_numbers(name: str, **values: Any) -> None:
             raise ValueError(f"fastloss.{name}: {what} has {got}, expected a number or a tensor of one element")
 
 
-_Domain = tuple[str, Callable[[float], bool], type[Exception]]
-_FINITE: _Domain = ("finite", lambda v: -math.inf < v < math.inf, ValueError)  # math.isfinite does not compile
-_NOT_NEGATIVE: _Domain = ("0 or more, and finite", lambda v: 0 <= v < math.inf, ValueError)
-_POSITIVE: _Domain = ("positive and finite", lambda v: 0 < v < math.inf, ValueError)
-_ROWS: dict[str, _Domain] = {
-    "z_loss": _FINITE,
-    "softcap": ("positive and finite, or None for no cap", *_POSITIVE[1:]),
+Domain = tuple[str, Callable[[float], bool], type[Exception]]
+FINITE: Domain = ("finite", lambda v: -math.inf < v < math.inf, ValueError)  # math.isfinite does not compile
+NOT_NEGATIVE: Domain = ("0 or more, and finite", lambda v: 0 <= v < math.inf, ValueError)
+POSITIVE: Domain = ("positive and finite", lambda v: 0 < v < math.inf, ValueError)
+_ROWS: dict[str, Domain] = {
+    "z_loss": FINITE,
+    "softcap": ("positive and finite, or None for no cap", *POSITIVE[1:]),
 }
 
-# Which values a hyperparameter may have, in words, and the exception otherwise. Where PyTorch has the loss, those that
-# PyTorch takes, with its exception: margins of any sign, infinite and NaN ones too. Else those that leave a loss.
-DOMAINS: dict[str, dict[str, _Domain]] = {
+# Of each loss: which values its hyperparameters may have, in words, and the exception otherwise. Where PyTorch has the
+# loss, those that PyTorch takes, with its exception: margins of any sign, infinite and NaN ones too. Else those that
+# leave a loss. Records bring their own (`Record.domains`).
+DOMAINS: dict[str, dict[str, Domain]] = {
     "cross_entropy": _ROWS,
-    "softmax_focal_loss": {**_ROWS, "alpha": _FINITE, "gamma": _NOT_NEGATIVE},
-    "huber_loss": {"delta": ("positive", lambda v: v > 0, RuntimeError)},
-    "smooth_l1_loss": {"beta": ("0 or more", lambda v: v >= 0, RuntimeError)},
-    "sigmoid_focal_loss": {
-        "alpha": ("in [0, 1], or -1 for no weighting", lambda v: 0 <= v <= 1 or v == -1, ValueError),
-        "gamma": _NOT_NEGATIVE,
-        "label_smoothing": ("between 0 and 1", lambda v: 0 <= v <= 1, ValueError),
-    },
-    "hinge_loss": {"margin": _FINITE, "p": ("1 or 2", lambda v: v in (1, 2), ValueError)},
-    "quantile_loss": {"q": ("in [0, 1]", lambda v: 0 <= v <= 1, ValueError)},
-    "charbonnier_loss": {"eps": _NOT_NEGATIVE},
-    "robust_loss": {"alpha": ("below infinity", lambda v: v < math.inf, ValueError), "scale": _POSITIVE},
-    "asymmetric_loss": {
-        "gamma_neg": _NOT_NEGATIVE,
-        "gamma_pos": _NOT_NEGATIVE,
-        "clip": ("in [0, 1)", lambda v: 0 <= v < 1, ValueError),
-    },
-    "contrastive_loss": {"margin": _FINITE},
-    "triplet_margin_loss": {"margin": ("positive", lambda v: not v <= 0, ValueError)},
-    "info_nce_loss": {"temperature": _POSITIVE},
-    "nt_xent_loss": {"temperature": _POSITIVE},
-    "supcon_loss": {"temperature": _POSITIVE},
-    "pairwise_contrastive_loss": {"pos_margin": _FINITE, "neg_margin": _FINITE},
-    "multi_similarity_loss": {"alpha": _POSITIVE, "beta": _POSITIVE, "base": _FINITE},
-    "circle_loss": {"m": _FINITE, "gamma": _POSITIVE},
-    "mined_triplet_margin_loss": {"margin": _FINITE},
-    "clip_loss": {"logit_scale": _FINITE, "logit_bias": _FINITE},
-    "siglip_loss": {"logit_scale": _FINITE, "logit_bias": _FINITE},
+    "softmax_focal_loss": {**_ROWS, "alpha": FINITE, "gamma": NOT_NEGATIVE},
+    "info_nce_loss": {"temperature": POSITIVE},
+    "nt_xent_loss": {"temperature": POSITIVE},
+    "supcon_loss": {"temperature": POSITIVE},
+    "pairwise_contrastive_loss": {"pos_margin": FINITE, "neg_margin": FINITE},
+    "multi_similarity_loss": {"alpha": POSITIVE, "beta": POSITIVE, "base": FINITE},
+    "circle_loss": {"m": FINITE, "gamma": POSITIVE},
+    "mined_triplet_margin_loss": {"margin": FINITE},
+    "clip_loss": {"logit_scale": FINITE, "logit_bias": FINITE},
+    "siglip_loss": {"logit_scale": FINITE, "logit_bias": FINITE},
 }
 
 

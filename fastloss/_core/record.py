@@ -45,12 +45,14 @@ class Record:
 
     Attributes:
         name: Of the public function.
+        domains: Which values its hyperparameters may have, if not all (`_options.DOMAINS`).
         pose: The function as it is written: the arguments of a call to its problem.
         formula: The loss in plain PyTorch.
         reference: The public function of `fastloss.reference`.
     """
 
     name: str
+    domains: dict[str, _options.Domain] = field(default_factory=dict)
     pose: Callable[..., Any] = None  # type: ignore[assignment]
     formula: Callable[..., Tensor] = None  # type: ignore[assignment]
     reference: Callable[..., Any] = None  # type: ignore[assignment]
@@ -87,7 +89,7 @@ class Loss(Record):
         bools: Whether the others may be bool, and not only integers.
         autocasts: Whether PyTorch's autocast makes the loss float32 where the arguments are half.
         batchmean: Whether ``"batchmean"`` is a reduction too.
-        takes: Which values of the hyperparameters the kernel takes, of those in `_options.DOMAINS`.
+        takes: Which values of the hyperparameters the kernel takes, of those in ``domains``.
         check: Raises what PyTorch raises for the arguments of a call with our options.
     """
 
@@ -204,6 +206,7 @@ def publish(
         functools.update_wrapper(made, pose)
         made.__module__ = f"fastloss.{room}.{family}"
     function.__doc__ = text
+    _options.DOMAINS.setdefault(record.name, record.domains)
     record.reference = _options.takes_tensors(reference)
     for made in (function, reference, record.reference):
         made.__annotations__ = {**pose.__annotations__, "return": "Tensor | Any"}

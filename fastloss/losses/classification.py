@@ -12,7 +12,7 @@ from fastloss import _ops, _options
 from fastloss._core._torch import native_operator
 from fastloss._core.formula import Number, as_number
 from fastloss._core.record import Problem
-from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction
+from fastloss._options import FINITE, NOT_NEGATIVE, PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:
@@ -123,7 +123,15 @@ def _(x: Tensor, y: Tensor) -> Tensor:
     return F.binary_cross_entropy(x, y, reduction="none")
 
 
-@loss(tensors=("inputs", "targets"), params=("alpha", "gamma"))
+@loss(
+    tensors=("inputs", "targets"),
+    params=("alpha", "gamma"),
+    domains={
+        "alpha": ("in [0, 1], or -1 for no weighting", lambda v: 0 <= v <= 1 or v == -1, ValueError),
+        "gamma": NOT_NEGATIVE,
+        "label_smoothing": ("between 0 and 1", lambda v: 0 <= v <= 1, ValueError),
+    },
+)
 def sigmoid_focal_loss(
     inputs: Tensor,
     targets: Tensor,
@@ -275,7 +283,14 @@ def count_positives(
     return torch.where(kept, found, 0).sum(dtype=torch.float64).clamp_min(1)
 
 
-@loss(params=("gamma_neg", "gamma_pos", "clip"))
+@loss(
+    params=("gamma_neg", "gamma_pos", "clip"),
+    domains={
+        "gamma_neg": NOT_NEGATIVE,
+        "gamma_pos": NOT_NEGATIVE,
+        "clip": ("in [0, 1)", lambda v: 0 <= v < 1, ValueError),
+    },
+)
 def asymmetric_loss(
     input: Tensor,
     target: Tensor,
@@ -363,7 +378,7 @@ def _(x: Tensor, y: Tensor) -> Tensor:
     return F.soft_margin_loss(x, y, reduction="none")
 
 
-@loss(params=("margin", "p"))
+@loss(params=("margin", "p"), domains={"margin": FINITE, "p": ("1 or 2", lambda v: v in (1, 2), ValueError)})
 def hinge_loss(
     input: Tensor,
     target: Tensor,

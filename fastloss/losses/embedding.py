@@ -14,7 +14,7 @@ from torch import Tensor
 
 from fastloss._core.formula import Number, as_number
 from fastloss._core.record import Other, Problem
-from fastloss._options import TripletOptions, WeightedPointOptions, legacy_reduction
+from fastloss._options import FINITE, TripletOptions, WeightedPointOptions, legacy_reduction
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:
@@ -173,6 +173,7 @@ def _(a: Tensor, b: Tensor, y: Tensor, margin: Number) -> Tensor:
 @loss(
     tensors=("input1", "input2", "target"),
     params=("margin", "squared", "distance"),
+    domains={"margin": FINITE},
     words={"distance": ("euclidean", "cosine")},
     fixed=("target",),
     pairs=True,
@@ -256,6 +257,7 @@ def _(a: Tensor, b: Tensor, y: Tensor, margin: Number, squared: bool, distance: 
     module=torch.nn.TripletMarginLoss,
     tensors=("anchor", "positive", "negative"),
     params=("margin", "eps", "swap", "p"),
+    domains={"margin": ("positive", lambda v: not v <= 0, ValueError)},
     pairs=True,
     takes=lambda margin, eps, swap, p: p == 2,
     bools=False,

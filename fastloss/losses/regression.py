@@ -12,7 +12,7 @@ from torch import Tensor
 from fastloss._core._torch import native_operator
 from fastloss._core.formula import Number, as_number, expm1
 from fastloss._core.record import Problem
-from fastloss._options import PointOptions, WeightedPointOptions, legacy_reduction
+from fastloss._options import NOT_NEGATIVE, POSITIVE, PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     native=native_operator("huber_loss"),
     tiny=61440,
     params=("delta",),
+    domains={"delta": ("positive", lambda v: v > 0, RuntimeError)},
     warns=True,
     dtype="equal",
     weight_promotes=True,
@@ -81,6 +82,7 @@ def _(x: Tensor, y: Tensor, delta: Number) -> Tensor:
     # Elsewhere PyTorch's d^2 overflows or underflows before it is divided, and its derivative at ties is -1 for beta 0.
     plain=lambda beta: beta < 0 or 1e-12 < beta < 1e12,
     params=("beta",),
+    domains={"beta": ("0 or more", lambda v: v >= 0, RuntimeError)},
     warns=True,
 )
 def smooth_l1_loss(
@@ -221,7 +223,7 @@ def _(x: Tensor, y: Tensor) -> Tensor:
     return torch.where(a < 1, torch.log1p(2 * torch.sinh(near / 2) ** 2), far)
 
 
-@loss(params=("q",))
+@loss(params=("q",), domains={"q": ("in [0, 1]", lambda v: 0 <= v <= 1, ValueError)})
 def quantile_loss(
     input: Tensor,
     target: Tensor,
@@ -249,7 +251,7 @@ def _(x: Tensor, y: Tensor, q: Number) -> Tensor:
     return torch.where(r > 0, level, 1 - level) * r.abs()
 
 
-@loss(params=("eps",))
+@loss(params=("eps",), domains={"eps": NOT_NEGATIVE})
 def charbonnier_loss(
     input: Tensor,
     target: Tensor,
@@ -285,7 +287,10 @@ def _(x: Tensor, y: Tensor, eps: Number) -> Tensor:
     return torch.where(none, 0.0 * a, large * (1 + ratio * ratio).sqrt())
 
 
-@loss(params=("alpha", "scale"))
+@loss(
+    params=("alpha", "scale"),
+    domains={"alpha": ("below infinity", lambda v: v < math.inf, ValueError), "scale": POSITIVE},
+)
 def robust_loss(
     input: Tensor,
     target: Tensor,
