@@ -28,6 +28,13 @@ std::vector<std::pair<std::string, std::string>> similarity_losses() {
 }
 #undef FASTLOSS_NAME
 
+// Names of the options of losses over rows, and the values that change nothing.
+std::vector<std::pair<std::string, double>> rows_options() {
+#define FASTLOSS_OPTION(name, value) {#name, value},
+  return {FASTLOSS_ROWS_OPTIONS(FASTLOSS_OPTION)};
+#undef FASTLOSS_OPTION
+}
+
 std::map<std::string, std::string> build() {
   const auto version = [](unsigned long long code) {
     return std::to_string(code >> 56) + "." + std::to_string((code >> 48) & 0xff);
@@ -146,6 +153,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("isa_active", &fastloss::isa::active);
   m.def("isa_force", &fastloss::isa::force, py::arg("name"));
   m.def("rows_losses", &rows_losses);
+  m.def("rows_options", &rows_options);
   m.def("pointwise_losses", &pointwise_losses);
   m.def("pairs_losses", &pairs_losses);
   m.def("similarity_losses", &similarity_losses);

@@ -71,16 +71,14 @@ class RowsOptions(NamedTuple):
     """What a rows-family operator takes besides tensors, in the operator's order."""
 
     params: tuple[float, ...]
+    options: tuple[float, ...]  # in the order of `_ops.ROWS_OPTIONS`
     ignore_index: int
     reduction: int
-    label_smoothing: float
-    z_loss: float
-    softcap: float
     empty_zero: bool
     loss_dtype: int
 
     def for_backward(self) -> tuple[Any, ...]:
-        return self[:6]
+        return self[:4]
 
     def keywords(self, name: str, input: Tensor) -> dict[str, Any]:
         """The same options as keyword arguments of ``fastloss.reference.<name>``."""
@@ -89,9 +87,7 @@ class RowsOptions(NamedTuple):
             **dict(zip(_ops.ROWS_PARAMS[name], self.params, strict=True)),
             "ignore_index": self.ignore_index,
             "reduction": _ops.REDUCTION_NAMES[self.reduction],
-            "label_smoothing": self.label_smoothing,
-            "z_loss": self.z_loss,
-            "softcap": self.softcap or None,
+            **{name: value for (name, none), value in zip(_ops.ROWS_OPTIONS.items(), self.options, strict=True) if value != none},
             "empty": "zero" if self.empty_zero else "nan",
             "loss_dtype": None if dtype == input.dtype else dtype,
         }

@@ -160,8 +160,8 @@ def _register_rows_fakes(name: str) -> None:
     """Shapes and dtypes of one rows-family loss, for FakeTensor, meta tensors and torch.compile."""
 
     def forward(  # type: ignore[no-untyped-def]
-        input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
-        softcap, empty_zero, loss_dtype, save_state, want_stats,
+        input, target, weight, mask, normalizer, params, options, ignore_index, reduction, empty_zero, loss_dtype,
+        save_state, want_stats,
     ):  # fmt: skip
         rows = _rows_shape(input)
         loss = input.new_empty(rows if reduction == 0 else [], dtype=DTYPE_OF_CODE[loss_dtype])
@@ -170,15 +170,15 @@ def _register_rows_fakes(name: str) -> None:
         return loss, state, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
 
     def forward_out(  # type: ignore[no-untyped-def]
-        input, target, weight, mask, normalizer, params, ignore_index, reduction, label_smoothing, z_loss,
-        softcap, empty_zero, loss_dtype, want_stats, gradient,
+        input, target, weight, mask, normalizer, params, options, ignore_index, reduction, empty_zero, loss_dtype,
+        want_stats, gradient,
     ):  # fmt: skip
         loss = input.new_empty([], dtype=DTYPE_OF_CODE[loss_dtype])
         return loss, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
 
     def backward(  # type: ignore[no-untyped-def]
-        grad_output, input, target, weight, mask, normalizer, state, params, ignore_index, reduction,
-        label_smoothing, z_loss, softcap, want_grad, want_target_grad,
+        grad_output, input, target, weight, mask, normalizer, state, params, options, ignore_index, reduction,
+        want_grad, want_target_grad,
     ):  # fmt: skip
         grad = torch.empty_like(input) if want_grad else input.new_empty([0])
         target_grad = torch.empty_like(target) if want_target_grad else input.new_empty([0])
@@ -277,6 +277,8 @@ POINTWISE: dict[str, PointwiseOps] = {}
 # Rows-family losses of this build: their operators, and the names of their parameters.
 ROWS: dict[str, RowsOps] = {}
 ROWS_PARAMS: dict[str, tuple[str, ...]] = {}
+# Numbers that all of them take, in the operators' order, with the values that change nothing.
+ROWS_OPTIONS: dict[str, float] = {} if _C is None else dict(_C.rows_options())
 if _C is not None:
     for _name, _params in _C.rows_losses():
         _register_rows_fakes(_name)

@@ -212,18 +212,18 @@ def test_operators_refuse_tensors_of_another_device(case):
     """A CPU upstream gradient, state or gradient would be read by the kernel."""
     x, target = (t.to(DEVICE) for t in cases.make((6, 9)))
     ops = _ops.ROWS[case.name]
-    params = [0.0] * len(_ops.ROWS_PARAMS[case.name])
+    params, options = [0.0] * len(_ops.ROWS_PARAMS[case.name]), [*_ops.ROWS_OPTIONS.values()]
     state = torch.zeros(2, 6, device=DEVICE)
 
     def backward(upstream, state):
-        return ops.backward(upstream, x, target, None, None, None, state, params, -100, 1, 0.0, 0.0, 0.0, True, False)
+        return ops.backward(upstream, x, target, None, None, None, state, params, options, -100, 1, True, False)
 
     one = torch.ones((), device=DEVICE)
     backward(one, state)
     for call in (
         lambda: backward(one.cpu(), None), lambda: backward(one, state.cpu()), lambda: _ops.scale_(x, one.cpu()),
-        lambda: ops.rescale_(x, one.cpu(), x, target, None, None, None, params, -100, 1, 0.0, 0.0, 0.0),
-        lambda: ops.rescale_(x.cpu(), one, x, target, None, None, None, params, -100, 1, 0.0, 0.0, 0.0),
+        lambda: ops.rescale_(x, one.cpu(), x, target, None, None, None, params, options, -100, 1),
+        lambda: ops.rescale_(x.cpu(), one, x, target, None, None, None, params, options, -100, 1),
     ):  # fmt: skip
         with pytest.raises(RuntimeError, match="fastloss: "):
             call()

@@ -63,9 +63,8 @@ def test_points_refuse(name, names, changed):
 def rows_arguments(name, names, **changed):
     return {
         "input": X, "target": torch.arange(4), "weight": None, "mask": None, "normalizer": None,
-        "params": parameters(names), "ignore_index": -100, "reduction": 1, "label_smoothing": 0.0, "z_loss": 0.0,
-        "softcap": 0.0, "empty_zero": False, "loss_dtype": 6, "want_stats": False, "gradient": torch.empty(4, 6),
-        **changed,
+        "params": parameters(names), "options": [*_ops.ROWS_OPTIONS.values()], "ignore_index": -100, "reduction": 1,
+        "empty_zero": False, "loss_dtype": 6, "want_stats": False, "gradient": torch.empty(4, 6), **changed,
     }  # fmt: skip
 
 
@@ -75,7 +74,7 @@ def rows(name, names, **changed):
 
 BAD_ROWS = [
     {"loss_dtype": 6 + 2**32}, {"loss_dtype": 3}, {"reduction": 0}, {"reduction": 3}, {"params": [1.0] * 9},
-    {"input": X.long()}, {"input": torch.tensor(1.0)}, {"target": torch.arange(3)}, {"target": torch.arange(4).int()},
+    {"options": [0.0]}, {"options": [0.0] * 9}, {"input": X.long()}, {"input": torch.tensor(1.0)}, {"target": torch.arange(3)}, {"target": torch.arange(4).int()},
     {"target": torch.full((4,), 6)}, {"target": X.double()}, {"target": X[:3]}, {"target": X > 0},
     {"weight": torch.ones(5)}, {"weight": torch.ones(2, 3)}, {"weight": torch.ones(6, dtype=torch.complex64)},
     {"mask": torch.ones(4)}, {"mask": torch.ones(3, dtype=torch.bool)}, {"normalizer": torch.ones(())},

@@ -6,7 +6,9 @@
 namespace fastloss {
 
 // Note [Rows]
-// A row is one sample's logits z_c with a target class y. The engine measures, relative to a reference m (the row's
+// A row is one sample's logits x_c with a target class y. What the formulas know of them is z_c = x_c / tau, or with a soft
+// cap s (s / tau) tanh(x_c / s), where tau is the temperature; what they make of the upstream gradient g is made of g / tau,
+// and the engine multiplies with the slope of s tanh(x_c / s). The engine measures, relative to a reference m (the row's
 // maximum, or 0 where its exponentials are known to be far from overflow and underflow),
 //     others = sum_{c != y} exp(z_c - m),   target = z_y - m,   e = exp(target),   gap = sum_c w_c (m - z_c)
 // and a loss functor supplies f(nll, p, q) with its derivative f' in nll, where p = p_y and q = 1 - p_y. Then

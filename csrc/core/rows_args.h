@@ -29,6 +29,14 @@ struct RowsSums {
   double gradient_square;
 };
 
+// Numbers that every loss over rows takes, with those that change nothing. The members of RowsArgs, what the operators read
+// from their `options`, and what Python knows of them (`_C.rows_options`) follow from this list.
+#define FASTLOSS_ROWS_OPTIONS(X) \
+  X(label_smoothing, 0)          \
+  X(z_loss, 0)                   \
+  X(softcap, 0) /* none */       \
+  X(temperature, 1)
+
 struct RowsArgs {
   int64_t rows;
   int64_t classes;
@@ -50,9 +58,9 @@ struct RowsArgs {
   int64_t ignore_index;
 
   double params[8];
-  double smoothing;
-  double z_loss;
-  double softcap;     // 0: none
+#define FASTLOSS_MEMBER(name, value) double name = value;
+  FASTLOSS_ROWS_OPTIONS(FASTLOSS_MEMBER)
+#undef FASTLOSS_MEMBER
   double weight_sum;  // sum of weight
 
   void* row_loss;  // [rows] in the computing type, or null

@@ -38,7 +38,7 @@ struct RowBatch {
 };
 
 FASTLOSS_FN RowOptions row_options(const RowsArgs& a) {
-  return {a.smoothing, a.z_loss, 1.0 / (double)a.classes, a.weight_sum};
+  return {a.label_smoothing, a.z_loss, 1.0 / (double)a.classes, a.weight_sum};
 }
 
 // Losses and gradient factors of the first n rows.
@@ -50,6 +50,7 @@ void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   const Loss<double> loss(a.params);
   const RowOptions options = row_options(a);
   const bool has_probabilities = a.probability.data != nullptr;
+  const D per_logit(1 / a.temperature);
   for (int64_t i = 0; i < n && !has_probabilities; i += W) {
     T target[W];
     for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
@@ -57,7 +58,7 @@ void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   }
   for (int64_t i = 0; i < n; i += D::size) {
     const D max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
-    const D upstream = load(batch.upstream + i);
+    const D upstream = load(batch.upstream + i) * per_logit;
     const RowTerms<D> r = has_probabilities
                               ? probability_row<double>(options, max, others, gap, load(batch.mass + i), upstream)
                               : index_row<double>(loss, options, max, others, load(batch.target + i),

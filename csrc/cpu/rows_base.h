@@ -26,7 +26,7 @@ struct RowsBase {
   const bool has_probabilities;
   RowBatch<T>& batch;
   T* const tile;    // logits, then exponentials
-  T* const slopes;  // d softcap(x) / d x
+  T* const slopes;  // of the soft cap
   T* const other;   // probability targets of a tile; staging chunks of a ByClass row
   T* const chunk_max;
 
@@ -57,7 +57,9 @@ struct RowsBase {
   bool is_plain() const {
     return a.classes <= kShortRow && !has_probabilities && options.smoothing == 0 && a.softcap == 0;
   }
-  FASTLOSS_FN bool direct() const { return a.logits.class_stride == 1 && a.softcap == 0; }
+  FASTLOSS_FN bool direct() const { return a.logits.class_stride == 1 && as_stored(); }
+  // Whether the formulas' logits are those in memory.
+  FASTLOSS_FN bool as_stored() const { return a.softcap == 0 && a.temperature == 1; }
 
   // Targets and factors of rows [row, row + n); plain loops, so that the compiler vectorises the usual case.
   void prepare(int64_t row, int64_t n) const {
@@ -130,9 +132,12 @@ struct RowsBase {
     }
   }
 
-  FASTLOSS_FN void softcap(V x, V& z, V& slope) const {
+  // A logit of the formulas from one in memory: capped, then tempered. `slope`: of the cap, left alone without one.
+  FASTLOSS_FN V logit(V x, V& slope) const {
+    if (a.softcap == 0) return x / V((T)a.temperature);
+    V z;
     tanh_and_slope(x * V((T)(1 / a.softcap)), z, slope);
-    z = z * V((T)a.softcap);
+    return z * V((T)(a.softcap / a.temperature));
   }
 
   // d loss / d t_c = (1 - eps) w_c (lse - z_c) upstream

@@ -28,11 +28,12 @@ struct ByClass : RowsBase<S> {
   using RowsBase<S>::with_probability;
   using RowsBase<S>::is_plain;
   using RowsBase<S>::direct;
+  using RowsBase<S>::as_stored;
   using RowsBase<S>::prepare;
   using RowsBase<S>::read_state;
   using RowsBase<S>::clear;
   using RowsBase<S>::record;
-  using RowsBase<S>::softcap;
+  using RowsBase<S>::logit;
   using RowsBase<S>::probability_gradient;
   using RowsBase<S>::clear_row;
   using RowsBase<S>::is_correct;
@@ -49,15 +50,13 @@ struct ByClass : RowsBase<S> {
     return to;
   }
 
-  // The chunk's logits after the soft cap, in scratch; their slopes go to `slope`.
+  // The chunk's logits as the formulas know them, in scratch; slopes of the soft cap go to `slope`.
   void stage_logits(int64_t offset, int64_t begin, int64_t n, T* to, T* slope) const {
     stage<S>(a.logits, offset, begin, n, to);
-    if (a.softcap == 0) return;
-    for (int64_t i = 0; i < n; i += W) {  // scratch is padded to whole vectors
-      V z, dz;
-      softcap(load(to + i), z, dz);
-      store(to + i, z);
-      store(slope + i, dz);
+    for (int64_t i = 0; !as_stored() && i < n; i += W) {  // scratch is padded to whole vectors
+      V dz;
+      store(to + i, logit(load(to + i), dz));
+      if (a.softcap != 0) store(slope + i, dz);
     }
   }
 
@@ -135,12 +134,10 @@ struct ByClass : RowsBase<S> {
     batch.plain_mass[i] = r.plain_mass;
   }
 
-  FASTLOSS_FN T logit(int64_t offset, int64_t c) const {
+  FASTLOSS_FN T logit_at(int64_t offset, int64_t c) const {
     const T x = load_one((const S*)a.logits.data + offset + c * a.logits.class_stride);
-    if (a.softcap == 0) return x;
-    V z, slope;
-    softcap(V(x), z, slope);
-    return z.v[0];
+    V slope;
+    return as_stored() ? x : logit(V(x), slope).v[0];
   }
 
   // Gradient of a chunk from its exponentials:
@@ -288,7 +285,7 @@ struct ByClass : RowsBase<S> {
           measure_row(row + i, i, tile + i * pitch, slopes + i * pitch, write);
         }
         if (!has_probabilities)
-          batch.target[i] = logit(offset_of(a.logits, row + i), batch.target_class[i]) - (T)batch.max[i];
+          batch.target[i] = logit_at(offset_of(a.logits, row + i), batch.target_class[i]) - (T)batch.max[i];
       }
       formula(a, &batch, n);
       record(row, n, sums);

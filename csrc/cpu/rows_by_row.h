@@ -30,7 +30,8 @@ struct ByRow : RowsBase<S> {
   using RowsBase<S>::record;
   using RowsBase<S>::read_state;
   using RowsBase<S>::clear;
-  using RowsBase<S>::softcap;
+  using RowsBase<S>::as_stored;
+  using RowsBase<S>::logit;
   using RowsBase<S>::probability_gradient;
   using RowsBase<S>::is_correct;
 
@@ -329,13 +330,10 @@ struct ByRow : RowsBase<S> {
         with_probability(
             [&](auto e) { this->template gather<decltype(e)>(this->a.probability, row, n, this->other, pitch); });
       }
-      if (a.softcap != 0) {
-        for (int64_t k = 0; k < a.classes * pitch; k += W) {
-          V z, slope;
-          softcap(load(tile + k), z, slope);
-          store(tile + k, z);
-          store(slopes + k, slope);
-        }
+      for (int64_t k = 0; !as_stored() && k < a.classes * pitch; k += W) {
+        V slope;
+        store(tile + k, logit(load(tile + k), slope));
+        if (a.softcap != 0) store(slopes + k, slope);
       }
       if (a.probability_gradient.data) {
         // Needs the logits, which the next step overwrites; log_sum comes from the state.

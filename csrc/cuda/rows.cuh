@@ -122,12 +122,14 @@ FASTLOSS_DEVICE T class_weight(const RowsArgs& a, int64_t c) {
   return a.weight ? ((const T*)a.weight)[c] : (T)1;
 }
 
+// A logit of the formulas from one in memory: capped, then tempered.
 template <class T>
-FASTLOSS_DEVICE T cap(const RowsArgs& a, T x) {
-  if (a.softcap == 0) return x;
-  return (T)a.softcap * (sizeof(T) == 4 ? (T)tanhf((float)(x * (T)(1 / a.softcap))) : (T)tanh(x * (T)(1 / a.softcap)));
+FASTLOSS_DEVICE T logit(const RowsArgs& a, T x) {
+  if (a.softcap == 0) return a.temperature == 1 ? x : x / (T)a.temperature;
+  const T scaled = x * (T)(1 / a.softcap);
+  return (T)(a.softcap / a.temperature) * (sizeof(T) == 4 ? (T)tanhf((float)scaled) : (T)tanh(scaled));
 }
-// d cap(x) / d x = 4 e / (1 + e)^2 with e = exp(-2 |x / cap|): 1 - tanh^2 would cancel where the cap saturates.
+// Of the cap: 4 e / (1 + e)^2 with e = exp(-2 |x / cap|), as 1 - tanh^2 would cancel where the cap saturates.
 template <class T>
 FASTLOSS_DEVICE T cap_slope(const RowsArgs& a, T x) {
   const T scaled = x * (T)(1 / a.softcap);
@@ -245,7 +247,7 @@ struct Meter {
     max = larger;
   }
 
-  // `z` is the capped logit, `x` the logit itself, `t` its probability if targets are probabilities.
+  // `z` is the formulas' logit, `x` that in memory, `t` its probability if targets are probabilities.
   FASTLOSS_DEVICE void add(const RowsArgs& a, T z, T x, T t, int64_t c, int64_t y) {
     const T d = max - z, e = exp(-d);
     const bool soft = a.probability.data;
@@ -256,7 +258,7 @@ struct Meter {
       if (x > best) best = x, best_class = c;
     }
     if (soft) {
-      const T share = class_weight<T>(a, c) * ((T)(1 - a.smoothing) * t + (T)(a.smoothing / (double)a.classes));
+      const T share = class_weight<T>(a, c) * ((T)(1 - a.label_smoothing) * t + (T)(a.label_smoothing / (double)a.classes));
       gap.add(share * d);
       mass.add(share);
       if (a.want_stats) {
@@ -264,7 +266,7 @@ struct Meter {
         plain_mass.add(t);
         if (t > top) top = t, top_class = c;
       }
-    } else if (a.smoothing != 0) {
+    } else if (a.label_smoothing != 0) {
       const T w = class_weight<T>(a, c);
       gap.add(w * d);
       mass.add(w);
@@ -310,7 +312,7 @@ struct FormulaOf<Half, false> {
 template <class S, bool extras>
 using Formula = typename FormulaOf<S, extras>::type;
 
-// A row from its merged parts: the formulas of core/rows.h. `target` is the target's logit after the cap. Called by one thread
+// A row from its merged parts: the formulas of core/rows.h. `target` is the target's `logit`. Called by one thread
 // of the row, or by several with the same arguments, of which one has `leads` set: it writes the row's loss and state.
 template <class S, template <class> class Loss, bool extras>
 FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& l,
@@ -331,16 +333,17 @@ FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& 
   }
   RowOptions options{0, a.z_loss, 0, 0};
   if (extras) {
-    options.smoothing = a.smoothing;
+    options.smoothing = a.label_smoothing;
     options.inverse_classes = 1.0 / (double)a.classes;
     options.weight_sum = l.weight_sum ? *l.weight_sum : a.weight_sum;
   }
   const T distance = soft ? (T)0 : target - (T)p.max;
   const F e = soft ? (F)0 : (F)exp(distance);
   const F max = (F)p.max, others = (F)p.others, gap = (F)p.gap;
+  const F factor = extras ? upstream / (F)a.temperature : upstream;
   const RowTerms<F> r =
-      soft ? probability_row<F>(options, max, others, gap, (F)p.mass, upstream)
-           : index_row<F>(Loss<F>(a.params), options, max, others, (F)distance, e, gap, (F)row.weight, upstream);
+      soft ? probability_row<F>(options, max, others, gap, (F)p.mass, factor)
+           : index_row<F>(Loss<F>(a.params), options, max, others, (F)distance, e, gap, (F)row.weight, factor);
   if (leads) {
     if (a.row_loss) store_one((T*)a.row_loss + row.index, row.bad ? (T)not_a_number() : kept ? (T)r.loss : (T)0);
     if (a.state && !a.from_state) {
@@ -367,11 +370,11 @@ FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& 
 // d loss / d x of one element, with every option.
 template <class T>
 FASTLOSS_DEVICE T gradient_at(const RowsArgs& a, const Factors<T>& f, T x, T t, int64_t c, int64_t y) {
-  T v = f.scale * exp(cap(a, x) - f.max);
+  T v = f.scale * exp(logit(a, x) - f.max);
   if (a.probability.data) {
-    v -= f.offset * class_weight<T>(a, c) * ((T)(1 - a.smoothing) * t + (T)(a.smoothing / (double)a.classes));
+    v -= f.offset * class_weight<T>(a, c) * ((T)(1 - a.label_smoothing) * t + (T)(a.label_smoothing / (double)a.classes));
   } else {
-    if (a.smoothing != 0) v -= f.offset * class_weight<T>(a, c);
+    if (a.label_smoothing != 0) v -= f.offset * class_weight<T>(a, c);
     if (c == y) v = f.at_target;
   }
   return a.softcap != 0 ? v * cap_slope(a, x) : v;
@@ -380,7 +383,7 @@ FASTLOSS_DEVICE T gradient_at(const RowsArgs& a, const Factors<T>& f, T x, T t, 
 // d loss / d t_c = (1 - eps) w_c (lse - z_c) upstream
 template <class T>
 FASTLOSS_DEVICE T target_gradient_at(const RowsArgs& a, const Factors<T>& f, T x, int64_t c) {
-  return (T)(1 - a.smoothing) * class_weight<T>(a, c) * (f.log_sum + (f.max - cap(a, x))) * f.upstream;
+  return (T)(1 - a.label_smoothing) * class_weight<T>(a, c) * (f.log_sum + (f.max - logit(a, x))) * f.upstream;
 }
 
 // Adds up the block's sums in a fixed order and writes them. Every thread of the block calls it; only every `apart`th has any.
@@ -516,15 +519,15 @@ FASTLOSS_DEVICE void column_rows(const Launch& l, const int64_t at) {
       T z[P];
       if (!t) {
         logits_at(rows[0].y, z);
-        target[0] = cap(a, z[0]);
+        target[0] = logit(a, z[0]);
       }
       if (!a.from_state) {
         Meter<T> meter;
         for (int64_t c = 0; c < a.classes; ++c) {
           logits_at(c, z);
-          const T capped = cap(a, z[0]);
-          meter.raise(capped);
-          meter.add(a, capped, z[0], probability_at(c), c, rows[0].y);
+          const T tempered = logit(a, z[0]);
+          meter.raise(tempered);
+          meter.add(a, tempered, z[0], probability_at(c), c, rows[0].y);
         }
         extra = meter.part();
       }
@@ -942,7 +945,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   T warp_max = lowest<T>();
   Pack<S, V> packs[U];
   if (kept) {
-    if (!t) target = extras ? cap(a, widen(x[y])) : widen(x[y]);
+    if (!t) target = extras ? logit(a, widen(x[y])) : widen(x[y]);
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
       packs[u] = fill_pack<V>(narrow<S>(-infinity<T>()));
@@ -987,7 +990,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   if (!extras || !a.from_state) {
     if (kept && extras) {
       for (int i = 0; i < U * V; ++i) {
-        if (has(start(i / V) + i % V)) warp_max = maximum(warp_max, cap(a, chip.one(i)));
+        if (has(start(i / V) + i % V)) warp_max = maximum(warp_max, logit(a, chip.one(i)));
       }
     }
     FASTLOSS_UNROLL
@@ -1028,7 +1031,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
         const int c = start(i / V) + i % V;
         if (!has(c)) continue;
         const T x_c = chip.one(i);
-        meter.add(a, cap(a, x_c), x_c, t ? widen(t[c * a.probability.class_stride]) : (T)0, c, row.y);
+        meter.add(a, logit(a, x_c), x_c, t ? widen(t[c * a.probability.class_stride]) : (T)0, c, row.y);
       }
       part = meter.part();
     }
@@ -1202,7 +1205,7 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
   Part part = empty_part<T>();
   T target = 0;
   if (kept) {
-    if (!t) target = extras ? cap(a, widen(x[row.y * a.logits.class_stride])) : widen(x[row.y * a.logits.class_stride]);
+    if (!t) target = extras ? logit(a, widen(x[row.y * a.logits.class_stride])) : widen(x[row.y * a.logits.class_stride]);
     if (!extras && !a.from_state) {
       T max = lowest<T>();
       Sum<T> others;
@@ -1234,9 +1237,9 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
           for (int k = 0; k < V; ++k) {
             const int64_t c = class_at(first, b, k);
             if (c < 0 || c >= a.classes) continue;
-            const T capped = cap(a, z[b][k]);
-            meter.raise(capped);
-            meter.add(a, capped, z[b][k], probability_at(c), c, row.y);
+            const T tempered = logit(a, z[b][k]);
+            meter.raise(tempered);
+            meter.add(a, tempered, z[b][k], probability_at(c), c, row.y);
           }
         }
       });

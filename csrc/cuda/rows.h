@@ -37,7 +37,7 @@ enum class RowsPath : int {
 
 // What takes the kernels with every option.
 inline bool needs_extras(const RowsArgs& a) {
-  return a.probability.data || a.smoothing != 0 || a.softcap != 0 || a.want_stats;
+  return a.probability.data || a.label_smoothing != 0 || a.softcap != 0 || a.temperature != 1 || a.want_stats;
 }
 
 struct RowsPlan {

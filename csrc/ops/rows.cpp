@@ -80,8 +80,8 @@ struct Problem {
       mask = as_dense(*mask_);
       args.mask = (const Flag*)mask->const_data_ptr();
     }
-    prepare_weight(input, weight_, o, classes);
     set_options(args, o);
+    prepare_weight(input, weight_, classes);
     if (!soft) args.target = (const int64_t*)target->const_data_ptr();
     targets =
         survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes, o.ignore_index);
@@ -95,11 +95,11 @@ struct Problem {
     }
   }
 
-  void prepare_weight(const Tensor& input, const std::optional<Tensor>& given, const Options& o, int64_t classes) {
+  void prepare_weight(const Tensor& input, const std::optional<Tensor>& given, int64_t classes) {
     const ScalarType type = compute_type(input);
     if (given) {
       weight = as_compute(*given, type);
-    } else if (o.smoothing != 0 || soft) {
+    } else if (args.label_smoothing != 0 || soft) {
       Tensor ones = empty({classes}, type);
       torch::stable::fill_(ones, 1.0);
       weight = ones;
@@ -230,21 +230,20 @@ void op_scale(const Tensor& grad, const Tensor& scale) {
 }
 
 #define TENSORS "Tensor target, Tensor? weight, Tensor? mask, Tensor? normalizer, "
-#define OPTIONS "float[] params, int ignore_index, int reduction, float label_smoothing, float z_loss, float softcap"
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY(fastloss, m) {
 #define FASTLOSS_SCHEMA(name, Functor, params)                                                     \
-  m.def(#name "(Tensor input, " TENSORS OPTIONS                                                    \
+  m.def(#name "(Tensor input, " TENSORS FASTLOSS_OPTIONS_SCHEMA                                                    \
               ", bool empty_zero, int loss_dtype, bool save_state, bool want_stats)"               \
               " -> (Tensor loss, Tensor state, Tensor stats)");                                    \
-  m.def(#name "_out(Tensor input, " TENSORS OPTIONS                                                \
+  m.def(#name "_out(Tensor input, " TENSORS FASTLOSS_OPTIONS_SCHEMA                                                \
               ", bool empty_zero, int loss_dtype, bool want_stats, Tensor(a!) gradient)"           \
               " -> (Tensor loss, Tensor stats)");                                                  \
-  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS     \
+  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " FASTLOSS_OPTIONS_SCHEMA     \
               ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)");    \
-  m.def(#name "_backward_out(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " OPTIONS \
+  m.def(#name "_backward_out(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " FASTLOSS_OPTIONS_SCHEMA \
               ", Tensor(a!)? grad, Tensor(b!)? target_grad) -> ()");
   FASTLOSS_ROWS_LOSSES(FASTLOSS_SCHEMA)
 #undef FASTLOSS_SCHEMA

@@ -15,21 +15,23 @@ namespace fastloss::ops {
 constexpr size_t kRowsParams[] = {FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT)};
 #undef FASTLOSS_COUNT
 
+#define FASTLOSS_ONE(name, value) +1
+constexpr size_t kRowsOptions = 0 FASTLOSS_ROWS_OPTIONS(FASTLOSS_ONE);
+#undef FASTLOSS_ONE
+
 struct Options {
-  const std::vector<double>& params;
+  const std::vector<double>&params, &options;
   int64_t ignore_index;
   int64_t reduction;
-  double smoothing;
-  double z_loss;
-  double softcap;
 };
 
 inline void set_options(RowsArgs& args, const Options& o) {
   args.ignore_index = o.ignore_index;
   std::copy(o.params.begin(), o.params.end(), args.params);
-  args.smoothing = o.smoothing;
-  args.z_loss = o.z_loss;
-  args.softcap = o.softcap;
+  const double* next = o.options.data();
+#define FASTLOSS_READ(name, value) args.name = *next++;
+  FASTLOSS_ROWS_OPTIONS(FASTLOSS_READ)
+#undef FASTLOSS_READ
 }
 
 // Class dimension of logits (C), (N, C) or (N, C, d1, ...).
@@ -80,6 +82,8 @@ inline void check_rows(int id, const Tensor& input, const Tensor& target, const 
   STD_TORCH_CHECK(o.reduction >= kNone && o.reduction <= kSum, "fastloss: unknown reduction ", o.reduction);
   STD_TORCH_CHECK(o.params.size() == kRowsParams[id], "fastloss: expected ", kRowsParams[id], " parameters, got ",
                   o.params.size());
+  STD_TORCH_CHECK(o.options.size() == kRowsOptions, "fastloss: expected ", kRowsOptions, " options, got ",
+                  o.options.size());
   dtype_of(input);  // refuses integers
   STD_TORCH_CHECK(same_device(target, input) && (!mask || same_device(*mask, input)) &&
                       (!weight || same_device(*weight, input)) && (!normalizer || same_device(*normalizer, input)),
@@ -175,11 +179,10 @@ inline void use_state(RowsArgs& args, const std::optional<Tensor>& state, const 
 #define FASTLOSS_TENSORS                                                                               \
   const Tensor &input, const Tensor &target, std::optional<Tensor> weight, std::optional<Tensor> mask, \
       std::optional<Tensor> normalizer
-#define FASTLOSS_OPTIONS                                                                                      \
-  std::vector<double> params, int64_t ignore_index, int64_t reduction, double label_smoothing, double z_loss, \
-      double softcap
+#define FASTLOSS_OPTIONS std::vector<double> params, std::vector<double> options, int64_t ignore_index, int64_t reduction
 #define FASTLOSS_OPTIONS_VALUE \
-  Options { params, ignore_index, reduction, label_smoothing, z_loss, softcap }
+  Options { params, options, ignore_index, reduction }
+#define FASTLOSS_OPTIONS_SCHEMA "float[] params, float[] options, int ignore_index, int reduction"
 
 struct Forward {
   Tensor loss, state, stats;

@@ -44,7 +44,7 @@ struct Problem {
     set_options(args, o);
     normalizer = normalizer_;
     if (normalizer) launch.divisor = (const double*)data_of(*normalizer);
-    if ((o.reduction == kMean && !normalizer) || (weight && o.smoothing != 0 && !soft)) run_survey(input, o);
+    if ((o.reduction == kMean && !normalizer) || (weight && args.label_smoothing != 0 && !soft)) run_survey(input, o);
   }
 
   void run_survey(const Tensor& input, const Options& o) {
@@ -169,8 +169,7 @@ STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
 #define FASTLOSS_SCHEMA(name, Functor, params)                                                                       \
   m.def(#name                                                                                                        \
         "_rescale_(Tensor(a!) grad, Tensor grad_output, Tensor input, Tensor target, Tensor? weight, Tensor? mask, " \
-        "Tensor? normalizer, float[] params, int ignore_index, int reduction, float label_smoothing, float z_loss, " \
-        "float softcap) -> ()");
+        "Tensor? normalizer, " FASTLOSS_OPTIONS_SCHEMA ") -> ()");
   FASTLOSS_ROWS_LOSSES(FASTLOSS_SCHEMA)
 #undef FASTLOSS_SCHEMA
 }

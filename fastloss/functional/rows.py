@@ -381,7 +381,8 @@ def _call(
     loss_dtype: torch.dtype,
     inplace: bool,
 ) -> RowsCall:
-    options = RowsOptions(params, ignore_index, reduction, smoothing, 0.0, 0.0, False, _ops.DTYPE_CODES[loss_dtype])
+    numbers = tuple({**_ops.ROWS_OPTIONS, "label_smoothing": smoothing}.values())
+    options = RowsOptions(params, numbers, ignore_index, reduction, False, _ops.DTYPE_CODES[loss_dtype])
     return RowsCall(name, options, makes_gradient_now(reduction, dtype), inplace, False)
 
 
@@ -486,10 +487,10 @@ def _rows_loss(
             )  # fmt: skip
         dtype, soft = loss_dtype or _dtype_of_loss(input, target, weight), target.is_floating_point()
         divisor = None if normalizer is None else divisor_of(normalizer, input.device)
-        smoothing, z_weight, cap = (float(value or 0.0) for value in scalars)
+        given = zip(("label_smoothing", "z_loss", "softcap"), (float(value or 0.0) for value in scalars), strict=True)
         options = RowsOptions(
-            tuple(params.values()), ignore_index, REDUCTIONS[reduction], smoothing, z_weight, cap, empty == "zero",
-            _ops.DTYPE_CODES[dtype],
+            tuple(params.values()), tuple({**_ops.ROWS_OPTIONS, **dict(given)}.values()), ignore_index,
+            REDUCTIONS[reduction], empty == "zero", _ops.DTYPE_CODES[dtype],
         )  # fmt: skip
         if input.is_cuda and _ops.debugging() and not soft:
             bad = _bad_target(target, input.shape[0 if input.dim() == 1 else 1], ignore_index, mask)

@@ -5,7 +5,7 @@
 //
 // Note [Tolerance]
 // With u the unit roundoff of the computing type, an exponential exp(z_c - m) is off by |z_c - m| u (the difference
-// is rounded) plus a few u (exp itself), and the soft cap adds an absolute error to z. `relative` below adds these
+// is rounded) plus a few u (exp itself); the soft cap adds an absolute error to z, a temperature z u. `relative` adds these
 // for the worst class of the row, 64 u for a lane's plain sum, and a few u for the factors. The sums over
 // probabilities and weights are plain ones over a chunk's lanes: their worst case is `plain`. Errors of a gradient
 // are these, times the absolute values of the terms it is made of, plus its rounding to the stored type.
@@ -119,6 +119,7 @@ struct Options {
   double smoothing = 0;
   double z_loss = 0;
   double softcap = 0;
+  double temperature = 1;
 };
 
 std::vector<Options> option_sets() {
@@ -134,12 +135,13 @@ std::vector<Options> option_sets() {
   add("weight", [](Options& o) { o.weighted = o.ignored = o.real_ignore_index = o.wide = true; });
   add("weight, smoothing", [](Options& o) { o.weighted = o.ignored = true, o.smoothing = 0.2; });
   add("soft cap, z-loss", [](Options& o) { o.softcap = 5, o.z_loss = 0.1, o.ignored = true; });
+  add("temperature", [](Options& o) { o.temperature = 0.7, o.ignored = o.row_loss = o.wide = o.infinite = true; });
   add("loss only", [](Options& o) { o.gradient = false, o.row_loss = o.wide = true; });
   add("stats", [](Options& o) { o.stats = o.ignored = o.masked = true; });
   add("stats without gradient", [](Options& o) { o.stats = o.weighted = true, o.gradient = false, o.smoothing = 0.1; });
   add("index, everything", [](Options& o) {
     o.stats = o.weighted = o.masked = o.ignored = o.row_loss = true;
-    o.smoothing = 0.1, o.z_loss = 0.01, o.softcap = 3;
+    o.smoothing = 0.1, o.z_loss = 0.01, o.softcap = 3, o.temperature = 1.5;
   });
   add("in place", [](Options& o) { o.inplace = o.ignored = o.masked = true; });
   add("in place, everything", [](Options& o) {
@@ -153,7 +155,7 @@ std::vector<Options> option_sets() {
   });
   add("probabilities, everything", [](Options& o) {
     o.soft = o.weighted = o.masked = o.stats = true;
-    o.smoothing = 0.3, o.z_loss = 0.01, o.softcap = 6;
+    o.smoothing = 0.3, o.z_loss = 0.01, o.softcap = 6, o.temperature = 0.6;
   });
   add("probabilities in place", [](Options& o) { o.soft = o.inplace = o.masked = true; });
   return all;
@@ -255,18 +257,20 @@ class Case {
       }
     }
     logits_ = Plane(memory_, shape_, layout_, element_of<S>());
-    x_.resize(R * C), z_.resize(R * C), slope_.assign(R * C, 1.0), p_.resize(R * C);
+    x_.resize(R * C), z_.resize(R * C), slope_.resize(R * C), p_.resize(R * C);
     for (int64_t i = 0; i < R; ++i) {
       const double spread = o_.wide && random_.chance(30) ? 60 : 2;
       for (int64_t c = 0; c < C; ++c) {
         double v = random_.normal() * spread;
         if (o_.infinite && random_.chance(3) && target_[i] != c) v = -INFINITY;
         if (!kept(i) && random_.chance(50)) v = random_.chance(50) ? NAN : INFINITY;
-        x_[i * C + c] = z_[i * C + c] = logits_.set(offset_of(shape_, logits_.strides, i, c), v);
+        x_[i * C + c] = logits_.set(offset_of(shape_, logits_.strides, i, c), v);
+        z_[i * C + c] = x(i, c) / o_.temperature;
+        slope_[i * C + c] = 1 / o_.temperature;
         if (o_.softcap != 0) {
           const double scaled = x(i, c) / o_.softcap, e = std::exp(-2 * std::fabs(scaled));
-          z_[i * C + c] = o_.softcap * std::tanh(scaled);
-          slope_[i * C + c] = 4 * e / ((1 + e) * (1 + e));
+          z_[i * C + c] = o_.softcap * std::tanh(scaled) / o_.temperature;
+          slope_[i * C + c] = 4 * e / ((1 + e) * (1 + e)) / o_.temperature;
         }
       }
     }
@@ -309,7 +313,9 @@ class Case {
     for (int64_t c = 0; c < C; ++c) p_[i * C + c] = (double)(p_[i * C + c] / sum);
     r.log_sum = (double)std::log(sum);
     r.lse = r.max + r.log_sum;
-    r.relative = (2 * farthest + 96 + (o_.softcap != 0 ? 40 * o_.softcap : 0)) * unit_;
+    const double cap = o_.softcap != 0 ? 40 * o_.softcap / o_.temperature : 0;
+    const double quotient = o_.temperature != 1 ? farthest + 2 * std::fabs(r.max) : 0;
+    r.relative = (2 * farthest + 96 + cap + quotient) * unit_;
     r.entropy = (double)(r.log_sum + tilt / sum);
     r.entropy_tolerance = r.relative * (1 + farthest) + plain_ * (double)(tilt / sum) + farthest * plain_;
 
@@ -396,9 +402,10 @@ class Case {
     a.weight = weight_;
     a.scale = 0.375;
     a.ignore_index = ignore_index_;
-    a.smoothing = o_.smoothing;
+    a.label_smoothing = o_.smoothing;
     a.z_loss = o_.z_loss;
     a.softcap = o_.softcap;
+    a.temperature = o_.temperature;
     a.weight_sum = weight_sum_;
     return a;
   }

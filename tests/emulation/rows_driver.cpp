@@ -43,7 +43,7 @@ class CudaBackend : public Backend {
     l.rows.upstream = upstream;
     l.upstream_stride = a.upstream ? 1 : 0;
     l.rows.scale = NAN;
-    if (a.smoothing != 0 && random.chance(50)) {
+    if (a.label_smoothing != 0 && random.chance(50)) {
       double* const sum = memory.take<double>(1);
       *sum = a.weight_sum;
       l.weight_sum = sum;
