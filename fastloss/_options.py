@@ -85,6 +85,10 @@ class SimilarityOptions(AnchorOptions, total=False):
     ddp: bool
 
 
+class NoOptions(TypedDict):
+    """Of losses that have none."""
+
+
 def names(options: type) -> frozenset[str]:
     return frozenset(options.__annotations__)
 
