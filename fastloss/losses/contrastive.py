@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops
-from fastloss._options import SimilarityOptions, check_domain, check_numbers
+from fastloss._options import FINITE, POSITIVE, SimilarityOptions, check_domain, check_numbers
 from fastloss.engines.similarity import loss
 from fastloss.engines.similarity.formula import Part, counted, lse, number, softplus
 from fastloss.engines.similarity.problem import (
@@ -44,8 +44,10 @@ __all__ = [
     "supcon_loss",
 ]
 
+_LOGITS = {"logit_scale": FINITE, "logit_bias": FINITE}
 
-@loss(functor="info_nce", title="InfoNCELoss")
+
+@loss(functor="info_nce", title="InfoNCELoss", domains={"temperature": POSITIVE})
 def info_nce_loss(
     query: Tensor,
     key: Tensor,
@@ -90,7 +92,6 @@ def info_nce_loss(
     """
     name = "info_nce_loss"
     check_choice(name, "multi_positive", multi_positive, ("out", "in"))
-    check_domain(name, temperature=temperature)
     check_vectors(name, query=query, key=key, negatives=negatives)
     (n, width), m = size(name, "query", query), size(name, "key", key)[0]
     expect(name, "key", key, (m, width), "vectors as wide as query's")
@@ -108,7 +109,13 @@ def info_nce_loss(
             )
         each = negatives.dim() == 3
         shape = (n, negatives.shape[1], width) if each else (*negatives.shape[:1], width)
-        expect(name, "negatives", negatives, shape, "negatives of each query" if each else "vectors as wide as query's")
+        expect(
+            name,
+            "negatives",
+            negatives,
+            shape,
+            "the further negatives of each query" if each else "vectors as wide as query's",
+        )
     outside: bool | None = False
     if labels is not None:
         labels = labels_of(name, labels, n)
@@ -126,10 +133,8 @@ def info_nce_loss(
         )
     chosen = flags(name, "positives", positives, (n, m), options)
     relation = Relation(labels, None, flags(name, "mask", mask, (n, m), options), chosen)
-    return Problem(
-        Vectors(query, key, negatives), relation, options, (multi_positive == "in", False), normalize,
-        temperature=temperature, both=symmetric, unseen=outside is None,
-    )  # fmt: skip
+    vectors, params = Vectors(query, key, negatives), (multi_positive == "in", False)
+    return Problem(vectors, relation, options, params, normalize, temperature, both=symmetric, unseen=outside is None)
 
 
 @info_nce_loss.formula
@@ -150,7 +155,7 @@ def _cross_entropy(z: Tensor, positives: Tensor, negatives: Tensor, inside: bool
     return counted(value + (torch.where(counts, lse(chosen, positives), 0.0) - chosen.sum(-1) / count), counts)
 
 
-@loss(functor="info_nce")
+@loss(functor="info_nce", domains=_LOGITS)
 def clip_loss(
     image_features: Tensor,
     text_features: Tensor,
@@ -190,7 +195,7 @@ def _(z: Tensor, positives: Tensor, negatives: Tensor, *_: bool) -> list[Part]:
     return _cross_entropy(z, positives, negatives, False)
 
 
-@loss(functor="pairwise_sigmoid", title="SigLipLoss")
+@loss(functor="pairwise_sigmoid", title="SigLipLoss", domains=_LOGITS)
 def siglip_loss(
     image_features: Tensor,
     text_features: Tensor,
@@ -243,11 +248,9 @@ def _image_text(
     check_vectors(name, image_features=image_features, text_features=text_features)
     shape = size(name, "image_features", image_features)
     expect(name, "text_features", text_features, shape, "one text per image")
-    given: dict[str, Any] = {"logit_scale": logit_scale, "logit_bias": 0.0 if logit_bias is None else logit_bias}
-    check_numbers(name, **given)
-    # What is learned may become NaN.
-    fixed = {what: value for what, value in given.items() if not (isinstance(value, Tensor) and value.requires_grad)}
-    check_domain(name, **fixed)
+    for what, value in (("logit_scale", logit_scale), ("logit_bias", 0.0 if logit_bias is None else logit_bias)):
+        learned = isinstance(value, Tensor) and value.requires_grad  # which may become NaN
+        (check_numbers if learned else check_domain)(name, **{what: value})
     kept = flags(name, "mask", mask, (shape[0], shape[0]), options)
     return Problem(
         Vectors(image_features, text_features), Relation(mask=kept), options, normalize=normalize,
@@ -255,7 +258,7 @@ def _image_text(
     )  # fmt: skip
 
 
-@loss(functor="info_nce", title="NTXentLoss")
+@loss(functor="info_nce", title="NTXentLoss", domains={"temperature": POSITIVE})
 def nt_xent_loss(
     z0: Tensor,
     z1: Tensor,
@@ -286,7 +289,6 @@ def nt_xent_loss(
             are those of all processes: of each its ``z0``, then its ``z1``.
     """
     name = "nt_xent_loss"
-    check_domain(name, temperature=temperature)
     check_vectors(name, z0=z0, z1=z1)
     n = size(name, "z0", z0)[0]
     expect(name, "z1", z1, z0.shape, "the other view of each vector in z0")
@@ -296,9 +298,7 @@ def nt_xent_loss(
         z0, z1 = z0.to(dtype), z1.to(dtype)
     partner = torch.arange(-n, n, device=z0.device).remainder_(2 * n) if n else None
     relation = Relation(partner, None, flags(name, "mask", mask, (2 * n, 2 * n), options))
-    return Problem(
-        Vectors(cat(z0, z1)), relation, options, (False, decoupled), normalize, temperature=temperature, why_not=why_not
-    )
+    return Problem(Vectors(cat(z0, z1)), relation, options, (False, decoupled), normalize, temperature, why_not=why_not)
 
 
 @nt_xent_loss.formula
@@ -311,7 +311,7 @@ def _(z: Tensor, positives: Tensor, negatives: Tensor, _: bool, decoupled: bool)
     return counted(value, negatives.any(-1) & positives.any(-1))
 
 
-@loss(functor="info_nce", title="SupConLoss")
+@loss(functor="info_nce", title="SupConLoss", domains={"temperature": POSITIVE})
 def supcon_loss(
     features: Tensor,
     labels: Tensor | None = None,
@@ -343,7 +343,6 @@ def supcon_loss(
     """
     name = "supcon_loss"
     check_choice(name, "positives", positives, ("out", "in"))
-    check_domain(name, temperature=temperature)
     check_vectors(name, features=features)
     views, rows = 1, features
     if features.dim() == 3:
@@ -376,7 +375,7 @@ def supcon_loss(
             label = label + (torch.distributed.get_rank(group) << 40)
         label = label.repeat(views)
         relation = Relation(label, label)
-    return Problem(Vectors(rows), relation, options, (positives == "in", False), normalize, temperature=temperature)
+    return Problem(Vectors(rows), relation, options, (positives == "in", False), normalize, temperature)
 
 
 @supcon_loss.formula
@@ -403,7 +402,13 @@ def _labelled(
     return Problem(Vectors(embeddings), relation, options, params, normalize, mining=mining)
 
 
-@loss(functor="pairwise_contrastive", params=("pos_margin", "neg_margin", "squared"), distances=True, by_kind=True)
+@loss(
+    functor="pairwise_contrastive",
+    params=("pos_margin", "neg_margin", "squared"),
+    domains={"pos_margin": FINITE, "neg_margin": FINITE},
+    distances=True,
+    by_kind=True,
+)
 def pairwise_contrastive_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -434,7 +439,6 @@ def pairwise_contrastive_loss(
             columns are the vectors of all processes.
     """
     name = "pairwise_contrastive_loss"
-    check_domain(name, pos_margin=pos_margin, neg_margin=neg_margin)
     return _labelled(name, embeddings, labels, mask, options, (pos_margin, neg_margin, squared), normalize)
 
 
@@ -452,7 +456,11 @@ def _(
     return [(value.sum(-1), count, counts[0] + counts[1]) for value, count in zip((near, far), counts, strict=True)]
 
 
-@loss(functor="multi_similarity", params=("alpha", "beta", "base"))
+@loss(
+    functor="multi_similarity",
+    params=("alpha", "beta", "base"),
+    domains={"alpha": POSITIVE, "beta": POSITIVE, "base": FINITE},
+)
 def multi_similarity_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -485,7 +493,6 @@ def multi_similarity_loss(
             columns are the vectors of all processes.
     """
     name = "multi_similarity_loss"
-    check_domain(name, alpha=alpha, beta=beta, base=base)
     return _labelled(name, embeddings, labels, mask, options, (alpha, beta, base), normalize)
 
 
@@ -497,7 +504,7 @@ def _(s: Tensor, positives: Tensor, negatives: Tensor, alpha: Number, beta: Numb
     return counted(softplus(lse(-a * s, positives)) / a + softplus(lse(b * s, negatives)) / b)
 
 
-@loss(functor="circle", params=("m", "gamma"))
+@loss(functor="circle", params=("m", "gamma"), domains={"m": FINITE, "gamma": POSITIVE})
 def circle_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -529,7 +536,6 @@ def circle_loss(
             columns are the vectors of all processes.
     """
     name = "circle_loss"
-    check_domain(name, m=m, gamma=gamma)
     return _labelled(name, embeddings, labels, mask, options, (m, gamma), normalize)
 
 
@@ -543,7 +549,7 @@ def _(s: Tensor, positives: Tensor, negatives: Tensor, m: Number, gamma: Number)
     return counted(softplus(lse(far, negatives) + lse(near, positives)), positives.any(-1) & negatives.any(-1))
 
 
-@loss(params=("margin", "soft"), distances=True)
+@loss(params=("margin", "soft"), domains={"margin": FINITE}, distances=True)
 def mined_triplet_margin_loss(
     embeddings: Tensor,
     labels: Tensor,
@@ -586,7 +592,6 @@ def mined_triplet_margin_loss(
     """
     name = "mined_triplet_margin_loss"
     check_choice(name, "mining", mining, MINING)
-    check_domain(name, margin=margin)
     if soft and mining == "all":
         raise ValueError(f"fastloss.{name}: soft has no value of 0 to leave out, so it needs batch_hard or semi_hard")
     return _labelled(name, embeddings, labels, mask, options, (margin, soft), normalize, mining)

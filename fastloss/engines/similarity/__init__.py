@@ -14,7 +14,7 @@ from fastloss._core import route
 from fastloss._core.record import P, PublicLoss, SimilarityLoss, publish
 from fastloss._similarity import similarity
 from fastloss.engines.similarity import formula
-from fastloss.engines.similarity.problem import Call, Problem, Relation, Vectors, call_of, cat, check_options, widened
+from fastloss.engines.similarity.problem import Call, Problem, Relation, Vectors, call_of, cat, check, widened
 from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, divisor_of, is_compiling, why_no_kernel
 
 _SHARED = """
@@ -64,14 +64,16 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         known, known_of_reference = ({*record.names} | more for more in (_OPTIONS, _OF_REFERENCES))
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
-            _check(name, kwargs, known)
+            if kwargs:
+                _check(name, kwargs, known)
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
-            return solve(record, why_no_kernel(tensors, ("cpu", "cuda")), posed(*args, **kwargs))
+            made = pose if len(tensors) == len(args) and not kwargs else posed  # which need not ask what is a tensor
+            return solve(record, why_no_kernel(tensors, ("cpu", "cuda")), made(*args, **kwargs))
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             _check(name, kwargs, known_of_reference)
             problem = pose(*args, **kwargs)
-            check_options(record, problem)
+            check(record, problem)
             return formula.evaluate(record, problem)
 
         return publish(record, function, reference, (pose.__doc__ or "").rstrip() + "\n" + _SHARED)
@@ -95,7 +97,7 @@ def _check(name: str, given: dict[str, Any], known: set[str]) -> None:
 
 def solve(record: SimilarityLoss, reason: str, problem: Problem) -> Tensor:
     """The loss by kernels, or, if there is a ``reason`` against that, from its formula."""
-    check_options(record, problem)
+    check(record, problem)
     reason = reason or problem.why_not or why_not(record, problem)
     route.kernel_unless(record.name, reason)
     if not reason:
@@ -116,30 +118,30 @@ def solve(record: SimilarityLoss, reason: str, problem: Problem) -> Tensor:
 def why_not(record: SimilarityLoss, problem: Problem) -> str:
     """What keeps this problem from the kernels; empty if nothing does."""
     rows, columns, negatives = problem.vectors[:3]
-    compiling = is_compiling()
-    if type(rows) not in TENSORS and not compiling:  # in a graph one operator stands for all kernels
+    dtype = rows.dtype
+    if type(rows) not in TENSORS and not is_compiling():  # in a graph one operator stands for all kernels
         return "a fake tensor has no numbers"
-    if rows.dtype not in KERNEL_DTYPES:
-        return f"there is no kernel for {rows.dtype}"
+    if dtype not in KERNEL_DTYPES:
+        return f"there is no kernel for {dtype}"
     for t in (columns, negatives):
-        if t is not None and t.dtype != rows.dtype:
-            return f"the vectors are {rows.dtype} and {t.dtype}, and kernels take one dtype"
+        if t is not None and t.dtype != dtype:
+            return f"the vectors are {dtype} and {t.dtype}, and kernels take one dtype"
     if not rows.shape[1]:
         return "the vectors have no elements"
-    for factor in (problem.scale, problem.bias, problem.temperature):
+    for factor in (problem.temperature, problem.scale, problem.bias):
         if isinstance(factor, Tensor) and not factor.is_floating_point():
             return f"a scale, bias or temperature is {factor.dtype}"
     for name, value in zip(record.params, problem.params, strict=False):
+        if type(value) is float or type(value) is bool:
+            continue
         if isinstance(value, Tensor):
             if value.requires_grad:
                 return f"{name} needs a gradient"
-            if compiling or not value.is_cpu:
-                return (
-                    f"{name} is a tensor {'in a graph' if compiling else 'on the device'}, and its value unknown"
-                )
+            if not value.is_cpu or is_compiling():
+                return f"{name} is a tensor {'in a graph' if value.is_cpu else 'on the device'}, and its value unknown"
         elif not _options.is_real(value):
             return f"{name} is no number"
-    for name in ("weight", "normalizer"):
+    for name in ("weight", "normalizer") if problem.options else ():
         value = problem.options.get(name)
         if isinstance(value, Tensor) and value.requires_grad:
             return f"{name} needs a gradient"
@@ -148,9 +150,8 @@ def why_not(record: SimilarityLoss, problem: Problem) -> str:
 
 def as_kernels_read(record: SimilarityLoss, problem: Problem) -> tuple[Call, Relation, Vectors]:
     """The problem with dtypes and layouts that the operators take."""
-    rows, columns, negatives = problem.vectors[:3]
-    row_labels, column_labels, mask, positives, _, _ = problem.relation
-    given = rows.dtype
+    (rows, columns, negatives, _, _), (row_labels, column_labels, mask, positives, _, _), options = problem[:3]
+    dtype = rows.dtype
     if negatives is not None:
         assert columns is not None
         m, width = columns.shape[0], columns.shape[0] + negatives.shape[-2]
@@ -161,22 +162,21 @@ def as_kernels_read(record: SimilarityLoss, problem: Problem) -> tuple[Call, Rel
         mask = None if mask is None else widened(mask, width, True)
         positives = None if positives is None else widened(positives, width, False)
     if record.distances:
-        if rows.dtype.itemsize == 2:  # |x|^2 + |y|^2 - 2 <x, y> cancels
+        if dtype.itemsize == 2:  # |x|^2 + |y|^2 - 2 <x, y> cancels
             rows = rows.float()
-    elif given != torch.float64 and _ops.autocasts(rows.device.type):
-        dtype = torch.get_autocast_dtype(rows.device.type)
-        rows, columns, negatives = (None if t is None else t.to(dtype) for t in (rows, columns, negatives))  # type: ignore[assignment]
+    elif dtype != torch.float64 and _ops.autocasts(rows.device.type):
+        cast = torch.get_autocast_dtype(rows.device.type)
+        rows, columns, negatives = (None if t is None else t.to(cast) for t in (rows, columns, negatives))  # type: ignore[assignment]
     factor: Any = -2.0 if record.distances else problem.scale
-    if problem.temperature is not None:
-        temperature = problem.temperature
-        if isinstance(temperature, Tensor):  # the quotient is to be as exact as what it is multiplied by
-            compute = _ops.compute_dtype(rows.dtype)
-            if temperature.dtype.itemsize < compute.itemsize:
-                temperature = temperature.to(compute)
-        factor = 1 / (temperature if isinstance(temperature, Tensor) else float(temperature))
-    params = tuple(map(float, problem.params))
-    call, scale, bias = call_of(record, problem, given, params, factor, False)
-    weight, normalizer = problem.options.get("weight"), problem.options.get("normalizer")
+    temperature = problem.temperature
+    if isinstance(temperature, Tensor):  # the quotient is to be as exact as what it is multiplied by
+        compute = _ops.compute_dtype(rows.dtype)
+        factor = 1 / (temperature.to(compute) if temperature.dtype.itemsize < compute.itemsize else temperature)
+    elif temperature is not None:
+        factor = 1 / float(temperature)
+    params = tuple(map(float, problem.params)) if record.params else problem.params
+    call, scale, bias = call_of(record, problem, dtype, params, factor, False)
+    weight, normalizer = (options.get("weight"), options.get("normalizer")) if options else (None, None)
     relation = Relation(
         None if row_labels is None else row_labels.contiguous(),
         None if column_labels is None else column_labels.contiguous(),

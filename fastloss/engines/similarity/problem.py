@@ -63,9 +63,9 @@ class Problem(NamedTuple):
         options: Those that the losses share.
         params: Hyperparameters in the functor's order.
         normalize: Vectors are brought to length one first.
-        scale: Factor of the similarities.
+        temperature: The similarities' divisor.
+        scale: Their factor, in the divisor's place.
         bias: Added to their product with the factor.
-        temperature: The similarities' divisor, in the factor's place.
         both: Columns are anchors too, and each side is half the loss.
         mining: A way of finding triplets.
         unseen: Row labels are indices of columns, and nobody has seen whether they are within their number.
@@ -77,9 +77,9 @@ class Problem(NamedTuple):
     options: SimilarityOptions
     params: tuple[Any, ...] = ()
     normalize: bool = False
+    temperature: Number | None = None
     scale: Number = 1.0
     bias: Number | None = None
-    temperature: Number | None = None
     both: bool = False
     mining: str = ""
     unseen: bool = False
@@ -133,38 +133,45 @@ class Call(NamedTuple):
 
 
 def call_of(
-    record: SimilarityLoss,
-    problem: Problem,
-    dtype: torch.dtype,
-    params: tuple[Any, ...],
-    factor: Number,
-    divides: bool,
+    record: SimilarityLoss, problem: Problem, dtype: torch.dtype, params: tuple[Any, ...], factor: Any, divides: bool
 ) -> tuple[Call, Tensor | None, Tensor | None]:
     """The call of a problem of vectors of this dtype, and the tensors among factor and summand."""
-    options, bias, mining = problem.options, problem.bias, problem.mining
-    budget, loss_dtype = options.get("memory_budget"), options.get("loss_dtype")
-    scales, shifts = isinstance(factor, Tensor), isinstance(bias, Tensor)
+    vectors, _, options, _, normalize, _, _, bias, both, mining, unseen, _ = problem
+    reduction, empty_zero, loss_dtype, budget, group, ddp = 1, True, None, None, None, False
+    if options:
+        of: Any = options.get
+        reduction, empty_zero = _ops.REDUCTIONS[of("reduction", "mean")], of("empty", "zero") == "zero"
+        loss_dtype, budget, group, ddp = of("loss_dtype"), of("memory_budget"), of("group"), of("ddp", False)
     if loss_dtype is None:
-        half = dtype.itemsize < 4 and _ops.autocasts(problem.vectors.rows.device.type)
+        half = dtype.itemsize < 4 and _ops.autocasts(vectors.rows.device.type)
         loss_dtype = torch.float32 if half else dtype
+    scale = shift = None
+    if isinstance(factor, Tensor):
+        factor, scale = 1.0, factor
+    if isinstance(bias, Tensor):
+        bias, shift = None, bias
     call = Call(
-        mining or record.functor, params,
-        (1.0 if scales else float(factor), 0.0 if shifts or bias is None else float(bias)),
-        problem.vectors.columns is None, problem.both, problem.normalize, record.distances, record.by_kind,
-        _ops.REDUCTIONS[options.get("reduction", "mean")], options.get("empty", "zero") == "zero", loss_dtype,
+        mining or record.functor, params, (float(factor), 0.0 if bias is None else float(bias)),
+        vectors.columns is None, both, normalize, record.distances, record.by_kind, reduction, empty_zero, loss_dtype,
         MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)),
-        functools.partial(record.formula, mining=mining) if mining else record.formula,
-        options.get("group"), options.get("ddp", False), problem.unseen, divides,
+        functools.partial(record.formula, mining=mining) if mining else record.formula, group, ddp, unseen, divides,
     )  # fmt: skip
-    return call, factor if scales else None, bias if shifts else None  # type: ignore[return-value]
+    return call, scale, shift
 
 
 # Checks.
 
 
-def check_options(record: SimilarityLoss, problem: Problem) -> None:
-    """Refuses options that the loss does not take of such vectors."""
+def check(record: SimilarityLoss, problem: Problem) -> None:
+    """Refuses hyperparameters outside their domain, and options that the loss does not take of such vectors."""
     name, options = record.name, problem.options
+    if problem.temperature is not None:
+        _options.check_domain(name, temperature=problem.temperature)
+    for what, value in zip(record.params, problem.params, strict=False):
+        if what in record.domains:
+            _options.check_domain(name, **{what: value})
+    if not options:
+        return
     rows, columns = problem.vectors[:2]
     reduction, weight, normalizer = options.get("reduction", "mean"), options.get("weight"), options.get("normalizer")
     check_choice(name, "reduction", reduction, ("none", "mean", "sum"))
@@ -184,15 +191,18 @@ def check_options(record: SimilarityLoss, problem: Problem) -> None:
 
 def check_vectors(name: str, **tensors: Tensor | None) -> None:
     """Refuses what is no floating point and what is on another device than the first."""
-    first = next(iter(tensors.values()))
+    device = None
     for what, t in tensors.items():
-        if t is not None and not t.is_floating_point():
+        if t is None:
+            continue
+        if not t.is_floating_point():
             raise ValueError(f"fastloss.{name}: {what} is {t.dtype}, expected a floating point dtype")
-    for what, t in tensors.items():
-        if t is not None and t.device != first.device:  # type: ignore[union-attr]
+        if device is None:
+            device = t.device
+        elif t.device != device:
             raise RuntimeError(
                 f"fastloss.{name}: {what} is on {t.device}, expected all tensors on the same device, "
-                f"{next(iter(tensors))}'s {first.device}; move it with .to()"  # type: ignore[union-attr]
+                f"{next(iter(tensors))}'s {device}; move it with .to()"
             )
 
 
@@ -207,7 +217,7 @@ def size(name: str, what: str, t: Tensor) -> tuple[int, int]:
 
 def expect(name: str, what: str, t: Tensor, shape: tuple[int, ...], meaning: str) -> None:
     if t.shape != shape:
-        raise ValueError(f"fastloss.{name}: {what} has shape {tuple(t.shape)}, expected {shape}, {meaning}")
+        raise ValueError(f"fastloss.{name}: {what} has shape {tuple(t.shape)}, expected {(*shape,)}, {meaning}")
 
 
 def flags(name: str, what: str, t: Tensor | None, shape: tuple[int, int], options: SimilarityOptions) -> Tensor | None:
