@@ -589,6 +589,32 @@ def test_tensors_of_fixed_parameters(case):
         assert learned.grad.isfinite()
 
 
+LEARNED = torch.tensor(0.5, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("info_nce_loss", {"key": torch.randn(6, 4).double()}, "vectors are torch.float32 and torch.float64"),
+        ("info_nce_loss", {"query": torch.randn(6, 0), "key": torch.randn(6, 0)}, "vectors have no elements"),
+        ("info_nce_loss", {"normalizer": LEARNED}, "normalizer needs a gradient"),
+        ("clip_loss", {"logit_scale": torch.tensor(2)}, "scale, bias or temperature is torch.int64"),
+        ("siglip_loss", {"weight": LEARNED.expand(6)}, "weight needs a gradient"),
+        ("nt_xent_loss", {"z1": torch.randn(6, 4).half()}, "z0 is torch.float32 and z1 torch.float16"),
+        ("circle_loss", {"m": LEARNED}, "m needs a gradient"),
+        ("pairwise_contrastive_loss", {"squared": "yes"}, "squared is no number"),
+    ],
+)
+def test_reasons(name, change, reason):
+    """Why plain PyTorch runs, in words that name what to change."""
+    case = next(case for case in SIMILARITY if case.name == name)
+    arguments = {**make_similarity(case, {}, 6, 4), **change}
+    explained = fastloss.explain(case.functional, **arguments)
+    assert explained.path == "reference"
+    assert reason in explained.reason
+    close(case.functional(**arguments), case.reference(**arguments))
+
+
 # ------------------------------------------------------------------------------------------------------ autograd
 
 

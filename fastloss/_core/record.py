@@ -64,7 +64,7 @@ class Record:
     name: str
     domains: dict[str, _options.Domain] = field(default_factory=dict)
     pose: Callable[..., Any] = None  # type: ignore[assignment]
-    formula: Callable[..., Tensor] = None  # type: ignore[assignment]
+    formula: Callable[..., Any] = None  # type: ignore[assignment]
     reference: Callable[..., Any] = None  # type: ignore[assignment]
     module: type[Any] | None = None
     title: str = ""
@@ -82,7 +82,7 @@ class Record:
         parameters = inspect.signature(self.pose).parameters
         return tuple(name for name in self.names if parameters[name].default in (inspect.Parameter.empty, None))
 
-    def declare(self, formula: Callable[..., Tensor]) -> None:
+    def declare(self, formula: Callable[..., Any]) -> None:
         """Takes the formula, which is written below the function."""
         self.formula = formula
 
@@ -254,7 +254,7 @@ class PublicLoss(Protocol, Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
 
-    def formula(self, formula: Callable[..., Tensor]) -> None:
+    def formula(self, formula: Callable[..., Any]) -> None:
         """Declares the formula."""
 
 

@@ -103,7 +103,7 @@ class DropIn(LossModule):
 
 def drop_in(
     native: type[torch.nn.Module],
-    function: Callable[..., Any],
+    function: Any,
     arguments: tuple[str, ...],
     forward: Callable[..., Any] | None = None,
 ) -> type[Any]:

@@ -108,10 +108,10 @@ def solve(record: SimilarityLoss, reason: str, problem: Problem) -> Tensor:
             "batch, or arguments that the kernels take, of a learned number its .detach()"
         )
     if not is_compiling():
-        vectors, relation = (type(some)(*map(savable, some)) for some in (problem.vectors, problem.relation))
-        options: Any = {key: savable(value) for key, value in problem.options.items()}
-        factors = {key: savable(getattr(problem, key)) for key in ("scale", "bias", "temperature")}
-        problem = problem._replace(vectors=vectors, relation=relation, options=options, **factors)
+        vectors, relation, options, params, *rest = problem
+        copies: Any = {key: savable(value) for key, value in options.items()}
+        vectors, relation = Vectors(*map(savable, vectors)), Relation(*map(savable, relation))
+        problem = Problem(vectors, relation, copies, tuple(map(savable, params)), *map(savable, rest))
     return formula.evaluate(record, problem)
 
 

@@ -18,11 +18,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss import _ops
+from fastloss._core.record import SimilarityLoss
 from fastloss.engines.similarity.problem import (
     Call,
     Problem,
     Relation,
-    SimilarityLoss,
     Vectors,
     call_of,
     cat,
