@@ -165,7 +165,7 @@ def call_of(
 def check(record: SimilarityLoss, problem: Problem) -> None:
     """Refuses hyperparameters outside their domain, and options that the loss does not take of such vectors."""
     name, options = record.name, problem.options
-    if problem.temperature is not None:
+    if "temperature" in record.domains:
         _options.check_domain(name, temperature=problem.temperature)
     for what, value in zip(record.params, problem.params, strict=False):
         if what in record.domains:
