@@ -37,7 +37,6 @@ them by the upstream gradient, takes the normalisation back and rounds once, as 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -46,11 +45,12 @@ from torch import Tensor
 from fastloss import _memory, _ops
 from fastloss._autograd import gradients, savable
 from fastloss._core._torch import is_batched, past_python, process_group
-from fastloss.reference.similarity import nan_if_outside
+from fastloss.engines.similarity import formula
+from fastloss.engines.similarity.formula import nan_if_outside
+from fastloss.engines.similarity.problem import MINING, Call, Relation, Vectors
 
-# Bytes of similarities that may be kept instead of made twice, and of a strip otherwise. A strip near the caches' size
-# saves little: products read it from memory at a fraction of their time. Thin strips make slow products.
-MEMORY_BUDGET = 256 << 20
+# Bytes of a strip. One near the caches' size saves little: products read it from memory at a fraction of their time.
+# Thin strips make slow products.
 _STRIP_BYTES = 32 << 20
 _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
 _MIN_STRIP_ROWS = 128
@@ -64,79 +64,9 @@ _SMALL_BYTES = 4 << 20
 # lists take 48 bytes a pair.
 _PRODUCT_PAIRS = 16
 
-MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
 _SMALLEST_LENGTH = 1e-12  # as in csrc/core/similarity_args.h: a shorter vector is divided by this
 _STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
 _COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
-
-
-class Call(NamedTuple):
-    """What a loss is about besides its tensors.
-
-    Attributes:
-        loss: Name of the functor in ``csrc/losses/losses.h``, or a way of finding triplets (`MINING`).
-        params: Its parameters.
-        affine: Factor and summand of the similarities, besides the tensors ``scale`` and ``bias``.
-        itself: The columns are the rows; no vector pairs with itself.
-        both: Columns are anchors too, and each side is half the loss.
-        normalize: Vectors are brought to length one first.
-        distances: The functor takes squared distances.
-        by_kind: A mean averages positive and negative pairs apart, each over those with a value.
-        reduction: 0, 1 or 2: none, mean, sum.
-        empty_zero: A mean over nothing is zero, not NaN.
-        loss_dtype: Of the result.
-        memory_budget: Bytes.
-        again: The loss in plain PyTorch of (call, vectors, relation, options), for second derivatives. Knows no tensor:
-            those of the call are autograd's to keep.
-        group: Processes that have the rest of the batch, see `fastloss.distributed`.
-        ddp: Gradients will be averaged over them.
-        unseen: Row labels are indices of columns, and nobody has seen whether they are within their number.
-    """
-
-    loss: str
-    params: tuple[float, ...]
-    affine: tuple[float, float]
-    itself: bool
-    both: bool
-    normalize: bool
-    distances: bool
-    by_kind: bool
-    reduction: int
-    empty_zero: bool
-    loss_dtype: torch.dtype
-    memory_budget: int
-    again: Callable[..., Tensor]
-    group: Any = None
-    ddp: bool = False
-    unseen: bool = False
-
-    def processes(self) -> int:
-        """What gradients are to be multiplied by, because others will divide them by it."""
-        return torch.distributed.get_world_size(self.group) if self.ddp else 1
-
-
-class Relation(NamedTuple):
-    """Which pairs are positive or left out, and the weight of anchors: nothing in which to differentiate.
-
-    A pair is positive if its labels are equal (an absent label is the index), or where ``positives`` says so.
-    """
-
-    row_labels: Tensor | None = None
-    column_labels: Tensor | None = None
-    mask: Tensor | None = None
-    positives: Tensor | None = None
-    weight: Tensor | None = None  # float64
-    normalizer: Tensor | None = None  # float64
-
-
-class Vectors(NamedTuple):
-    """The differentiable tensors: ``negatives`` (N, K, D) are further columns of each row."""
-
-    rows: Tensor
-    columns: Tensor | None
-    negatives: Tensor | None
-    scale: Tensor | None
-    bias: Tensor | None
 
 
 class Unit(NamedTuple):
@@ -596,15 +526,7 @@ def _reference_backward(call: Call, saved: Any, need: tuple[bool, ...], grad_out
             "expected create_graph=False and is_grads_batched=False with group="
         )
     relation = Relation(*saved[5:11])
-    options = {
-        "reduction": _ops.REDUCTION_NAMES[call.reduction], "empty": "zero" if call.empty_zero else "nan",
-        "loss_dtype": call.loss_dtype, "weight": relation.weight, "normalizer": relation.normalizer,
-    }  # fmt: skip
-
-    def loss(*tensors: Tensor) -> Tensor:
-        return call.again(call, Vectors(*tensors), relation, options)
-
-    return gradients(loss, saved[:5], need, grad_output)
+    return gradients(lambda *t: formula.loss(call, relation, Vectors(*t)), saved[:5], need, grad_output)
 
 
 def _small_backward(ctx: Any, saved: tuple[Any, ...], need: tuple[bool, ...], factor: Tensor) -> list[Tensor | None]:
@@ -713,7 +635,7 @@ def _traced(
     processes = process_group(group) if group else None
     call = Call(
         loss, tuple(numbers[2:]), (numbers[0], numbers[1]), flags[0], flags[1], flags[2], flags[3], flags[4], codes[0],
-        flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], _unused, processes, flags[6], flags[7],
+        flags[5], _ops.DTYPE_OF_CODE[codes[1]], codes[2], None, processes, flags[6], flags[7],
     )  # fmt: skip
     vectors = Vectors(rows, columns, negatives, scale, bias)
     # As every operator. Strips of expanded rows without number would be cut one by one.
@@ -724,10 +646,6 @@ def _traced(
         )
     relation = Relation(row_labels, column_labels, mask, positives, weight, normalizer)
     return _outputs(call, relation, vectors, tuple(want), upstream)
-
-
-def _unused(*_: Any) -> Tensor:
-    raise NotImplementedError("fastloss: there is no second derivative under torch.compile; remedy: run eagerly")
 
 
 @_traced.register_fake

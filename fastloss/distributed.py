@@ -25,7 +25,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from fastloss import _ops
-from fastloss._similarity import _COUNTS, _STATE, Call, Outcome, Plan, Relation, Vectors, add_product
+from fastloss._similarity import _COUNTS, _STATE, Outcome, Plan, add_product
+from fastloss.engines.similarity.problem import Call, Relation, Vectors
 
 
 class Ring:

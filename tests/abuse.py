@@ -50,8 +50,8 @@ def recorded() -> dict[str, list[list[str]]]:
 
     import fastloss
     import fastloss.engines.elements as points
+    import fastloss.engines.similarity as similarity
     import fastloss.functional.rows as rows
-    import fastloss.functional.similarity as similarity
     from fastloss._similarity import _trace
 
     made: dict[str, list[list[str]]] = {}

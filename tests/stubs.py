@@ -15,7 +15,6 @@ from typing import Any
 
 import fastloss
 from fastloss import _options, _signatures, functional, nn, reference
-from fastloss.reference.adversarial import MODES
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -41,11 +40,9 @@ _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say retu
 """
 
 # Words that one argument takes, where its annotation says ``str``: of all losses, and of some.
-WORDS = {"reduction": ("none", "mean", "sum"), "mode": MODES}
+WORDS = {"reduction": ("none", "mean", "sum")}
 OWN_WORDS = {
     ("kl_div", "reduction"): ("none", "mean", "sum", "batchmean"),
-    ("gan_generator_loss", "reduction"): ("mean", "sum"),
-    ("gan_discriminator_loss", "reduction"): ("mean", "sum"),
 }
 # Options that matter to kernels alone.
 NOT_OF_REFERENCES = (_options.names(_options.SimilarityOptions) - _options.names(_options.AnchorOptions)) | (

@@ -9,7 +9,7 @@ from cases import DTYPES, UNDERFLOW, UNIT
 
 import fastloss
 from fastloss.engines import elements as _points
-from fastloss.reference.adversarial import MODES
+from fastloss.losses.adversarial import MODES
 
 close = torch.testing.assert_close
 LN2, LN3 = math.log(2), math.log(3)

@@ -9,8 +9,8 @@ import torch
 from device import DEVICE, check_retained_graph, check_waits_for_nothing, needs_device, on_device
 
 import fastloss
-import fastloss.functional.similarity as functional_module
 from fastloss import _similarity, reference
+from fastloss.losses import contrastive
 
 pytestmark = [pytest.mark.cuda, needs_device]
 close = torch.testing.assert_close
@@ -178,7 +178,7 @@ def test_options():
 def test_labels_out_of_range_none(symmetric, monkeypatch):
     """A row is NaN and has no gradient, the others are as they would be without it."""
     if DEVICE == "cpu":  # where they would be seen
-        monkeypatch.setattr(functional_module, "any_outside", lambda labels, count: None)
+        monkeypatch.setattr(contrastive, "any_outside", lambda labels, count: None)
     _, (x, y), arguments = problem("info_nce")
     labels = torch.randint(0, 70, (70,))
     labels[:3] = torch.tensor([70, -1, 2**40])

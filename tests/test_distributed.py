@@ -16,8 +16,8 @@ from cases import SIMILARITY, UNIT, make_similarity
 
 import fastloss
 import fastloss._similarity as engine
-import fastloss.functional.similarity as functional_module
 from fastloss import _ops
+from fastloss.losses import contrastive
 
 pytestmark = [
     pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built"),
@@ -224,7 +224,7 @@ def check_errors(rows, rank):
 
 def check_unseen_labels(rows, rank):
     """A label of one process that is no key's index, where nobody may look: NaN on all, its query without gradient."""
-    looks, functional_module.any_outside = functional_module.any_outside, lambda labels, count: None
+    looks, contrastive.any_outside = contrastive.any_outside, lambda labels, count: None
     try:
         for symmetric, reduction in itertools.product((False, True), ("mean", "sum", "none")):
             split = Split(SIMILARITY[0], {"symmetric": True}, rows, rank, torch.float64)
@@ -249,7 +249,7 @@ def check_unseen_labels(rows, rank):
             for k in grads:
                 torch.testing.assert_close(grads[k], wanted[k][split.cuts[k]])
     finally:
-        functional_module.any_outside = looks
+        contrastive.any_outside = looks
 
 
 def work(rank, world, folder):

@@ -10,7 +10,7 @@ import torch
 from cases import CASES, PAIRS, POINTWISE, SIMILARITY, make, make_pairs, make_points, make_similarity
 
 import fastloss
-from fastloss.reference.adversarial import MODES
+from fastloss.losses.adversarial import MODES
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning"),  # PyTorch's own losses ask for sizes

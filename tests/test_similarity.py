@@ -18,10 +18,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
 import fastloss._similarity as engine
-import fastloss.functional.similarity as functional_module
-import fastloss.reference.similarity as reference_module
 from benchmarks import process
 from fastloss import _ops
+from fastloss.engines import similarity
+from fastloss.losses import contrastive
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 close = torch.testing.assert_close
@@ -322,7 +322,7 @@ def test_half_products_in_float32(adds, monkeypatch):
     generator = torch.Generator().manual_seed(0)
     x, y, far = (torch.randn(*shape, 16, generator=generator).bfloat16() for shape in ((24,), (24,), (24, 5)))
     case, options = SIMILARITY[0], dict(negatives=far, temperature=2.0, normalize=False, reduction="sum")
-    monkeypatch.setattr(sys.modules["fastloss.functional.similarity"], "similarity", lambda *posed: posed)
+    monkeypatch.setattr(similarity, "similarity", lambda *posed: posed)
     call, relation, vectors = case.functional(x, y, **options)
     with WideProducts(adds) as products:
         gradients = engine.Plan(call, vectors, relation, (True, True, True, False)).evaluate().gradients
@@ -587,6 +587,32 @@ def test_tensors_of_fixed_parameters(case):
         assert fastloss.explain(case.functional, **arguments, **{name: learned}).path == "reference"
         case.functional(**arguments, **{name: learned}).backward()
         assert learned.grad.isfinite()
+
+
+LEARNED = torch.tensor(0.5, requires_grad=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "reason"),
+    [
+        ("info_nce_loss", {"key": torch.randn(6, 4).double()}, "vectors are torch.float32 and torch.float64"),
+        ("info_nce_loss", {"query": torch.randn(6, 0), "key": torch.randn(6, 0)}, "vectors have no elements"),
+        ("info_nce_loss", {"normalizer": LEARNED}, "normalizer needs a gradient"),
+        ("clip_loss", {"logit_scale": torch.tensor(2)}, "scale, bias or temperature is torch.int64"),
+        ("siglip_loss", {"weight": LEARNED.expand(6)}, "weight needs a gradient"),
+        ("nt_xent_loss", {"z1": torch.randn(6, 4).half()}, "z0 is torch.float32 and z1 torch.float16"),
+        ("circle_loss", {"m": LEARNED}, "m needs a gradient"),
+        ("pairwise_contrastive_loss", {"squared": "yes"}, "squared is no number"),
+    ],
+)
+def test_reasons(name, change, reason):
+    """Why plain PyTorch runs, in words that name what to change."""
+    case = next(case for case in SIMILARITY if case.name == name)
+    arguments = {**make_similarity(case, {}, 6, 4), **change}
+    explained = fastloss.explain(case.functional, **arguments)
+    assert explained.path == "reference"
+    assert reason in explained.reason
+    close(case.functional(**arguments), case.reference(**arguments))
 
 
 # ------------------------------------------------------------------------------------------------------ autograd
@@ -928,8 +954,7 @@ def test_labels_out_of_range_that_nobody_may_look_at(more, how, route, monkeypat
         torch._dynamo.reset()
         fn = torch.compile(fn, fullgraph=True, backend="aot_eager")
     else:
-        for module in (functional_module, reference_module):
-            monkeypatch.setattr(module, "any_outside", lambda labels, count: None)
+        monkeypatch.setattr(contrastive, "any_outside", lambda labels, count: None)
     arguments = make_similarity(SIMILARITY[0], {"symmetric": True}, 11, 6, torch.float64)
     if "negatives" in more:
         shape = more["negatives"]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 import fastloss
 from fastloss import _similarity
+from fastloss.engines.similarity.problem import MEMORY_BUDGET
 
 from . import peers
 from .inputs import Case
@@ -150,7 +151,7 @@ def products(row: Row, device: str) -> dict[str, Prepare]:
     n = row.shape[0] if row.loss != "nt_xent" else 2 * row.shape[0]
     x, y = (torch.randn(n, row.shape[1], device=device).to(row.torch_dtype) for _ in range(2))
     row_bytes = n * x.element_size()
-    looks = 1 if n * row_bytes <= _similarity.MEMORY_BUDGET else 2
+    looks = 1 if n * row_bytes <= MEMORY_BUDGET else 2
     strip_bytes = _similarity._STRIP_BYTES if device == "cpu" else _similarity._CUDA_STRIP_BYTES
     height = max(1, min(n, strip_bytes // row_bytes))
     matrix = torch.empty(n if looks == 1 else height, n, dtype=x.dtype, device=device)

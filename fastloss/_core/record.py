@@ -6,7 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, Literal, NamedTuple, ParamSpec, Protocol
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, Protocol
 
 from torch import Tensor
 
@@ -49,13 +49,42 @@ class Record:
         pose: The function as it is written: the arguments of a call to its problem.
         formula: The loss in plain PyTorch.
         reference: The public function of `fastloss.reference`.
+        family: Name of the modules of `fastloss.functional`, `fastloss.nn` and `fastloss.reference` that hold it.
+        options: Those that its losses share.
+        returns: What the public functions return.
+        module: PyTorch's module, whose place ours takes.
+        title: Name of our module, if it is not that of the function.
+        words: Of arguments that are one of several words: these.
     """
+
+    family: ClassVar[Any]
+    options: ClassVar[type]
+    returns: ClassVar[str] = "Tensor | Any"
 
     name: str
     domains: dict[str, _options.Domain] = field(default_factory=dict)
     pose: Callable[..., Any] = None  # type: ignore[assignment]
-    formula: Callable[..., Tensor] = None  # type: ignore[assignment]
+    formula: Callable[..., Any] = None  # type: ignore[assignment]
     reference: Callable[..., Any] = None  # type: ignore[assignment]
+    module: type[Any] | None = None
+    title: str = ""
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Of the arguments, without options."""
+        parameters = inspect.signature(self.pose).parameters.values()
+        return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+
+    @functools.cached_property
+    def tensors(self) -> tuple[str, ...]:
+        """Arguments of a call of the module, not of the constructor: what has no default, or None."""
+        parameters = inspect.signature(self.pose).parameters
+        return tuple(name for name in self.names if parameters[name].default in (inspect.Parameter.empty, None))
+
+    def declare(self, formula: Callable[..., Any]) -> None:
+        """Takes the formula, which is written below the function."""
+        self.formula = formula
 
 
 @dataclass(eq=False)
@@ -68,7 +97,7 @@ class Loss(Record):
         tensors: Names of its tensor arguments, in the functor's order.
         optional: The name of one more that may be None; with it the operator is another one, ``<name>_<optional>``.
         params: Names of its hyperparameters, in the functor's order.
-        words: Of hyperparameters that are one of several words: these. The functor is told the word's number.
+        words: The functor is told the word's number.
         fixed: Those tensors in which PyTorch does not differentiate.
         weight_promotes: Whether the dtype of ``weight`` counts in that of the loss even where ``dtype`` is "equal".
         weight_mean: Whether a mean divides by the sum of ``weight`` rather than by the number of elements.
@@ -78,7 +107,6 @@ class Loss(Record):
         pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
         label: Name of the tensor with one label per row, the last one, if there is one.
         torch: PyTorch's function, which takes calls without our options, by name.
-        module: PyTorch's module, whose place ours takes.
         plain: Which hyperparameters PyTorch's function computes as we want them, if not all.
         tiny: Up to this many elements PyTorch's own operator is faster: its C++ autograd costs some 15 us less than a
             Python autograd.Function. Measured on 2 cores, float32 (`python -m benchmarks.harness --suite pointwise`).
@@ -93,11 +121,12 @@ class Loss(Record):
         check: Raises what PyTorch raises for the arguments of a call with our options.
     """
 
+    options = _options.WeightedPointOptions
+
     operator: str = ""
     tensors: tuple[str, ...] = ("input", "target")
     optional: str = ""
     params: tuple[str, ...] = ()
-    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
     fixed: tuple[str, ...] = ()
     weight_promotes: bool = False
     weight_mean: bool = False
@@ -107,7 +136,6 @@ class Loss(Record):
     pairs: bool = False
     label: str = ""
     torch: Callable[..., Any] | None = None
-    module: type[Any] | None = None
     plain: Callable[..., bool] | None = None
     tiny: int = -1
     native: Any = None
@@ -136,11 +164,9 @@ class Loss(Record):
             native=None,
         )
 
-    @functools.cached_property
-    def names(self) -> tuple[str, ...]:
-        """Of the arguments, without options."""
-        parameters = inspect.signature(self.pose).parameters.values()
-        return tuple(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+    @property
+    def family(self) -> str:
+        return "pairs" if self.pairs else "pointwise"
 
     @functools.cached_property
     def weighs_whole(self) -> bool:
@@ -183,6 +209,44 @@ class Loss(Record):
         return words.index(value) if value in words else value
 
 
+@dataclass(eq=False)
+class SimilarityLoss(Record):
+    """A loss of all pairs of two sets of vectors. Its formula takes the matrix of similarities, or of distances, the
+    pairs that are positive and those that are negative, and the hyperparameters; it returns what
+    `fastloss.engines.similarity.formula.counted` does.
+
+    Attributes:
+        functor: Name of the functor in ``csrc/losses/losses.h``; none if triplets are found.
+        params: Names of its hyperparameters, in the functor's order. Kernels take them as constants.
+        distances: The functor takes squared distances.
+        by_kind: A mean averages positive and negative pairs apart, each over those with a value.
+    """
+
+    family = "similarity"
+    options = _options.SimilarityOptions
+    returns = "Tensor"
+
+    functor: str = ""
+    params: tuple[str, ...] = ()
+    distances: bool = False
+    by_kind: bool = False
+
+
+@dataclass(eq=False)
+class Composition(Record):
+    """A loss made of others. Its formula takes the arguments of a call."""
+
+    family = "adversarial"
+    options = _options.NoOptions
+    returns = "Tensor"
+
+    def check_words(self, name: str, **values: Any) -> None:
+        """Refuses what is none of the `words`."""
+        for what, value in values.items():
+            if value not in self.words[what]:
+                raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(self.words[what])}, got {value!r}")
+
+
 class PublicLoss(Protocol, Generic[P]):
     """A function that `publish` has made; its formula is written below it."""
 
@@ -190,31 +254,26 @@ class PublicLoss(Protocol, Generic[P]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Any: ...
 
-    def formula(self, formula: Callable[..., Tensor]) -> None:
+    def formula(self, formula: Callable[..., Any]) -> None:
         """Declares the formula."""
 
 
-def publish(
-    record: Record, function: Callable[P, Any], reference: Callable[P, Any], family: str, text: str
-) -> PublicLoss[P]:
+def publish(record: Record, function: Callable[P, Any], reference: Callable[P, Any], text: str) -> PublicLoss[P]:
     """Makes `function` the loss of `fastloss.functional` and `reference` that of `fastloss.reference`.
 
-    Both have the name and the signature of the pose; pickles look for them in the module ``family``.
+    Both have the name and the signature of the pose.
     """
-    pose = record.pose
+    pose, returns = record.pose, record.returns
     for made, room in ((function, "functional"), (reference, "reference")):
         functools.update_wrapper(made, pose)
-        made.__module__ = f"fastloss.{room}.{family}"
+        made.__module__ = f"fastloss.{room}.{record.family}"  # where pickles look for it
     function.__doc__ = text
     _options.DOMAINS.setdefault(record.name, record.domains)
     record.reference = _options.takes_tensors(reference)
     for made in (function, reference, record.reference):
-        made.__annotations__ = {**pose.__annotations__, "return": "Tensor | Any"}
-        made.__signature__ = inspect.signature(pose).replace(return_annotation="Tensor | Any")  # type: ignore[attr-defined]
-
-    def declare(formula: Callable[..., Tensor]) -> None:
-        record.formula = formula
+        made.__annotations__ = {**pose.__annotations__, "return": returns}
+        made.__signature__ = inspect.signature(pose).replace(return_annotation=returns)  # type: ignore[attr-defined]
 
     public: Any = function
-    public.record, public.formula = record, declare
+    public.record, public.formula = record, record.declare
     return public

@@ -123,8 +123,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             posed = pose(*args, **kwargs)
             return _other("reference", posed) if type(posed) is Other else formula.evaluate(record, *posed)
 
-        family = "pairs" if record.pairs else "pointwise"
-        return publish(record, function, reference, family, documented(record, pose.__doc__))
+        return publish(record, function, reference, documented(record, pose.__doc__))
 
     return complete
 

@@ -31,20 +31,20 @@ def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cu
         return "forward-mode AD is active"
     if tracing_state() is not None:
         return "torch.jit.trace records it, and what it saves must run without fastloss"
-    if not tensors or not all(isinstance(t, Tensor) for t in tensors):
+    if not tensors or not all([isinstance(t, Tensor) for t in tensors]):  # lists take half the time of generators
         return "an argument is not a tensor"
-    if not all(_is_plain(t) for t in tensors):
+    if not all([_is_plain(t) for t in tensors]):
         return "an argument is a Tensor subclass"
     device = tensors[0].device
     if device.type == "cuda" and not _ops.CUDA:
         return f"there are no CUDA kernels: {_ops.missing_cuda_reason()}"
     if device.type not in devices:
         return f"there is no {device.type} kernel"
-    if any(t.device != device for t in tensors):
+    if any([t.device != device for t in tensors]):
         return "the arguments are on different devices"
-    if any(t.layout != torch.strided for t in tensors):
+    if any([t.layout != torch.strided for t in tensors]):
         return "the layout is not strided"
-    if not is_compiling() and any(t.is_neg() for t in tensors):
+    if not is_compiling() and any([t.is_neg() for t in tensors]):
         return "an argument is a lazily negated view"
     return ""
 

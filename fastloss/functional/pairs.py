@@ -2,6 +2,6 @@
 
 from fastloss import losses
 
-_functions = losses.functions(pairs=True)
+_functions = losses.functions("pairs")
 globals().update(_functions)
 __all__ = [*_functions]

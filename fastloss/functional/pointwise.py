@@ -3,6 +3,6 @@
 from fastloss import losses
 from fastloss.losses import classification
 
-_functions = {**losses.functions(pairs=False), "count_positives": classification.count_positives}
+_functions = {**losses.functions("pointwise"), "count_positives": classification.count_positives}
 globals().update(_functions)
 __all__ = sorted(_functions)

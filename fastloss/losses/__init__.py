@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastloss.losses import classification, embedding, likelihood, regression
+from fastloss.losses import adversarial, classification, contrastive, embedding, likelihood, regression
 
-TOPICS = (classification, embedding, likelihood, regression)
+TOPICS = (adversarial, classification, contrastive, embedding, likelihood, regression)
 
 
-def functions(pairs: bool) -> dict[str, Any]:
-    """The losses of pairs of vectors, or those of elements, by name."""
+def functions(family: str) -> dict[str, Any]:
+    """The losses of a family, by name."""
     found = {name: value for topic in TOPICS for name, value in vars(topic).items() if hasattr(value, "record")}
-    return {name: found[name] for name in sorted(found) if found[name].record.pairs == pairs}
+    return {name: found[name] for name in sorted(found) if found[name].record.family == family}

@@ -103,13 +103,13 @@ class DropIn(LossModule):
 
 def drop_in(
     native: type[torch.nn.Module],
-    function: Callable[..., Any],
+    function: Any,
     arguments: tuple[str, ...],
     forward: Callable[..., Any] | None = None,
 ) -> type[Any]:
     """A module that calls ``function``, of ``input`` and ``target`` unless ``forward`` names its tensors."""
     parameters = list(inspect.signature(native).parameters.values())
-    taken = _options.WeightedPointOptions
+    taken: type = function.record.options
     further = _options.names(taken) - {parameter.name for parameter in parameters}
 
     buffers = [(k, p.name) for k, p in enumerate(parameters) if p.name in ("weight", "pos_weight")]
@@ -135,9 +135,10 @@ def own(
     name: str,
     function: Callable[..., Any],
     defaults: dict[str, Any],
-    options: type = _options.WeightedPointOptions,
+    options: type,
+    check: Callable[..., None] | None = None,
 ) -> type[Any]:
-    """A module for a loss that torch.nn does not have."""
+    """A module for a loss that torch.nn does not have; ``check`` refuses bad arguments of the constructor."""
     names, known = tuple(defaults), _options.names(options) - defaults.keys()
 
     class Module(LossModule):
@@ -148,6 +149,8 @@ def own(
             values = {**defaults, **dict(zip(names, args, strict=False))}
             values.update({key: kwargs.pop(key) for key in names if key in kwargs})
             _options.refuse_unknown(name, kwargs, known, names)
+            if check is not None:
+                check(name, **values)
             for key, value in values.items():
                 setattr(self, key, value)
             self._options = kwargs
@@ -203,8 +206,8 @@ def module_of(function: Any) -> type[Any]:
         tensors = tuple(inspect.signature(record.module.forward).parameters)[1:]
         return drop_in(record.module, function, tuple(arguments - {"size_average", "reduce"}), _FORWARDS.get(tensors))
     settings = {name: parameters[name].default for name in record.names if name not in record.tensors}
-    name = "".join(word.capitalize() for word in record.name.split("_"))
-    return own(name, function, {**settings, "reduction": "mean"})
+    name = record.title or "".join(word.capitalize() for word in record.name.split("_"))
+    return own(name, function, {**settings, "reduction": "mean"}, record.options, getattr(record, "check_words", None))
 
 
 def modules_of(functions: ModuleType) -> dict[str, type[Any]]:
@@ -227,7 +230,9 @@ def _finish(
     module._arguments = arguments
     # Of the constructor, not of the class: an instance would have it too, and is called otherwise.
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    further = inspect.Parameter("options", inspect.Parameter.VAR_KEYWORD, annotation=f"Unpack[{options.__name__}]")
-    module.__init__.__signature__ = inspect.Signature([self, *parameters, further], return_annotation=None)
+    if _options.names(options):
+        kind, unpacked = inspect.Parameter.VAR_KEYWORD, f"Unpack[{options.__name__}]"
+        parameters = [*parameters, inspect.Parameter("options", kind, annotation=unpacked)]
+    module.__init__.__signature__ = inspect.Signature([self, *parameters], return_annotation=None)
     module.__doc__ = DOCUMENT
     return module

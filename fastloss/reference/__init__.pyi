@@ -19,11 +19,14 @@ __all__ = [
 ]
 
 def gan_discriminator_loss(
-    real: Tensor, fake: Tensor, mode: str = "non_saturating", reduction: str = "mean",
+    real: Tensor, fake: Tensor,
+    mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 def gan_generator_loss(
-    fake: Tensor, mode: str = "non_saturating", reduction: str = "mean",
+    fake: Tensor, mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 @overload
@@ -610,16 +613,16 @@ def clip_loss(
 def info_nce_loss(
     query: Tensor, key: Tensor, labels: Tensor | None = None, *, negatives: Tensor | None = None,
     positives: Tensor | None = None, mask: Tensor | None = None, temperature: float | Tensor = 0.07,
-    normalize: bool = True, symmetric: bool = False, multi_positive: str = "out",
+    normalize: bool = True, symmetric: bool = False, multi_positive: Literal["out", "in"] = "out",
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
     loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
     reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 def mined_triplet_margin_loss(
-    embeddings: Tensor, labels: Tensor, margin: float | Tensor = 1.0, *, mining: str = "batch_hard",
-    soft: bool = False, normalize: bool = False, mask: Tensor | None = None,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    embeddings: Tensor, labels: Tensor, margin: float | Tensor = 1.0, *,
+    mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard", soft: bool = False, normalize: bool = False,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
     loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
     reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
@@ -657,7 +660,7 @@ def siglip_loss(
 
 def supcon_loss(
     features: Tensor, labels: Tensor | None = None, *, mask: Tensor | None = None,
-    temperature: float | Tensor = 0.1, normalize: bool = True, positives: str = "out",
+    temperature: float | Tensor = 0.1, normalize: bool = True, positives: Literal["out", "in"] = "out",
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
     loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
     reduction: Literal["none", "mean", "sum"] = "mean",

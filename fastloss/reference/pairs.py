@@ -2,6 +2,6 @@
 
 from fastloss import losses
 
-_references = {name: function.record.reference for name, function in losses.functions(pairs=True).items()}
+_references = {name: function.record.reference for name, function in losses.functions("pairs").items()}
 globals().update(_references)
 __all__ = [*_references]

@@ -2,6 +2,6 @@
 
 from fastloss import losses
 
-_references = {name: function.record.reference for name, function in losses.functions(pairs=False).items()}
+_references = {name: function.record.reference for name, function in losses.functions("pointwise").items()}
 globals().update(_references)
 __all__ = [*_references]
