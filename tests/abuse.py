@@ -52,7 +52,7 @@ def recorded() -> dict[str, list[list[str]]]:
     import fastloss.engines.elements as points
     import fastloss.engines.similarity as similarity
     import fastloss.functional.rows as rows
-    from fastloss._similarity import _trace
+    from fastloss.engines.similarity.traced import trace
 
     made: dict[str, list[list[str]]] = {}
 
@@ -99,7 +99,7 @@ def recorded() -> dict[str, list[list[str]]]:
                     call(pair.functional, *cases.make_pairs(pair, (3,), 5, dtype), **params, **more)
         for loss in cases.SIMILARITY:
             for params, entry, more in itertools.product(
-                loss.params, (similarity.similarity, _trace), ({}, {"memory_budget": 0})
+                loss.params, (similarity.similarity, trace), ({}, {"memory_budget": 0})
             ):
                 with unittest.mock.patch.object(similarity, "similarity", entry):
                     call(loss.functional, **cases.make_similarity(loss, params, 4, 3, dtype), **more)

@@ -11,8 +11,8 @@ import torch
 from cases import CASES, PAIRS, POINTWISE, SIMILARITY
 
 import fastloss
-import fastloss._similarity as engine
 from fastloss.engines import elements as _points
+from fastloss.engines.similarity import plan
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:reduction. 'mean' divides", "ignore:Using a target size", "ignore:There is a performance drop"
@@ -86,7 +86,7 @@ def _kernels(request, monkeypatch, kernel):
     if request.param == "large":
         if "case" in request.fixturenames and request.getfixturevalue("case") not in SIMILARITY:
             pytest.skip("one way")
-        monkeypatch.setattr(engine, "_is_small", lambda *_: False)
+        monkeypatch.setattr(plan, "is_small", lambda *_: False)
 
 
 def differentiable(arguments):

@@ -9,7 +9,8 @@ import torch
 from device import DEVICE, check_retained_graph, check_waits_for_nothing, needs_device, on_device
 
 import fastloss
-from fastloss import _similarity, reference
+from fastloss import reference
+from fastloss.engines.similarity import strips as engine
 from fastloss.losses import contrastive
 
 pytestmark = [pytest.mark.cuda, needs_device]
@@ -129,9 +130,9 @@ def test_reductions(name, reduction):
 @pytest.mark.parametrize("name", ["clip", "siglip", "nt_xent", "supcon", "circle", "contrastive", "semi_hard"])
 def test_strips(name, strips, monkeypatch):
     """More than one strip, kept or made twice."""
-    monkeypatch.setattr(_similarity, "_MIN_STRIP_ROWS", 16)
-    monkeypatch.setattr(_similarity, "_STRIP_BYTES", 1)
-    monkeypatch.setattr(_similarity, "_CUDA_STRIP_BYTES", 1)
+    monkeypatch.setattr(engine, "_MIN_STRIP_ROWS", 16)
+    monkeypatch.setattr(engine, "_STRIP_BYTES", 1)
+    monkeypatch.setattr(engine, "_CUDA_STRIP_BYTES", 1)
     for dtype in (torch.float32, torch.bfloat16):
         loss, vectors, arguments = problem(name, 72, 24, dtype)
         wanted = exact(loss, vectors, arguments)

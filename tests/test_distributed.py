@@ -15,8 +15,8 @@ import torch.distributed as dist
 from cases import SIMILARITY, UNIT, make_similarity
 
 import fastloss
-import fastloss._similarity as engine
 from fastloss import _ops
+from fastloss.engines.similarity import plan, strips
 from fastloss.losses import contrastive
 
 pytestmark = [
@@ -261,8 +261,8 @@ def work(rank, world, folder):
         rank=rank,
         world_size=world,
     )
-    engine._MIN_STRIP_ROWS, engine._STRIP_BYTES = 3, 64
-    engine._PRODUCT_PAIRS = 4  # some strips of semi-hard triplets are few, some many
+    strips._MIN_STRIP_ROWS, strips._STRIP_BYTES = 3, 64
+    plan._PRODUCT_PAIRS = 4  # some strips of semi-hard triplets are few, some many
     jobs = {name: [(check, (*what, rows, rank)) for rows in WORLDS[world]] for name, what in CHECKS.items()}
     if world > 2:
         jobs = {name: calls for name, calls in jobs.items() if name.endswith("float64")}

@@ -17,16 +17,16 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
-import fastloss._similarity as engine
 from benchmarks import process
 from fastloss import _ops
 from fastloss.engines import similarity
+from fastloss.engines.similarity import plan, strips
 from fastloss.losses import contrastive
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 close = torch.testing.assert_close
 SETTINGS = settings(SIMILARITY)
-ALWAYS_PAIRS, NEVER_PAIRS = 1, 1 << 60  # of engine._PRODUCT_PAIRS
+ALWAYS_PAIRS, NEVER_PAIRS = 1, 1 << 60  # of plan._PRODUCT_PAIRS
 ROUTES = ("small", "one strip", "strips kept", "strips twice")
 
 
@@ -50,15 +50,15 @@ def route(monkeypatch):
 
     Gradients of triplets come from products where strips are kept, from pairs where they are made twice.
     """
-    is_small, strip_rows, strip_bytes = engine._is_small, engine._MIN_STRIP_ROWS, engine._STRIP_BYTES
-    product_pairs = engine._PRODUCT_PAIRS
+    is_small, strip_rows, strip_bytes = plan.is_small, strips._MIN_STRIP_ROWS, strips._STRIP_BYTES
+    product_pairs = plan._PRODUCT_PAIRS
 
     def choose(name):
-        monkeypatch.setattr(engine, "_is_small", is_small if name == "small" else lambda *_: False)
-        monkeypatch.setattr(engine, "_MIN_STRIP_ROWS", 8 if "strips" in name else strip_rows)
-        monkeypatch.setattr(engine, "_STRIP_BYTES", 1 if "strips" in name else strip_bytes)
+        monkeypatch.setattr(plan, "is_small", is_small if name == "small" else lambda *_: False)
+        monkeypatch.setattr(strips, "_MIN_STRIP_ROWS", 8 if "strips" in name else strip_rows)
+        monkeypatch.setattr(strips, "_STRIP_BYTES", 1 if "strips" in name else strip_bytes)
         by = {"strips kept": NEVER_PAIRS, "strips twice": ALWAYS_PAIRS}.get(name, product_pairs)
-        monkeypatch.setattr(engine, "_PRODUCT_PAIRS", by)
+        monkeypatch.setattr(plan, "_PRODUCT_PAIRS", by)
         return {"memory_budget": 1} if name == "strips twice" else {}
 
     return choose
@@ -296,7 +296,7 @@ def test_negatives(dtype, own_isa, route):
 
 
 class WideProducts(TorchFunctionMode):
-    """Products as a GPU makes them: of half matrices in float32 if asked (`engine._wide`). Counts them by name."""
+    """Products as a GPU makes them: of half matrices in float32 if asked (`strips.wide`). Counts them by name."""
 
     def __init__(self, adds):
         super().__init__()
@@ -315,18 +315,18 @@ class WideProducts(TorchFunctionMode):
 @pytest.mark.parametrize("adds", [True, False])
 def test_half_products_in_float32(adds, monkeypatch):
     """Gradients of half vectors stay float32, those of negatives per row too; they grow in place where torch can."""
-    engine._adds_wide.cache_clear()
-    monkeypatch.setattr(engine, "_wide", lambda t: {"out_dtype": torch.float32})
-    monkeypatch.setattr(engine, "_MIN_STRIP_ROWS", 8)
-    monkeypatch.setattr(engine, "_STRIP_BYTES", 1)
+    strips._adds_wide.cache_clear()
+    monkeypatch.setattr(strips, "wide", lambda t: {"out_dtype": torch.float32})
+    monkeypatch.setattr(strips, "_MIN_STRIP_ROWS", 8)
+    monkeypatch.setattr(strips, "_STRIP_BYTES", 1)
     generator = torch.Generator().manual_seed(0)
     x, y, far = (torch.randn(*shape, 16, generator=generator).bfloat16() for shape in ((24,), (24,), (24, 5)))
     case, options = SIMILARITY[0], dict(negatives=far, temperature=2.0, normalize=False, reduction="sum")
     monkeypatch.setattr(similarity, "similarity", lambda *posed: posed)
     call, relation, vectors = case.functional(x, y, **options)
     with WideProducts(adds) as products:
-        gradients = engine.Plan(call, vectors, relation, (True, True, True, False)).evaluate().gradients
-    engine._adds_wide.cache_clear()
+        gradients = plan.Plan(call, vectors, relation, (True, True, True, False)).evaluate().gradients
+    strips._adds_wide.cache_clear()
     assert products.seen.count("addmm") == (3 if adds else 0)  # the columns' second and third strip; and asking
     assert {"mm", "bmm"} <= set(products.seen)
     leaves = [t.double().requires_grad_() for t in (x, y, far)]
@@ -1275,7 +1275,7 @@ def test_gradients_by_pairs(mining, dtype, own_isa, by_pairs, monkeypatch):
             )[0]
             leaf = x.to(dtype).requires_grad_()
             for way, pairs in enumerate((ALWAYS_PAIRS, NEVER_PAIRS)):
-                monkeypatch.setattr(engine, "_PRODUCT_PAIRS", pairs)
+                monkeypatch.setattr(plan, "_PRODUCT_PAIRS", pairs)
                 before = by_pairs[way]
                 got = torch.autograd.grad(fn(leaf, labels, margin, mining=mining, **more), leaf)[0].double()
                 nothing = kind == "one label"
@@ -1313,7 +1313,7 @@ def test_strips_of_few_and_of_many_triplets(normalize, by_pairs, route):
 def test_threads_and_pairs(isa, by_pairs, monkeypatch):
     """Enough work for several threads, a vector that nearly all anchors choose: same bits."""
     generator, fn = torch.Generator().manual_seed(5), fastloss.functional.mined_triplet_margin_loss
-    monkeypatch.setattr(engine, "_PRODUCT_PAIRS", ALWAYS_PAIRS)
+    monkeypatch.setattr(plan, "_PRODUCT_PAIRS", ALWAYS_PAIRS)
     for dtype, mining in itertools.product((torch.float32, torch.float64), ("batch_hard", "semi_hard")):
         x = torch.randn(517, 37, generator=generator).to(dtype)
         x[100] = 0.0

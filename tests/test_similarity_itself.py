@@ -12,8 +12,8 @@ import torch
 import torch.distributed as dist
 
 import fastloss
-import fastloss._similarity as engine
 from fastloss import _ops
+from fastloss.engines.similarity import plan, strips
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 
@@ -100,10 +100,10 @@ def group(tmp_path_factory):
 def way(request, monkeypatch, group):
     """Options and the function's wrapper of one way that a problem may go."""
     if request.param not in ("small", "compiled"):
-        monkeypatch.setattr(engine, "_is_small", lambda *_: False)
-        monkeypatch.setattr(engine, "_MIN_STRIP_ROWS", 8)
-        monkeypatch.setattr(engine, "_STRIP_BYTES", 1)
-        monkeypatch.setattr(engine, "_MIRRORED_ROWS", 16)
+        monkeypatch.setattr(plan, "is_small", lambda *_: False)
+        monkeypatch.setattr(strips, "_MIN_STRIP_ROWS", 8)
+        monkeypatch.setattr(strips, "_STRIP_BYTES", 1)
+        monkeypatch.setattr(plan, "_MIRRORED_ROWS", 16)
     options = {"twice": {"memory_budget": 1}, "ring": {"group": group}}.get(request.param, {})
     wrap = (lambda f: torch.compile(f, backend="eager", dynamic=True)) if request.param == "compiled" else (lambda f: f)
     return options, wrap, 1 if request.param == "compiled" else 4

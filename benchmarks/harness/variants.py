@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import fastloss
-from fastloss import _similarity
+from fastloss.engines.similarity import strips
 from fastloss.engines.similarity.problem import MEMORY_BUDGET
 
 from . import peers
@@ -144,7 +144,8 @@ def steps(variant: Variant, cases: list[Case]) -> Prepare:
 
 
 def products(row: Row, device: str) -> dict[str, Prepare]:
-    """The roof of losses of all pairs: the matrix products of our plan (Note [Plan] in `fastloss._similarity`)."""
+    """The roof of losses of all pairs: the matrix products of our plan (Note [Plan] in
+    `fastloss.engines.similarity.plan`)."""
     count = LOSSES[row.loss].products
     if not count:
         return {}
@@ -152,7 +153,7 @@ def products(row: Row, device: str) -> dict[str, Prepare]:
     x, y = (torch.randn(n, row.shape[1], device=device).to(row.torch_dtype) for _ in range(2))
     row_bytes = n * x.element_size()
     looks = 1 if n * row_bytes <= MEMORY_BUDGET else 2
-    strip_bytes = _similarity._STRIP_BYTES if device == "cpu" else _similarity._CUDA_STRIP_BYTES
+    strip_bytes = strips._STRIP_BYTES if device == "cpu" else strips._CUDA_STRIP_BYTES
     height = max(1, min(n, strip_bytes // row_bytes))
     matrix = torch.empty(n if looks == 1 else height, n, dtype=x.dtype, device=device)
     gradients = [torch.empty_like(x), torch.zeros_like(y)]

@@ -488,7 +488,7 @@ void mirror_(const Tensor& matrix, int64_t begin, int64_t end) {
 
 // Note [Small problems]
 // A problem of one small strip in one call: Python's part of several would take as long as the work. What
-// fastloss/_similarity.py does for larger ones is done here in the same order with the same kernels.
+// fastloss/engines/similarity/plan.py does for larger ones is done here in the same order with the same kernels.
 
 Tensor product(const Tensor& a, const Tensor& b) {
   std::array<StableIValue, 2> stack{torch::stable::detail::from(a), torch::stable::detail::from(b)};

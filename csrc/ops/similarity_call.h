@@ -1,7 +1,7 @@
 #pragma once
 
 // A call of a similarity-family operator as every backend sees it. The matrix products between the calls are Python's
-// (fastloss/_similarity.py), so the operators work on tiles that exist.
+// (fastloss/engines/similarity/plan.py), so the operators work on tiles that exist.
 
 #include <tuple>
 #include <vector>

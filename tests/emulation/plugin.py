@@ -7,20 +7,21 @@ import torch
 import fastloss.engines.elements as points_module
 import fastloss.functional._paths as paths_module
 import fastloss.functional.rows as rows_module
-from fastloss import _ops, _similarity
+from fastloss import _ops
+from fastloss.engines.similarity import plan, strips
 
 torch.ops.load_library(os.environ["FASTLOSS_EMULATED_CUDA"])
 paths_module.takes_one_dtype = lambda _: True
 rows_module.TINY = -1
 points_module.NATIVE_WHEN_TINY = False
-_similarity._is_small = lambda *_: False  # similarity_whole is the CPU's alone
-_similarity._pads = lambda _: True
+plan.is_small = lambda *_: False  # similarity_whole is the CPU's alone
+strips._pads = lambda _: True
 
 
-def _take_nothing(plan, begin, end, about, columns):
+def _take_nothing(call, begin, end, about, columns):
     """On CUDA positives stay in the product; what they would be added to starts at zero here."""
-    if plan.gradients[0] is None:
-        plan.gradients[0] = columns.new_zeros(plan.n, columns.shape[1], dtype=_ops.compute_dtype(columns.dtype))
+    if call.gradients[0] is None:
+        call.gradients[0] = columns.new_zeros(call.n, columns.shape[1], dtype=_ops.compute_dtype(columns.dtype))
 
 
-_similarity.Plan.take_positives = _take_nothing
+plan.Plan.take_positives = _take_nothing

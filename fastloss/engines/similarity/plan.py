@@ -1,0 +1,458 @@
+"""The engine of the similarity family: which tiles of the matrix of similarities are made, when, and what from.
+
+Note [Plan]
+Rows x (N, D) against columns y (M, D), or against themselves. The matrix is cut into strips of whole rows. A strip is
+one matrix product; operators turn it into sums of anchors, and, in place, into derivatives, from which two more
+products make gradients. Flops count N M D:
+
+- The matrix fits ``memory_budget``: strips are views of it, made once. 2 for the similarities, 2 for each gradient: 6;
+  4 if the columns are the rows, since the pair (i, j) then carries the derivative of both its anchors and one product
+  serves.
+- Only rows are anchors, and the matrix is more than a strip: a strip has all that its rows need, so it goes through
+  both steps at once: 6.
+- It does not fit, and an anchor needs what other strips know (columns are anchors, or the columns are the rows): strips
+  are made a second time when all sums are there. 8; 6 if the columns are the rows.
+
+Columns that are the rows: of a matrix that is kept on the CPU half of the similarities are multiplied, the other half
+copied; elsewhere the sums of columns are made too. Note [One number for a pair] in csrc/ops/similarity.cpp says why.
+
+Memory: gradients in the computing type, 8 doubles per anchor, a strip or the matrix.
+
+Nothing here waits for a GPU, nothing branches on what only it knows.
+
+Note [Few triplets]
+Triplets found in the batch count 2 for the distances and 4 for the gradients of rows and columns, which one product
+does not serve: a triplet has one anchor. But batch hard triplets are one per anchor, semi hard ones as many as
+positives, so few pairs have a derivative. On the CPU the operator lists those of a strip and adds each to the gradients
+of its two vectors: 6 D flops a pair, and 2 N M D in all. Vectors gathered from memory are slower than a product: where
+one pair of ``_PRODUCT_PAIRS`` or more has a derivative (semi hard, few labels), and for all triplets, strips are
+multiplied. On a GPU they always are: the host would have to wait to know.
+
+Note [When gradients are made]
+In forward, for an upstream gradient of one: they are O(N D), what they were made from is O(N M). Backward multiplies
+them by the upstream gradient, takes the normalisation back and rounds once, as often as it is asked. With
+``reduction="none"`` the upstream gradient belongs inside the sums: backward runs the plan again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fastloss import _memory, _ops
+from fastloss.engines.similarity import strips
+from fastloss.engines.similarity.problem import MINING, Call, Relation, Vectors
+from fastloss.engines.similarity.strips import Strips, add_product
+
+# Rows of a symmetric matrix multiplied with what is not left of the diagonal alone: 2048 x 128 takes 5.7 ms (128 rows
+# 5.5, 512 6.5, all columns 10.2); what is left of it then costs 1.5.
+_MIRRORED_ROWS = 256
+# Up to so many bytes one operator does it all. More comes from the pool, where the operator's would be fresh memory.
+_SMALL_BYTES = 4 << 20
+
+# Note [Few triplets]. Pairs take as long as products at one of 8 (2048 x 512), 7 (2048 x 128), 5 (512 x 64); their
+# lists take 48 bytes a pair.
+_PRODUCT_PAIRS = 16
+
+_SMALLEST_LENGTH = 1e-12  # as in csrc/core/similarity_args.h: a shorter vector is divided by this
+_STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
+_COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
+
+
+class Unit(NamedTuple):
+    """Vectors as the products take them. ``length`` is what they were divided by, None if they were not."""
+
+    vectors: Tensor
+    length: Tensor | None
+
+
+class Outcome(NamedTuple):
+    """``gradients`` of rows, columns and negatives lack ``factor`` and the normalisation's part; so do ``sums``, of the
+    derivatives times the similarities and of the derivatives alone, the factor."""
+
+    loss: Tensor
+    gradients: tuple[Tensor | None, Tensor | None, Tensor | None]
+    sums: Tensor | None
+    factor: Tensor | None
+    units: tuple[Unit | None, Unit | None, Unit | None]
+
+    def kept(self) -> tuple[Tensor | None, ...]:
+        """What backward needs, in its order."""
+        kept: list[Tensor | None] = []
+        for gradient, unit in zip(self.gradients, self.units, strict=True):
+            if gradient is None or unit is None or unit.length is None:
+                kept += [gradient, None, None]
+            else:
+                kept += [gradient, *unit]
+        return *kept, self.sums, self.factor
+
+
+def _unit(vectors: Tensor | None, normalize: bool) -> Unit | None:
+    if vectors is None:
+        return None
+    if normalize:
+        flat = vectors.reshape(-1, vectors.shape[-1]) if vectors.dim() > 2 else vectors
+        unit, length = _ops.SIMILARITY.normalize(flat if flat.stride(1) == 1 else flat.contiguous())
+        return Unit(unit.view(vectors.shape), length)
+    # A CPU multiplies float16 a hundred times slower than float32.
+    return Unit(vectors.float() if vectors.is_cpu and vectors.dtype == torch.float16 else vectors, None)
+
+
+class Block(NamedTuple):
+    """Columns whose vectors are here together: all of them, or those of one process."""
+
+    first: int  # among all columns
+    last: int
+    vectors: Tensor
+    labels: Tensor | None
+    terms: Tensor | None
+    anchors: Tensor | None = None  # their coefficients
+
+
+class Plan:
+    """One call: Note [Plan]."""
+
+    def __init__(self, call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, bool, bool, bool]) -> None:
+        self.call, self.relation = call, relation
+        self.scale, self.bias = vectors.scale, vectors.bias
+        self.units = units = (
+            _unit(vectors.rows, call.normalize),
+            _unit(vectors.columns, call.normalize),
+            _unit(vectors.negatives, call.normalize),
+        )
+        rows = self.rows = units[0].vectors  # type: ignore[union-attr]
+        columns = self.columns = rows if call.itself else units[1].vectors  # type: ignore[union-attr]
+        self.further = None if units[2] is None else units[2].vectors
+        self.n, self.shared = rows.shape[0], columns.shape[0]
+        self.row_offset = 0  # of row 0 among the columns
+        self.m = self.width()
+        self.want_rows, self.want_columns, self.want_negatives, self.want_sums = want
+        self.want = any(want)
+        # One product serves both anchors of a pair if what is positive to i is so to j. A triplet is no pair.
+        mines = call.loss in MINING
+        self.symmetric = call.itself and relation.mask is None and relation.positives is None and not mines
+        self.waits = call.both or self.symmetric or call.by_kind
+        self.strips = Strips(rows, self.m, call.memory_budget, self.waits, self.want)
+        # Note [One number for a pair] in csrc/ops/similarity.cpp. Hinges know nothing of sums.
+        exact = self.symmetric and self.want and not call.distances
+        self.mirrors = exact and self.strips.whole and rows.is_cpu and call.group is None
+        self.down = call.both or (exact and not self.mirrors)  # columns have sums of their own
+        self.takes_positives = self.symmetric and rows.is_cpu  # which then are no part of the products
+        self.adds = self.takes_positives  # to rows of the gradient: something is there before the products are
+        self.affine = call.affine
+        self.terms = self.square_terms() if call.distances else None
+        self.column_terms, self.column_labels = self.terms, relation.column_labels
+        self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]
+        self.mines = mines
+        self.few = mines and call.loss != "all" and self.want and rows.is_cpu
+        self.dtype = _ops.DTYPE_CODES[_ops.compute_dtype(rows.dtype)]
+        self.gradients: list[Tensor | None] = [None, None, None]
+        self.sums: Tensor | None = None
+
+    def square_terms(self) -> Tensor | None:
+        """|x|^2 of each vector, a part of squared distances; None if all are 1 and `affine` has two of them.
+
+        Normalisation leaves shorter than that what is zero, or nearly. Most batches have no such vector; a CPU sees it.
+        """
+        length = self.units[0].length  # type: ignore[union-attr]
+        if length is None:
+            return self.rows.square().sum(-1)
+        one = length > _SMALLEST_LENGTH
+        if self.rows.is_cpu and self.call.group is None and one.all():
+            self.affine = (self.affine[0], 2.0)
+            return None
+        return torch.where(one, 1.0, self.rows.square().sum(-1))
+
+    # A process alone is a ring of one. What differs in a ring (`fastloss.engines.similarity.ring`):
+
+    def width(self) -> int:
+        """How many columns the matrix has."""
+        return self.shared + (0 if self.further is None else self.further.shape[1])
+
+    def total(self, t: Tensor) -> Tensor:
+        """What a sum over anchors comes to."""
+        return t
+
+    def all_columns(self, anchors: Tensor | None = None) -> Block:
+        return Block(0, self.m, self.columns, self.column_labels, self.column_terms, anchors)
+
+    def blocks(self, home: list[Tensor], anchors: Tensor | None = None) -> Iterator[tuple[Block, list[Tensor]]]:
+        """The columns, and what belongs to them, to be added to: in the end all of it is in ``home``.
+
+        ``anchors``: their coefficients, for derivatives.
+        """
+        yield self.all_columns(anchors), home
+
+    def returning(self) -> list[Tensor]:
+        """The gradients that are added to by way of `blocks`."""
+        return []
+
+    def mirrored(self) -> None:
+        """Makes the matrix, from what is right of its diagonal."""
+        matrix = self.strips.matrix
+        for begin in range(0, self.n, _MIRRORED_ROWS):
+            end = min(begin + _MIRRORED_ROWS, self.n)
+            torch.mm(self.rows[begin:end], self.rows[begin:].t(), out=matrix[begin:end, begin:])
+            _ops.SIMILARITY.mirror_(matrix, begin, end)
+
+    def similarities(self, begin: int, end: int, block: Block, made: bool = False) -> Tensor:
+        """A strip of them, which is there if it was ``made`` before."""
+        tile = self.strips.tile(begin, end, block.first, block.last)
+        if made:
+            return tile
+        if self.further is None:
+            return self.strips.product(begin, end, block.vectors, tile)
+        self.strips.product(begin, end, block.vectors, tile[:, : self.shared])
+        rows = self.strips.cut(self.rows, begin, end)
+        tile[:, self.shared :] = torch.bmm(self.further[begin:end], rows.unsqueeze(2)).squeeze(2)
+        return tile
+
+    def about(self, begin: int, end: int, tile: Tensor, block: Block) -> tuple[Any, ...]:
+        """What the operators are told about the pairs of a strip."""
+        call, relation, cut, first, last = self.call, self.relation, self.strips.cut, block.first, block.last
+        mask, positives = cut(relation.mask, begin, end), cut(relation.positives, begin, end)
+        if last - first != self.m:
+            mask, positives = (None if t is None else t[:, first:last] for t in (mask, positives))
+        return (
+            self.index, tile, mask, positives, cut(relation.row_labels, begin, end), block.labels,
+            self.row_offset + begin, first, call.itself, self.scale, self.bias, cut(self.terms, begin, end),
+            block.terms, self.affine, call.params,
+        )  # fmt: skip
+
+    def evaluate(self, upstream: Tensor | None = None) -> Outcome:
+        """``upstream``: float64 per anchor, with ``reduction="none"``."""
+        weight = self.relation.weight
+        if upstream is not None:
+            weight = upstream if weight is None else weight * upstream
+        return self.run(weight)
+
+    def run(self, weight: Tensor | None) -> Outcome:
+        """``weight``: float64, the factor of each anchor's value."""
+        two = (self.waits or self.strips.whole) and not self.mines
+        return self.in_two_looks(weight) if two else self.in_one_look(weight)
+
+    def in_two_looks(self, weight: Tensor | None) -> Outcome:
+        """Sums of all strips first, then derivatives of all strips."""
+        ops, bounds, single = _ops.SIMILARITY, self.strips.bounds, self.strips.single
+        state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=self.rows.device)
+        home = [state.new_zeros(self.shared, _STATE)] if self.down else []
+        if self.mirrors:
+            self.mirrored()
+        for block, moving in self.blocks(home):
+            for begin, end in bounds:
+                tile = self.similarities(begin, end, block, made=self.mirrors)
+                column_state = moving[0] if moving else None
+                ops.statistics_(*self.about(begin, end, tile, block), self.strips.cut(state, begin, end), column_state)
+        loss, factor, anchors, column_anchors = self.weigh(state, home, weight)
+        if self.want:
+            home = self.returning()
+            for block, moving in self.blocks(home, column_anchors):
+                for begin, end in bounds:
+                    tile = self.similarities(begin, end, block, made=self.strips.whole)
+                    about = self.about(begin, end, tile, block)
+                    sums = ops.gradient_(*about, anchors if single else anchors[:, begin:end], block.anchors)
+                    self.multiply(begin, end, tile, sums, block, moving)
+            if home:
+                self.gradients[1] = home[0]
+        return self.outcome(loss, factor)
+
+    def weigh(
+        self, state: Tensor, home: list[Tensor], weight: Tensor | None
+    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
+        """What sums mean: the loss, a factor that the derivatives lack, the coefficients of rows and of columns."""
+        call, relation, anchors_of = self.call, self.relation, _ops.SIMILARITY.anchors
+        mean = call.reduction == 1
+        parts = None
+        if call.by_kind and mean and relation.normalizer is None:
+            parts = state[:, _COUNTS].sum(0).clamp_min(1).reciprocal()
+        share = 0.5 if call.both else 1.0
+        finish = (
+            parts, relation.normalizer, call.params, share, mean and parts is None, call.empty_zero, self.dtype
+        )  # fmt: skip
+        losses, totals, loss, anchors = anchors_of(self.index, state, weight, *finish)
+        column_anchors = anchors if self.symmetric else None
+        if home:
+            more, _, loss_of_columns, column_anchors = anchors_of(self.index, home[0], weight, *finish)
+            if call.both:
+                losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
+        factor = None
+        if self.want and mean and self.rows.dtype == torch.float16:  # which holds no probability over the batch's size
+            divisor = totals[1] if relation.normalizer is None else relation.normalizer
+            divisor = torch.where(divisor == 0, 1.0, divisor)
+            anchors[2:] *= divisor  # all but the maxima
+            if home:
+                column_anchors[2:] *= divisor  # type: ignore[index]
+            factor = 1 / divisor
+        if parts is not None and not call.empty_zero:
+            loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
+        return losses if call.reduction == 0 else loss, factor, anchors, column_anchors
+
+    def in_one_look(self, weight: Tensor | None) -> Outcome:
+        """Both steps of a strip, then the next; the mean's divisor is known at the end."""
+        call, relation, ops = self.call, self.relation, _ops.SIMILARITY
+        kept = []
+        totals = torch.zeros(2, dtype=torch.float64, device=self.rows.device)
+        finish = (None, None, call.params, 1.0, False, False, self.dtype)
+        block = self.all_columns()
+        for begin, end in self.strips.bounds:
+            tile = self.similarities(begin, end, block)
+            factor = self.strips.cut(weight, begin, end)
+            if self.mines:
+                found = self.mine(begin, end, tile, factor, block)
+                losses, more = found[:, 0], found.sum(0)
+            else:
+                state = torch.zeros(end - begin, _STATE, dtype=torch.float64, device=self.rows.device)
+                about = self.about(begin, end, tile, block)
+                ops.statistics_(*about, state, None)
+                losses, more, _, anchors = ops.anchors(self.index, state, factor, *finish)
+                if self.want:
+                    self.multiply(begin, end, tile, ops.gradient_(*about, anchors, None), block, [])
+            kept.append(losses)
+            totals += more
+        if call.reduction == 0:
+            return self.outcome(torch.cat(kept), None)
+        totals = self.total(totals)
+        if call.reduction == 2:
+            return self.outcome(totals[0], None)
+        divisor = totals[1] if relation.normalizer is None else relation.normalizer
+        loss = totals[0] / divisor
+        if call.empty_zero:
+            loss = torch.where(divisor == 0, 0.0, loss)
+        return self.outcome(loss, torch.where(divisor == 0, 0.0, 1 / divisor))
+
+    def mine(self, begin: int, end: int, tile: Tensor, factor: Tensor | None, block: Block) -> Tensor:
+        """Value and count per row of a strip's triplets; adds to gradients what they mean: Note [Few triplets]."""
+        about, ops = self.about(begin, end, tile, block), _ops.SIMILARITY
+        if self.few:
+            if self.gradients[1] is None:
+                self.gradients[1] = self.memory(block.last).zero_()
+            most = tile.numel() // _PRODUCT_PAIRS
+            found, sums = ops.few_triplets_(*about, factor, block.vectors, self.gradients[1], most)
+        else:
+            found, sums = ops.triplets_(*about, factor, self.want)
+        if self.want and not (self.few and len(sums) == 0):
+            self.multiply(begin, end, tile, sums, block, [])
+        return found
+
+    def multiply(self, begin: int, end: int, tile: Tensor, sums: Tensor, block: Block, moving: list[Tensor]) -> None:
+        """Adds what the derivatives of a strip, and their sums per row, mean for the gradients.
+
+        Where z = |x_i|^2 + |x_j|^2 - 2 <x_i, x_j>, a derivative g_ij also gives 2 g_ij x_i to row i, and 2 g_ij x_j to
+        column j: the sums see to the one, and the other is the same if the tile is symmetric. The tile holds -2 g_ij.
+        """
+        if self.want_sums:
+            part = sums.sum(0)
+            self.sums = part if self.sums is None else self.sums + part
+        rows = self.strips.cut(self.rows, begin, end)
+        shared = tile if self.further is None else tile[:, : self.shared]
+        if self.want_rows:
+            if self.takes_positives:
+                self.take_positives(begin, end, self.about(begin, end, tile, block), block.vectors)
+            gradient = self.rows_gradient(begin, end, shared, block.vectors)
+            if self.terms is not None:
+                gradient.addcmul_(rows, sums[:, 1:].to(gradient.dtype), value=2)
+            if self.further is not None:
+                own = tile[:, self.shared :].unsqueeze(1)
+                gradient += torch.bmm(own, self.further[begin:end], **strips.wide(tile)).squeeze(1)
+        if self.want_columns or (self.want_rows and self.call.itself and not self.symmetric):
+            to, first = moving[0] if moving else self.gradients[1], False
+            if to is None:
+                to, first = self.memory(block.vectors.shape[0]), True
+                self.gradients[1] = to
+            gradient = add_product(to, shared.t(), rows, first)
+            if self.terms is not None:
+                gradient.addcmul_(block.vectors, shared.sum(0).unsqueeze(1), value=-1)
+        if self.want_negatives:
+            assert self.further is not None
+            if self.gradients[2] is None:
+                self.gradients[2] = torch.empty(
+                    self.further.shape, dtype=_ops.compute_dtype(rows.dtype), device=rows.device
+                )
+            further: Any = self.gradients[2]
+            own = tile[:, self.shared :].unsqueeze(2)
+            torch.mul(own.to(further.dtype), rows.unsqueeze(1), out=further[begin:end])
+
+    def memory(self, height: int) -> Tensor:
+        """For a gradient, in the computing type."""
+        return _memory.empty((height, self.rows.shape[1]), self.rows, _ops.compute_dtype(self.rows.dtype))
+
+    def take_positives(self, begin: int, end: int, about: tuple[Any, ...], columns: Tensor) -> None:
+        """Starts rows of the gradient with what the positives contribute, which are no part of the product then."""
+        if self.gradients[0] is None:
+            self.gradients[0] = self.memory(self.n).zero_()
+        _ops.SIMILARITY.positives_(*about, columns, self.strips.cut(self.gradients[0], begin, end))
+
+    def rows_gradient(self, begin: int, end: int, derivatives: Tensor, vectors: Tensor) -> Tensor:
+        """Adds a product to a strip's rows of the gradient; the first to reach them writes them. Returns those rows."""
+        if self.gradients[0] is None:
+            made = self.gradients[0] = self.memory(self.n)
+            if self.few:  # strips of few triplets leave their rows to the columns' gradient
+                made.zero_()
+        to = self.strips.cut(self.gradients[0], begin, end)
+        return add_product(to, derivatives, vectors, first=not self.adds)
+
+    def outcome(self, loss: Tensor, factor: Tensor | None) -> Outcome:
+        rows, columns, negatives = self.gradients
+        if self.call.itself and columns is not None:
+            rows, columns = columns if rows is None else rows.add_(columns), None
+        if self.symmetric and self.sums is not None:  # every pair was there twice, once with each of its anchors
+            self.sums = self.sums / 2
+        return Outcome(loss, (rows, columns, negatives), self.sums, factor, self.units)
+
+
+def is_small(call: Call, vectors: Vectors) -> bool:
+    """Whether one operator does it all: Note [Small problems] in csrc/ops/similarity.cpp."""
+    rows, columns, negatives, _, _ = vectors
+    return (
+        rows.is_cpu
+        and call.reduction != 0
+        and negatives is None
+        and call.group is None
+        and not call.by_kind
+        and not call.distances
+        and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
+        <= min(_SMALL_BYTES, call.memory_budget)
+    )
+
+
+def at_once(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, ...]) -> tuple[Tensor, ...]:
+    """Loss; gradients of rows and columns (in the computing type), scale and bias for an upstream gradient of one."""
+    rows, columns, _, scale, bias = vectors
+    row_labels, column_labels, mask, positives, weight, normalizer = relation
+    return _ops.SIMILARITY.whole(
+        _ops.SIMILARITY.losses[call.loss], rows, columns, mask, positives, row_labels, column_labels, weight,
+        normalizer, scale, bias, call.affine, call.params, call.normalize, call.both, call.reduction == 1,
+        call.empty_zero, _ops.DTYPE_CODES[call.loss_dtype], *want,
+    )  # fmt: skip
+
+
+def gradients_of(
+    call: Call,
+    tensors: tuple[Any, ...],
+    need: tuple[bool, ...],
+    kept: tuple[Any, ...],
+    factor: Tensor,
+    dtypes: list[torch.dtype | None] | None = None,
+) -> list[Tensor | None]:
+    """The gradients, of the tensors' dtypes unless others are given."""
+    dtypes = dtypes or [None if t is None else t.dtype for t in tensors]
+    sums, missing = kept[9:]
+    if missing is not None:
+        factor = factor.double() * missing
+    result: list[Tensor | None] = [None] * 5
+    for k, tensor in enumerate(tensors[:3]):
+        gradient, unit, length = kept[3 * k : 3 * k + 3]
+        if gradient is None:
+            continue
+        if k == 2:
+            flat = (-1, tensor.shape[-1])
+            gradient, unit = gradient.view(flat), None if unit is None else unit.view(flat)
+        grad = _ops.SIMILARITY.finish(gradient, unit, length, factor, _ops.DTYPE_CODES[dtypes[k]])  # type: ignore[index]
+        result[k] = grad.view(tensor.shape) if k == 2 else grad
+    for k, by in ((3, call.affine[0]), (4, 1.0)):
+        if need[k]:
+            result[k] = (factor * sums[k - 3] * by).to(dtypes[k]).view(tensors[k].shape)
+    return result

@@ -1,0 +1,109 @@
+"""A matrix of products, of which a strip of whole rows exists at a time, and sums of products in a wider type."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastloss import _memory
+
+# Bytes of a strip. One near the caches' size saves little: products read it from memory at a fraction of their time.
+# Thin strips make slow products.
+_STRIP_BYTES = 32 << 20
+_CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
+_MIN_STRIP_ROWS = 128
+
+
+def _pads(t: Tensor) -> bool:
+    return t.is_cuda
+
+
+def _matrix(height: int, width: int, like: Tensor) -> Tensor:
+    """Memory for products. On a GPU rows begin on 16 bytes, or products and kernels would read fewer at a time."""
+    lanes = 16 // like.element_size() if _pads(like) else 1
+    return _memory.empty((height, -(-width // lanes) * lanes), like)[:, :width]
+
+
+class Strips:
+    """The matrix of the products of ``rows`` (N, D) with M vectors.
+
+    Attributes:
+        rows: Those vectors.
+        whole: The matrix fits the budget.
+        kept: Every strip has memory of its own, and can be read again. Else strips share the memory of one.
+        single: One strip is the matrix.
+        bounds: First and last row of each strip.
+    """
+
+    def __init__(self, rows: Tensor, width: int, budget: int, waits: bool, again: bool) -> None:
+        """``waits``: a strip must wait for all others before it is read again, so that keeping them is worth ``budget``
+        bytes, and not only a strip's. ``again``: strips are read again at all."""
+        n, row_bytes = rows.shape[0], width * rows.element_size()
+        strip_bytes = min(_STRIP_BYTES if rows.is_cpu else _CUDA_STRIP_BYTES, budget)
+        height = max(_MIN_STRIP_ROWS, strip_bytes // max(1, row_bytes))
+        self.rows, self.width = rows, width
+        self.whole = n * row_bytes <= (budget if waits else strip_bytes)
+        self.kept = self.whole and again
+        self.single = n <= height
+        self.bounds = [(0, n)]
+        if not self.single:
+            self.bounds = [(b, min(b + height, n)) for b in range(0, n, height)]
+        self.matrix = _matrix(n if self.kept else min(height, n), width, rows)
+
+    def cut(self, t: Any, begin: int, end: int) -> Any:
+        """A strip's part of a tensor with an entry per row. (Every view costs a microsecond of a small problem.)"""
+        return t if t is None or self.single else t[begin:end]
+
+    def tile(self, begin: int, end: int, first: int, last: int) -> Tensor:
+        """A strip's memory for some of the columns."""
+        tile = self.matrix
+        if not self.single:
+            tile = tile[begin:end] if self.kept else tile[: end - begin]
+        if last - first == self.width:
+            return tile
+        return tile[:, first:last] if self.kept else tile[:, : last - first]
+
+    def product(self, begin: int, end: int, columns: Tensor, tile: Tensor) -> Tensor:
+        """Writes the products of a strip's rows with these vectors."""
+        return torch.mm(self.cut(self.rows, begin, end), columns.t(), out=tile)
+
+
+@functools.cache
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    return torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+def wide(t: Tensor) -> dict[str, Any]:
+    """Asks the product of half matrices on a GPU for the float32 that it was added up in, where that can be had."""
+    able = t.is_cuda and (
+        (t.dtype == torch.bfloat16 and _multiplies_bfloat16(t.device))
+        or (t.dtype == torch.float16 and not torch.backends.cuda.matmul.allow_fp16_accumulation)
+    )
+    return {"out_dtype": torch.float32} if able else {}
+
+
+@functools.cache
+def _adds_wide(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether this torch adds such a product to a float32 matrix (PyTorch's pull request 167931). Launches nothing."""
+    empty = torch.empty(0, 0, dtype=dtype, device=device)
+    try:
+        torch.addmm(empty.float(), empty, empty, out_dtype=torch.float32)
+    except RuntimeError:
+        return False
+    return True
+
+
+def add_product(to: Tensor, a: Any, b: Tensor, first: bool = False) -> Tensor:
+    """Adds a matrix product to ``to``, which is of the computing type; ``first``: writes it there."""
+    if to.dtype == b.dtype:
+        return torch.mm(a, b, out=to) if first else to.addmm_(a, b)
+    asked = wide(b)
+    if asked and first:
+        return torch.mm(a, b, **asked, out=to)
+    if asked and _adds_wide(b.dtype, b.device):
+        return torch.addmm(to, a, b, **asked, out=to)
+    product = torch.mm(a, b, **asked)
+    return to.copy_(product) if first else to.add_(product)
