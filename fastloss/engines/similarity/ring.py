@@ -40,9 +40,7 @@ class RingPlan(Plan):
                     "one column for each vector of all processes"
                 )
         self.known: Tensor | None = None  # which rows' labels are indices
-        if (
-            relation.positives is None and relation.column_labels is None
-        ):  # labels are indices of this process's columns
+        if relation.positives is None and relation.column_labels is None:  # a label is the index of an own column
             own_labels = relation.row_labels
             if own_labels is None:
                 own_labels = torch.arange(vectors.rows.shape[0], device=own.device)
@@ -72,9 +70,8 @@ class RingPlan(Plan):
         """A triplet needs all columns of its row at once, so each process gathers the vectors, not the similarities."""
         gathering = self.ring.travel(self.shown(), [], self.heights)
         found = sorted((self.seen(owner, shown) for owner, shown, _ in gathering), key=lambda block: block.first)
-        made: Any = [
-            None if parts[0] is None else torch.cat(parts) for parts in zip(*(b[2:5] for b in found), strict=True)
-        ]
+        parts = zip(*(block[2:5] for block in found), strict=True)
+        made: Any = (None if part[0] is None else torch.cat(part) for part in parts)
         return Block(0, self.m, *made)
 
     def blocks(self, home: list[Tensor], anchors: Tensor | None = None) -> Iterator[tuple[Block, list[Tensor]]]:
