@@ -216,7 +216,7 @@ class SimilarityLoss(Record):
     `fastloss.engines.similarity.formula.counted` does.
 
     Attributes:
-        functor: Name of the functor in ``csrc/losses/losses.h``; none if triplets are found.
+        functor: Name of the functor in ``csrc/losses/losses.h``, if it is not that of the loss.
         params: Names of its hyperparameters, in the functor's order. Kernels take them as constants.
         distances: The functor takes squared distances.
         by_kind: A mean averages positive and negative pairs apart, each over those with a value.
@@ -230,6 +230,9 @@ class SimilarityLoss(Record):
     params: tuple[str, ...] = ()
     distances: bool = False
     by_kind: bool = False
+
+    def __post_init__(self) -> None:
+        self.functor = self.functor or self.name.removesuffix("_loss")
 
 
 @dataclass(eq=False)

@@ -47,7 +47,7 @@ __all__ = [
 _LOGITS = {"logit_scale": FINITE, "logit_bias": FINITE}
 
 
-@loss(functor="info_nce", title="InfoNCELoss", domains={"temperature": POSITIVE})
+@loss(title="InfoNCELoss", domains={"temperature": POSITIVE})
 def info_nce_loss(
     query: Tensor,
     key: Tensor,
@@ -403,7 +403,6 @@ def _labelled(
 
 
 @loss(
-    functor="pairwise_contrastive",
     params=("pos_margin", "neg_margin", "squared"),
     domains={"pos_margin": FINITE, "neg_margin": FINITE},
     distances=True,
@@ -457,7 +456,6 @@ def _(
 
 
 @loss(
-    functor="multi_similarity",
     params=("alpha", "beta", "base"),
     domains={"alpha": POSITIVE, "beta": POSITIVE, "base": FINITE},
 )
@@ -504,7 +502,7 @@ def _(s: Tensor, positives: Tensor, negatives: Tensor, alpha: Number, beta: Numb
     return counted(softplus(lse(-a * s, positives)) / a + softplus(lse(b * s, negatives)) / b)
 
 
-@loss(functor="circle", params=("m", "gamma"), domains={"m": FINITE, "gamma": POSITIVE})
+@loss(params=("m", "gamma"), domains={"m": FINITE, "gamma": POSITIVE})
 def circle_loss(
     embeddings: Tensor,
     labels: Tensor,
