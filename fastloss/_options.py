@@ -36,12 +36,15 @@ class SharedOptions(TypedDict, total=False):
     loss_dtype: torch.dtype | None
 
 
-class RowOptions(SharedOptions, total=False):
-    """Keyword-only options of the losses over rows of logits; see `cross_entropy`."""
+class RowOptions(TypedDict, total=False):
+    """Keyword-only options of every softmax loss, in the order of its signature; see `cross_entropy`."""
 
     z_loss: float | Tensor
     softcap: float | Tensor | None
     mask: Tensor | None
+    normalizer: float | Tensor | None
+    empty: Literal["nan", "zero"]
+    loss_dtype: torch.dtype | None
     inplace: bool
     return_stats: bool
 
@@ -87,6 +90,14 @@ class SimilarityOptions(AnchorOptions, total=False):
 
 class NoOptions(TypedDict):
     """Of losses that have none."""
+
+
+# Of options that are not given, where that is not None: a TypedDict has no defaults.
+DEFAULTS: dict[str, Any] = {
+    "empty": "nan", "reduction": "mean", "z_loss": 0.0,
+    **dict.fromkeys(("inplace", "return_stats", "soft", "normalize", "ddp"), False),
+}  # fmt: skip
+ROW_DEFAULTS = {name: DEFAULTS.get(name) for name in RowOptions.__annotations__}
 
 
 def names(options: type) -> frozenset[str]:
@@ -162,7 +173,8 @@ Domain = tuple[str, Callable[[float], bool], type[Exception]]
 FINITE: Domain = ("finite", lambda v: -math.inf < v < math.inf, ValueError)  # math.isfinite does not compile
 NOT_NEGATIVE: Domain = ("0 or more, and finite", lambda v: 0 <= v < math.inf, ValueError)
 POSITIVE: Domain = ("positive and finite", lambda v: 0 < v < math.inf, ValueError)
-_ROWS: dict[str, Domain] = {
+# Those options of every softmax loss that are numbers.
+ROW_NUMBERS: dict[str, Domain] = {
     "z_loss": FINITE,
     "softcap": ("positive and finite, or None for no cap", *POSITIVE[1:]),
 }
@@ -170,11 +182,8 @@ _ROWS: dict[str, Domain] = {
 _ALL: Domain = ("", lambda v: True, ValueError)
 # Of each loss: which values its hyperparameters may have, in words, and the exception otherwise. Where PyTorch has the
 # loss, those that PyTorch takes, with its exception: margins of any sign, infinite and NaN ones too. Else those that
-# leave a loss. Records bring their own (`Record.domains`).
-DOMAINS: dict[str, dict[str, Domain]] = {
-    "cross_entropy": _ROWS,
-    "softmax_focal_loss": {**_ROWS, "alpha": FINITE, "gamma": NOT_NEGATIVE},
-}
+# leave a loss. `publish` puts them here (`Record.domains`).
+DOMAINS: dict[str, dict[str, Domain]] = {}
 
 
 def is_real(value: Any) -> bool:
@@ -223,16 +232,6 @@ def check_domain(name: str, **values: Any) -> None:
         number = known(value)
         if number is not None and not holds(number):
             raise kind(f"fastloss.{name}: {what} must be {words}, got {number!r}")
-
-
-def unless_per_class(alpha: Any) -> dict[str, Any]:
-    """A factor as `check_domain` takes it; nothing if it is one for each class."""
-    return {} if isinstance(alpha, Tensor) and alpha.dim() else {"alpha": alpha}
-
-
-def check_rows(name: str, z_loss: Any, softcap: Any) -> None:
-    """`check_domain` for the options of losses over rows of logits."""
-    check_domain(name, z_loss=z_loss, **({} if softcap is None else {"softcap": softcap}))
 
 
 def check_tensors(name: str, **values: Any) -> None:

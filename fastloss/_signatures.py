@@ -10,11 +10,6 @@ from typing import Any
 
 from fastloss import _options
 
-# Options have no default in their TypedDict: a function that is not given one does not see it.
-_DEFAULTS: dict[str, Any] = {
-    "empty": "nan", "reduction": "mean",
-    **dict.fromkeys(("inplace", "return_stats", "soft", "normalize", "ddp"), False),
-}  # fmt: skip
 # Of losses of all pairs another one; of triplets, which may be given or found among all pairs, both.
 _DEFAULT_EMPTY = {"SimilarityOptions": "zero", "TripletOptions": ...}
 
@@ -29,7 +24,7 @@ def _spelled(parameters: list[Parameter]) -> dict[str, Parameter]:
             continue
         options = unpacked[1]
         for name, type_ in getattr(_options, options).__annotations__.items():
-            default = _DEFAULT_EMPTY.get(options, "nan") if name == "empty" else _DEFAULTS.get(name)
+            default = _DEFAULT_EMPTY.get(options, "nan") if name == "empty" else _options.DEFAULTS.get(name)
             option = Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=type_.__forward_arg__)
             made.setdefault(name, option)
     return made

@@ -51,7 +51,7 @@ def recorded() -> dict[str, list[list[str]]]:
     import fastloss
     import fastloss.engines.elements as points
     import fastloss.engines.similarity as similarity
-    import fastloss.functional.rows as rows
+    import fastloss.engines.softmax as rows
     from fastloss.engines.similarity.traced import trace
 
     made: dict[str, list[list[str]]] = {}

@@ -169,25 +169,25 @@ PLANTS = (
     ),
     # Rows.
     Plant(
-        "fastloss/functional/rows.py",
+        "fastloss/engines/softmax.py",
         "            kept = target != ignore_index if mask is None else mask & (target != ignore_index)\n",
         "            kept = target != ignore_index\n",
         "test_options.py test_value.py test_soak.py",
     ),
     Plant(
-        "fastloss/functional/rows.py",
+        "fastloss/engines/softmax.py",
         "    row = int(bad.nonzero()[0])\n",
         "    row = int(bad.nonzero()[-1])\n",
         "test_errors.py",
     ),
     Plant(
-        "fastloss/functional/rows.py",
-        "        overwrite = inplace and not is_compiling() and not _repeats_memory(input)\n",
-        "        overwrite = inplace and not is_compiling()\n",
+        "fastloss/engines/softmax.py",
+        "    overwrite = inplace and not is_compiling() and not _repeats_memory(input)\n",
+        "    overwrite = inplace and not is_compiling()\n",
         "test_inplace.py test_layouts.py test_gradient.py",
     ),
     Plant(
-        "fastloss/functional/rows.py",
+        "fastloss/engines/softmax.py",
         "    return input.is_leaf or (base is not None and base.is_leaf and base.requires_grad)\n",
         "    return input.is_leaf\n",
         "test_inplace.py",

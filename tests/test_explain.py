@@ -1,5 +1,6 @@
 """`fastloss.explain` is the call's own decision: the path that it names is taken, its error is raised."""
 
+import itertools
 import threading
 import warnings
 
@@ -12,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import fastloss
 from fastloss import _ops
 from fastloss._core import route
+from fastloss.engines import softmax
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 f = fastloss.functional
@@ -166,6 +168,22 @@ INDEX = torch.randint(100, (2000,))
 )
 def test_explains_chosen_calls(function, arguments):
     agrees(function, arguments)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_fast_way_of_a_softmax_loss_has_the_bits_of_the_general_one(case, kernel, monkeypatch):
+    settings = [p for p in case.params if not any(isinstance(v, torch.Tensor) for v in p.values())]
+    further = ({}, {"label_smoothing": 0.1}, {"ignore_index": 0}, {"inplace": True}, {"empty": "nan", "mask": None})
+    for dtype, reduction, params, given in itertools.product(cases.DTYPES, cases.REDUCTIONS, settings, further):
+        x, target = cases.make((70, 33), dtype)
+        x.requires_grad_()
+        made = []
+        for replaced, by in (("solve", None), ("_kernel_as_it_is", lambda *args: None)):
+            with monkeypatch.context() as patched:
+                patched.setattr(softmax, replaced, by)
+                loss = case.functional(x * 1, target, reduction=reduction, **params, **given)
+                made.append((loss.detach(), *torch.autograd.grad(loss.sum(), x)))
+        assert all(map(torch.equal, *made)), (dtype, reduction, params, given)
 
 
 def test_any_callable():

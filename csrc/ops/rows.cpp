@@ -85,7 +85,7 @@ struct Problem {
     if (!soft) args.target = (const int64_t*)target->const_data_ptr();
     targets =
         survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes, o.ignore_index);
-    // Of this fastloss/functional/rows.py makes an IndexError: it has "out of bounds" in it, and no "fastloss" in front.
+    // Of this fastloss/engines/softmax.py makes an IndexError: it has "out of bounds" in it, and no "fastloss" in front.
     STD_TORCH_CHECK(targets.bad < 0, "target ", args.target[targets.bad], " at row ", targets.bad,
                     " is out of bounds for fastloss, expected [0, ", classes, ") or ignore_index=", o.ignore_index);
     // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.

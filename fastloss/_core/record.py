@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, Proto
 
 from torch import Tensor
 
-from fastloss import _options
+from fastloss import _options, _signatures
 
 P = ParamSpec("P")
 
@@ -81,6 +81,11 @@ class Record:
         """Arguments of a call of the module, not of the constructor: what has no default, or None."""
         parameters = inspect.signature(self.pose).parameters
         return tuple(name for name in self.names if parameters[name].default in (inspect.Parameter.empty, None))
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        """Arguments that our module keeps as buffers, if they are tensors."""
+        return ()
 
     def declare(self, formula: Callable[..., Any]) -> None:
         """Takes the formula, which is written below the function."""
@@ -210,6 +215,48 @@ class Loss(Record):
 
 
 @dataclass(eq=False)
+class SoftmaxLoss(Record):
+    """A loss of the softmax of logits. Its formula takes of a row what a functor is given (Note [Rows] in
+    `csrc/core/rows.h`), by name those that it reads: ``nll``, -log p of the target, ``p``, and ``q``, 1 - p; then the
+    hyperparameters. It knows no class dimension, weight, smoothing, option and reduction.
+
+    Attributes:
+        params: Names of its hyperparameters, in the functor's order.
+        factor: Name of the one that multiplies the loss, and may be one number for each class.
+        probabilities: Whether the kernel takes probabilities as targets, and not only classes.
+        torch: PyTorch's function, which takes calls without our options.
+        native: PyTorch's operator: of input, target, weight, the reduction's number, ignore_index and label_smoothing.
+        reads: Which of nll, p and q the formula reads.
+    """
+
+    family = "rows"
+    options = _options.RowOptions
+    tensors = ("input", "target")
+
+    params: tuple[str, ...] = ()
+    factor: str = ""
+    probabilities: bool = False
+    torch: Callable[..., Tensor] | None = None
+    native: Callable[..., Tensor] | None = None
+    reads: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        self.domains = {**_options.ROW_NUMBERS, **self.domains}
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        return ("weight", self.factor)
+
+    def declare(self, formula: Callable[..., Any]) -> None:
+        super().declare(formula)
+        self.reads = frozenset(inspect.signature(formula).parameters) - {*self.params}
+
+    def accepts(self, *params: float) -> bool:
+        """Whether the loss is defined for these hyperparameters."""
+        return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True)))
+
+
+@dataclass(eq=False)
 class SimilarityLoss(Record):
     """A loss of all pairs of two sets of vectors. Its formula takes the matrix of similarities, or of distances, the
     pairs that are positive and those that are negative, and the hyperparameters; it returns what
@@ -261,12 +308,17 @@ class PublicLoss(Protocol, Generic[P]):
         """Declares the formula."""
 
 
-def publish(record: Record, function: Callable[P, Any], reference: Callable[P, Any], text: str) -> PublicLoss[P]:
+def publish(
+    record: Record, function: Callable[P, Any], reference: Callable[P, Any], text: str, by_name: bool = False
+) -> PublicLoss[P]:
     """Makes `function` the loss of `fastloss.functional` and `reference` that of `fastloss.reference`.
 
-    Both have the name and the signature of the pose.
+    Both have the name and the signature of the pose, with each option ``by_name`` or all as ``**options``.
     """
     pose, returns = record.pose, record.returns
+    signature = inspect.signature(pose).replace(return_annotation=returns)
+    if by_name:
+        signature = signature.replace(parameters=[*_signatures.of_function(pose).values()])
     for made, room in ((function, "functional"), (reference, "reference")):
         functools.update_wrapper(made, pose)
         made.__module__ = f"fastloss.{room}.{record.family}"  # where pickles look for it
@@ -275,7 +327,7 @@ def publish(record: Record, function: Callable[P, Any], reference: Callable[P, A
     record.reference = _options.takes_tensors(reference)
     for made in (function, reference, record.reference):
         made.__annotations__ = {**pose.__annotations__, "return": returns}
-        made.__signature__ = inspect.signature(pose).replace(return_annotation=returns)  # type: ignore[attr-defined]
+        made.__signature__ = signature  # type: ignore[attr-defined]
 
     public: Any = function
     public.record, public.formula = record, record.declare

@@ -12,7 +12,15 @@ from fastloss import _ops, _options
 from fastloss._core._torch import native_operator
 from fastloss._core.formula import Number, as_number
 from fastloss._core.record import Problem
-from fastloss._options import FINITE, NOT_NEGATIVE, PointOptions, WeightedPointOptions, legacy_reduction
+from fastloss._options import (
+    FINITE,
+    NOT_NEGATIVE,
+    PointOptions,
+    RowOptions,
+    WeightedPointOptions,
+    legacy_reduction,
+)
+from fastloss.engines import softmax
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:
@@ -23,10 +31,139 @@ __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "count_positives",
+    "cross_entropy",
     "hinge_loss",
     "sigmoid_focal_loss",
     "soft_margin_loss",
+    "softmax_focal_loss",
 ]
+
+
+@softmax.loss(
+    torch=F.cross_entropy,
+    module=torch.nn.CrossEntropyLoss,
+    native=native_operator("cross_entropy_loss"),
+    probabilities=True,
+)
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[RowOptions],
+) -> softmax.Posed:
+    r"""Cross entropy between logits and class indices or class probabilities.
+
+    For a row of logits :math:`x \in \mathbb{R}^C` with target class :math:`y`, class weights :math:`w` (ones if
+    ``weight`` is None) and label smoothing :math:`\varepsilon`,
+
+    .. math::
+        \ell = (1-\varepsilon)\, w_y \,(\operatorname{lse}(z) - z_y)
+             + \frac{\varepsilon}{C} \sum_c w_c\,(\operatorname{lse}(z) - z_c)
+             + \lambda\, w_y \operatorname{lse}(z)^2,
+        \qquad z = x \ \text{or}\ s \tanh(x/s),
+
+    with :math:`\lambda` = ``z_loss`` and :math:`s` = ``softcap``. Probability targets :math:`t` replace the first
+    two terms by :math:`\sum_c w_c t'_c (\operatorname{lse}(z) - z_c)` with
+    :math:`t' = (1-\varepsilon) t + \varepsilon / C`, and :math:`w_y` in the last one by 1.
+
+    Equivalent to ``torch.nn.functional.cross_entropy(input, target, weight, ignore_index=ignore_index,
+    reduction=reduction, label_smoothing=label_smoothing)`` when no keyword-only argument is used.
+
+    Args:
+        input: Logits, shape :math:`(C)`, :math:`(N, C)` or :math:`(N, C, d_1, ..., d_K)`, any strides.
+            float16, bfloat16, float32 or float64.
+        target: Class indices, int64 or uint8, the shape of ``input`` without its class dimension; or probabilities,
+            shape and dtype of ``input``.
+        weight: Factor of each class, shape :math:`(C)`.
+        size_average, reduce: Deprecated as in PyTorch; ``reduction`` says it all.
+        ignore_index: Rows with this target contribute nothing; may be a real class. Index targets only.
+        reduction: ``"none"``, ``"sum"``, or ``"mean"``, which divides by the sum of :math:`w_y` over the kept rows
+            (index targets) or by the number of kept rows (probabilities).
+        label_smoothing: :math:`\varepsilon` in [0, 1].
+
+    Gradient: with respect to ``input`` and to probability targets; differentiable again (through the reference).
+        Rows that are ignored get exactly zero, whatever their logits. (PyTorch gives NaN where those are NaN or
+        infinite.)
+    Accuracy: half and single precision compute in float32 with float64 sums over rows; the target's own
+        probability is left out of the sum it is compared with, so p near 1 keeps its relative accuracy in the loss
+        and in the target's gradient. Results do not depend on the number of threads.
+
+    Example:
+        >>> logits = torch.randn(512, 32000, requires_grad=True)
+        >>> target = torch.randint(32000, (512,))
+        >>> fastloss.functional.cross_entropy(logits, target).backward()
+    """
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce, reduction)
+    return input, target, (), weight, ignore_index, reduction, label_smoothing, options
+
+
+@cross_entropy.formula
+def _(nll: Tensor) -> Tensor:
+    r""":math:`-\log p`."""
+    return nll
+
+
+@softmax.loss(
+    params=("alpha", "gamma"),
+    domains={"alpha": FINITE, "gamma": NOT_NEGATIVE},
+    factor="alpha",
+)
+def softmax_focal_loss(
+    input: Tensor,
+    target: Tensor,
+    alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[RowOptions],
+) -> softmax.Posed:
+    r"""Focal loss over classes (Lin et al. 2017): cross entropy with confident rows weighed down.
+
+    With p the softmax of ``input``, :math:`q_y = \sum_{j \ne y} p_j` and :math:`\varepsilon` = ``label_smoothing``,
+
+    .. math::
+        \ell = (1-\varepsilon)\, w_y\, \alpha_y\, q_y^\gamma\, (-\log p_y)
+             + \frac{\varepsilon}{C} \sum_c w_c\,(-\log p_c).
+
+    Probability targets t replace it by :math:`\sum_c w_c t'_c \alpha_c (1 - p_c)^\gamma (-\log p_c)` with
+    :math:`t' = (1-\varepsilon) t + \varepsilon / C`.
+
+    Equivalent to ``cross_entropy(input, target, weight, ...)`` at ``gamma=0`` without ``alpha``. For what other
+    libraries call softmax focal loss see the table in `sigmoid_focal_loss`.
+
+    Args:
+        input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`. The mean divides by the
+            sum of :math:`w_y`; neither ``alpha`` nor the focal factor enters the divisor.
+        alpha: Factor of every row, or of each class, shape :math:`(C)`. None: 1.
+        gamma: Exponent, at least 0; 0 to 4 in whole numbers need no power function. Float or 0-d tensor.
+
+    Gradient: finite for every ``gamma``, also below 1 and for saturated logits: no power of gamma - 1 is formed.
+        Probability targets, ``alpha`` per class with smoothing or ``z_loss``, and learned hyperparameters run in plain
+        PyTorch.
+    Accuracy: q is summed without the target, never 1 - p, so the tail keeps its relative accuracy.
+
+    Example:
+        >>> logits = torch.randn(512, 80, requires_grad=True)
+        >>> fastloss.functional.softmax_focal_loss(logits, torch.randint(80, (512,)), gamma=2.0).backward()
+    """
+    params = 1.0 if alpha is None else alpha, gamma
+    return input, target, params, weight, ignore_index, reduction, label_smoothing, options
+
+
+@softmax_focal_loss.formula
+def _(nll: Tensor, p: Tensor, q: Tensor, alpha: Number, gamma: Number) -> Tensor:
+    r""":math:`-\alpha\, q^\gamma \log p`."""
+    factor = torch.exp(gamma * q.clamp_min(torch.finfo(q.dtype).tiny).log())
+    # Where p is 0 its derivative is 0, and is multiplied by an nll that may be infinite.
+    return alpha * torch.where(p == 0, factor.detach(), factor) * nll
 
 
 _binary_cross_entropy: Any = native_operator("binary_cross_entropy")

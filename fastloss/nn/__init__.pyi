@@ -1757,28 +1757,26 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
     def __init__(
         self: CrossEntropyLoss[Tensor], weight: Tensor | None = None, size_average: bool | None = None,
         ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
-        return_stats: Literal[False] = False,
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
     ) -> None: ...
     @overload
     def __init__(
         self: CrossEntropyLoss[tuple[Tensor, RowStats]], weight: Tensor | None = None, size_average: bool | None = None,
         ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
     ) -> None: ...
     @overload
     def __init__(
         self: CrossEntropyLoss[Tensor | tuple[Tensor, RowStats]], weight: Tensor | None = None,
         size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False, return_stats: bool = False,
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
     ) -> None: ...
     @overload  # type: ignore[override]
     def forward(
@@ -1837,28 +1835,28 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
     def __init__(
         self: FocalLoss[Tensor], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
         weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
-        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
-        return_stats: Literal[False] = False, mode: Literal["softmax"] = "softmax",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+        mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
     def __init__(
         self: FocalLoss[tuple[Tensor, RowStats]], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
         weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
-        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
-        return_stats: Literal[True], mode: Literal["softmax"] = "softmax",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+        mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
     def __init__(
         self: FocalLoss[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
         gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False, return_stats: bool = False,
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
         mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
@@ -1957,28 +1955,27 @@ class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
     def __init__(
         self: SoftmaxFocalLoss[Tensor], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
         weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
-        label_smoothing: float | Tensor = 0.0, *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, mask: Tensor | None = None, inplace: bool = False,
-        return_stats: Literal[False] = False,
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
     ) -> None: ...
     @overload
     def __init__(
         self: SoftmaxFocalLoss[tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
         gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False, return_stats: Literal[True],
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
     ) -> None: ...
     @overload
     def __init__(
         self: SoftmaxFocalLoss[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
         gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False, return_stats: bool = False,
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
     ) -> None: ...
     @overload
     def forward(

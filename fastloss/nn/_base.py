@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import itertools
+import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fastloss import _options, functional
+from fastloss.functional._paths import is_dynamo_compiling
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -91,6 +94,7 @@ class DropIn(LossModule):
     """Of modules that PyTorch has: its constructor, ``state_dict`` and class, and the names of its arguments."""
 
     _native: type[torch.nn.Module]
+    _absent = None  # a deprecated argument
 
     def __prepare_scriptable__(self) -> torch.nn.Module:
         native = type(self).__dict__.get("_native")  # a user's subclass computes what PyTorch's module does not
@@ -123,23 +127,37 @@ def drop_in(
             native.__init__(self, *args, **kwargs)
             self._options = options
 
-    def of_two(self: LossModule, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
-        return self.call((input, target), options)
-
     Module._native = native
-    Module.forward = recorded(forward or of_two)  # type: ignore[method-assign]
+    Module.forward = recorded(forward or _of_two(native, function))  # type: ignore[method-assign]
     return _finish(Module, native.__name__, function, arguments, parameters, taken)
+
+
+def _of_two(native: type[torch.nn.Module], function: Callable[..., Any]) -> Callable[..., Any]:
+    """The ``forward`` of a loss of two tensors. It passes the settings on by position: by name takes twice as long."""
+    taken = inspect.signature(native).parameters
+    names = itertools.takewhile(taken.__contains__, list(inspect.signature(function).parameters)[2:])
+    settings = operator.attrgetter(*("_absent" if name in ("size_average", "reduce") else name for name in names))
+    called = function.__name__
+
+    def forward(self: LossModule, input: Tensor, target: Tensor, **options: Any) -> Tensor | Any:
+        # torch.fx may pass a proxy of all options, and TorchDynamo does not know the getter.
+        if type(options) is not dict or options or self._options or is_dynamo_compiling():
+            return self.call((input, target), options)
+        return getattr(functional, called)(input, target, *settings(self))
+
+    return forward
 
 
 def own(
     name: str,
-    function: Callable[..., Any],
+    function: Any,
     defaults: dict[str, Any],
     options: type,
     check: Callable[..., None] | None = None,
 ) -> type[Any]:
     """A module for a loss that torch.nn does not have; ``check`` refuses bad arguments of the constructor."""
     names, known = tuple(defaults), _options.names(options) - defaults.keys()
+    buffers = function.record.buffers
 
     class Module(LossModule):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -151,8 +169,13 @@ def own(
             _options.refuse_unknown(name, kwargs, known, names)
             if check is not None:
                 check(name, **values)
+            if "weight" in buffers:
+                _options.check_tensors(name, weight=values["weight"])
             for key, value in values.items():
-                setattr(self, key, value)
+                if key in buffers and (key == "weight" or isinstance(value, Tensor)):
+                    self.register_buffer(key, value)
+                else:
+                    setattr(self, key, value)
             self._options = kwargs
 
     Module._shown = names

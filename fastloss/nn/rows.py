@@ -1,86 +1,18 @@
-"""Modules over rows of logits."""
+"""Modules of the softmax over classes: PyTorch's own, with our function underneath, and ours."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
-from fastloss import _options, functional
+from fastloss.functional import rows
 from fastloss.nn import pointwise
-from fastloss.nn._base import DOCUMENT, Base, DropIn, LossModule, recorded
+from fastloss.nn._base import Base, LossModule, modules_of, recorded
 
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
-
-    from fastloss._options import RowOptions
-
-__all__ = [
-    "CrossEntropyLoss",
-    "FocalLoss",
-    "SoftmaxFocalLoss",
-]
-
-_functional: Any = functional  # by name, as torch.fx replaces it; the stub wants words where PyTorch says str
-
-
-class CrossEntropyLoss(DropIn, torch.nn.CrossEntropyLoss):
-    __doc__ = DOCUMENT
-    _native = torch.nn.CrossEntropyLoss
-    _function = staticmethod(functional.cross_entropy)
-    _arguments = ("weight", "ignore_index", "reduction", "label_smoothing")
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        size_average: bool | None = None,
-        ignore_index: int = -100,
-        reduce: bool | None = None,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-        **options: Unpack[RowOptions],
-    ) -> None:
-        _options.refuse_unknown("CrossEntropyLoss", options, _options.names(_options.RowOptions))
-        _options.check_tensors("CrossEntropyLoss", weight=weight)
-        super().__init__(weight, size_average, ignore_index, reduce, reduction, label_smoothing)
-        self._options = dict(options)
-
-    @recorded
-    def forward(self, input: Tensor, target: Tensor, **options: Unpack[RowOptions]) -> Tensor | Any:
-        if not self._options and type(options) is dict and not options:  # torch.fx passes one proxy of all options
-            return _functional.cross_entropy(
-                input, target, self.weight, None, self.ignore_index, None, self.reduction, self.label_smoothing
-            )
-        return self.call((input, target), options)
-
-
-class SoftmaxFocalLoss(LossModule):
-    # ``weight`` and a tensor ``alpha`` are buffers.
-    __doc__ = DOCUMENT
-    _function = staticmethod(functional.softmax_focal_loss)
-    _arguments = _shown = ("alpha", "gamma", "weight", "ignore_index", "reduction", "label_smoothing")
-
-    def __init__(
-        self,
-        alpha: float | Tensor | None = None,
-        gamma: float | Tensor = 2.0,
-        weight: Tensor | None = None,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
-        **options: Unpack[RowOptions],
-    ) -> None:
-        super().__init__()
-        _options.refuse_unknown("SoftmaxFocalLoss", options, _options.names(_options.RowOptions))
-        _options.check_tensors("SoftmaxFocalLoss", weight=weight)
-        self.register_buffer("weight", weight)
-        self.register_buffer("alpha", alpha) if isinstance(alpha, Tensor) else setattr(self, "alpha", alpha)
-        self.gamma = gamma
-        self.ignore_index = ignore_index
-        self.reduction = reduction
-        self.label_smoothing = label_smoothing
-        self._options = dict(options)
+_modules = modules_of(rows)
+globals().update(_modules)
+__all__ = sorted([*_modules, "FocalLoss"])
 
 
 class FocalLoss(Base):
@@ -114,7 +46,7 @@ class FocalLoss(Base):
     """
 
     _modes: ClassVar[dict[str, type[LossModule]]] = {
-        "softmax": SoftmaxFocalLoss,
+        "softmax": _modules["SoftmaxFocalLoss"],
         "sigmoid": vars(pointwise)["SigmoidFocalLoss"],
     }
 

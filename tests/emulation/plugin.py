@@ -5,8 +5,8 @@ import os
 import torch
 
 import fastloss.engines.elements as points_module
+import fastloss.engines.softmax as rows_module
 import fastloss.functional._paths as paths_module
-import fastloss.functional.rows as rows_module
 from fastloss import _ops
 from fastloss.engines.similarity import plan, strips
 

@@ -1,0 +1,463 @@
+"""Losses of the softmax over classes: the path that a call takes, and the call of the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NoReturn
+
+import torch
+from torch import Tensor
+
+from fastloss import _ops
+from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows, savable
+from fastloss._core import route, row_formula
+from fastloss._core._torch import base_of, forward_mode_active, tracing_state, transforms_active
+from fastloss._core.record import P, PublicLoss, SoftmaxLoss, publish
+from fastloss._options import ROW_DEFAULTS, ROW_NUMBERS
+from fastloss._stats import RowStats
+from fastloss.engines.elements import NUMBERS
+from fastloss.functional import _paths
+from fastloss.functional._paths import (
+    KERNEL_DTYPES,
+    REDUCTIONS,
+    TENSORS,
+    TORCH_ERRORS,
+    divisor_of,
+    is_compiling,
+    is_dynamo_compiling,
+    loss_dtype_of,
+    scalar,
+    why_no_kernel,
+    why_not_normalizer,
+)
+
+# Up to this many logits a call without options goes to PyTorch's own operator: its C++ autograd costs about 15 us less
+# than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
+# vectorised too, break even later. Measured on 2 cores (`python -m benchmarks.harness --suite small`).
+TINY = 2560
+_TINY_WIDE = 28  # times TINY
+_contains: Callable[..., bool] = _ops._C.contains if _ops._C is not None else lambda *_: True
+
+# Of a call: input, target, hyperparameters, weight, ignore_index, reduction, label_smoothing, options. One with names
+# would take as long as PyTorch's own layer over its operator.
+Posed = tuple[Any, Any, tuple[Any, ...], Any, Any, Any, Any, Any]
+
+_SHARED = """
+    Keyword-only options, shared by every softmax loss:
+        z_loss: Weight of the squared log-normaliser (PaLM, Chowdhery et al. 2022).
+        softcap: Caps the logits to (-softcap, softcap) (Gemma 2, 2024). None: no cap.
+        mask: Bool, shape of index targets; rows where it is False are ignored.
+        normalizer: Replaces the mean's divisor (tokens of a whole accumulated batch, say); float or 0-d tensor.
+        empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
+        inplace: Allows the gradient to be written over the memory of ``input``, which halves peak memory. Nothing else
+            may use the logits then. Backward raises if something else differentiates them, or a tensor that they are a
+            view of, before or after this call. A use that is not differentiated (an accuracy computed after this call,
+            say) reads the gradient without notice. So does a use of a tensor that ``input`` is only a part of, through
+            anything but ``input`` itself.
+        return_stats: Also return `RowStats`, measured in the same pass.
+
+    Returns:
+        The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
+        ``(loss, RowStats)``.
+
+    Raises:
+        IndexError: A class index is outside [0, C) and is not ``ignore_index``. On CUDA only under
+            :func:`fastloss.debug`, as raising would mean waiting for the device: otherwise that row's loss is NaN and
+            its gradient zero.
+        ValueError, RuntimeError, TypeError: As PyTorch for shapes, dtypes, devices and options.
+
+    Memory: one gradient buffer, written during forward; with ``inplace`` none. ``"none"``, float16 and
+        ``torch.compile`` keep two numbers per row instead and write the gradient in backward; there the logits
+        must not be modified in between (autograd raises if they are).
+"""
+
+
+def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
+    """Makes a loss of a function that poses its problem; ``facts`` are attributes of its `SoftmaxLoss`."""
+
+    def complete(pose: Callable[P, Any]) -> PublicLoss[P]:
+        record = SoftmaxLoss(pose.__name__, pose=pose, **facts)
+        native = record.native
+
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            posed = input, target, params, weight, ignore_index, reduction, label_smoothing, options = pose(
+                *args, **kwargs
+            )
+            inplace = _take_inplace(options) if options else False
+            # Inline, since one more call is 5 % of a tiny loss. A compiled graph would make guards of sizes, and under
+            # torch.jit.trace they are no numbers: both are asked before.
+            if not options and not is_dynamo_compiling() and tracing_state() is None:
+                try:
+                    if (
+                        native is not None
+                        and type(input) in TENSORS
+                        and type(target) in TENSORS
+                        and reduction in REDUCTIONS
+                        and (
+                            (count := input.numel()) <= TINY
+                            or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
+                        )
+                        and not input.is_cuda  # a bad target kills the context; nor is break-even measured there
+                        and not (
+                            _contains(target.data_ptr(), target.numel(), ignore_index)
+                            if target.dtype is torch.int64 and target.is_cpu and target.is_contiguous()
+                            else _may_ignore(target, ignore_index)
+                        )
+                    ):
+                        if route.watched:
+                            route.take(record.name, "native", route.WHY_NATIVE)
+                        return native(input, target, weight, REDUCTIONS[reduction], ignore_index, label_smoothing)
+                    made = _kernel_as_it_is(
+                        record, inplace, input, target, params, weight, ignore_index, reduction, label_smoothing
+                    )
+                    if made is not None:
+                        return made
+                except TORCH_ERRORS:
+                    pass  # the general way says what is wrong, or does it differently
+            return solve(record, inplace, *posed)
+
+        def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return row_formula.evaluate(record, *pose(*args, **kwargs))
+
+        own, example, rest = (pose.__doc__ or "").rstrip().partition("\n    Example:")
+        return publish(record, function, reference, f"{own}{_SHARED}{example}{rest}\n", by_name=True)
+
+    return complete
+
+
+def _take_inplace(options: dict[str, Any]) -> bool:
+    """Leaves those options that change the loss; whether ``inplace`` was one of them."""
+    inplace = bool(options.pop("inplace", False))
+    for name, value in [*options.items()]:
+        if name in ROW_DEFAULTS:
+            default = ROW_DEFAULTS[name]
+            if type(value) is type(default) and value == default:
+                del options[name]
+    return inplace
+
+
+def _may_ignore(target: Tensor, ignore_index: int) -> bool:
+    """Whether a row may be ignored. PyTorch's operator makes its gradient NaN if its logits are NaN.
+
+    Likewise of pixels with uint8 classes, which that operator does not take.
+    """
+    if target.dtype is torch.uint8:
+        return target.dim() > 1 or ignore_index in range(256)
+    return target.dtype is torch.int64
+
+
+def _kernel_as_it_is(
+    record: SoftmaxLoss,
+    inplace: bool,
+    input: Tensor,
+    target: Tensor,
+    params: tuple[Any, ...],
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float | Tensor,
+) -> Tensor | None:
+    """The kernel's loss if it takes these arguments as they stand, as it does most; None sends them to `solve`.
+
+    In a training step Python is cold, and every object that is looked at a cache miss: the general way takes 5 us at
+    256x1000, in a loop, and 100 after a step of 8192x1000 logits. So this asks what the operator cannot know, or would
+    do something else for, and leaves it to refuse the rest.
+    """
+    if not (
+        type(input) in TENSORS
+        and type(target) is Tensor
+        and weight is None
+        and (target.is_cpu if input.is_cpu else _on_cuda(input, target))
+        and input.dtype in KERNEL_DTYPES
+        and target.dtype is torch.int64
+        and not target.is_inference()
+        and NUMBERS.issuperset(map(type, params))
+        and type(label_smoothing) is float
+        and 0.0 <= label_smoothing <= 1.0
+        and type(ignore_index) is int
+        and reduction in REDUCTIONS
+        and (not inplace or (not _of_leaf(input) and input.is_contiguous()))
+        and _ops.AVAILABLE
+        and not route.watched
+        and not transforms_active()
+        and not forward_mode_active()
+        and not is_compiling()
+    ):
+        return None
+    code, dtype = REDUCTIONS[reduction], input.dtype
+    call = _accepted_call(record, params, label_smoothing, ignore_index, code, dtype, loss_dtype_of(input), inplace)
+    return None if call is None else rows(call, input, target)
+
+
+def _on_cuda(input: Tensor, target: Tensor) -> bool:
+    return input.is_cuda and _ops.CUDA and target.device == input.device and not _ops.debugging()
+
+
+@lru_cache(maxsize=64)
+def _accepted_call(
+    record: SoftmaxLoss,
+    params: tuple[float, ...],
+    label_smoothing: float,
+    ignore_index: int,
+    code: int,
+    dtype: torch.dtype,
+    loss_dtype: torch.dtype,
+    inplace: bool,
+) -> RowsCall | None:
+    if not record.accepts(*params):
+        return None
+    numbers = {**dict(zip(record.params, params, strict=True)), "label_smoothing": label_smoothing}
+    return _call(record, numbers, ignore_index, code, loss_dtype, makes_gradient_now(code, dtype), inplace)
+
+
+def _call(
+    record: SoftmaxLoss,
+    numbers: dict[str, float],
+    ignore_index: int,
+    code: int,
+    loss_dtype: torch.dtype,
+    now: bool,
+    inplace: bool,
+    empty_zero: bool = False,
+    want_stats: bool = False,
+) -> RowsCall:
+    """What the operators are told. ``numbers`` are hyperparameters and others, by name, those that are missing off."""
+    params = tuple(numbers[name] for name in record.params)
+    shared = tuple(numbers.get(name) or off for name, off in _ops.ROWS_OPTIONS.items())
+    options = RowsOptions(params, shared, ignore_index, code, empty_zero, _ops.DTYPE_CODES[loss_dtype])
+    return RowsCall(record.name, options, now, inplace, want_stats)
+
+
+def solve(
+    record: SoftmaxLoss,
+    inplace: bool,
+    input: Any,
+    target: Any,
+    params: tuple[Any, ...],
+    weight: Any,
+    ignore_index: Any,
+    reduction: Any,
+    label_smoothing: Any,
+    options: dict[str, Any],
+) -> Any:
+    """Checks what is posed, and runs the kernel of a loss, or its formula where that is due."""
+    name = record.name
+    for what, value in (("input", input), ("target", target)):
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor: logits as input, class indices "
+                "(torch.int64) or probabilities as target"
+            )
+    if target.dtype is torch.uint8:  # which PyTorch takes too
+        target = target.long()
+    row_formula.check(record, input, params, weight, reduction, label_smoothing, options)
+    if torch.is_grad_enabled() and not is_compiling():
+        input, target, weight, params = savable(input), savable(target), savable(weight), tuple(map(savable, params))
+        options = {what: savable(value) for what, value in options.items()}
+    if inplace and input.requires_grad and _of_leaf(input) and torch.is_grad_enabled():
+        raise RuntimeError(
+            f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad, or a view of one, with "
+            "its gradient; expected logits computed by the model, remedy: inplace=False"
+        )
+    given = dict(zip(record.params, params, strict=True))
+    factor = given.get(record.factor)
+    if isinstance(factor, Tensor) and factor.dim():
+        given[record.factor] = 1.0
+    else:
+        factor = None
+    given["label_smoothing"] = label_smoothing
+    given.update({what: options.get(what, ROW_DEFAULTS[what]) for what in ROW_NUMBERS})
+    numbers: dict[str, Any] = {what: scalar(value) for what, value in given.items()}
+    reason = _why_not_kernel(record, input, target, weight, factor, ignore_index, numbers, options)
+    if not reason and reduction not in REDUCTIONS:
+        reason = "PyTorch decides this reduction"
+    route.kernel_unless(name, reason)
+    try:
+        if reason:
+            posed = input, target, params, weight, ignore_index, reduction, label_smoothing, options
+            return row_formula.evaluate(record, *posed)
+        return _kernel(record, inplace, input, target, weight, factor, ignore_index, reduction, numbers, options)
+    except Exception as error:
+        _explain_error(name, error, input, target, weight, ignore_index)
+
+
+def _of_leaf(input: Tensor) -> bool:
+    """Whether the memory is that of a leaf, a parameter perhaps, which must keep its numbers."""
+    base = base_of(input)
+    return input.is_leaf or (base is not None and base.is_leaf and base.requires_grad)
+
+
+def _why_not_kernel(
+    record: SoftmaxLoss,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    factor: Tensor | None,
+    ignore_index: Any,
+    numbers: dict[str, Any],
+    options: dict[str, Any],
+) -> str:
+    """Why the kernel does not take this call; empty when it does."""
+    mask = options.get("mask")
+    reason = why_no_kernel((input, target, *(t for t in (weight, mask, factor) if t is not None)))
+    if reason:
+        return reason
+    if input.dtype not in KERNEL_DTYPES:
+        return f"{input.dtype} has no kernel"
+    dim = input.dim()
+    if dim == 0 or input.numel() == 0:
+        return "PyTorch decides empty arguments"
+    shape, classes = input.shape, input.shape[0 if dim == 1 else 1]
+    rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
+    soft = target.is_floating_point()
+    if soft:
+        if not record.probabilities:
+            return "the kernel of this loss takes one class per row, no probabilities"
+        if target.shape != shape or ignore_index >= 0:
+            return "PyTorch decides this combination of probability targets"
+        kinds = {target.dtype} if weight is None else {target.dtype, weight.dtype}
+        if not kinds <= KERNEL_DTYPES or (torch.float64 in kinds and input.dtype != torch.float64):
+            return "probabilities or weights that are wider than the logits and float32, or of other dtypes"
+    elif target.dtype != torch.int64 or target.shape != rows_shape:
+        return "PyTorch decides this target's shape and dtype"
+    if weight is not None and (
+        weight.dim() != 1
+        or weight.shape[0] != classes
+        or weight.requires_grad
+        or (weight.dtype != input.dtype and not soft and not _ops.autocasts(input.device.type))
+    ):
+        return "PyTorch decides this weight's shape, dtype or gradient"
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows_shape):
+        return "the reference checks this mask"
+    reason = why_not_normalizer(options.get("normalizer"), input.device)
+    if reason:
+        return reason
+    unknown = [what for what, value in numbers.items() if value is None]
+    if unknown:
+        return f"{unknown[0]} is a tensor that needs a gradient or lives on another device, or no number"
+    if factor is not None and (factor.requires_grad or numbers["label_smoothing"] or numbers["z_loss"]):
+        return f"{record.factor} per class with smoothing or z_loss, or with a gradient"
+    if not isinstance(ignore_index, int):
+        return "PyTorch decides this ignore_index"
+    if not 0.0 <= numbers["label_smoothing"] <= 1.0:
+        return "PyTorch decides this label_smoothing"
+    return ""
+
+
+def _kernel(
+    record: SoftmaxLoss,
+    inplace: bool,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    factor: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    numbers: dict[str, float],
+    options: dict[str, Any],
+) -> Any:
+    """Turns what was posed into what the operators take."""
+    mask, normalizer, want_stats = options.get("mask"), options.get("normalizer"), options.get("return_stats", False)
+    dtype = options.get("loss_dtype") or row_formula.dtype_of_loss(input, target, weight)
+    if factor is not None:
+        # The engine's weight stands for both factors; the divisor is still the weight's own.
+        if reduction == "mean" and normalizer is None:
+            kept = target != ignore_index if mask is None else mask & (target != ignore_index)
+            ones = torch.ones_like(factor) if weight is None else weight
+            chosen = ones[target.clamp(0, ones.numel() - 1)]
+            normalizer = torch.where(kept, chosen, 0).sum(dtype=torch.float64)
+        product = factor.to(_ops.compute_dtype(input.dtype))
+        weight = product if weight is None else product * weight
+    divisor = None if normalizer is None else divisor_of(normalizer, input.device)
+    soft = target.is_floating_point()
+    if input.is_cuda and _ops.debugging() and not soft:
+        bad = _bad_target(target, input.shape[0 if input.dim() == 1 else 1], ignore_index, mask)
+        if bad:
+            raise IndexError(f"fastloss.{record.name}: {bad}")
+    if soft and target.dtype != input.dtype and _paths.takes_one_dtype(input):
+        wide, inplace = _ops.compute_dtype(input.dtype), False
+        input, target = input.to(wide), target.to(wide)
+    overwrite = inplace and not is_compiling() and not _repeats_memory(input)
+    code = REDUCTIONS[reduction]
+    now = makes_gradient_now(code, input.dtype) and not target.requires_grad
+    empty_zero = options.get("empty") == "zero"
+    call = _call(record, numbers, ignore_index, code, dtype, now, overwrite, empty_zero, want_stats)
+    result = rows(call, input, target, weight, mask, divisor)
+    return (result[0], RowStats.from_vector(result[1])) if want_stats else result
+
+
+def _repeats_memory(tensor: Tensor) -> bool:
+    """Whether several elements are one in memory (expanded tensors), so that each cannot have a gradient there."""
+    return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
+
+
+def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> str:
+    """What is wrong with the arguments, with expected, got and remedy; empty when nothing stands out."""
+    shape, given = tuple(input.shape), tuple(target.shape)
+    if not shape:
+        return "input is 0-dimensional, expected (C), (N, C) or (N, C, d1, ...)"
+    classes = shape[0] if len(shape) == 1 else shape[1]
+    rows_shape = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    if target.device != input.device:
+        return f"target is on {target.device}, expected {input.device} like input; move it with .to(input.device)"
+    if target.is_floating_point():
+        if target.shape != input.shape:
+            return (
+                f"target holds probabilities ({target.dtype}) of shape {given}, expected {shape} like "
+                f"input; for class indices pass int64 of shape {rows_shape}"
+            )
+        if ignore_index >= 0:
+            return f"ignore_index={ignore_index} needs class-index targets, got probabilities; use mask= instead"
+    else:
+        if given != rows_shape:
+            remedy = "reshape one of them"
+            if given[:1] + given[2:] == rows_shape and given[1:2] == (1,):
+                remedy = "remove the dimension of size 1 with target.squeeze(1)"
+            elif len(shape) > 2 and given == shape[:-1]:
+                last = "transpose(1, 2)" if len(shape) == 3 else "movedim(-1, 1)"
+                remedy = (
+                    "if the classes are the last dimension, pass input.flatten(0, -2) and target.flatten(), or "
+                    f"input.{last}"
+                )
+            return (
+                f"target has shape {given}, expected {rows_shape}: input {shape} without its class dimension; {remedy}"
+            )
+        if target.dtype != torch.int64:
+            return f"target has dtype {target.dtype}, expected torch.int64; convert it with .long()"
+    if weight is not None and (weight.dim() != 1 or weight.shape[0] != classes):
+        return f"weight has shape {tuple(weight.shape)}, expected ({classes},): one factor per class"
+    if weight is not None and weight.dtype != input.dtype:
+        return f"weight has dtype {weight.dtype}, expected {input.dtype} like input"
+    if classes and not target.is_floating_point() and target.device.type == "cpu":
+        return _bad_target(target, classes, ignore_index)
+    return ""
+
+
+def _bad_target(target: Tensor, classes: int, ignore_index: int, mask: Tensor | None = None) -> str:
+    """The first class index out of range, with row, value and remedy; empty if there is none. Waits for a device."""
+    flat = target.reshape(-1)
+    bad = ((flat < 0) | (flat >= classes)) & (flat != ignore_index)
+    if mask is not None:
+        bad &= mask.reshape(-1)
+    if not bad.any():
+        return ""
+    row = int(bad.nonzero()[0])
+    return (
+        f"target {int(flat[row])} at row {row} is {_ops.OUT_OF_BOUNDS}, expected [0, {classes}) or "
+        f"ignore_index={ignore_index}; map it to a class or set ignore_index"
+    )
+
+
+def _explain_error(
+    name: str, error: Exception, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+) -> NoReturn:
+    """Raises ``error`` again, as its own type, with a diagnosis; a bad target always as IndexError."""
+    if type(error) not in TORCH_ERRORS or _ops.names_its_loss(error):
+        raise error
+    tensors = isinstance(input, Tensor) and isinstance(target, Tensor)
+    of_smoothing = "label_smoothing" in str(error)  # which PyTorch looks at first
+    diagnosis = (_diagnose(input, target, weight, ignore_index) if tensors and not of_smoothing else "") or str(error)
+    kind = IndexError if _ops.OUT_OF_BOUNDS in diagnosis else type(error)
+    raise kind(f"fastloss.{name}: {diagnosis}") from error
