@@ -41,6 +41,7 @@ class RowOptions(TypedDict, total=False):
 
     z_loss: float | Tensor
     softcap: float | Tensor | None
+    temperature: float | Tensor
     mask: Tensor | None
     normalizer: float | Tensor | None
     empty: Literal["nan", "zero"]
@@ -94,7 +95,7 @@ class NoOptions(TypedDict):
 
 # Of options that are not given, where that is not None: a TypedDict has no defaults.
 DEFAULTS: dict[str, Any] = {
-    "empty": "nan", "reduction": "mean", "z_loss": 0.0,
+    "empty": "nan", "reduction": "mean", "z_loss": 0.0, "temperature": 1.0,
     **dict.fromkeys(("inplace", "return_stats", "soft", "normalize", "ddp"), False),
 }  # fmt: skip
 ROW_DEFAULTS = {name: DEFAULTS.get(name) for name in RowOptions.__annotations__}
@@ -177,6 +178,7 @@ POSITIVE: Domain = ("positive and finite", lambda v: 0 < v < math.inf, ValueErro
 ROW_NUMBERS: dict[str, Domain] = {
     "z_loss": FINITE,
     "softcap": ("positive and finite, or None for no cap", *POSITIVE[1:]),
+    "temperature": POSITIVE,
 }
 
 _ALL: Domain = ("", lambda v: True, ValueError)

@@ -11,8 +11,8 @@ from torch import Tensor
 class RowStats(NamedTuple):
     r"""Metrics of one batch, made in the same pass as its loss (``return_stats=True``).
 
-    A *row* is one sample or pixel, :math:`z` its logits (after ``softcap``), :math:`p` their softmax and
-    :math:`y` its class. Means run over the kept rows (neither ignored nor masked out), each counted once:
+    A *row* is one sample or pixel, :math:`z` its logits (after ``softcap`` and ``temperature``), :math:`p` their
+    softmax and :math:`y` its class. Means run over the kept rows (neither ignored nor masked out), each counted once:
     class weights and label smoothing do not enter. Without kept rows they are NaN and ``grad_norm`` is 0.
 
     Every field is a detached 0-d tensor on the input's device, so reading one is the only synchronisation.

@@ -128,6 +128,7 @@ CROSS_ENTROPY = Case(
         Point(Z, [0.5, 0.25, 0.25], 0.75 * LN6 + 0.5 * LN6**2, dict(z_loss=0.5)),
         # softcap 2 turns 2 atanh(z / 2) back into z.
         Point([2 * math.atanh(z / 2) for z in Z], 1, LN3, dict(softcap=2.0)),
+        Point([2 * math.atanh(z / 4) for z in Z], 1, LN3, dict(softcap=2.0, temperature=0.5)),
         Point([Z, Z, Z], [0, 1, 2], (LN6 + LN2) / 2, dict(mask=[True, False, True])),
         Point([Z, Z, Z], [0, 1, 2], (LN6 + LN3 + LN2) / 8, dict(normalizer=8.0)),
         Point([Z, Z], [-100, -100], 0.0, dict(empty="zero")),

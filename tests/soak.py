@@ -1020,10 +1020,13 @@ PAIRS: dict[str, tuple[tuple[tuple[str, ...], ...], dict[str, tuple[Any, ...]]]]
     ),
 }
 SMOOTHING = (0.0, 0.1, 0.5, 1, 0)
+SOFTMAX: dict[str, tuple[Any, ...]] = {
+    "label_smoothing": SMOOTHING, "z_loss": (0.0, 1e-3, 1), "softcap": (None, 30.0, 2), "temperature": (1.0, 2, 0.5),
+}  # fmt: skip
 ROWS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "cross_entropy": {"label_smoothing": SMOOTHING, "z_loss": (0.0, 1e-3, 1), "softcap": (None, 30.0, 2)},
+    "cross_entropy": SOFTMAX,
     "softmax_focal_loss": {
-        "label_smoothing": SMOOTHING, "z_loss": (0.0, 1e-3, 1), "softcap": (None, 30.0, 2),
+        **SOFTMAX,
         "alpha": (None, 0.25, 1, 2.0), "gamma": (2.0, 0, 0.0, 1, 0.5, 2.7, 4),
     },
 }  # fmt: skip

@@ -109,6 +109,8 @@ OURS = {
         RuntimeError,
         ["(2, 7)", "flatten(0, -2)", "transpose(1, 2)"],
     ),
+    "temperature is zero": ((X, Y), dict(temperature=0.0), ValueError, ["temperature", "positive"]),
+    "no temperature": ((X, Y), dict(temperature=None), TypeError, ["temperature", "NoneType", "number"]),
     "softcap is zero": ((X, Y), dict(softcap=0.0), ValueError, ["softcap", "positive"]),
     "loss_dtype is an integer": ((X, Y), dict(loss_dtype=torch.int32), TypeError, ["loss_dtype", "int32"]),
     "class out of range": ((X, Y + 7), {}, IndexError, ["target 7", "row 0", "5"]),

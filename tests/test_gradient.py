@@ -17,7 +17,8 @@ OPTIONS = {
     "both": dict(weight=WEIGHT, label_smoothing=0.2),
     "z_loss": dict(z_loss=0.1, weight=WEIGHT),
     "softcap": dict(softcap=4.0),
-    "everything": dict(weight=WEIGHT, label_smoothing=0.2, z_loss=0.1, softcap=4.0, mask=MASK),
+    "temperature": dict(temperature=0.7),
+    "everything": dict(weight=WEIGHT, label_smoothing=0.2, z_loss=0.1, softcap=4.0, temperature=1.6, mask=MASK),
 }
 
 
@@ -221,8 +222,8 @@ def test_float16_gradient_survives_the_scaler(case, isa):
 def test_hyperparameters_can_be_learned(case, isa):
     """0-d tensors are accepted, and get gradients when they ask for them."""
     x, target = cases.make((5, 7), torch.float64)
-    names = ("z_loss", "softcap", "label_smoothing", "normalizer")
-    values = (0.1, 4.0, 0.2, 3.0)
+    names = ("z_loss", "softcap", "temperature", "label_smoothing", "normalizer")
+    values = (0.1, 4.0, 0.7, 0.2, 3.0)
     fixed = case.functional(x, target, **dict(zip(names, values, strict=True)))
     constant = case.functional(
         x, target, **{k: torch.tensor(v, dtype=torch.float64) for k, v in zip(names, values, strict=True)}

@@ -95,7 +95,8 @@ def test_extras_combined(case, reduction, isa):
 def test_extras_in_half_precision(case, dtype, isa):
     x, target = cases.make((12, 5), dtype)
     mask = torch.arange(12) % 3 > 0
-    options = dict(weight=torch.tensor(WEIGHT, dtype=dtype), label_smoothing=0.2, z_loss=0.05, softcap=5.0, mask=mask)
+    weight = torch.tensor(WEIGHT, dtype=dtype)
+    options = dict(weight=weight, label_smoothing=0.2, z_loss=0.05, softcap=5.0, temperature=0.8, mask=mask)
     for reduction in REDUCTIONS:
         loss, grad = cases.run(case.functional, x, target, reduction=reduction, **options)
         wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction, **options)
@@ -253,7 +254,7 @@ def test_stats(case, dtype, shape, kind, isa):
     for reduction, gradient in itertools.product(REDUCTIONS, (True, False)):
         for options in (
             {},
-            dict(weight=WEIGHT, label_smoothing=0.2, z_loss=0.05, softcap=5.0),
+            dict(weight=WEIGHT, label_smoothing=0.2, z_loss=0.05, softcap=5.0, temperature=0.8),
             dict(mask=torch.rand(cases.rows_of(shape)) < 0.7),
         ):
             x, target = sample(shape, kind, -100, dtype)

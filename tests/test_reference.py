@@ -52,7 +52,7 @@ def test_native_through_the_formula(kind, shape, reduction):
             close(a, b, rtol=1e-13, atol=1e-15, equal_nan=True)
 
 
-def by_hand(x, target, weight, ignore_index, reduction, eps, z_loss, softcap, mask, normalizer, empty):
+def by_hand(x, target, weight, ignore_index, reduction, eps, z_loss, softcap, temperature, mask, normalizer, empty):
     """The formula with Python floats, one row of an (N, C) batch at a time."""
     n, c = x.shape
     w = [1.0] * c if weight is None else weight.tolist()
@@ -62,7 +62,7 @@ def by_hand(x, target, weight, ignore_index, reduction, eps, z_loss, softcap, ma
         if (mask is not None and not mask[i]) or (not soft and target[i] == ignore_index):
             losses.append(0.0)
             continue
-        z = [softcap * math.tanh(v / softcap) if softcap else v for v in x[i].tolist()]
+        z = [(softcap * math.tanh(v / softcap) if softcap else v) / temperature for v in x[i].tolist()]
         lse = math.log(sum(math.exp(v) for v in z))
         if soft:
             t = [(1 - eps) * v + eps / c for v in target[i].tolist()]
@@ -91,8 +91,8 @@ def by_hand(x, target, weight, ignore_index, reduction, eps, z_loss, softcap, ma
 def test_formula(kind, reduction):
     generator = torch.Generator().manual_seed(5)
     masks = (None, torch.rand(6, generator=generator) < 0.6, torch.zeros(6, dtype=torch.bool))
-    for weighted, eps, z_loss, softcap, mask, normalizer, empty in itertools.product(
-        (False, True), (0.0, 0.2), (0.0, 0.1), (None, 3.0), masks, (None, 2.5), ("nan", "zero")
+    for weighted, eps, z_loss, (softcap, temperature), mask, normalizer, empty in itertools.product(
+        (False, True), (0.0, 0.2), (0.0, 0.1), ((None, 1.0), (3.0, 0.7)), masks, (None, 2.5), ("nan", "zero")
     ):
         if normalizer is not None and reduction != "mean":
             continue
@@ -100,9 +100,10 @@ def test_formula(kind, reduction):
         if kind == "index":
             target[3] = -100
         weight = torch.tensor([0.5, 0.1, 2.0, 1.0, 0.25], dtype=torch.float64) if weighted else None
-        wanted = by_hand(x, target, weight, -100, reduction, eps, z_loss, softcap, mask, normalizer, empty)
-        options = dict(label_smoothing=eps, z_loss=z_loss, softcap=softcap, mask=mask, normalizer=normalizer)
-        ours = cross_entropy(x, target, weight, reduction=reduction, empty=empty, **options)
+        shared = (z_loss, softcap, temperature, mask, normalizer, empty)
+        wanted = by_hand(x, target, weight, -100, reduction, eps, *shared)
+        options = dict(zip(("z_loss", "softcap", "temperature", "mask", "normalizer", "empty"), shared, strict=True))
+        ours = cross_entropy(x, target, weight, reduction=reduction, label_smoothing=eps, **options)
         close(ours, torch.tensor(wanted, dtype=torch.float64), rtol=1e-12, atol=1e-14, equal_nan=True)
 
 

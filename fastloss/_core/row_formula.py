@@ -60,9 +60,9 @@ def evaluate(
 ) -> Any:
     r"""The loss that a pose asks for, from its formula f; from PyTorch's own function if there are no options of ours.
 
-    With logits :math:`z` (``softcap * tanh(input / softcap)`` when capped), :math:`s = \log\sum_c e^{z_c}`,
-    :math:`n_c = s - z_c`, class weights :math:`w`, smoothing :math:`\epsilon` and z-loss :math:`\zeta`, the loss of one
-    row is
+    With logits :math:`z` (``input``, or ``softcap * tanh(input / softcap)``, over ``temperature``),
+    :math:`s = \log\sum_c e^{z_c}`, :math:`n_c = s - z_c`, class weights :math:`w`, smoothing :math:`\epsilon` and
+    z-loss :math:`\zeta`, the loss of one row is
 
     .. math::
         w_y (1-\epsilon)\, f(n_y) + \tfrac{\epsilon}{C} \sum_c w_c n_c + \zeta\, w_y s^2
@@ -105,7 +105,7 @@ def evaluate(
     label_smoothing = _of_dtype(label_smoothing, compute)
     if isinstance(label_smoothing, Tensor):  # what is not above 0 PyTorch takes for 0
         label_smoothing = torch.where(label_smoothing >= 0, label_smoothing, 0.0)
-    z_loss, softcap = (_of_dtype(given[name], compute) for name in ("z_loss", "softcap"))
+    z_loss, softcap, temperature = (_of_dtype(given[name], compute) for name in ("z_loss", "softcap", "temperature"))
 
     C = input.shape[dim]
     to_classes = (-1, *[1] * (input.dim() - dim - 1))
@@ -151,6 +151,7 @@ def evaluate(
         z = torch.where(kept.unsqueeze(dim), x, 0.0)
         if softcap is not None:
             z = softcap * torch.tanh(z / softcap)
+        z = z / temperature
         log_p = F.log_softmax(z, dim)
         if soft:
             t = (1 - label_smoothing) * target + label_smoothing / C if smooth else target

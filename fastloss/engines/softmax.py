@@ -47,6 +47,7 @@ _SHARED = """
     Keyword-only options, shared by every softmax loss:
         z_loss: Weight of the squared log-normaliser (PaLM, Chowdhery et al. 2022).
         softcap: Caps the logits to (-softcap, softcap) (Gemma 2, 2024). None: no cap.
+        temperature: Divides the logits, after the cap (Hinton et al. 2015).
         mask: Bool, shape of index targets; rows where it is False are ignored.
         normalizer: Replaces the mean's divisor (tokens of a whole accumulated batch, say); float or 0-d tensor.
         empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.

@@ -65,10 +65,10 @@ def cross_entropy(
         \ell = (1-\varepsilon)\, w_y \,(\operatorname{lse}(z) - z_y)
              + \frac{\varepsilon}{C} \sum_c w_c\,(\operatorname{lse}(z) - z_c)
              + \lambda\, w_y \operatorname{lse}(z)^2,
-        \qquad z = x \ \text{or}\ s \tanh(x/s),
+        \qquad z = x / \tau \ \text{or}\ s \tanh(x/s) / \tau,
 
-    with :math:`\lambda` = ``z_loss`` and :math:`s` = ``softcap``. Probability targets :math:`t` replace the first
-    two terms by :math:`\sum_c w_c t'_c (\operatorname{lse}(z) - z_c)` with
+    with :math:`\lambda` = ``z_loss``, :math:`s` = ``softcap`` and :math:`\tau` = ``temperature``. Probability targets
+    :math:`t` replace the first two terms by :math:`\sum_c w_c t'_c (\operatorname{lse}(z) - z_c)` with
     :math:`t' = (1-\varepsilon) t + \varepsilon / C`, and :math:`w_y` in the last one by 1.
 
     Equivalent to ``torch.nn.functional.cross_entropy(input, target, weight, ignore_index=ignore_index,

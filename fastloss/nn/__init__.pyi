@@ -1758,73 +1758,81 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
         self: CrossEntropyLoss[Tensor], weight: Tensor | None = None, size_average: bool | None = None,
         ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False,
     ) -> None: ...
     @overload
     def __init__(
         self: CrossEntropyLoss[tuple[Tensor, RowStats]], weight: Tensor | None = None, size_average: bool | None = None,
         ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
     ) -> None: ...
     @overload
     def __init__(
         self: CrossEntropyLoss[Tensor | tuple[Tensor, RowStats]], weight: Tensor | None = None,
         size_average: bool | None = None, ignore_index: int = -100, reduce: bool | None = None,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
     ) -> None: ...
     @overload  # type: ignore[override]
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
     ) -> _Result: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
     ) -> _Result: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class FocalLoss(torch.nn.Module, Generic[_Result]):
@@ -1836,26 +1844,26 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         self: FocalLoss[Tensor], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
         weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
-        mode: Literal["softmax"] = "softmax",
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False, mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
     def __init__(
         self: FocalLoss[tuple[Tensor, RowStats]], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
         weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
-        mode: Literal["softmax"] = "softmax",
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
     def __init__(
         self: FocalLoss[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
         gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
         mode: Literal["softmax"] = "softmax",
     ) -> None: ...
@@ -1891,56 +1899,62 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, inplace: bool = False,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, inplace: bool = False,
     ) -> _Result: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        inplace: bool = False,
     ) -> Tensor: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        inplace: bool = False,
     ) -> tuple[Tensor, RowStats | PointStats]: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        inplace: bool = False,
     ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, inplace: bool = False,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, inplace: bool = False,
     ) -> _Result: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        inplace: bool = False,
     ) -> Tensor: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        inplace: bool = False,
     ) -> tuple[Tensor, RowStats | PointStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, inplace: bool = False,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        inplace: bool = False,
     ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
 
 class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
@@ -1956,16 +1970,17 @@ class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         self: SoftmaxFocalLoss[Tensor], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
         weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False,
     ) -> None: ...
     @overload
     def __init__(
         self: SoftmaxFocalLoss[tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
         gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
     ) -> None: ...
     @overload
@@ -1973,57 +1988,63 @@ class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         self: SoftmaxFocalLoss[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
         gamma: float | Tensor = 2.0, weight: Tensor | None = None, ignore_index: int = -100,
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
-        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
     ) -> None: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
     ) -> _Result: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
     ) -> _Result: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class CircleLoss(torch.nn.Module):

@@ -550,24 +550,27 @@ def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: Literal[False] = False,
 ) -> Tensor: ...
 @overload
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: Literal[True],
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: bool = False,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -575,24 +578,27 @@ def softmax_focal_loss(
     input: Tensor, target: Tensor, alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
     weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: Literal[False] = False,
 ) -> Tensor: ...
 @overload
 def softmax_focal_loss(
     input: Tensor, target: Tensor, alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
     weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: Literal[True],
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def softmax_focal_loss(
     input: Tensor, target: Tensor, alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
     weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: bool = False,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def circle_loss(
