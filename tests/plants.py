@@ -107,7 +107,7 @@ PLANTS = (
     ),
     Plant(
         "fastloss/functional/_paths.py",
-        '    if any(t.layout != torch.strided for t in tensors):\n        return "the layout is not strided"\n',
+        '    if any([t.layout != torch.strided for t in tensors]):\n        return "the layout is not strided"\n',
         "",
         "test_fallback.py",
     ),
@@ -247,6 +247,24 @@ PLANTS = (
         "        factor = factor.double() * missing\n",
         "        factor = factor.double()\n",
         "test_similarity.py",
+    ),
+    Plant(
+        "fastloss/engines/similarity/__init__.py",
+        "            row_labels = torch.where(row_labels < m, row_labels, -1)\n",
+        "            pass\n",
+        "test_similarity.py",
+    ),
+    Plant(
+        "fastloss/engines/similarity/formula.py",
+        "        kept = others if kept is None else others & kept\n",
+        "        kept = others\n",
+        "test_similarity_reference.py",
+    ),
+    Plant(
+        "fastloss/engines/similarity/formula.py",
+        "        s = s / number(factor, s) if call.divides else number(factor, s) * s\n",
+        "        s = number(factor, s) * s\n",
+        "test_similarity_reference.py",
     ),
     # C++: what operators check, count and write.
     Plant(

@@ -67,8 +67,8 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             if kwargs:
                 _check(name, kwargs, known)
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
-            made = pose if len(tensors) == len(args) and not kwargs else posed  # which need not ask what is a tensor
-            return solve(record, why_no_kernel(tensors, ("cpu", "cuda")), made(*args, **kwargs))
+            ask = posed if kwargs or len(tensors) < len(args) else pose  # tensors alone need not be asked what they are
+            return solve(record, why_no_kernel(tensors, ("cpu", "cuda")), ask(*args, **kwargs))
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             _check(name, kwargs, known_of_reference)
