@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 import torch
-from cases import EVERY, SOFTMAX, make_rows
+from cases import DTYPES, EVERY, REDUCTIONS, SOFTMAX, make_rows
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
@@ -158,7 +158,7 @@ def test_explains_chosen_calls(function, arguments):
 def test_fast_way_of_a_softmax_loss_has_the_bits_of_the_general_one(case, kernel, monkeypatch):
     settings = [p for p in case.params if not any(isinstance(v, torch.Tensor) for v in p.values())]
     further = ({}, {"label_smoothing": 0.1}, {"ignore_index": 0}, {"inplace": True}, {"empty": "nan", "mask": None})
-    for dtype, reduction, params, given in itertools.product(cases.DTYPES, cases.REDUCTIONS, settings, further):
+    for dtype, reduction, params, given in itertools.product(DTYPES, REDUCTIONS, settings, further):
         x, target = make_rows((70, 33), dtype)
         x.requires_grad_()
         made = []

@@ -37,9 +37,10 @@ UNDERFLOW = {torch.float64: 0.0, torch.float32: 2.0**-150, torch.bfloat16: 2.0**
 
 
 Setting = dict[str, Any]
-_SHARED = frozenset(
-    "reduction size_average reduce ignore_index normalizer empty inplace return_stats ddp".split()  # of all losses
-)
+# Arguments of all losses.
+_SHARED = {
+    "reduction", "size_average", "reduce", "ignore_index", "normalizer", "empty", "inplace", "return_stats", "ddp",
+}  # fmt: skip
 _MODULES = {made._function.__name__: made for made in vars(fastloss.nn).values() if hasattr(made, "_function")}
 
 
