@@ -77,7 +77,7 @@ format: dev ## lay out Python and C++ and apply safe fixes
 	@$(PY) -m ruff format .
 	@$(VENV)/bin/clang-format -i $(CXX_SOURCES)
 
-stubs: build ## write the type stubs (fastloss/**/__init__.pyi) from the signatures
+stubs: build ## write the type stubs (fastloss/**/__init__.pyi) and the README's list of losses
 	@PYTHONPATH=. $(PY) tests/stubs.py
 
 asan: dev ## run the kernel tests under the address and undefined-behaviour sanitizers

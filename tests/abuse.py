@@ -74,35 +74,33 @@ def recorded() -> dict[str, list[list[str]]]:
                 loss.backward(torch.full_like(loss, 0.5))
 
     for dtype in (torch.float32, torch.float64, torch.bfloat16, torch.float16):
-        for case in cases.CASES:
-            for kind in ("index", "probabilities"):
+        for case in cases.SOFTMAX:
+            for params in case.settings[:2]:
                 for more in ({}, dict(reduction="none", mask=torch.tensor([True, False, True])),
                              dict(weight=torch.ones(5, dtype=dtype), return_stats=True, normalizer=3.0)):  # fmt: skip
-                    x, t = cases.make((3, 5), dtype, kind)
-                    t = t.requires_grad_() if t.is_floating_point() else t
-                    call(case.functional, x.requires_grad_(), t, **more)
-        for case in cases.POINTWISE:
+                    call(case.functional, **case.make((3, 5), params, dtype), **more)
+        for case in cases.ELEMENTS:
             for more in ({}, dict(reduction="none", mask=torch.rand(3, 5) < 0.7),
                          dict(weight=torch.ones(3, 5, dtype=dtype), return_stats=True, normalizer=3.0)):  # fmt: skip
-                call(case.functional, *cases.make_points(case, (3, 5), dtype), **{"reduction": "mean", **more})
+                call(case.functional, **{**case.make((3, 5), {}, dtype), "reduction": "mean", **more})
         call(
             fastloss.functional.binary_cross_entropy_with_logits,
             *(torch.rand(3, 5, dtype=dtype, requires_grad=k == 0) for k in range(2)),
             pos_weight=torch.ones(5, dtype=dtype),
         )
-        for pair in cases.PAIRS:
+        for pair in cases.PRODUCTS:
             for params in pair.params:
                 for more in (
                     {},
                     dict(reduction="none", mask=torch.tensor([True, False, True]), weight=torch.ones(3, dtype=dtype)),
                 ):
-                    call(pair.functional, *cases.make_pairs(pair, (3,), 5, dtype), **params, **more)
+                    call(pair.functional, **pair.make((3, 5), params, dtype), **more)
         for loss in cases.SIMILARITY:
             for params, entry, more in itertools.product(
                 loss.params, (similarity.similarity, trace), ({}, {"memory_budget": 0})
             ):
                 with unittest.mock.patch.object(similarity, "similarity", entry):
-                    call(loss.functional, **cases.make_similarity(loss, params, 4, 3, dtype), **more)
+                    call(loss.functional, **loss.make((4, 3), params, dtype), **more)
     made["fastloss::scale_"] = [["torch.ones((3, 5))", "torch.tensor(2.0)"]]
     for name in set(operators()) - set(made):  # of a form that torch.compile alone uses: as its nearest relative's
         schema = torch._C._get_schema(name, "")

@@ -29,32 +29,20 @@ def calls() -> Iterator[tuple[str, Callable[..., Any], dict[str, Any]]]:
     for shape, dtype, reduction in itertools.product(SIZES, DTYPES, cases.REDUCTIONS):
         about = f"{'x'.join(map(str, shape))}-{dtype}-{reduction}".replace("torch.", "")
         flags = torch.arange(shape[0]) % 3 != 0
-        for case, kind in itertools.product(cases.CASES, ("index", "probability")):
-            x, target = cases.make(shape, dtype, kind)
-            for k, params in enumerate(case.params):
-                given = {"input": x.requires_grad_(), "target": target, **params, "reduction": reduction}
-                yield f"{case}-{k}-{kind}-{about}", case.functional, given
-                yield f"{case}-{k}-{kind}-{about}-mask", case.functional, {**given, "mask": flags}
-        for case in cases.POINTWISE:
-            names = cases.argument_names(case)
-            for k, params in enumerate(case.params):
-                given = {
-                    **dict(zip(names, cases.make_points(case, shape, dtype), strict=False)),
-                    **params,
-                    "reduction": reduction,
-                }
-                yield f"{case}-{k}-{about}", case.functional, given
-                yield f"{case}-{k}-{about}-mask", case.functional, {**given, "mask": flags.unsqueeze(1)}
-        for case in cases.PAIRS:
-            names = cases.argument_names(case)
-            for k, params in enumerate(case.params):
-                vectors = cases.make_pairs(case, shape[:1], shape[1], dtype)
-                given = {**dict(zip(names, vectors, strict=False)), **params, "reduction": reduction}
-                yield f"{case}-{k}-{about}", case.functional, given
-        for case in cases.SIMILARITY:
-            for k, params in enumerate(case.params):
-                given = {**cases.make_similarity(case, params, shape[0], shape[1], dtype), "reduction": reduction}
-                yield f"{case}-{k}-{about}", case.functional, given
+        for case in cases.EVERY:
+            for k, params in enumerate(case.settings):
+                made = {**case.make(shape, params, dtype), "reduction": reduction}
+                if case.engine == "softmax":
+                    made["target"].requires_grad_(False)
+                if case.engine == "elements":  # at the ends of what they hold, too
+                    made.update(case.named(case.tensors(shape, dtype)))
+                name = f"{case}-{k}-{about}"
+                if case.engine == "softmax":
+                    name = f"{case}-{k // 2}-{params['kind']}-{about}"
+                yield name, case.functional, made
+                if case.engine in ("softmax", "elements"):
+                    mask = flags.unsqueeze(1) if case.engine == "elements" else flags
+                    yield f"{name}-mask", case.functional, {**made, "mask": mask}
 
 
 def digest(tensors: list[Tensor]) -> str:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Plant:
-    """A fault: in which file what becomes what, and the tests that see it (pytest's arguments, separated by blanks)."""
+    """A fault: in which file what becomes what; the tests that see it, files or tests in them, with blanks between."""
 
     file: str
     old: str
@@ -41,31 +41,31 @@ PLANTS = (
         "fastloss/_autograd.py",
         "return reduction != 0 and dtype is not torch.float16 and not torch.compiler.is_compiling()",
         "return reduction != 0 and not torch.compiler.is_compiling()",
-        "test_gradient.py test_pointwise.py",
+        "properties/test_gradients.py::test_float16_gradient_survives_the_scaler",
     ),
     Plant(
         "fastloss/_autograd.py",
         "return grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5)",
         "return True",
-        "test_gradient.py",
+        "properties/test_gradients.py::test_upstream",
     ),
     Plant(
         "fastloss/_autograd.py",
         "                if factor == 1.0:\n                    grad, ctx.grad = ctx.grad, None\n",
         "                if factor == 1.0:\n                    grad = ctx.grad\n",
-        "test_autograd.py test_gradient.py",
+        "properties/test_gradients.py::test_gradient_can_be_changed_in_place",
     ),
     Plant(
         "fastloss/_autograd.py",
         "                ctx.grads = None\n                # As in",
         "                # As in",
-        "test_autograd.py test_pointwise.py",
+        "properties/test_gradients.py::test_gradient_can_be_changed_in_place test_autograd.py",
     ),
     Plant(
         "fastloss/_autograd.py",
         "            return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)\n        try:",
         "            pass\n        try:",
-        "test_pointwise.py",
+        "properties/test_gradients.py::test_second_derivatives",
     ),
     Plant(
         "fastloss/_autograd.py",
@@ -78,13 +78,13 @@ PLANTS = (
         "fastloss/_autograd.py",
         "    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value",
         "    return value",
-        "test_elements.py",
+        "properties/test_inside_torch.py::test_inference_mode",
     ),
     Plant(
         "fastloss/_autograd.py",
         "            named[name] = bool(named[name])\n",
         "            pass\n",
-        "test_pairs.py test_pointwise.py",
+        "properties/test_gradients.py::test_second_derivatives",
     ),
     # Which path a call takes, and what is said about it.
     Plant(
@@ -97,13 +97,13 @@ PLANTS = (
         "fastloss/engines/elements.py",
         "        and input.shape == target.shape\n",
         "",
-        "test_pointwise.py test_elements.py",
+        "engines/elements/test_points.py::test_broadcast test_elements.py::test_shapes_as_torch",
     ),
     Plant(
         "fastloss/engines/elements.py",
         "        if tensors[position].requires_grad:\n            return None\n",
         "        pass\n",
-        "test_pointwise.py",
+        "properties/test_inside_torch.py::test_gradients_that_pytorch_does_not_give",
     ),
     Plant(
         "fastloss/functional/_paths.py",
@@ -128,38 +128,38 @@ PLANTS = (
         "fastloss/engines/elements.py",
         "    made = loss_dtype if dims is None else computed\n",
         "    made = loss_dtype\n",
-        "test_elements.py",
+        "test_elements.py::test_reduced_dimensions_round_once",
     ),
     Plant(
         "fastloss/engines/elements.py",
         "            divisor = (weight if mask is None else torch.where(mask, weight, 0)).sum(dtype=torch.float64)\n",
         "            divisor = weight.sum(dtype=torch.float64)\n",
-        "test_pointwise.py",
+        "properties/test_shared_options.py::test_options",
     ),
     Plant(
         "fastloss/engines/elements.py",
         'return torch.where(divisor == 0, 0.0, mean) if empty == "zero" else mean',
         "return mean",
-        "test_pointwise.py",
+        "properties/test_shared_options.py::test_options",
     ),
     Plant(
         "fastloss/engines/elements.py",
         "    count = mask.sum() if mask is not None else",
         "    count = mask.numel() * mask.new_ones((), dtype=torch.int64) if mask is not None else",
-        "test_pointwise.py",
+        "properties/test_shared_options.py::test_statistics",
     ),
     # Options.
     Plant(
         "fastloss/_options.py",
         "    if isinstance(normalizer, Tensor) and normalizer.numel() != 1:\n",
         "    if False:\n",
-        "test_elements.py test_options.py",
+        "test_arguments.py::test_what_is_no_normalizer",
     ),
     Plant(
         "fastloss/_options.py",
         "    unknown = [word for word in given if word not in known]",
         "    unknown: list[str] = []",
-        "test_options.py test_elements.py test_module.py",
+        "test_elements.py::test_unknown_arguments_name_the_nearest",
     ),
     Plant(
         "fastloss/_options.py",
@@ -172,7 +172,7 @@ PLANTS = (
         "fastloss/engines/softmax.py",
         "            kept = target != ignore_index if mask is None else mask & (target != ignore_index)\n",
         "            kept = target != ignore_index\n",
-        "test_options.py test_value.py test_soak.py",
+        "test_options.py test_soak.py",
     ),
     Plant(
         "fastloss/engines/softmax.py",
@@ -184,7 +184,7 @@ PLANTS = (
         "fastloss/engines/softmax.py",
         "    overwrite = inplace and not is_compiling() and not _repeats_memory(input)\n",
         "    overwrite = inplace and not is_compiling()\n",
-        "test_inplace.py test_layouts.py test_gradient.py",
+        "test_inplace.py test_layouts.py properties/test_gradients.py",
     ),
     Plant(
         "fastloss/engines/softmax.py",
@@ -222,31 +222,31 @@ PLANTS = (
         "fastloss/engines/similarity/strips.py",
         "            self.bounds = [(b, min(b + height, n)) for b in range(0, n, height)]\n",
         "            self.bounds = [(b, b + height) for b in range(0, n - height + 1, height)]\n",
-        "test_similarity.py",
+        "engines/similarity/test_similarity.py",
     ),
     Plant(
         "fastloss/engines/similarity/plan.py",
         "            self.sums = self.sums / 2\n",
         "            pass\n",
-        "test_similarity.py",
+        "engines/similarity/test_similarity.py",
     ),
     Plant(
         "fastloss/engines/similarity/autograd.py",
         "            grad_output = grad_output * ctx.call.processes()\n",
         "            pass\n",
-        "test_distributed.py",
+        "engines/similarity/test_distributed.py",
     ),
     Plant(
         "fastloss/engines/similarity/ring.py",
         "            self.known = (own_labels >= 0) & (own_labels < own.shape[0])\n",
         "            self.known = own_labels >= 0\n",
-        "test_distributed.py",
+        "engines/similarity/test_distributed.py",
     ),
     Plant(
         "fastloss/engines/similarity/plan.py",
         "        factor = factor.double() * missing\n",
         "        factor = factor.double()\n",
-        "test_similarity.py",
+        "engines/similarity/test_similarity.py",
     ),
     Plant(
         "fastloss/engines/similarity/__init__.py",
@@ -273,14 +273,19 @@ PLANTS = (
         "        const bool keep = (!target || y != ignore_index);\n",
         "test_options.py",
     ),
-    Plant("csrc/ops/rows.cpp", "  if (!weight || !target) all.weight = all.kept;\n", "", "test_value.py test_edges.py"),
+    Plant(
+        "csrc/ops/rows.cpp",
+        "  if (!weight || !target) all.weight = all.kept;\n",
+        "",
+        "properties/test_values.py test_edges.py",
+    ),
     Plant(
         "csrc/ops/pairs.cpp",
         "empty_zero && divisor == 0 ? 0 : sums.loss / divisor",
         "sums.loss / divisor",
-        "test_pairs.py",
+        "properties/test_shared_options.py",
     ),
-    Plant("csrc/ops/pairs.cpp", "    args.scale *= upstream_of(grad_output);\n", "", "test_pairs.py"),
+    Plant("csrc/ops/pairs.cpp", "    args.scale *= upstream_of(grad_output);\n", "", "properties/test_gradients.py"),
     Plant(
         "csrc/ops/tensors.h",
         "      STD_TORCH_CHECK(stride > reach,",

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+import cases
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -210,7 +211,7 @@ def widen(call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
             v = v.detach().clone(memory_format=torch.contiguous_format)
             v = v.double().requires_grad_(needed) if v.is_floating_point() else v
             classes = k == "targets" and v.dim() < arguments["inputs"].dim()
-            if FAMILY[call.name] == "points" and k in MAIN[call.name] and not v.is_floating_point() and not classes:
+            if FAMILY[call.name] == "elements" and k in MAIN[call.name] and not v.is_floating_point() and not classes:
                 v = v.double()
         made[k] = v
     return made
@@ -412,7 +413,7 @@ def compare_second(call: Call, what: str, got: Tensor, wanted: Tensor) -> None:
     usual = (
         apart
         and not beyond(call)
-        and call.name not in DISTANCES
+        and not distances(call)
         and all(v.dtype in ("float32", "float64", "int64", "bool") for v in call.tensors().values())
         and all(
             v.kind in ("real", "normal", "unit", "positive", "soft", "bits", "index", "count", "ones")
@@ -513,6 +514,11 @@ def compare(call: Call, what: str, got: Tensor, wanted: Tensor, other: Tensor | 
     raise difference(f"{call.name}_{kind}_of_{'loss' if what == 'loss' else 'grad'}")(text)
 
 
+def distances(call: Call) -> bool:
+    """Whether the loss sees distances of all pairs of vectors."""
+    return getattr(cases.of(call.name), "distances", False)
+
+
 def shortest_of(tensors: Iterator[Tensor]) -> float:
     """Length of the shortest vector that is one of numbers."""
     lengths = [n for t in tensors for n in t.detach().norm(dim=-1).reshape(-1).tolist() if math.isfinite(n)]
@@ -528,7 +534,7 @@ class Limits:
 
     - elements (points): :math:`K u (|f| + \sum_k |x_k \partial_k f|)`, for a derivative likewise with its derivatives,
       summed over what is summed. K = 16 roundings one after the other (`cases.ROUNDINGS`); u^gamma by way of its
-      logarithm has 1 + 5 gamma times as much, as `cases.PointCase.exponent` says; terms that cancel, their size.
+      logarithm has 1 + 5 gamma times as much, as `cases.Elements.exponent` says; terms that cancel, their size.
     - rows, pairs, similarities: the derivatives of all operands are too many. Instead the exact computation is made
       again from operands that are off by u, with random signs, three times; K times the largest change, over all
       entries of a row (pairs, rows) or all entries (similarities), plus :math:`(8 + 2 \sqrt n) u` of the largest entry,
@@ -549,7 +555,9 @@ class Limits:
     def of(self, what: str) -> Tensor:
         if self.made is None:
             family = FAMILY[self.call.name]
-            self.made = self.points() if family == "points" else self.scores() if family == "gan" else self.perturbed()
+            self.made = (
+                self.points() if family == "elements" else self.scores() if family == "gan" else self.perturbed()
+            )
         limit = self.made.get(what)
         if limit is None:
             limit = torch.tensor(1e3 * self.u) * (1 + getattr(self.exact.grads.get(what), "abs", lambda: 0)())
@@ -558,7 +566,7 @@ class Limits:
     def unknown(self, shape: torch.Size) -> Tensor:
         """Where an operand is NaN, and so must be a result of this shape: of elements one by one, else anywhere."""
         operands = [v.detach() for v in self.wide.values() if isinstance(v, Tensor) and v.is_floating_point()]
-        if FAMILY[self.call.name] == "points":
+        if FAMILY[self.call.name] == "elements":
             with contextlib.suppress(RuntimeError):
                 found = functools.reduce(torch.logical_or, [v.isnan() for v in operands])
                 return found.double().sum_to_size(shape) > 0
@@ -576,7 +584,7 @@ class Limits:
         return None if found is None or exact is None else torch.where(found.isfinite(), found.double(), exact)
 
     def points(self) -> dict[str, Tensor]:
-        call, wide = self.call, dict(self.wide)
+        call, wide, case = self.call, dict(self.wide), cases.of(self.call.name)
         if call.name == "sigmoid_focal_loss" and not wide["targets"].is_floating_point():  # classes
             classes = torch.arange(wide["inputs"].shape[-1])
             wide["targets"] = (wide["targets"].unsqueeze(-1) == classes).double()
@@ -589,7 +597,7 @@ class Limits:
         shape = torch.broadcast_shapes(*(wide[k].shape for k in own)) if "classes" not in call.arguments else None
         leaves = {}
         for k in floats:
-            fixed = k == "target" and call.name in FIXED_TARGET
+            fixed = k in case.record.fixed
             leaves[k] = wide[k] = wide[k].detach().expand(shape).clone().requires_grad_(not fixed)
         hyper = [k for k, v in wide.items() if k not in own and isinstance(v, Tensor) and v.requires_grad]
         options = {k: v for k, v in wide.items() if k not in ("reduce_dims", "normalizer", "empty", "reduction")}
@@ -630,12 +638,8 @@ class Limits:
             for d in sorted(d % f.dim() for d in ((dims,) if isinstance(dims, int) else dims)):
                 up = up.unsqueeze(d)
         factor = (up / divisor).abs()
-        case = POINT_CASES.get(call.name)
         params = {k: number_of(v) for k, v in wide.items() if k in HYPER[call.name] and np.size(v) == 1}
-        power = 1.0
-        if case is not None:
-            known = inspect.signature(case.exponent).parameters
-            power += 5 * case.exponent(**{k: v for k, v in params.items() if k in known})
+        power = case.power(params)
         extremes = any(v.kind in ("huge", "tiny", "infinite") for v in call.tensors().values())
         power = 1 + 20 * (power - 1) if extremes else power  # then the logarithm is up to 100
         if 0 < float(number_of(params.get("beta", 1.0))) < 1e-37:  # subnormal
@@ -663,7 +667,7 @@ class Limits:
             if g is None:
                 continue
             extra: float | Tensor = 0.0
-            if case is not None and position < len(case.cancelling):
+            if position < len(case.cancelling):
                 extra = case.cancelling[position]
             if "pos_weight" in call.arguments and k == "target":  # of the weighed logarithm less the other
                 extra = 4 + leaves["input"].detach().abs().nan_to_num(0, 0, 0)
@@ -727,7 +731,7 @@ class Limits:
             g = torch.Generator().manual_seed(attempt)
             wide = dict(self.wide)
             for k, v in wide.items():
-                if isinstance(v, Tensor) and v.is_floating_point() and k not in ("target", *LABELS):
+                if isinstance(v, Tensor) and v.is_floating_point() and k not in ("target", "labels"):
                     signs = 1 + step * (2 * torch.randint(0, 2, v.shape, generator=g) - 1).double()
                     wide[k] = (v.detach() * signs).requires_grad_(v.requires_grad)
             for k in HYPER[call.name]:  # a hinge may lie where they put it
@@ -759,15 +763,15 @@ class Limits:
                 if family == "similarity":
                     D, size = D.amax().expand_as(w), size.amax().expand_as(w)
                 else:
-                    dim = (1 if w.dim() > 1 else 0) if family == "rows" else -1
+                    dim = (1 if w.dim() > 1 else 0) if family == "softmax" else -1
                     D, size = D.amax(dim, keepdim=True).expand_as(w), size.amax(dim, keepdim=True).expand_as(w)
             elif family == "similarity" and w.numel():
                 D = D.amax().expand_as(w)
             if family == "similarity" and call.tensors()[MAIN[call.name][0]].shape[-1] == 1:
                 extra = 8 * extra + 8 * size  # vectors of length one have no gradient but what roundings leave
-            if call.name in DISTANCES:
+            if distances(call):
                 extra = extra + self.near() * size
-            if family == "rows" and what != "loss":
+            if family == "softmax" and what != "loss":
                 extra = extra + 8 * U["float64"] / self.u * self.cancelling(what, w, True)[1]  # p - 1 in the oracle
             limits[what] = (32 if family == "similarity" else 16) * D + self.u * (
                 (8 + 2 * math.sqrt(terms)) * (size + extra)
@@ -780,7 +784,7 @@ class Limits:
         It grows by 1 / d^2 as two of the vectors come near to each other.
         """
         x = self.wide["embeddings"].detach()
-        if self.wide.get("normalize", NORMALIZES.get(self.call.name, True)):
+        if self.wide.get("normalize", cases.of(self.call.name).default("normalize")):
             x = F.normalize(x, dim=-1)
         squares = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist").square()
         length = x.square().sum(-1)
@@ -791,7 +795,7 @@ class Limits:
         """Summands of a row, and the size of the terms that cancel: in ours, or in any computation."""
         call, wide, family = self.call, self.wide, FAMILY[self.call.name]
         first = wide[MAIN[call.name][0]].detach()
-        width = first.shape[(1 if first.dim() > 1 else 0) if family == "rows" else -1] if first.dim() else 1
+        width = first.shape[(1 if first.dim() > 1 else 0) if family == "softmax" else -1] if first.dim() else 1
         up = float(self.upstream.abs().max()) if self.upstream.numel() else 0.0
         values = [
             wide[k].detach().abs().nan_to_num(0, 0, 0).amax().item()
@@ -805,7 +809,7 @@ class Limits:
             for k in HYPER[call.name]
             if isinstance(v := wide.get(k, parameters[k].default), Tensor | float | int) and not isinstance(v, bool)
         ]
-        if family == "rows":
+        if family == "softmax":
             weight = wide.get("weight")
             heavy = float(weight.abs().max()) if isinstance(weight, Tensor) and weight.numel() else 1.0
             heavy *= max(1.0, *numbers) if numbers else 1.0
@@ -832,7 +836,7 @@ class Limits:
             if wide.get("reduction", "mean") == "mean":
                 divisor = abs(float(wide["normalizer"])) if wide.get("normalizer") is not None else share * heavy
             return width, up * heavy * (1 + longest * ("z_loss" in wide)) / max(divisor, 1e-30) if cancels else 0.0
-        if family == "pairs":
+        if family == "products":
             length = longest * math.sqrt(max(1, width))
             size = 1 + length + max(numbers, default=0.0) + (length**2 if call.name == "contrastive_loss" else 0)
             if what == "loss":
@@ -844,7 +848,11 @@ class Limits:
                 return width, up / max(shortest, 1e-12)
             return width, 0.0
         rows = first.shape[0] if first.dim() else 1
-        length = 1.0 if wide.get("normalize", NORMALIZES.get(call.name, True)) else longest * math.sqrt(max(1, width))
+        length = (
+            1.0
+            if wide.get("normalize", cases.of(call.name).default("normalize"))
+            else longest * math.sqrt(max(1, width))
+        )
         steep = max([1.0, *numbers, *(1 / n for n in numbers if n)])
         if what == "loss":
             return width + rows, steep * (1 + length**2) * rows * (
@@ -865,7 +873,7 @@ EXPLAINED: list[tuple[str, str, Callable[..., bool], str]] = [
         "gan_generator_loss",
         "special",
         lambda call, got, wanted: any(v.kind in ("infinite", "special", "huge") for v in call.tensors().values()),
-        "0 times an infinite score is NaN, as in binary_cross_entropy_with_logits (test_pointwise.py, `better`)",
+        "0 times an infinite score is NaN, as in binary_cross_entropy_with_logits (`cases.Elements.better`)",
     ),
     (
         "softmax_focal_loss",
@@ -878,7 +886,7 @@ EXPLAINED: list[tuple[str, str, Callable[..., bool], str]] = [
 
 def beyond(call: Call) -> bool:
     """Whether what such a loss multiplies a difference by passes float32's end."""
-    return call.name in ("robust_loss", "mse_loss") and _beyond(call)
+    return call.name in ("robust_loss", "mse_loss", "gaussian_nll_loss") and _beyond(call)
 
 
 def repeats(call: Call) -> bool:
@@ -897,7 +905,8 @@ def _beyond(call: Call, *_: Any) -> bool:
     """Whether a difference, by the scale, passes float32's end: then it is infinite, as in PyTorch's subtraction."""
     made = call.make()
     first, second = (made[k].double() for k in MAIN[call.name][:2])
-    quotient = (first - second) / (0.5 if call.name == "mse_loss" else float(number_of(made.get("scale", 1.0))))
+    by = made["var"].double().abs() if "var" in made else 0.5 if call.name == "mse_loss" else made.get("scale", 1.0)
+    quotient = (first - second) / float(number_of(by if np.size(by) == 1 else by.min()))
     return bool((quotient.abs() * max(1.0, abs(call.upstream)) > torch.finfo(torch.float32).max).any())
 
 
@@ -959,137 +968,28 @@ def explained(call: Call, kind: str, got: Any, wanted: Any) -> bool:
 
 # ------------------------------------------------------------------------------------------- what may be drawn
 
-FIXED_TARGET = (
-    "soft_margin_loss",
-    "hinge_embedding_loss",
-    "margin_ranking_loss",
-)  # PyTorch differentiates in the others
 ANY = ("real", "real", "real", "grid", "large", "special", "infinite", "huge", "tiny", "zeros")
-UNIT = ("unit", "ends", "ends", "bits")
-SIGN = ("sign", "sign", "signs")
-SOFT = ("bits", "soft", "unit")
-TARGETS = {"target", "targets"}
-
-# Of each loss: its tensors with the values that they may hold, and its hyperparameters with theirs.
-POINTS: dict[str, tuple[tuple[tuple[str, ...], ...], dict[str, tuple[Any, ...]]]] = {
-    "huber_loss": ((ANY, ANY), {"delta": (1.0, 0.3, 2, 0.5, 1e-3, 1e20)}),
-    "smooth_l1_loss": ((ANY, ANY), {"beta": (1.0, 0.0, 0, 0.3, 2, 1e-6, 1e-39, 1e-45, 1e20)}),
-    "mse_loss": ((ANY, ANY), {}),
-    "l1_loss": ((ANY, ANY), {}),
-    "binary_cross_entropy_with_logits": ((ANY, UNIT), {}),
-    "sigmoid_focal_loss": (
-        (ANY, SOFT),
-        {"alpha": (0.25, -1.0, -1, 0.6, 1, 0.0), "gamma": (2.0, 0.0, 0, 1, 0.5, 3.3, 3, 4)},
-    ),
-    "binary_cross_entropy": ((UNIT, UNIT), {}),
-    "soft_margin_loss": ((ANY, SIGN), {}),
-    "hinge_embedding_loss": ((ANY, SIGN), {"margin": (1.0, 0.5, 2, 0, -1.0)}),
-    "margin_ranking_loss": ((ANY, ANY, SIGN), {"margin": (0.0, 0.5, 1, -0.5)}),
-    "poisson_nll_loss": (
-        (("real", "positive", "grid", "special"), ("count", "positive")),
-        {"eps": (1e-8, 1e-3), "log_input": (True, False), "full": (False, True)},
-    ),
-    "gaussian_nll_loss": (
-        (ANY, ANY, ("positive", "positive", "unit", "zeros")),
-        {"eps": (1e-6, 0.5, 1), "full": (False, True)},
-    ),
-    "kl_div": ((("real", "grid", "special"), ("unit", "bits", "ends")), {"log_target": (False, True)}),
-    "hinge_loss": ((ANY, SIGN), {"margin": (1.0, 0.5, 2), "p": (1, 2)}),
-    "log_cosh_loss": ((ANY, ANY), {}),
-    "quantile_loss": ((ANY, ANY), {"q": (0.5, 0.9, 0.1)}),
-    "robust_loss": (
-        (ANY, ANY),
-        {"alpha": (1.0, 2, 0, 0.0, -2.0, 1.5, 3.0, -0.5, 1e-9, -20.0, -math.inf), "scale": (1.0, 0.5, 2, 1e-3, 1e-39)},
-    ),
-    "asymmetric_loss": (
-        (ANY, SOFT),
-        {"gamma_neg": (4.0, 0, 2.5, 0.5, 1), "gamma_pos": (1.0, 0, 0.5, 3), "clip": (0.05, 0.0, 0, 0.3)},
-    ),
-    "charbonnier_loss": ((ANY, ANY), {"eps": (1e-3, 0.5, 1, 1e-20)}),
-}
 VECTORS = ("normal", "normal", "real", "grid", "wide", "special", "zeros")
-PAIRS: dict[str, tuple[tuple[tuple[str, ...], ...], dict[str, tuple[Any, ...]]]] = {
-    "cosine_embedding_loss": ((VECTORS, VECTORS, SIGN), {"margin": (0.0, 0.2, 1, -0.5)}),
-    "contrastive_loss": (
-        (VECTORS, VECTORS, SIGN),
-        {"margin": (1.0, 6, 0.5), "distance": ("euclidean", "cosine"), "squared": (True, False)},
-    ),
-    "triplet_margin_loss": (
-        (VECTORS, VECTORS, VECTORS),
-        {"margin": (1.0, 0.3, 2, 0.0), "p": (2, 1, 3.5, 2.0), "eps": (1e-6, 0.1), "swap": (False, True)},
-    ),
-}
-SMOOTHING = (0.0, 0.1, 0.5, 1, 0)
-SOFTMAX: dict[str, tuple[Any, ...]] = {
-    "label_smoothing": SMOOTHING, "z_loss": (0.0, 1e-3, 1), "softcap": (None, 30.0, 2), "temperature": (1.0, 2, 0.5),
+# Values of tensors that hold what a record calls so (`Record.holds`).
+KINDS = {
+    "real": ANY, "log_probability": ("real", "grid", "special"), "log_rate": ("real", "positive", "grid", "special"),
+    "probability": ("unit", "ends", "ends", "bits"), "distribution": ("unit", "bits", "ends"),
+    "binary": ("bits", "soft", "unit"), "sign": ("sign", "sign", "signs"), "row_sign": ("sign", "sign", "signs"),
+    "count": ("count", "positive"), "positive": ("positive", "positive", "unit", "zeros"),
 }  # fmt: skip
-ROWS: dict[str, dict[str, tuple[Any, ...]]] = {
-    "cross_entropy": SOFTMAX,
-    "softmax_focal_loss": {
-        **SOFTMAX,
-        "alpha": (None, 0.25, 1, 2.0), "gamma": (2.0, 0, 0.0, 1, 0.5, 2.7, 4),
-    },
-}  # fmt: skip
-TEMPERATURE = (0.5, 0.07, 1, 2.0)
-SIMILARITY: dict[str, tuple[tuple[str, ...], dict[str, tuple[Any, ...]]]] = {
-    "info_nce_loss": (
-        ("query", "key"),
-        {"temperature": TEMPERATURE, "normalize": (True, False), "symmetric": (False, True),
-         "multi_positive": ("out", "in")},
-    ),
-    "clip_loss": (("image_features", "text_features"),
-                  {"logit_scale": (10.0, 1, 0.7), "logit_bias": (None, -4.0, 1), "normalize": (True, False)}),
-    "siglip_loss": (("image_features", "text_features"),
-                    {"logit_scale": (10.0, 1, 0.7), "logit_bias": (None, -10.0, 1), "normalize": (True, False)}),
-    "nt_xent_loss": (
-        ("z0", "z1"), {"temperature": TEMPERATURE, "normalize": (True, False), "decoupled": (False, True)},
-    ),
-    "supcon_loss": (
-        ("features",), {"temperature": TEMPERATURE, "normalize": (True, False), "positives": ("out", "in")},
-    ),
-    "pairwise_contrastive_loss": (
-        ("embeddings",),
-        {"pos_margin": (0.0, 0.4, 1), "neg_margin": (1.0, 1.3, 5), "normalize": (True, False),
-         "squared": (False, True)},
-    ),
-    "multi_similarity_loss": (
-        ("embeddings",),
-        {"alpha": (2.0, 1), "beta": (50.0, 2, 1.0), "base": (0.5, 0.1, 0), "normalize": (True, False)},
-    ),
-    "circle_loss": (
-        ("embeddings",), {"m": (0.4, 0.25, 0), "gamma": (80.0, 8, 1.0, 256.0), "normalize": (True, False)},
-    ),
-    "mined_triplet_margin_loss": (
-        ("embeddings",),
-        {"margin": (1.0, 0.3, 0), "mining": ("batch_hard", "semi_hard", "all"), "soft": (False, True),
-         "normalize": (False, True)},
-    ),
-}  # fmt: skip
-NORMALIZES = {"clip_loss": False, "siglip_loss": False, "mined_triplet_margin_loss": False}
-LABELS = ("labels",)
-DISTANCES = ("pairwise_contrastive_loss", "mined_triplet_margin_loss")
 GAN = {"gan_generator_loss": ("fake",), "gan_discriminator_loss": ("real", "fake")}
-
-FAMILY = {
-    **dict.fromkeys(POINTS, "points"), **dict.fromkeys(PAIRS, "pairs"), **dict.fromkeys(ROWS, "rows"),
-    **dict.fromkeys(SIMILARITY, "similarity"), **dict.fromkeys(GAN, "gan"),
-}  # fmt: skip
-
-
-def _signature(name: str) -> list[str]:
-    return list(inspect.signature(getattr(fastloss.functional, name)).parameters)
-
-
-MAIN = {name: tuple(_signature(name)[: len(kinds)]) for name, (kinds, _) in {**POINTS, **PAIRS}.items()}
-MAIN |= {name: ("input",) for name in ROWS} | {name: vectors for name, (vectors, _) in SIMILARITY.items()} | GAN
-HYPER: dict[str, dict[str, tuple[Any, ...]]] = {
-    name: hyper for name, (_, hyper) in {**POINTS, **PAIRS, **SIMILARITY}.items()
+FAMILY = {**{case.name: case.engine for case in cases.EVERY}, **dict.fromkeys(GAN, "gan")}
+# Of each loss: its tensors, and values of its hyperparameters.
+MAIN: dict[str, tuple[str, ...]] = {**{case.name: case.tensor_names for case in cases.EVERY}, **GAN}
+HYPER = {
+    **{case.name: {name: case.candidates(name) for name in case.hyperparameters} for case in cases.EVERY},
+    **{name: {} for name in GAN},
 }
-HYPER |= ROWS | {name: {} for name in GAN}
 
-import cases  # noqa: E402
 
-POINT_CASES = {case.name: case for case in cases.POINTWISE}
+def kinds_of(name: str, argument: str) -> tuple[str, ...]:
+    record = cases.of(name).functional.record
+    return KINDS[record.holds.get(argument, "real")] if argument in record.holds or not record.pairs else VECTORS
 
 
 @functools.lru_cache(maxsize=None, typed=True)  # 1, 1.0 and True are equal, and different calls
@@ -1193,12 +1093,11 @@ def beside(d: Draw, shape: tuple[int, ...]) -> tuple[int, ...]:
 @st.composite
 def points_calls(draw: Any, name: str) -> Call:
     d = Draw(draw)
-    kinds, _ = POINTS[name]
     dtype, shape, mode = d.one("float32", "float32", *FLOATS), shape_of(d), d.one(*MODES)
     arguments: dict[str, Any] = {}
-    for k, (argument, some) in enumerate(zip(MAIN[name], kinds, strict=True)):
-        kind = d.one(*some)
-        fixed = argument == "target" and name in FIXED_TARGET
+    for k, argument in enumerate(MAIN[name]):
+        kind = d.one(*kinds_of(name, argument))
+        fixed = argument in cases.of(name).record.fixed
         integers = k > 0 and kind in ("bits", "sign", "signs", "grid", "zeros")
         other = dtype if k == 0 else dtype_beside(d, dtype, integers)
         if other == "bool" and kind != "bits":
@@ -1215,7 +1114,7 @@ def points_calls(draw: Any, name: str) -> Call:
         d,
         shape,
         dtype,
-        ("mean", "none", "sum", *(("batchmean",) if name == "kl_div" else ())),
+        ("mean", "none", "sum", *(("batchmean",) * cases.of(name).record.batchmean)),
         mask=shape,
         stats=True,
         dims=True,
@@ -1236,13 +1135,12 @@ def points_calls(draw: Any, name: str) -> Call:
 @st.composite
 def pairs_calls(draw: Any, name: str) -> Call:
     d = Draw(draw)
-    kinds, _ = PAIRS[name]
     dtype, mode = d.one("float32", "float32", *FLOATS), d.one(*MODES)
     rows = shape_of(d, 2) if name != "cosine_embedding_loss" else shape_of(d, 1)
     width = d.one(*LENGTHS)
     arguments: dict[str, Any] = {}
-    for k, (argument, some) in enumerate(zip(MAIN[name], kinds, strict=True)):
-        kind = d.one(*some)
+    for k, argument in enumerate(MAIN[name]):
+        kind = d.one(*kinds_of(name, argument))
         if argument == "target":
             arguments[argument] = d.tensor(kind, beside(d, rows), d.one(dtype, "float32", "int64"))
         else:
@@ -1298,7 +1196,7 @@ def similarity_calls(draw: Any, name: str) -> Call:
     n, width = d.one(3, 1, 2, 4, 5, 8, 9, 17, 33, 40, 0), d.one(3, 1, 2, 5, 8, 17, 31, 64)
     m = n + d.one(0, 0, 5) if name == "info_nce_loss" else n
     # Distances of equal vectors, and the choice between equally hard ones, are those of rounding.
-    apart = name in ("pairwise_contrastive_loss", "mined_triplet_margin_loss")
+    apart = cases.of(name).distances
     kind = d.one("normal", "normal", "real", *(() if apart else ("grid",)), "wide")
     width = max(width, 2) if apart else width
     arguments: dict[str, Any] = {}
@@ -1311,7 +1209,7 @@ def similarity_calls(draw: Any, name: str) -> Call:
         )
         if apart and arguments[argument].layout in ("expanded", "expanded_last", "windows"):
             arguments[argument] = replace(arguments[argument], layout="strided")
-    if "labels" in _signature(name) and name != "info_nce_loss":
+    if cases.of(name).labelled:
         arguments["labels"] = d.tensor("index", (n,), d.one("int64", "int64", "int32"))
     if name == "info_nce_loss":
         kind, extra = d.one("", "", "labels", "positives"), d.one("", "", "", "negatives")
@@ -1405,7 +1303,8 @@ COMPOSED: dict[str, Callable[..., Any]] = {
     "gan_generator_loss": plain_generator, "gan_discriminator_loss": plain_discriminator,
 }  # fmt: skip
 CALLS: dict[str, Callable[[str], st.SearchStrategy[Call]]] = {
-    "points": points_calls, "pairs": pairs_calls, "rows": rows_calls, "similarity": similarity_calls, "gan": gan_calls,
+    "elements": points_calls, "products": pairs_calls, "softmax": rows_calls, "similarity": similarity_calls,
+    "gan": gan_calls,
 }  # fmt: skip
 
 
@@ -1416,7 +1315,7 @@ def calls_of(name: str) -> st.SearchStrategy[Call]:
 def functions() -> list[str]:
     """Every public function: one that has no line above is an error here."""
     missing = set(fastloss.functional.__all__) - set(FAMILY) - set(OTHERS)
-    assert not missing, f"soak.py does not know {', '.join(sorted(missing))}: add a line to the table of their family"
+    assert not missing, f"there is no case for {', '.join(sorted(missing))}"
     return sorted(fastloss.functional.__all__)
 
 

@@ -237,6 +237,29 @@ def stubs() -> dict[Path, str]:
     return {Path(f"fastloss/{where}__init__.pyi"): text for where, text in made.items()}
 
 
+FAMILIES = {
+    "rows": "Rows of logits",
+    "pointwise": "Elements",
+    "pairs": "Pairs of vectors",
+    "similarity": "All pairs",
+    "adversarial": "Adversarial training",
+}
+
+
+def readme() -> str:
+    """The README with its list of losses."""
+    text, by_family = (ROOT / "README.md").read_text(), dict[str, list[str]]()
+    for name in sorted(functional.__all__):
+        by_family.setdefault(getattr(functional, name).__module__.rpartition(".")[2], []).append(f"`{name}`")
+    lines = [
+        textwrap.fill(f"- {title}: {', '.join(by_family[family])}.", 120, subsequent_indent="  ")
+        for family, title in FAMILIES.items()
+    ]
+    before, start, rest = text.partition("<!-- losses (make stubs) -->\n")
+    _, end, after = rest.partition("<!-- -->\n")
+    return "".join([before, start, "\n".join(lines), "\n", end, after])
+
+
 if __name__ == "__main__":
-    for path, text in stubs().items():
+    for path, text in {**stubs(), Path("README.md"): readme()}.items():
         (ROOT / path).write_text(text)

@@ -6,25 +6,19 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from cases import CASES, PAIRS, POINTWISE, REDUCTIONS, SIMILARITY, make, make_pairs, make_points, make_similarity
+from cases import EVERY, REDUCTIONS, SIMILARITY, SOFTMAX
 
 import fastloss
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
-EVERY = (*CASES, *POINTWISE, *PAIRS, *SIMILARITY)
 GAN = ("gan_generator_loss", "gan_discriminator_loss")
 
 
 def arguments(case, rows, width=5):
     """Of a call, by name; a tensor requires a gradient where the loss has one to give."""
-    if case in CASES:
-        x, target = make((rows, width))
-        return {"input": x.requires_grad_(), "target": target}
-    if case in SIMILARITY:
-        made = make_similarity(case, {"symmetric": True} if case.name == "info_nce_loss" else {}, rows, width)
-        return {k: v for k, v in made.items() if k not in ("symmetric", "temperature")}
-    tensors = make_points(case, (rows,)) if case in POINTWISE else make_pairs(case, (rows,), width)
-    return dict(zip(inspect.signature(case.functional).parameters, tensors, strict=False))
+    size = (rows,) if case.engine == "elements" else (rows, width)
+    made = case.make(size, {"symmetric": True} if case.name == "info_nce_loss" else {})
+    return {k: v for k, v in made.items() if k not in ("symmetric", "temperature")}
 
 
 def strided(t, step):
@@ -62,8 +56,7 @@ def test_odd_strides(case, where, rows):
     """Of no rows, too: the loss, and gradients of the arguments' shapes, as for dense tensors."""
     fn = getattr(case, where)
     given = arguments(case, rows)
-    anchors = 2 * rows if case.name == "nt_xent_loss" else rows
-    weight = torch.ones(5) if case in CASES else torch.ones(anchors)
+    weight = torch.ones(5 if case in SOFTMAX else case.values((rows,) if case.engine == "elements" else (rows, 5)))
     for step in (1, 3):
         odd = {k: strided(t, step) if isinstance(t, torch.Tensor) else t for k, t in given.items()}
         for reduction in REDUCTIONS:
@@ -131,6 +124,9 @@ def test_what_is_no_normalizer(case, where):
         given = arguments(case, rows)
         for value in NO_NUMBERS.values():
             with pytest.raises(TypeError, match=rf"^fastloss\.{case.name}: normalizer is {type(value).__name__}, "):
+                getattr(case, where)(**given, reduction="mean", normalizer=value)
+        for value in (torch.ones(2), torch.ones(0)):
+            with pytest.raises(ValueError, match=rf"^fastloss\.{case.name}: normalizer has shape"):
                 getattr(case, where)(**given, reduction="mean", normalizer=value)
 
 

@@ -1,16 +1,14 @@
 """What autograd may ask of any loss of any family: second derivatives, batched gradients, tensors that change."""
 
+import functools
 import gc
-import inspect
 import itertools
 import weakref
 
-import cases
 import pytest
 import torch
-from cases import CASES, PAIRS, POINTWISE, SIMILARITY
+from cases import EVERY, PRODUCTS, SIMILARITY, of
 
-import fastloss
 from fastloss.engines import elements as _points
 from fastloss.engines.similarity import plan
 
@@ -21,56 +19,20 @@ close = torch.testing.assert_close
 N = 6
 
 
-def named(case, tensors):
-    """Positional arguments by name."""
-    return dict(zip(inspect.signature(case.reference).parameters, tensors, strict=False))
-
-
-def of_rows(case, kind):
-    x, target = cases.make((N, 5), torch.float64, kind)
-    return named(case, (x.requires_grad_(), target.requires_grad_(kind == "probability")))
-
-
-def of_points(case):
-    x, *rest = cases.make_points(case, (N, 5), torch.float64)
-    if case.name == "binary_cross_entropy":  # whose curvature is 1 / x^2
-        x = x.detach().clamp(0.1, 0.9).requires_grad_()
-    return named(case, (x, *rest))
-
-
 def losses():
     """Each loss with each setting: it, what makes its arguments in float64, by name, and its extra tensors."""
-    flags, factors, divisor = torch.arange(N) % 3 != 0, torch.rand(N) + 0.5, torch.tensor(3.0, dtype=torch.float64)
-    of_elements = dict(mask=flags.unsqueeze(1).expand(N, 5).contiguous(), weight=torch.rand(N, 5).double() + 0.5)
-    of_vectors = dict(mask=flags, weight=factors.double())
-    for case, kind in itertools.product(CASES, ("index", "probability")):
-        extras = dict(mask=flags, weight=torch.rand(5).double() + 0.5, normalizer=divisor)
-        yield case, f"{case}-{kind}", lambda c=case, k=kind: of_rows(c, k), extras
-    for case in POINTWISE:
-        for k, params in enumerate(case.params[:2]):
-            yield (
-                case,
-                f"{case}-{k}",
-                lambda c=case, p=params: {**of_points(c), **p},
-                dict(of_elements, normalizer=divisor),
-            )
-    for case in PAIRS:
-        for k, params in enumerate(case.params):
-            make = lambda c=case, p=params: {**named(c, cases.make_pairs(c, (N,), 5, torch.float64)), **p}  # noqa: E731
-            yield case, f"{case}-{k}", make, dict(of_vectors, normalizer=divisor)
-    for case in SIMILARITY:
-        for k, params in enumerate(case.params):
-            make = lambda c=case, p=params: cases.make_similarity(c, p, N, 5, torch.float64)  # noqa: E731
-            anchors = 2 * N if case.name == "nt_xent_loss" else N
-            weight = (torch.rand(anchors) + 0.5).double()
-            yield case, f"{case}-{k}", make, dict(weight=weight, normalizer=divisor)
-    info_nce = SIMILARITY[0]
+    for case in EVERY:
+        few = case.engine in ("softmax", "elements")
+        for k, params in enumerate(case.settings[:2] if few else case.settings):
+            make = functools.partial(case.make_smooth, (N, 5), params, torch.float64)
+            yield case, f"{case}-{k}", make, case.extras((N, 5))
+    info_nce = of("info_nce_loss")
     for k, shape in enumerate(((3, 5), (N, 3, 5))):
         make = lambda p=shape: {  # noqa: E731
-            **cases.make_similarity(info_nce, info_nce.params[2], N, 5, torch.float64),
+            **info_nce.make((N, 5), info_nce.params[2], torch.float64),
             "negatives": torch.randn(p, dtype=torch.float64).requires_grad_(),
         }
-        yield info_nce, f"{info_nce}-negatives-{k}", make, dict(weight=factors.double(), normalizer=divisor)
+        yield info_nce, f"{info_nce}-negatives-{k}", make, info_nce.extras((N, 5))
 
 
 torch.manual_seed(0)
@@ -110,7 +72,7 @@ def test_inputs_that_depend_on_each_other(case, make, extras, reduction):
     arguments = make()
     names = differentiable(arguments)
     first = arguments[names[0]].detach()
-    vectors = case in SIMILARITY or case in PAIRS
+    vectors = case in SIMILARITY or case in PRODUCTS
 
     def call(fn, x, how):
         made = {names[0]: x.clone() if how == "made of it" else x}
@@ -293,9 +255,3 @@ def test_second_derivatives_with_every_option(case, make, extras):
             results.append([*first, *second])
         for a, b in zip(*results, strict=True):
             close(a, b, rtol=1e-9, atol=1e-11)
-
-
-def test_every_family_is_here():
-    names = {param.values[0].name for param in LOSSES}
-    assert names == {case.name for case in (*CASES, *POINTWISE, *PAIRS, *SIMILARITY)}
-    assert fastloss.functional.__all__

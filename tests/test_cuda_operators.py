@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from asan import CSRC, find_compiler, setup_constants
+from cases import PRODUCTS
 
 import fastloss
 from fastloss import _ops
@@ -44,8 +45,11 @@ SELECTED = {
     "test_cuda_pointwise.py": "not bits and not waits and not 2_31",
     "test_cuda_pairs.py": "not bits and not waits and not 2_31",
     "test_cuda_similarity.py": "(reference and (float32 or clip)) or none or strips or options or small or nan",
-    "test_pairs.py": "((kinks or options or masked or upstream) and {isa}) or samples or transforms",
-    "test_pointwise.py": "((kinks or nan_and_infinity or broadcast or masked) and {isa}) or samples",
+    "engines/elements/test_points.py": "(kinks or nan_and_infinity or broadcast) and {isa}",
+    "engines/products/test_vectors.py": "kinks and {isa}",
+    "properties/test_shared_options.py": "(masked_values or (test_options and ({products}))) and {isa}",
+    "properties/test_gradients.py": "upstream and {isa} and ({products})",
+    "properties/test_inside_torch.py": "samples or (functorch and ({products}))",
 }
 
 
@@ -105,7 +109,7 @@ def runs(library):
     }
 
     def start(file):
-        selected = SELECTED[file].format(isa=fastloss.isa.available()[0])
+        selected = SELECTED[file].format(isa=fastloss.isa.available()[0], products=" or ".join(map(str, PRODUCTS)))
         command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-k", selected, str(HERE / file)]
         return subprocess.run(command, check=False, text=True, capture_output=True, env=environment, cwd=HERE.parent)
 

@@ -1,6 +1,6 @@
 """The pairs CUDA kernels on a device: numbers against float64 on every path, and what only a device can show.
 
-The same kernels run without one in test_cuda_emulation.py; this file and part of test_pairs.py in
+The same kernels run without one in test_cuda_emulation.py; this file and part of what is for all losses in
 test_cuda_operators.py.
 """
 
@@ -10,16 +10,15 @@ import itertools
 import cases
 import pytest
 import torch
-from cases import DTYPES, PAIRS, REDUCTIONS, UPSTREAM, make_pairs, pair_options, settings
+from cases import DTYPES, PRODUCTS, REDUCTIONS, UPSTREAM, settings
 from device import DEVICE, check_losses_wait_for_nothing, check_retained_graph, leaves_on_device, needs_device, run
-from test_pairs import check, exact, scales
 
 import fastloss
 from fastloss import _ops
 
 pytestmark = [pytest.mark.cuda, needs_device]
 close = torch.testing.assert_close
-SETTINGS = settings(PAIRS)
+SETTINGS = settings(PRODUCTS)
 # (rows, width): a row for two threads, eight, a warp, 128, a block, a block twice; then the same element by element.
 SHAPES = {
     "2": (1001, 16),
@@ -47,51 +46,44 @@ STRIDES = {
 @pytest.mark.parametrize(("case", "params"), SETTINGS)
 def test_against_reference(case, params, shape, dtype):
     rows, width = shape
-    tensors = make_pairs(case, (rows,), width, dtype)
+    tensors = case.tensors((rows, width), dtype)
     here = tuple(t.detach().to(DEVICE) for t in tensors)
     assert fastloss.explain(case.functional, *here, **params).path == "kernel"
     for reduction in REDUCTIONS:
         ours = run(case, tensors, reduction=reduction, **params)
-        wanted = exact(case, tensors, reduction=reduction, **params)
-        rows_summed = rows if reduction == "sum" else 1
-        for k, (a, w, scale) in enumerate(zip(ours, wanted, scales(case, tensors, params), strict=True)):
-            check(a, w, dtype, scale * (rows_summed if k == 0 else 1))
+        case.judge(case.named(tensors, **params), reduction=reduction).check(ours, reduction)
 
 
 @pytest.mark.parametrize("change", STRIDES.values(), ids=STRIDES)
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_strides(case, change):
     """Every vector lying differently, then the first alone; other kernels add in another order."""
     for dtype, width, reduction in itertools.product(DTYPES, (16, 200, 4104), REDUCTIONS):
-        tensors = make_pairs(case, (33,), width, dtype)
-        wanted = exact(case, tensors, reduction=reduction)
+        tensors = case.tensors((33, width), dtype)
+        wanted = case.judge(case.named(tensors), reduction=reduction)
         vectors = [k for k, t in enumerate(tensors) if t.requires_grad]
         for chosen in (vectors, vectors[:1]):
             here = tuple(
                 (change(t) if k in chosen else t).detach().requires_grad_(t.requires_grad)
                 for k, t in enumerate(tensors)
             )
-            rows_summed = 33 if reduction == "sum" else 1
-            for k, (a, w, scale) in enumerate(
-                zip(run(case, here, reduction=reduction), wanted, scales(case, tensors, {}), strict=True)
-            ):
-                check(a, w, dtype, scale * (rows_summed if k == 0 else 1))
+            wanted.check(run(case, here, reduction=reduction), (dtype, width, reduction))
 
 
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_options(case):
-    tensors = make_pairs(case, (120,), 40, torch.float64)
-    for options in pair_options(120):
+    tensors = case.tensors((120, 40), torch.float64)
+    for options in case.options((120,)):
         ours = run(case, tensors, **options)
         wanted = cases.gradients(case.reference, tensors, **options)
         for a, b in zip(ours, wanted, strict=True):
             close(a, b, rtol=1e-6 if a.dtype == torch.float32 else 1e-10, atol=1e-13, equal_nan=True)
 
 
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_statistics(case):
     for dtype, width in itertools.product((torch.float32, torch.bfloat16), (24, 25, 3000)):
-        tensors = make_pairs(case, (70,), width, dtype)
+        tensors = case.tensors((70, width), dtype)
         mask = torch.rand(70) < 0.5
         here = tuple(t.detach().to(DEVICE) for t in tensors)
         loss, stats = case.functional(*here, reduction="mean", mask=mask.to(DEVICE), return_stats=True)
@@ -105,29 +97,27 @@ def test_statistics(case):
 
 @pytest.mark.parametrize("upstream", UPSTREAM)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_upstream(case, dtype, upstream):
     """Also that bfloat16 is rounded once: the slack of one rounding would not hold two."""
-    tensors = make_pairs(case, (50,), 72, dtype)
+    tensors = case.tensors((50, 72), dtype)
     wide = torch.promote_types(dtype, torch.float32)  # which holds the upstream gradients
     for reduction in ("mean", "none"):
         ours = run(case, tensors, upstream, reduction=reduction, loss_dtype=wide)
-        wanted = exact(case, tensors, upstream, reduction=reduction)
-        for a, w, scale in zip(ours[1:], wanted[1:], scales(case, tensors, {})[1:], strict=True):
-            check(a, w, dtype, scale, float(upstream), roundings=1.01)
+        case.judge(case.named(tensors), upstream, reduction=reduction).check(ours, reduction)
 
 
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_retained_graph(case):
     for dtype in DTYPES:
-        leaves = leaves_on_device(make_pairs(case, (64,), 100, dtype))
+        leaves = leaves_on_device(case.tensors((64, 100), dtype))
         check_retained_graph(case.functional(*leaves, reduction="mean"), [t for t in leaves if t.requires_grad])
 
 
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_rescale(case):
     """What a bfloat16 backward calls: nothing if the upstream gradient is 1, else the gradient, rounded once."""
-    input, target, third = (t.detach().to(DEVICE) for t in make_pairs(case, (300,), 40, torch.bfloat16))
+    input, target, third = (t.detach().to(DEVICE) for t in case.tensors((300, 40), torch.bfloat16))
     rescale = getattr(torch.ops.fastloss, f"{case.name}_rescale_")
     names = dict(_ops.extension().pairs_losses())[case.name].split(",")
     defaults = inspect.signature(case.functional).parameters
@@ -144,17 +134,17 @@ def test_rescale(case):
         assert torch.equal(grad, w)
 
 
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_same_bits(case):
     for (rows, width), reduction in itertools.product(((5001, 16), (300, 1001), (40, 8192)), REDUCTIONS):
-        tensors = make_pairs(case, (rows,), width, torch.bfloat16)
+        tensors = case.tensors((rows, width), torch.bfloat16)
         for a, b in zip(run(case, tensors, reduction=reduction), run(case, tensors, reduction=reduction), strict=True):
             assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_waits_for_nothing(case):
-    check_losses_wait_for_nothing(case, 300, lambda dtype, seed: make_pairs(case, (300,), 72, dtype, seed=seed))
+    check_losses_wait_for_nothing(case, 300, lambda dtype, seed: case.tensors((300, 72), dtype, seed=seed))
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """The pointwise CUDA kernels on a device: numbers against float64, and what only a device can show.
 
-The same kernels run without one in test_cuda_emulation.py; this file and part of test_pointwise.py in
+The same kernels run without one in test_cuda_emulation.py; this file and part of what is for all losses in
 test_cuda_operators.py.
 """
 
@@ -12,14 +12,10 @@ import pytest
 import torch
 from cases import (
     DTYPES,
+    ELEMENTS,
     HALF,
-    POINTWISE,
     REDUCTIONS,
     UPSTREAM,
-    check_points,
-    exact_points,
-    make_points,
-    point_options,
     settings,
 )
 from device import (
@@ -41,28 +37,21 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:Using a target size"),
 ]
 close = torch.testing.assert_close
-SETTINGS = settings(POINTWISE)
+
+
+SETTINGS = settings(ELEMENTS)
 # Less than a vector, a few, and several blocks of the plain kernel.
 SHAPES = ((), (7,), (3, 5, 7), (40, 1000), (70001,))
 
 
 def make(case, shape, dtype, seed=0):
-    """Arguments in whose neighbourhood half precision resolves a probability."""
-    tensors = make_points(case, shape, dtype, seed)
-    if case.name == "binary_cross_entropy" and dtype in HALF:
-        tensors = (tensors[0].detach().clamp(0.1, 0.9).requires_grad_(), tensors[1])
-    return tensors
+    """Tensors in whose neighbourhood half precision resolves a probability."""
+    return tuple(case.make(shape, {}, dtype, seed).values())
 
 
 def check(case, tensors, params, upstream=None, **options):
-    ours = run(case, tensors, upstream, **params, **options)
-    wanted = exact_points(case, tensors, upstream, **params, **options)
-    scales = cases.point_scales(case, tensors, **params)
-    divisor = tensors[0].numel() if options["reduction"] == "mean" else 1
-    check_points(ours[0], wanted[0], scales[0] if options["reduction"] == "none" else scales[0].sum() / divisor)
-    factor = 1.0 if upstream is None else abs(float(upstream))
-    for actual, exact, scale in zip(ours[1:], wanted[1:], scales[1:], strict=True):
-        check_points(actual, exact, factor * scale / divisor)
+    got = run(case, tensors, upstream, **params, **options)
+    case.judge(case.named(tensors, **params), upstream, **options).check(got, options)
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -77,7 +66,7 @@ def test_against_reference(case, params, dtype):
 
 
 @pytest.mark.parametrize("change", STRIDES.values(), ids=STRIDES)
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_strides(case, change):
     """Every tensor lying differently, then the first alone."""
     for dtype, reduction in itertools.product(DTYPES, REDUCTIONS):
@@ -91,17 +80,17 @@ def test_strides(case, change):
                 assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_options(case):
-    tensors = make_points(case, (6, 5, 40), torch.float64)
-    for options in point_options((6, 5, 40)):
+    tensors = case.tensors((6, 5, 40), torch.float64)
+    for options in case.options((6, 5, 40)):
         ours = run(case, tensors, **options)
         wanted = cases.gradients(case.reference, tensors, **options)
         for a, b in zip(ours, wanted, strict=True):
             close(a, b, rtol=1e-6 if a.dtype == torch.float32 else 1e-11, atol=1e-13, equal_nan=True)
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_statistics(case):
     for dtype in (torch.float32, torch.bfloat16):
         tensors = make(case, (3000,), dtype)
@@ -119,7 +108,7 @@ def test_statistics(case):
 
 @pytest.mark.parametrize("upstream", UPSTREAM)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_upstream(case, dtype, upstream):
     """Also that bfloat16 is rounded once: the slack of one rounding would not hold two."""
     tensors = make(case, (30, 500), dtype)
@@ -128,14 +117,14 @@ def test_upstream(case, dtype, upstream):
         check(case, tensors, {}, upstream, reduction=reduction, loss_dtype=wide)
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_retained_graph(case):
     for dtype in DTYPES:
         leaves = leaves_on_device(make(case, (64, 100), dtype))
         check_retained_graph(case.functional(*leaves, reduction="mean"), [t for t in leaves if t.requires_grad])
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_rescale(case):
     """What a bfloat16 backward calls: nothing if the upstream gradient is 1, else the gradient, rounded once."""
     input, target, *third = (t.detach().to(DEVICE) for t in make(case, (3000,), torch.bfloat16))
@@ -161,7 +150,7 @@ OUTSIDE = {
 }
 
 
-@pytest.mark.parametrize("case", [c for c in POINTWISE if c.name in OUTSIDE], ids=str)
+@pytest.mark.parametrize("case", [c for c in ELEMENTS if c.name in OUTSIDE], ids=str)
 def test_outside_the_domain(case):
     """NaN and a zero gradient in its place, an error when debugging; the context lives on."""
     values, error, text = OUTSIDE[case.name]
@@ -188,7 +177,7 @@ def test_outside_the_domain(case):
             fastloss.debug(False)
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_same_bits(case):
     for shape, reduction in itertools.product(((70001,), (300, 1001)), REDUCTIONS):
         tensors = make(case, shape, torch.bfloat16)
@@ -196,7 +185,7 @@ def test_same_bits(case):
             assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_waits_for_nothing(case):
     check_losses_wait_for_nothing(case, 3000, lambda dtype, seed: make(case, (3000,), dtype, seed))
 

@@ -4,10 +4,9 @@ import itertools
 import threading
 import warnings
 
-import cases
 import pytest
 import torch
-from cases import CASES, PAIRS, POINTWISE, SIMILARITY
+from cases import DTYPES, EVERY, REDUCTIONS, SOFTMAX, make_rows
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
@@ -59,22 +58,6 @@ def agrees(function, arguments):
         assert (said.isa is not None) == (said.path == "kernel")
 
 
-def arguments_of(case, shape, dtype=torch.float32):
-    """Arguments by name for each setting of a loss of any family."""
-    names = cases.argument_names(case)
-    for params in case.params:
-        if case in CASES:
-            made = dict(zip(names, cases.make(shape, dtype), strict=False))
-        elif case in POINTWISE:
-            made = dict(zip(names, cases.make_points(case, shape, dtype), strict=False))
-        elif case in PAIRS:
-            made = dict(zip(names, cases.make_pairs(case, shape[:1], shape[1], dtype), strict=False))
-        else:
-            made = cases.make_similarity(case, {}, *shape, dtype)
-        n, m = (len(t) for t in (*made.values(), made[next(iter(made))])[:2])
-        yield {**made, **{k: v(n, m) if callable(v) else v for k, v in params.items()}}
-
-
 AWKWARD = {
     "plain": lambda a: {},
     "sum": lambda a: {"reduction": "sum"},
@@ -117,9 +100,10 @@ def first(arguments):
 
 
 @pytest.mark.parametrize("shape", [(6, 5), (300, 257)], ids=["small", "large"])
-@pytest.mark.parametrize("case", [*CASES, *POINTWISE, *PAIRS, *SIMILARITY], ids=str)
+@pytest.mark.parametrize("case", EVERY, ids=str)
 def test_explains_what_runs(case, shape):
-    for arguments in arguments_of(case, shape):
+    for params in case.params:
+        arguments = case.make(shape, params)
         for change in AWKWARD.values():
             agrees(case.functional, {**arguments, **change(arguments)})
         numbers = [k for k, v in arguments.items() if isinstance(v, float | int) and not isinstance(v, bool)]
@@ -170,12 +154,12 @@ def test_explains_chosen_calls(function, arguments):
     agrees(function, arguments)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_fast_way_of_a_softmax_loss_has_the_bits_of_the_general_one(case, kernel, monkeypatch):
     settings = [p for p in case.params if not any(isinstance(v, torch.Tensor) for v in p.values())]
     further = ({}, {"label_smoothing": 0.1}, {"ignore_index": 0}, {"inplace": True}, {"empty": "nan", "mask": None})
-    for dtype, reduction, params, given in itertools.product(cases.DTYPES, cases.REDUCTIONS, settings, further):
-        x, target = cases.make((70, 33), dtype)
+    for dtype, reduction, params, given in itertools.product(DTYPES, REDUCTIONS, settings, further):
+        x, target = make_rows((70, 33), dtype)
         x.requires_grad_()
         made = []
         for replaced, by in (("solve", None), ("_kernel_as_it_is", lambda *args: None)):

@@ -7,7 +7,7 @@ import pickle
 
 import pytest
 import torch
-from cases import CASES, PAIRS, POINTWISE, SIMILARITY, make, make_pairs, make_points, make_similarity
+from cases import EVERY, SIMILARITY, make_rows
 
 import fastloss
 from fastloss.losses.adversarial import MODES
@@ -22,13 +22,9 @@ pytestmark = [
 
 def arguments_of(case, params, n):
     """Of a call: tensors by position and by name."""
-    if case in CASES:
-        return make((n, 20), torch.float64), {}
-    if case in POINTWISE:
-        return make_points(case, (n, 3), torch.float64), {}
-    if case in PAIRS:
-        return make_pairs(case, (n,), 5, torch.float64), {}
-    made = make_similarity(case, params, n, 6, torch.float64)
+    made = case.make((n, 6), params, torch.float64)
+    if case not in SIMILARITY:
+        return tuple(made[name] for name in made if name not in params), {}
     positional = case.vectors + ("labels",) * (case.labelled and made["labels"] is not None)
     settings = inspect.signature(case.module).parameters
     return tuple(made.pop(name) for name in positional), {
@@ -51,25 +47,25 @@ def gan(module, mode):
     return pytest.param(lambda: module(mode), arguments, id=f"{module.__name__}-{mode}")
 
 
-EVERY = [
+MODULES = [
     *(
         pytest.param(
             lambda case=case, params=params: constructed(case, params),
             lambda n, case=case, params=params: arguments_of(case, params, n),
             id=f"{case}-{i}",
         )
-        for case in (*CASES, *POINTWISE, *PAIRS, *SIMILARITY)
+        for case in EVERY
         for i, params in enumerate(case.params)
     ),
     *(gan(m, mode) for m in (fastloss.GANGeneratorLoss, fastloss.GANDiscriminatorLoss) for mode in MODES),
-    pytest.param(fastloss.FocalLoss, lambda n: (make((n, 20), torch.float64), {}), id="FocalLoss"),
+    pytest.param(fastloss.FocalLoss, lambda n: (make_rows((n, 20), torch.float64), {}), id="FocalLoss"),
     pytest.param(
         lambda: fastloss.CrossEntropyLoss(torch.rand(20, dtype=torch.float64), z_loss=0.1, softcap=5.0),
-        lambda n: (make((n, 20), torch.float64), {}),
+        lambda n: (make_rows((n, 20), torch.float64), {}),
         id="options",
     ),
 ]
-EVERY_MODULE = pytest.mark.parametrize(("module", "arguments"), EVERY)
+EVERY_MODULE = pytest.mark.parametrize(("module", "arguments"), MODULES)
 
 
 class Model(torch.nn.Module):
@@ -116,7 +112,7 @@ def test_trace(module, arguments):
 
 def test_trace_of_all_sizes():
     """Whether a kernel or PyTorch's operator would take the call. Above 32768 elements none is tiny."""
-    x, target = make((2000, 50))
+    x, target = make_rows((2000, 50))
     y = torch.randn_like(x)
     for criterion, against in (
         (fastloss.CrossEntropyLoss(), target), (fastloss.SoftmaxFocalLoss(), target), (fastloss.HuberLoss(), y),
@@ -129,14 +125,10 @@ def test_trace_of_all_sizes():
         torch.testing.assert_close(traced(*tensors), criterion(*tensors))
 
 
-def replaced(case):
-    return getattr(case, "native_module", None) is not None and issubclass(case.module, case.native_module)
-
-
 DROP_INS = [
     pytest.param(case, params, id=f"{case}-{i}")
-    for case in (*CASES, *POINTWISE, *PAIRS)
-    if replaced(case)
+    for case in EVERY
+    if case.drop_in
     for i, params in enumerate(case.params)
 ]
 
@@ -181,7 +173,7 @@ def test_script_keeps_buffers():
     criterion = fastloss.CrossEntropyLoss(weight=torch.rand(20))
     scripted = torch.jit.script(criterion)
     assert list(scripted.state_dict()) == ["weight"]
-    tensors = make((9, 20))
+    tensors = make_rows((9, 20))
     torch.testing.assert_close(scripted(*tensors), criterion(*tensors))
 
 
@@ -194,7 +186,7 @@ class Doubled(fastloss.HuberLoss):
     "module",
     [
         *(pytest.param(lambda case=case: constructed(case, {}), id=str(case)) for case in SIMILARITY),
-        *(pytest.param(case.module, id=str(case)) for case in (*CASES, *POINTWISE, *PAIRS) if not replaced(case)),
+        *(pytest.param(case.module, id=str(case)) for case in EVERY if case not in SIMILARITY and not case.drop_in),
         fastloss.FocalLoss, fastloss.GANGeneratorLoss, fastloss.GANDiscriminatorLoss,
         pytest.param(lambda: fastloss.HuberLoss(empty="zero"), id="options"), Doubled,
     ],
@@ -231,7 +223,7 @@ def test_fx(module, arguments):
 
 
 def test_fx_passes_options_of_the_call():
-    x, target = make((9, 20))
+    x, target = make_rows((9, 20))
     mask = torch.arange(9) % 2 == 0
     for criterion in (fastloss.CrossEntropyLoss(), fastloss.FocalLoss(), fastloss.SoftmaxFocalLoss()):
         graph = torch.fx.symbolic_trace(criterion)

@@ -5,10 +5,9 @@ import itertools
 
 import pytest
 import torch
-from cases import CASES, PAIRS, POINTWISE, REDUCTIONS, make, make_pairs, make_points
+from cases import ELEMENTS, PRODUCTS, REDUCTIONS, SOFTMAX, make_rows
 
 import fastloss
-import fastloss.engines.elements as module
 from fastloss import _ops
 
 pytestmark = [
@@ -29,8 +28,8 @@ def autocasts(isa):
 
 
 @pytest.fixture(autouse=True)
-def _kernel(kernel, monkeypatch):
-    monkeypatch.setattr(module, "NATIVE_WHEN_TINY", False)
+def _kernel(kernel):
+    pass
 
 
 def of_dtypes(tensors, dtypes):
@@ -88,20 +87,20 @@ def check(case, tensors, autocast, rejected="", **options):
     if rejected:
         return
     floating = {k: v for k, v in options.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
-    counting = tensors[:2] if case in PAIRS and case.labelled else (*tensors, *floating.values())
+    counting = tensors[:2] if case in PRODUCTS and case.labelled else (*tensors, *floating.values())
     compute = D if any(t.dtype == D for t in counting) else S
     copies = [t.detach().to(compute).requires_grad_(t.requires_grad) for t in tensors]
     copied = {**options, **{k: v.to(compute) for k, v in floating.items()}}
-    if case in POINTWISE and "mask" not in options:  # the loop of dense float tensors may contract other products
+    if case in ELEMENTS and "mask" not in options:  # the loop of dense float tensors may contract other products
         copied["mask"] = torch.ones_like(tensors[0], dtype=torch.bool)
     same = outcome(case.functional, copies, None, **copied)
     for a, b in zip(actual, same, strict=True):
         assert torch.equal(a, b.to(a.dtype)), what
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_elements_of_any_dtypes(case, isa):
-    tensors = make_points(case, (7, 150), D)
+    tensors = case.tensors((7, 150), D)
     rest = case.arity - 1
     for (first, other), autocast in itertools.product(FLOATS + INTEGERS, autocasts(isa)):
         # (With full=True PyTorch refuses bool.)
@@ -120,9 +119,9 @@ def test_elements_of_any_dtypes(case, isa):
             )
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_weights_and_masks_beside_other_dtypes(case, isa):
-    tensors, shape = make_points(case, (7, 150), D), (7, 150)
+    tensors, shape = case.tensors((7, 150), D), (7, 150)
     weight, mask = torch.rand(shape) + 0.1, torch.rand(shape) < 0.6
     for (first, other), autocast in itertools.product(((B, S), (S, B), (H, D), (D, H)), autocasts(isa)):
         same = of_dtypes(tensors, [first] * case.arity)
@@ -131,10 +130,10 @@ def test_weights_and_masks_beside_other_dtypes(case, isa):
         check(case, of_dtypes(tensors, [first] + [other] * (case.arity - 1)), autocast, weight=weight.to(first))
 
 
-@pytest.mark.parametrize("case", POINTWISE, ids=str)
+@pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_layouts_of_other_dtypes(case, isa):
     for (first, other), shape in itertools.product(((B, S), (S, H), (S, D), (B, torch.int16)), ((6, 600), (600, 6))):
-        tensors = of_dtypes(make_points(case, shape, D), [first] + [other] * (case.arity - 1))
+        tensors = of_dtypes(case.tensors(shape, D), [first] + [other] * (case.arity - 1))
         laid = [t.detach().t().contiguous().t() if k else t.detach()[:, ::2] for k, t in enumerate(tensors)]
         laid[1:] = [t[:, ::2] for t in laid[1:]]
         laid = [a.requires_grad_(t.requires_grad) for a, t in zip(laid, tensors, strict=True)]
@@ -142,9 +141,9 @@ def test_layouts_of_other_dtypes(case, isa):
 
 
 @pytest.mark.parametrize("width", [5, 64, 5000])
-@pytest.mark.parametrize("case", PAIRS, ids=str)
+@pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_vectors_of_any_dtypes(case, width, isa):
-    tensors = make_pairs(case, (9,), width, D)
+    tensors = case.tensors((9, width), D)
     for (first, other), autocast in itertools.product(FLOATS, autocasts(isa)):
         for dtypes in ((first, other, first), (first, first, other), (first, other, other)):
             for params, reduction in zip(case.params, itertools.cycle(REDUCTIONS)):
@@ -155,9 +154,9 @@ def test_vectors_of_any_dtypes(case, width, isa):
 
 # Lanes over the classes in one chunk and several, and over the rows, adjacent or not.
 @pytest.mark.parametrize("shape", [(7,), (5, 300), (3, 9000), (70, 9), (2, 40, 3, 5)], ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_probabilities_of_any_dtype(case, shape, isa):
-    logits, target = make(shape, D, "probabilities")
+    logits, target = make_rows(shape, D, "probabilities")
     tensors = logits.requires_grad_(), target.requires_grad_()
     weight = torch.rand(shape[0] if len(shape) == 1 else shape[1], dtype=D) + 0.1
     for (first, other), autocast in itertools.product(FLOATS, autocasts(isa)):
@@ -172,7 +171,7 @@ def test_probabilities_of_any_dtype(case, shape, isa):
 
 def test_statistics_of_probabilities_of_another_dtype(isa):
     for shape in ((5, 300), (70, 9)):
-        x, t = make(shape, S, "probabilities")
+        x, t = make_rows(shape, S, "probabilities")
         for first, other in itertools.permutations((B, H, S), 2):
             a, b = x.to(first), t.to(other)
             wide = fastloss.functional.cross_entropy(a.float(), b.float(), return_stats=True)
@@ -180,16 +179,16 @@ def test_statistics_of_probabilities_of_another_dtype(isa):
             torch.testing.assert_close(ours, wide, rtol=1e-6, atol=0)
 
 
-@pytest.mark.parametrize("case", [*POINTWISE, *PAIRS], ids=str)
+@pytest.mark.parametrize("case", [*ELEMENTS, *PRODUCTS], ids=str)
 @pytest.mark.parametrize("dtype", [B, H, S, D], ids=str)
 def test_dtype_under_autocast(case, dtype):
-    tensors = make_points(case, (6, 5), dtype) if case in POINTWISE else make_pairs(case, (6,), 5, dtype)
+    tensors = case.tensors((6, 5), dtype)
     check(case, tensors, B)
 
 
-@pytest.mark.parametrize("case", [*POINTWISE, *PAIRS], ids=str)
+@pytest.mark.parametrize("case", [*ELEMENTS, *PRODUCTS], ids=str)
 def test_second_derivatives_of_mixed_dtypes(case):
-    tensors = make_points(case, (6,), D) if case in POINTWISE else make_pairs(case, (6,), 3, D)
+    tensors = case.tensors((6, 3), D)
     tensors = of_dtypes(tensors, [S] + [D] * (len(tensors) - 1))
     with torch.no_grad():
         explained = fastloss.explain(case.functional, *tensors)

@@ -9,17 +9,18 @@ import warnings
 import cases
 import pytest
 import torch
-from cases import CASES, DROP_INS, PAIRS, POINTWISE, REDUCTIONS, Named, make_pairs, make_points
+from cases import ELEMENTS, PRODUCTS, REDUCTIONS, SOFTMAX
 
 import fastloss
 from fastloss import _options
 
 close = torch.testing.assert_close
+DROP_INS = [case for case in SOFTMAX if case.drop_in]
 
 
 @pytest.mark.parametrize("case", DROP_INS, ids=str)
 def test_same_numbers(case, isa):
-    x, target = cases.make((6, 5), torch.float64)
+    x, target = cases.make_rows((6, 5), torch.float64)
     target[0] = 3
     weight = torch.rand(5, dtype=torch.float64)
     for w, ignore, reduction, smoothing in itertools.product((None, weight), (-100, 3), REDUCTIONS, (0.0, 0.2)):
@@ -35,7 +36,7 @@ def test_same_numbers(case, isa):
 
 @pytest.mark.parametrize("case", DROP_INS, ids=str)
 def test_deprecated_arguments(case, isa):
-    x, target = cases.make((6, 5), torch.float64)
+    x, target = cases.make_rows((6, 5), torch.float64)
     for size_average, reduce in itertools.product((None, True, False), repeat=2):
         if size_average is None and reduce is None:
             continue
@@ -55,9 +56,9 @@ def test_deprecated_arguments(case, isa):
         close(loss, native(x, target), rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_extras(case, isa):
-    x, target = cases.make((6, 5), torch.float32)
+    x, target = cases.make_rows((6, 5), torch.float32)
     extras = dict(z_loss=0.1, softcap=5.0, empty="zero", loss_dtype=torch.float64, return_stats=True)
     mask = torch.tensor([True, False, True, True, False, True])
     module = case.module(label_smoothing=0.1, **extras)
@@ -77,12 +78,12 @@ def test_extras(case, isa):
             call()
     logits = x.requires_grad_() * 1.0
     case.module(inplace=True)(logits, target).backward()
-    cases.check_grad(x.grad, cases.exact(case, x.detach(), target)[1], x.detach())
+    cases.check_grad(x.grad, cases.exact_rows(case, x.detach(), target)[1], x.detach())
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_copies(case, isa):
-    x, target = cases.make((6, 5), torch.float32)
+    x, target = cases.make_rows((6, 5), torch.float32)
     module = case.module(weight=torch.rand(5), ignore_index=2, label_smoothing=0.1, z_loss=0.1, softcap=5.0)
     wanted = module(x, target)
     for twin in (copy.deepcopy(module), copy.copy(module), pickle.loads(pickle.dumps(module))):
@@ -99,7 +100,7 @@ def test_is_a_loss_module(case):
     assert isinstance(module, case.native_module)
     assert isinstance(module, torch.nn.Module)
     assert not list(module.parameters())
-    assert fastloss.explain(module, *cases.make((400, 500))).path in ("kernel", "reference")
+    assert fastloss.explain(module, *cases.make_rows((400, 500))).path in ("kernel", "reference")
 
 
 MODULES = [
@@ -139,16 +140,14 @@ def test_names_of_the_call(module):
     assert options == "options"
 
 
-NAMED = [(case, params) for case in (*POINTWISE, *PAIRS) if case.native_module for params in case.params]
+NAMED = cases.settings(case for case in (*ELEMENTS, *PRODUCTS) if case.drop_in)
 
 
 @pytest.mark.filterwarnings("ignore:reduction. 'mean'")  # of kl_div
-@pytest.mark.parametrize(("case", "params"), NAMED, ids=lambda v: str(v) if isinstance(v, Named) else "")
+@pytest.mark.parametrize(("case", "params"), NAMED)
 def test_made_by_torch(case, params):
     """Called with names, converted in place, or unpickled as ours, a module of PyTorch's is ours."""
-    tensors = (
-        make_points(case, (6, 5), torch.float64) if case in POINTWISE else make_pairs(case, (6,), 5, torch.float64)
-    )
+    tensors = case.tensors((6, 5), torch.float64)
     native, ours = case.native_module(**params), case.module(**params)
     names = list(inspect.signature(native.forward).parameters)
     wanted = native(*tensors)
@@ -167,7 +166,7 @@ def test_made_by_torch(case, params):
 
 
 def test_cross_entropy_made_by_torch():
-    x, target = cases.make((6, 5))
+    x, target = cases.make_rows((6, 5))
     module = torch.nn.CrossEntropyLoss(torch.rand(5), label_smoothing=0.1)
     wanted = module(x, target)
     module.__class__ = fastloss.CrossEntropyLoss
@@ -181,7 +180,7 @@ def test_pickles_of_the_first_release():
     module.__dict__["_extras"] = {"z_loss": 0.5}
     del module._options
     old = pickle.loads(pickle.dumps(module))
-    x, target = cases.make((6, 5))
+    x, target = cases.make_rows((6, 5))
     assert torch.equal(old(x, target), fastloss.CrossEntropyLoss(label_smoothing=0.1, z_loss=0.5)(x, target))
 
 

@@ -7,7 +7,7 @@ import cases
 import pytest
 import torch
 import torch.nn.functional as F
-from cases import CASES, HALF, REDUCTIONS, UNIT
+from cases import HALF, REDUCTIONS, SOFTMAX, UNIT
 
 import fastloss
 
@@ -17,7 +17,7 @@ WEIGHT = [0.5, 0.0, 2.0, 1.0, 0.25]
 
 def sample(shape, kind, ignore_index, dtype=torch.float64):
     """A batch in which the first and every fourth row is ignored, when there is more than one."""
-    x, target = cases.make(shape, dtype, kind, seed=3)
+    x, target = cases.make_rows(shape, dtype, kind, seed=3)
     if kind == "index" and target.dim():
         target.view(-1)[::4] = ignore_index
     return x, target
@@ -25,7 +25,7 @@ def sample(shape, kind, ignore_index, dtype=torch.float64):
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_torch_options_combined(case, reduction, shape, isa):
     for dtype, kind, weighted, smoothing, ignore_index in itertools.product(
         (torch.float64, torch.float32),
@@ -44,7 +44,7 @@ def test_torch_options_combined(case, reduction, shape, isa):
             ignore_index=ignore_index,
         )
         loss, grad = cases.run(case.functional, x, target, **options)
-        native = cases.to_double(options)
+        native = cases.wide(options)
         target = target.double() if kind == "probability" else target
         wanted_loss, wanted_grad = cases.run(case.native, x.double(), target, **native)
         rows = target.numel() if reduction == "sum" else 1
@@ -54,7 +54,7 @@ def test_torch_options_combined(case, reduction, shape, isa):
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_extras_combined(case, reduction, isa):
     """z_loss, softcap, mask, normalizer and empty with torch's options, against the reference."""
     for shape, kind, weighted, smoothing, z_loss, softcap, masked, normalizer in itertools.product(
@@ -82,7 +82,7 @@ def test_extras_combined(case, reduction, isa):
             empty="zero",
         )
         loss, grad = cases.run(case.functional, x, target, **options)
-        wanted_loss, wanted_grad = cases.exact(case, x, target, **options)
+        wanted_loss, wanted_grad = cases.exact_rows(case, x, target, **options)
         # A row's loss is at most weight 2 times (1 + z_loss * lse^2 with lse <= 12) times its unit.
         cases.check_loss(
             loss, wanted_loss, x, scale=2 * (1 + z_loss * 144) * (mask.numel() if reduction == "sum" else 1)
@@ -91,23 +91,23 @@ def test_extras_combined(case, reduction, isa):
 
 
 @pytest.mark.parametrize("dtype", HALF, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_extras_in_half_precision(case, dtype, isa):
-    x, target = cases.make((12, 5), dtype)
+    x, target = cases.make_rows((12, 5), dtype)
     mask = torch.arange(12) % 3 > 0
     weight = torch.tensor(WEIGHT, dtype=dtype)
     options = dict(weight=weight, label_smoothing=0.2, z_loss=0.05, softcap=5.0, temperature=0.8, mask=mask)
     for reduction in REDUCTIONS:
         loss, grad = cases.run(case.functional, x, target, reduction=reduction, **options)
-        wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction, **options)
+        wanted_loss, wanted_grad = cases.exact_rows(case, x, target, reduction=reduction, **options)
         assert loss.dtype == dtype
         cases.check_loss(loss, wanted_loss, x, scale=12 * 8.0)
         cases.check_grad(grad, wanted_grad, x, extra=4.0)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_mask_is_ignore_index(case, isa):
-    x, target = cases.make((4, 5, 3), torch.float32)
+    x, target = cases.make_rows((4, 5, 3), torch.float32)
     mask = torch.rand(4, 3) < 0.5
     for reduction in REDUCTIONS:
         for smoothing in (0.0, 0.1):
@@ -118,10 +118,10 @@ def test_mask_is_ignore_index(case, isa):
                 torch.testing.assert_close(a, b, rtol=8 * UNIT[torch.float32], atol=UNIT[torch.float32])
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_masked_rows_may_hold_any_target(case, isa):
     """A masked row's class index is not even read as one, so padding may hold rubbish."""
-    x, target = cases.make((4, 5), torch.float32)
+    x, target = cases.make_rows((4, 5), torch.float32)
     mask = torch.tensor([True, False, True, False])
     rubbish = target.masked_fill(~mask, 10**12)
     assert torch.equal(case.functional(x, rubbish, mask=mask), case.functional(x, target, mask=mask))
@@ -129,22 +129,22 @@ def test_masked_rows_may_hold_any_target(case, isa):
         case.functional(x, rubbish, mask=~mask)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_normalizer(case, isa):
-    x, target = cases.make((6, 5), torch.float64)
+    x, target = cases.make_rows((6, 5), torch.float64)
     target[0] = -100
     total, _ = cases.run(case.functional, x, target, reduction="sum")
     for normalizer in (4.0, 4, torch.tensor(4.0), torch.tensor(4), torch.tensor(4.0, dtype=torch.float64)):
         mean, grad = cases.run(case.functional, x, target, normalizer=normalizer)
         assert mean.dtype == torch.float64
         torch.testing.assert_close(mean, total / 4, rtol=2 * UNIT[torch.float64], atol=0)
-        cases.check_grad(grad, cases.exact(case, x, target, normalizer=4.0)[1], x)
+        cases.check_grad(grad, cases.exact_rows(case, x, target, normalizer=4.0)[1], x)
 
 
 @pytest.mark.parametrize("kind", ["index", "probability"])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_empty(case, kind, isa):
-    x, target = cases.make((6, 5), torch.float32, kind)
+    x, target = cases.make_rows((6, 5), torch.float32, kind)
     nothing = torch.zeros(6, dtype=torch.bool)
     for empty, wanted in (("nan", math.nan), ("zero", 0.0)):
         loss, grad = cases.run(case.functional, x, target, mask=nothing, empty=empty)
@@ -162,12 +162,12 @@ def test_empty(case, kind, isa):
 
 @pytest.mark.parametrize("loss_dtype", [torch.float64, torch.float32, *HALF], ids=str)
 @pytest.mark.parametrize("dtype", cases.DTYPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_loss_dtype(case, dtype, loss_dtype, isa):
-    x, target = cases.make((6, 9), dtype)
+    x, target = cases.make_rows((6, 9), dtype)
     for reduction in REDUCTIONS:
         loss, grad = cases.run(case.functional, x, target, reduction=reduction, loss_dtype=loss_dtype)
-        wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction)
+        wanted_loss, wanted_grad = cases.exact_rows(case, x, target, reduction=reduction)
         assert loss.dtype == loss_dtype
         assert grad.dtype == dtype
         cases.check_loss(loss, wanted_loss, x, scale=6.0)
@@ -176,13 +176,13 @@ def test_loss_dtype(case, dtype, loss_dtype, isa):
 
 @pytest.mark.parametrize("dtype", cases.DTYPES, ids=str)
 @pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_inplace_same_numbers(case, reduction, dtype, isa):
-    x, target = cases.make((24, 50), dtype)
+    x, target = cases.make_rows((24, 50), dtype)
     for upstream in (1.0, -2.5, 0.0):
         for options in ({}, dict(label_smoothing=0.1, z_loss=0.01, mask=torch.arange(24) % 2 == 0)):
             options = dict(options, reduction=reduction, loss_dtype=torch.float32)
-            wanted_loss, wanted_grad = cases.exact(case, x, target, upstream, **options)
+            wanted_loss, wanted_grad = cases.exact_rows(case, x, target, upstream, **options)
             leaf = x.clone().requires_grad_()
             logits = leaf.clone()
             version, address = logits._version, logits.data_ptr()
@@ -206,11 +206,11 @@ def _near(actual, wanted, slack, x):
     assert ((actual.double() - wanted).abs() <= limit).all()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_inplace_refusals(case, isa):
     if isa == "none":
         pytest.skip("the reference has no use for inplace")
-    x, target = cases.make((24, 50), torch.float32)
+    x, target = cases.make_rows((24, 50), torch.float32)
     leaf = x.requires_grad_()
     before = leaf.detach().clone()
     with pytest.raises(RuntimeError, match="leaf"):
@@ -235,10 +235,10 @@ def test_inplace_refusals(case, isa):
         used.backward()
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_inplace_without_gradient(case, isa):
     """Nothing to write, so nothing is written."""
-    x, target = cases.make((24, 50), torch.float32)
+    x, target = cases.make_rows((24, 50), torch.float32)
     before = x.clone()
     assert torch.equal(case.functional(x, target, inplace=True), case.functional(before, target))
     with torch.no_grad():
@@ -249,7 +249,7 @@ def test_inplace_without_gradient(case, isa):
 @pytest.mark.parametrize("kind", ["index", "probability"])
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 @pytest.mark.parametrize("dtype", cases.DTYPES, ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_stats(case, dtype, shape, kind, isa):
     for reduction, gradient in itertools.product(REDUCTIONS, (True, False)):
         for options in (
@@ -261,7 +261,7 @@ def test_stats(case, dtype, shape, kind, isa):
             options = cases.tensors(dict(options, reduction=reduction, return_stats=True), dtype)
             loss, stats = case.functional(x.clone().requires_grad_(gradient), target, **options)
             double = target.double() if kind == "probability" else target
-            wanted_loss, wanted = case.reference(x.double(), double, **cases.to_double(options))
+            wanted_loss, wanted = case.reference(x.double(), double, **cases.wide(options))
             cases.check_loss(loss.detach(), wanted_loss, x, scale=64.0)
             assert isinstance(stats, type(wanted))
             for name, value, right in zip(stats._fields, stats, wanted, strict=True):
@@ -281,7 +281,7 @@ def test_stats(case, dtype, shape, kind, isa):
                     )
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_stats_corners(case, isa):
     same = torch.zeros(3, 70)
     _, stats = case.functional(same, torch.tensor([0, 1, 0]), return_stats=True)
@@ -313,9 +313,9 @@ def test_stats_corners(case, isa):
 
 def test_stats_are_their_definitions():
     """Independent of the reference: plain loops over one batch."""
-    x, target = cases.make((6, 5), torch.float64)
+    x, target = cases.make_rows((6, 5), torch.float64)
     target[2] = -100
-    _, stats = CASES[0].functional(x, target, return_stats=True)
+    _, stats = SOFTMAX[0].functional(x, target, return_stats=True)
     p, kept = x.softmax(1), [i for i in range(6) if i != 2]
     mean = lambda values: sum(values) / len(kept)  # noqa: E731
     assert stats.count == 5
@@ -327,7 +327,7 @@ def test_stats_are_their_definitions():
     assert stats.grad_norm == pytest.approx(float(grad.norm()))
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_stats_of_a_row_whose_maximum_comes_late(case, isa):
     """The target holds most of the first chunk of classes, the maximum stands in the last one."""
     x = torch.zeros(2, 9000, dtype=torch.float64)
@@ -339,7 +339,7 @@ def test_stats_of_a_row_whose_maximum_comes_late(case, isa):
         assert value == pytest.approx(float(right), rel=1e-13)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_inplace_leaves_repeated_memory_alone(case, isa):
     """Rows that are one in memory cannot each hold their gradient there: it goes to a buffer of its own."""
     leaf = torch.randn(1, 40, dtype=torch.float64, requires_grad=True)
@@ -353,7 +353,7 @@ def test_alpha_of_focal_loss(isa):
     """A factor for every row or one for each class, also as tensors; the divisor is the weight's own."""
     f, exact = fastloss.functional.softmax_focal_loss, fastloss.reference.softmax_focal_loss
     for shape in ((33, 5), (4, 5, 6)):
-        x, target = cases.make(shape, torch.float64)
+        x, target = cases.make_rows(shape, torch.float64)
         target.view(-1)[::7] = -100
         mask = torch.rand(cases.rows_of(shape)) < 0.7
         weight = torch.rand(5, dtype=torch.float64)
@@ -369,7 +369,7 @@ def test_alpha_of_focal_loss(isa):
                         cases.run(f, x, target, **options), cases.run(exact, x, target, **options), strict=True
                     ):
                         torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-13)
-    x, target = cases.make((6, 5))
+    x, target = cases.make_rows((6, 5))
     for bad in (torch.rand(4), torch.rand(1, 5)):
         with pytest.raises(RuntimeError, match="alpha has shape"):
             f(x, target, alpha=bad)
@@ -378,7 +378,7 @@ def test_alpha_of_focal_loss(isa):
 
 
 def test_focal_loss_of_either_mode(kernel):
-    x, target = cases.make((40, 5))
+    x, target = cases.make_rows((40, 5))
     softmax = fastloss.FocalLoss(gamma=1.5, reduction="sum")
     assert torch.equal(
         softmax(x, target), fastloss.functional.softmax_focal_loss(x, target, gamma=1.5, reduction="sum")

@@ -20,7 +20,7 @@ WEIGHT = [0.5, 0.0, 2.0, 1.0, 0.25]
 @pytest.mark.parametrize("kind", ["index", "probability"])
 def test_native_without_extras(kind, shape, reduction):
     for dtype in cases.DTYPES:
-        x, target = cases.make(shape, dtype, kind)
+        x, target = cases.make_rows(shape, dtype, kind)
         for weight, smoothing in itertools.product((None, torch.tensor(WEIGHT, dtype=dtype)), (0.0, 0.3)):
             options = dict(weight=weight, label_smoothing=smoothing, reduction=reduction)
             ours, native = (
@@ -36,7 +36,7 @@ def test_native_without_extras(kind, shape, reduction):
 @pytest.mark.parametrize("kind", ["index", "probability"])
 def test_native_through_the_formula(kind, shape, reduction):
     """A mask that keeps every row is an extra that changes nothing."""
-    x, target = cases.make(shape, torch.float64, kind)
+    x, target = cases.make_rows(shape, torch.float64, kind)
     everything = torch.ones(cases.rows_of(shape), dtype=torch.bool)
     if kind == "index" and target.dim():
         target.view(-1)[1] = 2
@@ -96,7 +96,7 @@ def test_formula(kind, reduction):
     ):
         if normalizer is not None and reduction != "mean":
             continue
-        x, target = cases.make((6, 5), torch.float64, kind)
+        x, target = cases.make_rows((6, 5), torch.float64, kind)
         if kind == "index":
             target[3] = -100
         weight = torch.tensor([0.5, 0.1, 2.0, 1.0, 0.25], dtype=torch.float64) if weighted else None
@@ -108,7 +108,7 @@ def test_formula(kind, reduction):
 
 
 def test_stats_formula():
-    x, target = cases.make((6, 5), torch.float64)
+    x, target = cases.make_rows((6, 5), torch.float64)
     target[3] = -100
     _, stats = cross_entropy(x, target, return_stats=True, reduction="sum", z_loss=0.1)
     kept = [0, 1, 2, 4, 5]
@@ -132,7 +132,7 @@ def test_stats_formula():
 
 
 def test_second_derivatives_of_the_extras():
-    x, target = cases.make((4, 5), torch.float64)
+    x, target = cases.make_rows((4, 5), torch.float64)
     mask = torch.tensor([True, False, True, True])
     options = dict(z_loss=0.1, softcap=3.0, label_smoothing=0.1, mask=mask, weight=torch.rand(5, dtype=torch.float64))
     assert torch.autograd.gradcheck(lambda x: cross_entropy(x, target, **options), x.requires_grad_())
@@ -141,7 +141,7 @@ def test_second_derivatives_of_the_extras():
 
 def test_dropped_rows_are_clean():
     """NaN logits in a row that does not count reach neither the loss nor any derivative of it."""
-    x, target = cases.make((4, 5), torch.float64)
+    x, target = cases.make_rows((4, 5), torch.float64)
     x[1] = math.nan
     mask = torch.tensor([True, False, True, True])
     hessian = torch.func.hessian(lambda x: cross_entropy(x, target, mask=mask, z_loss=0.1, softcap=3.0))(x)
@@ -152,7 +152,7 @@ def test_dropped_rows_are_clean():
 
 def test_half_is_computed_in_float32():
     for dtype in cases.HALF:
-        x, target = cases.make((50, 40), dtype)
+        x, target = cases.make_rows((50, 40), dtype)
         loss, grad = cases.run(cross_entropy, x, target, z_loss=0.1)
         wanted_loss, wanted_grad = cases.run(cross_entropy, x.double(), target, z_loss=0.1)
         cases.check_loss(loss, wanted_loss, x, scale=4.0)

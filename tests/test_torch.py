@@ -4,9 +4,8 @@ import cases
 import pytest
 import torch
 import torch.utils.checkpoint
-from cases import CASES, HALF, REDUCTIONS
-from torch._subclasses import FakeTensorMode
-from torch.autograd import forward_ad
+from cases import HALF, REDUCTIONS, SOFTMAX
+from recorder import OPERATORS, recorded_calls
 from torch.func import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
 import fastloss
@@ -15,34 +14,6 @@ from fastloss import _ops
 needs_extension = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 close = torch.testing.assert_close
 OPTIONS = {"plain": {}, "smooth": dict(label_smoothing=0.1, ignore_index=1), "sum": dict(reduction="sum")}
-
-
-OPERATORS = ("", "_out", "_backward", "_backward_out")
-
-
-def recorded_calls(call):
-    """The fastloss operators that ``call`` dispatches, with their arguments."""
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    calls = []
-
-    class Recorder(TorchDispatchMode):
-        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-            if func.namespace == "fastloss":
-                copies = [a.detach().clone() if isinstance(a, torch.Tensor) else a for a in args]
-                calls.append((func, copies, dict(kwargs or {})))
-            return func(*args, **(kwargs or {}))
-
-    with Recorder():
-        call()
-    # The form that allocates its results is called only inside compiled graphs.
-    for op, args, kwargs in list(calls):
-        if op._schema.name.endswith("_backward_out"):
-            functional = getattr(torch.ops.fastloss, op._schema.name.split("::")[1].removesuffix("_out"))
-            outputs = sum(a.alias_info is not None for a in op._schema.arguments)
-            wanted = [output is not None for output in args[-outputs:]]
-            calls.append((functional.default, [*args[:-outputs], *wanted], kwargs))
-    return calls
 
 
 def all_calls():
@@ -57,12 +28,12 @@ def all_calls():
             for inplace in (False, True):
 
                 def call(shape=shape, dtype=dtype, kind=kind, reduction=reduction, inplace=inplace):
-                    x, target = cases.make(shape, dtype, kind)
+                    x, target = cases.make_rows(shape, dtype, kind)
                     logits = x.requires_grad_() * 1.0
                     weight = torch.ones(cases.classes_of(shape), dtype=dtype)
                     mask = torch.ones(cases.rows_of(shape), dtype=torch.bool)
                     options = dict(weight=weight, mask=mask, reduction=reduction, inplace=inplace)
-                    loss, _ = CASES[0].functional(logits, target, return_stats=True, **options)
+                    loss, _ = SOFTMAX[0].functional(logits, target, return_stats=True, **options)
                     loss.sum().mul(3).backward()
                     focal = fastloss.functional.softmax_focal_loss(x.detach().requires_grad_() * 1.0, target, **options)
                     focal.sum().mul(3).backward()
@@ -84,32 +55,15 @@ def test_opcheck():
         if schema.name.startswith("fastloss::")
     }
     assert defined, "no operators registered"
-    defined -= {name + suffix for name in _ops.POINTWISE for suffix in OPERATORS}  # in test_pointwise.py
+    defined -= {name + suffix for name in _ops.POINTWISE for suffix in OPERATORS}  # in properties/test_inside_torch.py
     defined -= {name for name in defined if name.startswith("similarity")}  # in test_similarity.py
     assert seen == defined, "an operator that no loss calls, or that this test does not reach"
-
-
-@pytest.mark.parametrize("kind", ["index", "probability"])
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_fake_and_meta(case, reduction, kind, kernel):
-    for shape, dtype in (((6, 9), torch.float32), ((2, 5, 3, 4), torch.bfloat16), ((7,), torch.float64)):
-        x, target = cases.make(shape, dtype, kind)
-        loss, gradient = cases.run(case.functional, x, target, reduction=reduction)
-        fakes = FakeTensorMode(allow_non_fake_inputs=True)
-        for to_fake in (lambda t: t.to("meta"), fakes.from_tensor):
-            leaf = to_fake(x).requires_grad_()
-            fake, stats = case.functional(leaf, to_fake(target), reduction=reduction, return_stats=True)
-            assert (fake.shape, fake.dtype) == (loss.shape, loss.dtype)
-            assert [s.dtype for s in stats] == [torch.float64] * 5 + [torch.bool, torch.int64]
-            fake.sum().backward()
-            assert (leaf.grad.shape, leaf.grad.dtype) == (gradient.shape, gradient.dtype)
 
 
 @pytest.mark.parametrize("dynamic", [False, True])
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_compile(case, dtype, options, dynamic, kernel):
     """One graph, forward and backward, static and with the batch size free."""
     torch._dynamo.reset()
@@ -120,7 +74,7 @@ def test_compile(case, dtype, options, dynamic, kernel):
         backend="aot_eager",
     )
     for n in (6, 11) if dynamic else (6,):
-        x, target = cases.make((n, 9), dtype)
+        x, target = cases.make_rows((n, 9), dtype)
         got = cases.run(compiled, x, target)
         wanted = cases.run(lambda x, t: case.functional(x * 1.5, t, **options), x, target)
         for a, b in zip(got, wanted, strict=True):
@@ -129,7 +83,7 @@ def test_compile(case, dtype, options, dynamic, kernel):
             close(compiled(x, target), wanted[0])
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_compile_extras(case, kernel):
     torch._dynamo.reset()
     options = dict(label_smoothing=0.1, z_loss=1e-2, softcap=5.0, normalizer=7.0, return_stats=True)
@@ -139,7 +93,7 @@ def test_compile_extras(case, kernel):
         return loss, stats.accuracy, stats.grad_norm
 
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
-    x, target = cases.make((6, 9), torch.float32)
+    x, target = cases.make_rows((6, 9), torch.float32)
     weight, mask = torch.rand(9), torch.rand(6) < 0.8
     results = []
     for fn in (compiled, step):
@@ -151,17 +105,17 @@ def test_compile_extras(case, kernel):
         close(a, b)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_compile_inductor(case, kernel):
     torch._dynamo.reset()
     compiled = torch.compile(lambda x, t: case.functional(x.sin(), t).exp(), fullgraph=True)
-    x, target = cases.make((6, 9), torch.float32)
+    x, target = cases.make_rows((6, 9), torch.float32)
     wanted = cases.run(lambda x, t: case.native(x.sin(), t).exp(), x, target)
     for a, b in zip(cases.run(compiled, x, target), wanted, strict=True):
         close(a, b)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_compiled_graph_holds_our_operators(case, kernel):
     if not _ops.AVAILABLE:
         pytest.skip("the extension is not built")
@@ -178,17 +132,17 @@ def test_compiled_graph_holds_our_operators(case, kernel):
     compiled = torch.compile(
         case.functional, fullgraph=True, backend=aot_autograd(fw_compiler=record, bw_compiler=record)
     )
-    x, target = cases.make((6, 9), torch.float32)
+    x, target = cases.make_rows((6, 9), torch.float32)
     cases.run(compiled, x, target)
     assert {f"fastloss.{case.name}.default", f"fastloss.{case.name}_backward.default"} <= set(seen)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_compiled_autograd(case, kernel):
     """PyTorch traces an eager backward, which calls ours by another way than its engine does."""
     compiled_autograd = pytest.importorskip("torch._dynamo.compiled_autograd")
     torch._dynamo.reset()
-    x, target = cases.make((6, 9), torch.float32)
+    x, target = cases.make_rows((6, 9), torch.float32)
     wanted = cases.run(case.functional, x, target)
     with compiled_autograd._enable(torch.compile(backend="eager")):
         got = cases.run(case.functional, x, target)
@@ -197,10 +151,10 @@ def test_compiled_autograd(case, kernel):
 
 @pytest.mark.parametrize("dtype", HALF, ids=str)
 @pytest.mark.parametrize("kind", ["index", "probability"])
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_autocast(case, kind, dtype, isa):
     """float32 loss, gradient in the logits' half dtype, weight in either."""
-    x, target = cases.make((8, 33), dtype, kind)
+    x, target = cases.make_rows((8, 33), dtype, kind)
     for weight in (None, torch.rand(33), torch.rand(33).to(dtype)):
         for reduction in REDUCTIONS:
             with torch.autocast("cpu", dtype=dtype):
@@ -210,14 +164,14 @@ def test_autocast(case, kind, dtype, isa):
             loss.sum().backward()
             assert loss.dtype == native.dtype == torch.float32
             assert leaf.grad.dtype == dtype
-            wanted_loss, wanted_grad = cases.exact(case, x, target, reduction=reduction, weight=weight)
+            wanted_loss, wanted_grad = cases.exact_rows(case, x, target, reduction=reduction, weight=weight)
             cases.check_loss(loss.detach(), wanted_loss, x, scale=8.0)
             cases.check_grad(leaf.grad, wanted_grad, x, extra=1.0)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_autocast_keeps_float64(case, isa):
-    x, target = cases.make((8, 33), torch.float64)
+    x, target = cases.make_rows((8, 33), torch.float64)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         loss = case.functional(x, target)
     assert loss.dtype == torch.float64
@@ -241,20 +195,20 @@ TRANSFORMS = {
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 @pytest.mark.parametrize("kind", ["index", "probability"])
 @pytest.mark.parametrize("transform", TRANSFORMS.values(), ids=TRANSFORMS)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_functorch(case, transform, kind, options, kernel):
     if kind == "probability":
         options = {k: v for k, v in options.items() if k != "ignore_index"}
-    x, target = cases.make((5, 3, 3), torch.float64, kind)  # a batch of pixels, or for vmap five batches of rows
+    x, target = cases.make_rows((5, 3, 3), torch.float64, kind)  # a batch of pixels, or for vmap five batches of rows
     ours = transform(lambda x, t: case.functional(x, t, **options), x, target)
     native = transform(lambda x, t: case.native(x, t, **options), x, target)
     close(ours, native, rtol=1e-12, atol=1e-14, equal_nan=True)  # NaN: all of a sample ignored
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_functorch_with_extras(case, kernel):
     """The same transforms reach the extras, where there is nothing native to compare with but a loop."""
-    x, target = cases.make((5, 3, 3), torch.float64)
+    x, target = cases.make_rows((5, 3, 3), torch.float64)
     mask = torch.rand(5, 3) < 0.6
     mask[:, 0] = True
     options = dict(z_loss=0.1, softcap=4.0, label_smoothing=0.1, weight=torch.rand(3, dtype=torch.float64))
@@ -269,50 +223,19 @@ def test_functorch_with_extras(case, kernel):
         close(batched[i], leaf.grad, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_compile_of_transforms(case, kernel):
     torch._dynamo.reset()
-    x, target = cases.make((5, 3, 3), torch.float64)
+    x, target = cases.make_rows((5, 3, 3), torch.float64)
     for transform in (grad, lambda f: vmap(grad(f))):
         ours = torch.compile(transform(case.functional), fullgraph=True, backend="aot_eager")(x, target)
         close(ours, transform(case.native)(x, target), rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_forward_mode(case, kernel):
-    x, target = cases.make((5, 4), torch.float64)
-    tangents = []
-    for fn in (case.functional, case.native):
-        with forward_ad.dual_level():
-            out = fn(forward_ad.make_dual(x, x.cos()), target)
-            tangents.append(forward_ad.unpack_dual(out).tangent)
-    assert tangents[0] is not None
-    close(*tangents, rtol=1e-12, atol=1e-14)
-    # Once the level is left, kernels run again.
-    if _ops.AVAILABLE:
-        assert fastloss.explain(case.functional, x, target).path == "kernel"
-
-
-@pytest.mark.parametrize("reentrant", [False, True])
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_checkpoint(case, reentrant, kernel):
-    x, target = cases.make((6, 9), torch.float32)
-    wanted = cases.run(case.functional, x, target)
-
-    def checkpointed(x, t):
-        return torch.utils.checkpoint.checkpoint(case.functional, x, t, use_reentrant=reentrant)
-
-    leaf = x.clone().requires_grad_()
-    loss = checkpointed(leaf, target)
-    loss.backward()
-    assert torch.equal(loss.detach(), wanted[0])
-    assert torch.equal(leaf.grad, wanted[1])
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_saved_tensor_hooks(case, kernel):
     """What is kept for backward goes through the hooks, and may come back as a copy."""
-    x, target = cases.make((60, 90), torch.float32)
+    x, target = cases.make_rows((60, 90), torch.float32)
     for reduction in REDUCTIONS:
         wanted = cases.run(case.functional, x, target, reduction=reduction)
         sizes: list[int] = []
@@ -328,11 +251,11 @@ def test_saved_tensor_hooks(case, kernel):
             assert torch.equal(a, b)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_changed_logits_are_noticed(case, kernel):
     """Logits written to between forward and backward: an error as in PyTorch, never a wrong gradient."""
     for reduction in REDUCTIONS:
-        x, target = cases.make((6, 9), torch.float32)
+        x, target = cases.make_rows((6, 9), torch.float32)
         logits = x.requires_grad_() * 1.0
         loss = case.functional(logits, target, reduction=reduction).sum()
         with torch.no_grad():
@@ -349,27 +272,19 @@ def test_changed_logits_are_noticed(case, kernel):
             assert "modified by an inplace operation" in str(error)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_inference_mode(case, kernel):
-    x, target = cases.make((6, 9), torch.float32)
-    wanted = case.functional(x, target)
-    with torch.inference_mode():
-        assert torch.equal(case.functional(x, target), wanted)
-        assert torch.equal(case.functional(x.clone(), target, inplace=True), wanted)
-
-
 @pytest.mark.parametrize("shape", [(6, 9), (2000, 50)], ids=str)
 @pytest.mark.parametrize("soft", [False, True], ids=["indices", "probabilities"])
 @pytest.mark.parametrize(
     ("case", "extra"),
-    [(case, extra) for case in CASES for extra in ("plain", "weight", "mask")] + [(cases.SOFTMAX_FOCAL, "alpha")],
+    [(case, extra) for case in SOFTMAX for extra in ("plain", "weight", "mask")]
+    + [(cases.of("softmax_focal_loss"), "alpha")],
     ids=str,
 )
 def test_tensors_of_inference_mode(case, extra, soft, shape):
     """A tensor that needs no gradient may come from ``torch.inference_mode()``."""
     rows, classes = shape
     make_extra = {"weight": torch.rand(classes), "mask": torch.rand(rows) < 0.5, "alpha": torch.rand(classes)}
-    x, target = cases.make(shape, torch.float32)
+    x, target = cases.make_rows(shape, torch.float32)
     target = torch.rand(shape).softmax(1) if soft else target
     options = {} if extra == "plain" else {extra: make_extra[extra]}
     for reduction in ("mean", "none"):
@@ -378,15 +293,3 @@ def test_tensors_of_inference_mode(case, extra, soft, shape):
             made = target.clone(), {name: t.clone() for name, t in options.items()}
         found = cases.run(case.functional, x, made[0], reduction=reduction, **made[1])
         torch.testing.assert_close(found, wanted)
-
-
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_anomaly_mode_and_multithreaded_backward(case, kernel):
-    x, target = cases.make((6, 9), torch.float32)
-    wanted = cases.run(case.functional, x, target)[1]
-    with (
-        pytest.warns(UserWarning, match="Anomaly Detection"),
-        torch.autograd.detect_anomaly(check_nan=True),
-        torch.autograd.set_multithreading_enabled(False),
-    ):
-        assert torch.equal(cases.run(case.functional, x, target)[1], wanted)

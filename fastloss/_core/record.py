@@ -55,6 +55,8 @@ class Record:
         module: PyTorch's module, whose place ours takes.
         title: Name of our module, if it is not that of the function.
         words: Of arguments that are one of several words: these.
+        holds: What tensors hold that are not just real numbers, in a word of `fastloss.functional._examples.SAMPLES`;
+            the example in the docstring and the tests draw such values.
     """
 
     family: ClassVar[Any]
@@ -69,6 +71,7 @@ class Record:
     module: type[Any] | None = None
     title: str = ""
     words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    holds: dict[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
@@ -90,6 +93,16 @@ class Record:
     def declare(self, formula: Callable[..., Any]) -> None:
         """Takes the formula, which is written below the function."""
         self.formula = formula
+        self.complete()
+
+    def complete(self) -> None:
+        """Makes all that is cached: in Python 3.11 a cached property has a lock, which torch.compile cannot trace."""
+        for kind in type(self).__mro__:
+            for name, value in vars(kind).items():
+                if isinstance(value, functools.cached_property):
+                    made = getattr(self, name)
+                    if isinstance(made, Record):
+                        made.complete()
 
 
 @dataclass(eq=False)
@@ -158,15 +171,19 @@ class Loss(Record):
             self.tiny = -1
 
     @functools.cached_property
-    def fuller(self) -> Loss:
-        """The loss with its optional tensor."""
-        return replace(
-            self,
-            operator=f"{self.name}_{self.optional}",
-            tensors=(*self.tensors, self.optional),
-            optional="",
-            fixed=(*self.fixed, self.optional),
-            native=None,
+    def fuller(self) -> Loss | Any:
+        """The loss with its optional tensor; None if it has none."""
+        return (
+            None
+            if not self.optional
+            else replace(
+                self,
+                operator=f"{self.name}_{self.optional}",
+                tensors=(*self.tensors, self.optional),
+                optional="",
+                fixed=(*self.fixed, self.optional),
+                native=None,
+            )
         )
 
     @property

@@ -184,6 +184,7 @@ def _floating_target(arguments: dict[str, Any], options: Any) -> None:
     dtype="target",
     floating=("target", "pos_weight"),
     check=_floating_target,
+    holds={"target": "probability"},
 )
 def binary_cross_entropy_with_logits(
     input: Tensor,
@@ -229,6 +230,7 @@ def _(x: Tensor, y: Tensor, w: Tensor | None = None) -> Tensor:
     same_size=True,
     dtype="equal",
     floating=("target",),
+    holds={"input": "probability", "target": "probability"},
 )
 def binary_cross_entropy(
     input: Tensor,
@@ -268,6 +270,7 @@ def _(x: Tensor, y: Tensor) -> Tensor:
         "gamma": NOT_NEGATIVE,
         "label_smoothing": ("between 0 and 1", lambda v: 0 <= v <= 1, ValueError),
     },
+    holds={"targets": "binary"},
 )
 def sigmoid_focal_loss(
     inputs: Tensor,
@@ -410,6 +413,12 @@ def count_positives(
 
     Returns:
         A 0-d float64 tensor. Under data parallelism average it over the processes before it is used.
+
+    Example:
+        >>> inputs = torch.randn(8, 5, requires_grad=True)
+        >>> targets = torch.randint(6, (8,))  # 5: background
+        >>> count = fastloss.functional.count_positives(targets, 5)
+        >>> fastloss.functional.sigmoid_focal_loss(inputs, targets, reduction='mean', normalizer=count).backward()
     """
     kept = torch.ones((), dtype=torch.bool, device=targets.device) if mask is None else mask
     if not targets.dtype.is_floating_point:
@@ -427,6 +436,7 @@ def count_positives(
         "gamma_pos": NOT_NEGATIVE,
         "clip": ("in [0, 1)", lambda v: 0 <= v < 1, ValueError),
     },
+    holds={"target": "binary"},
 )
 def asymmetric_loss(
     input: Tensor,
@@ -485,6 +495,7 @@ def _(x: Tensor, y: Tensor, gamma_neg: Number, gamma_pos: Number, clip: Number) 
     same_size=True,
     dtype="input",
     bools=False,
+    holds={"target": "sign"},
 )
 def soft_margin_loss(
     input: Tensor,
@@ -515,7 +526,11 @@ def _(x: Tensor, y: Tensor) -> Tensor:
     return F.soft_margin_loss(x, y, reduction="none")
 
 
-@loss(params=("margin", "p"), domains={"margin": FINITE, "p": ("1 or 2", lambda v: v in (1, 2), ValueError)})
+@loss(
+    params=("margin", "p"),
+    domains={"margin": FINITE, "p": ("1 or 2", lambda v: v in (1, 2), ValueError)},
+    holds={"target": "sign"},
+)
 def hinge_loss(
     input: Tensor,
     target: Tensor,

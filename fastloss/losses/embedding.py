@@ -55,6 +55,7 @@ def _of_one_shape(arguments: dict[str, Any], options: Any) -> None:
     params=("margin",),
     fixed=("target",),
     dtype="input",
+    holds={"target": "sign"},
 )
 def hinge_embedding_loss(
     input: Tensor,
@@ -92,6 +93,7 @@ def _(x: Tensor, y: Tensor, margin: Number) -> Tensor:
     params=("margin",),
     same_rank=True,
     bools=False,
+    holds={"input1": "real", "input2": "real", "target": "sign"},
 )
 def margin_ranking_loss(
     input1: Tensor,
@@ -132,6 +134,7 @@ def _(a: Tensor, b: Tensor, y: Tensor, margin: Number) -> Tensor:
     pairs=True,
     label="target",
     floating=("input2",),
+    holds={"target": "row_sign"},
 )
 def cosine_embedding_loss(
     input1: Tensor,
@@ -180,6 +183,7 @@ def _(a: Tensor, b: Tensor, y: Tensor, margin: Number) -> Tensor:
     label="target",
     floating=("input2",),
     check=_of_one_shape,
+    holds={"target": "row_sign"},
 )
 def contrastive_loss(
     input1: Tensor,

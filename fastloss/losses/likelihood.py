@@ -51,7 +51,13 @@ def _kl_div(input: Tensor, target: Tensor, reduction: str, log_target: bool) -> 
     return loss / input.shape[0] if by_batch and input.dim() and input.shape[0] != 0 else loss
 
 
-@loss(torch=F.poisson_nll_loss, module=torch.nn.PoissonNLLLoss, params=("log_input", "full", "eps"), bools=False)
+@loss(
+    torch=F.poisson_nll_loss,
+    module=torch.nn.PoissonNLLLoss,
+    params=("log_input", "full", "eps"),
+    bools=False,
+    holds={"input": "log_rate", "target": "count"},
+)
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -103,6 +109,7 @@ def _(x: Tensor, y: Tensor, log_input: bool, full: bool, eps: Number) -> Tensor:
     floating=("var",),
     autocasts=False,
     check=_positive_variance,
+    holds={"var": "positive"},
 )
 def gaussian_nll_loss(
     input: Tensor,
@@ -153,6 +160,7 @@ def _(x: Tensor, y: Tensor, v: Tensor, full: bool, eps: Number) -> Tensor:
     params=("log_target",),
     floating=("target",),
     batchmean=True,
+    holds={"input": "log_probability", "target": "distribution"},
 )
 def kl_div(
     input: Tensor,

@@ -1,6 +1,6 @@
 r"""Losses of all pairs of two sets of vectors, from their formulas.
 
-How to get what other libraries give (tested in ``tests/test_similarity_reference.py``, but for those with a star):
+How to get what other libraries give (tested in ``tests/engines/similarity``, but for those with a star):
 
 =============================================  =====================================================================
 there                                          here

@@ -12,7 +12,7 @@ import pickle
 import pytest
 import torch
 import torch.distributed as dist
-from cases import SIMILARITY, UNIT, make_similarity
+from cases import SIMILARITY, UNIT
 
 import fastloss
 from fastloss import _ops
@@ -47,7 +47,7 @@ class Split:
     """A problem as one process sees it, and as rank ``rank`` does; where its anchors are in the whole."""
 
     def __init__(self, case, params, rows, rank, dtype):
-        made = make_similarity(case, params, sum(rows), WIDTH, dtype)
+        made = case.make((sum(rows), WIDTH), params, dtype)
         made = {k: t.detach() if isinstance(t, torch.Tensor) else t for k, t in made.items()}
         keys = [n + (2 if case.name == "info_nce_loss" and not params.get("symmetric") else 0) for n in rows]
         generator = torch.Generator().manual_seed(9)
@@ -121,7 +121,7 @@ def check(case, params, dtype, rows, rank):
             group=dist.group.WORLD,
         )
         what = (case.name, params, dtype, rows, reduction, budget, extra)
-        # Both are off by some 100 units (see Exact in test_similarity.py), in bfloat16 by few of the stored dtype's.
+        # Both are off by some 100 units (see `cases.Similarity.judge`), in bfloat16 by few of the stored dtype's.
         tolerance = 8 * unit if dtype == torch.bfloat16 else 400 * unit
 
         def same(a, b, size, name, what=what, tolerance=tolerance):

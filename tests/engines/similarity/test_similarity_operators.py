@@ -284,7 +284,7 @@ def test_random_arguments(seed):
     """In a process of its own, so that a crash is a failure that shows the call."""
     run = subprocess.run(
         [sys.executable, "-c", RANDOM, str(seed), "1500"],
-        capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[1], check=False,
+        capture_output=True, text=True, timeout=120, cwd=Path(__file__).parents[3], check=False,
     )  # fmt: skip
     last = run.stdout.splitlines()[-1] if run.stdout else ""
     assert run.returncode == 0, (run.returncode, last, run.stderr[-2000:])

@@ -1,0 +1,60 @@
+# ruff: noqa: F401
+"""The table of losses: a row each, in a file for each topic as in `fastloss.losses`; every property joins it.
+
+A row says what neither the loss's record nor its signature says: settings, values worked out by hand, where PyTorch is
+left on purpose. What tensors hold is in the record (`Record.holds`), the domain of a hyperparameter in
+`fastloss._options.DOMAINS`.
+"""
+
+from cases import classification, contrastive, embedding, likelihood, regression
+from cases.base import (
+    DTYPES,
+    HALF,
+    REDUCTIONS,
+    REMEMBERED,
+    UNDERFLOW,
+    UNIT,
+    UPSTREAM,
+    Case,
+    Judge,
+    check_near,
+    exact,
+    gradients,
+    info_of,
+    outcome,
+    python,
+    same_outcome,
+    settings,
+    wide,
+)
+from cases.engines import (
+    RANGES,
+    ROUNDINGS,
+    Elements,
+    Products,
+    Similarity,
+    Softmax,
+    cancelling,
+    check_grad,
+    check_loss,
+    classes_of,
+    compute_unit,
+    exact_rows,
+    make_rows,
+    rows_of,
+    run,
+    slack,
+    tensors,
+)
+
+TOPICS = (classification, regression, likelihood, embedding, contrastive)
+EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
+ELEMENTS = tuple(case for case in EVERY if isinstance(case, Elements))
+PRODUCTS = tuple(case for case in EVERY if isinstance(case, Products))
+SOFTMAX = tuple(case for case in EVERY if isinstance(case, Softmax))
+SIMILARITY = tuple(case for case in EVERY if isinstance(case, Similarity))
+BY_NAME = {case.name: case for case in EVERY}
+
+
+def of(name: str) -> Case:
+    return BY_NAME[name]

@@ -1,0 +1,55 @@
+"""Each functor's derivative is its value's derivative, checked mechanically: by dual numbers."""
+
+import itertools
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+import torch
+from cases import ELEMENTS, RANGES
+
+from fastloss import _ops
+
+POINTS = 100  # of each loss with each of its settings
+
+
+def points():
+    """Lines for dual_driver.cpp, of every operator."""
+    for case, more in itertools.product(ELEMENTS, (False, True)):
+        record = case.record.fuller if more else case.record
+        if record is None:
+            continue
+        fixed = sum(1 << record.tensors.index(name) for name in case.record.fixed)
+        settings = dict.fromkeys(
+            tuple(record.number(name, params.get(name, case.default(name))) for name in record.params)
+            for params in (*case.params, *combinations(case))
+        )
+        for number, setting in enumerate(settings):
+            if case.name == "gaussian_nll_loss" and setting[1] > RANGES["positive"][0]:
+                continue  # its clamp is hidden from the gradient, as in PyTorch
+            columns = [t.detach() for t in case.tensors((POINTS,), torch.float64, number)]
+            if more:
+                low, high = RANGES["positive"]
+                columns.append(low + (high - low) * torch.rand(POINTS, dtype=torch.float64))
+            numbers = " ".join(repr(float(v)) for v in (*setting, *(0,) * (4 - len(setting))))
+            for values in zip(*(column.tolist() for column in columns), strict=True):
+                yield f"{record.operator} {numbers} {' '.join(map(repr, (*values, 0.0)[:3]))} {fixed}"
+
+
+def combinations(case):
+    """Each value of a hyperparameter that random calls take, with each of the others'."""
+    names = case.hyperparameters
+    return [dict(zip(names, v, strict=True)) for v in itertools.product(*(case.candidates(name) for name in names))]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a C++ compiler on the path")
+def test_derivatives_by_dual_numbers(tmp_path):
+    root, program, lines = Path(__file__).resolve().parent, tmp_path / "dual", list(points())
+    compiler = os.environ.get("CXX", "g++").split()
+    command = [*compiler, "-std=c++17", "-O1", f"-I{root.parents[2] / 'csrc'}", root / "dual_driver.cpp", "-o", program]
+    subprocess.run(command, check=True)
+    done = subprocess.run([program], input="\n".join(lines), check=True, capture_output=True, text=True)
+    assert not done.stdout, done.stdout[:2000]
+    built = {name for name, _ in _ops.extension().pointwise_losses()} if _ops.AVAILABLE else set()
+    assert built <= {line.split()[0] for line in lines}

@@ -1,0 +1,59 @@
+"""The module of every loss: its constructor, calls, copies, pickles, `repr`, and options given either way."""
+
+import copy
+import inspect
+import pickle
+
+import cases
+import pytest
+import torch
+from cases import EVERY, SIMILARITY
+
+import fastloss
+
+pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+
+
+@pytest.mark.parametrize(("case", "params"), cases.settings(EVERY))
+def test_module(case, params, kernel):
+    arguments = {k: v for k, v in case.make((14, 6), params).items() if v is not None}
+    takes = inspect.signature(case.module).parameters
+    own = {k: v for k, v in arguments.items() if k in takes and (k == "temperature" or not isinstance(v, torch.Tensor))}
+    own |= {"temperature": 0.3} if "temperature" in own else {}
+    tensors = {k: v for k, v in arguments.items() if k not in own}
+    # Names of PyTorch's modules may be others (`log_input`).
+    given, named = ((), tensors) if case in SIMILARITY else (tensors.values(), {})
+    wanted = case.functional(**tensors, **own, reduction="sum", loss_dtype=torch.float64)
+    module = case.module(**own, reduction="sum", loss_dtype=torch.float64)
+    assert isinstance(module, torch.nn.Module)
+    assert not list(module.parameters())
+    for twin in (module, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
+        assert repr(twin) == repr(module)
+        assert torch.equal(twin(*given, **named), wanted)
+    for name, value in {**own, "reduction": "sum", "loss_dtype": torch.float64}.items():
+        assert case.drop_in or f"{name}={value}" in repr(module)
+    # Options in the call win.
+    mean = case.functional(**tensors, **own, loss_dtype=torch.float64, reduction="mean")
+    assert torch.equal(module(*given, **named, reduction="mean"), mean)
+    assert fastloss.explain(module, *given, **named).path == fastloss.explain(case.functional, **tensors, **own).path
+
+
+@pytest.mark.parametrize("case", EVERY, ids=str)
+def test_options_and_class(case, kernel):
+    arguments = case.make((14, 6), {"symmetric": True} if case.name == "info_nce_loss" else {})
+    tensors = [v for k, v in arguments.items() if k not in ("symmetric", "temperature")]
+    assert repr(case.module()).startswith(case.module.__name__ + "(")
+    if case not in SIMILARITY:
+        mask = torch.rand(case.values((14, 6))) < 0.5
+        options = {"reduction": "sum", "mask": mask}
+        wanted = case.functional(*tensors, **options)
+        torch.testing.assert_close(case.module(reduction="sum")(*tensors, mask=mask), wanted)
+        torch.testing.assert_close(case.module(empty="zero")(*tensors, mask=mask & False), torch.tensor(0.0))
+    if case.drop_in:
+        module, native = case.module(), case.native_module()
+        assert isinstance(module, case.native_module)
+        assert module.state_dict().keys() == native.state_dict().keys()
+        assert repr(module) == repr(native)
+    for call in (lambda: case.module(nonsense=1), lambda: case.module()(*tensors, nonsense=1)):
+        with pytest.raises(TypeError, match="nonsense"):
+            call()
