@@ -252,19 +252,19 @@ PLANTS = (
         "fastloss/engines/similarity/__init__.py",
         "            row_labels = torch.where(row_labels < m, row_labels, -1)\n",
         "            pass\n",
-        "test_similarity.py",
+        "engines/similarity/test_similarity.py",
     ),
     Plant(
         "fastloss/engines/similarity/formula.py",
         "        kept = others if kept is None else others & kept\n",
         "        kept = others\n",
-        "test_similarity_reference.py",
+        "engines/similarity/test_similarity_reference.py",
     ),
     Plant(
         "fastloss/engines/similarity/formula.py",
         "        s = s / number(factor, s) if call.divides else number(factor, s) * s\n",
         "        s = number(factor, s) * s\n",
-        "test_similarity_reference.py",
+        "engines/similarity/test_similarity_reference.py",
     ),
     # C++: what operators check, count and write.
     Plant(
