@@ -71,9 +71,14 @@ PLANTS = (
         "fastloss/_autograd.py",
         "        if total.untyped_storage().data_ptr() != memory:\n",
         "        if False:\n",
-        "test_inplace.py",
+        "engines/softmax/test_inplace.py",
     ),
-    Plant("fastloss/_autograd.py", "        node.register_prehook(refuse)\n", "        pass\n", "test_inplace.py"),
+    Plant(
+        "fastloss/_autograd.py",
+        "        node.register_prehook(refuse)\n",
+        "        pass\n",
+        "engines/softmax/test_inplace.py",
+    ),
     Plant(
         "fastloss/_autograd.py",
         "    return value.clone() if isinstance(value, Tensor) and value.is_inference() else value",
@@ -115,7 +120,7 @@ PLANTS = (
         "fastloss/functional/_paths.py",
         '        return "an argument is a lazily negated view"\n',
         '        return ""\n',
-        "test_edges.py test_fallback.py",
+        "engines/softmax/test_edges.py test_fallback.py",
     ),
     # Dtypes and reductions.
     Plant(
@@ -172,31 +177,31 @@ PLANTS = (
         "fastloss/engines/softmax.py",
         "            kept = target != ignore_index if mask is None else mask & (target != ignore_index)\n",
         "            kept = target != ignore_index\n",
-        "test_options.py test_soak.py",
+        "engines/softmax/test_options.py test_soak.py",
     ),
     Plant(
         "fastloss/engines/softmax.py",
         "    row = int(bad.nonzero()[0])\n",
         "    row = int(bad.nonzero()[-1])\n",
-        "test_errors.py",
+        "engines/softmax/test_errors.py",
     ),
     Plant(
         "fastloss/engines/softmax.py",
         "    overwrite = inplace and not is_compiling() and not _repeats_memory(input)\n",
         "    overwrite = inplace and not is_compiling()\n",
-        "test_inplace.py test_layouts.py properties/test_gradients.py",
+        "engines/softmax/test_inplace.py engines/softmax/test_layouts.py properties/test_gradients.py",
     ),
     Plant(
         "fastloss/engines/softmax.py",
         "    return input.is_leaf or (base is not None and base.is_leaf and base.requires_grad)\n",
         "    return input.is_leaf\n",
-        "test_inplace.py",
+        "engines/softmax/test_inplace.py",
     ),
     Plant(
         "fastloss/_stats.py",
         "        accuracy, entropy, perplexity, mean_lse,",
         "        accuracy, entropy, mean_lse, perplexity,",
-        "test_options.py",
+        "engines/softmax/test_options.py",
     ),
     # Modules.
     Plant(
@@ -271,13 +276,13 @@ PLANTS = (
         "csrc/ops/rows.cpp",
         "        const bool keep = (!target || y != ignore_index) && (!mask || mask[i]);\n",
         "        const bool keep = (!target || y != ignore_index);\n",
-        "test_options.py",
+        "engines/softmax/test_options.py",
     ),
     Plant(
         "csrc/ops/rows.cpp",
         "  if (!weight || !target) all.weight = all.kept;\n",
         "",
-        "properties/test_values.py test_edges.py",
+        "properties/test_values.py engines/softmax/test_edges.py",
     ),
     Plant(
         "csrc/ops/pairs.cpp",

@@ -11,10 +11,8 @@ import fastloss
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 close = torch.testing.assert_close
-LOSSES = (
-    *ELEMENTS,
-    *PRODUCTS,
-)  # the options of rows of logits are in test_options.py, those of anchors with similarity
+# Rows of logits: engines/softmax/test_options.py; anchors: engines/similarity.
+LOSSES = (*ELEMENTS, *PRODUCTS)
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=str)
