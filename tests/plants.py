@@ -51,19 +51,13 @@ PLANTS = (
     ),
     Plant(
         "fastloss/_autograd.py",
-        "                if factor == 1.0:\n                    grad, ctx.grad = ctx.grad, None\n",
-        "                if factor == 1.0:\n                    grad = ctx.grad\n",
+        "                ctx.grads = None\n                # On the CPU",
+        "                # On the CPU",
         "test_autograd.py test_gradient.py",
     ),
     Plant(
         "fastloss/_autograd.py",
-        "                ctx.grads = None\n                # As in",
-        "                # As in",
-        "test_autograd.py test_pointwise.py",
-    ),
-    Plant(
-        "fastloss/_autograd.py",
-        "            return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)\n        try:",
+        "            return None, None, None, None, *_formula_gradients(ctx, grad_output)\n        try:",
         "            pass\n        try:",
         "test_pointwise.py",
     ),
@@ -81,7 +75,7 @@ PLANTS = (
         "test_elements.py",
     ),
     Plant(
-        "fastloss/_autograd.py",
+        "fastloss/engines/elements.py",
         "            named[name] = bool(named[name])\n",
         "            pass\n",
         "test_pairs.py test_pointwise.py",
@@ -249,6 +243,24 @@ PLANTS = (
         "test_similarity.py",
     ),
     # C++: what operators check, count and write.
+    Plant(
+        "csrc/ops/operators.h",
+        "      STD_TORCH_CHECK(!other || over_itself(output, other) ||",
+        "      STD_TORCH_CHECK(true || over_itself(output, other) ||",
+        "test_operators.py",
+    ),
+    Plant(
+        "csrc/ops/operators.h",
+        "    check_call(call, Backend::numbers(id));\n    check_memory(call, written, nullptr",
+        "    check_memory(call, written, nullptr",
+        "test_operators.py",
+    ),
+    Plant(
+        "csrc/cpu/row_batch.h",
+        "  const D per_logit(1 / a.temperature);\n",
+        "  const D per_logit(1.0);\n",
+        "test_options.py",
+    ),
     Plant(
         "csrc/ops/rows.cpp",
         "        const bool keep = (!target || y != ignore_index) && (!mask || mask[i]);\n",
