@@ -232,9 +232,7 @@ def _call(
     values = tuple(given[name] for name in (*record.params, *_ops.ROWS_OPTIONS))
     options = (values, code, empty_zero, _ops.DTYPE_CODES[loss_dtype])
     formula = partial(_formula, record)
-    return Call(
-        record.name, _ops.OPERATORS[record.name], options, formula, now, want_stats, inplace, _ops.rows_state
-    )
+    return Call(record.name, _ops.OPERATORS[record.name], options, formula, now, want_stats, inplace, _ops.rows_state)
 
 
 def _formula(

@@ -1,5 +1,3 @@
-#pragma once
-
 // The rows engine on CUDA: losses over rows of logits, forward and gradient. See csrc/README.md, "CUDA", for the
 // traffic of each path.
 //
@@ -1398,4 +1396,10 @@ const RowsKernels& kernels() {
 #undef FASTLOSS_ENTRY
 
 }  // namespace
+
+template <>
+const RowsKernels& rows_kernels<DType::FASTLOSS_DTYPE>() {
+  return kernels<FASTLOSS_STORED>();
+}
+
 }  // namespace fastloss::cuda
