@@ -101,7 +101,7 @@ PLANTS = (
     ),
     Plant(
         "fastloss/functional/_paths.py",
-        '    if any(t.layout != torch.strided for t in tensors):\n        return "the layout is not strided"\n',
+        '    if any([t.layout != torch.strided for t in tensors]):\n        return "the layout is not strided"\n',
         "",
         "test_fallback.py",
     ),
