@@ -44,21 +44,16 @@ AVX512 = "-mavx512f -mavx512dq -mavx512bw -mavx512vl -mfma -mf16c -mprefer-vecto
 # to 15 % at -O2.
 ISA_FLAGS = {
     "x86_64": {
-        "baseline": "-O2",
-        "avx2": "-mavx2 -mfma -mf16c",
-        "avx512": AVX512,
-        "avx512_bf16": f"{AVX512} -mavx512bf16",
+        "baseline": "-O2 -DFASTLOSS_VEC_BYTES=16",
+        "avx2": "-mavx2 -mfma -mf16c -DFASTLOSS_VEC_BYTES=32",
+        "avx512": f"{AVX512} -DFASTLOSS_VEC_BYTES=64",
+        "avx512_bf16": f"{AVX512} -mavx512bf16 -DFASTLOSS_VEC_BYTES=64 -DFASTLOSS_ONLY_BFLOAT16",
     },
-    "aarch64": {"neon": "-ffp-contract=fast"},
+    "aarch64": {"neon": "-ffp-contract=fast -DFASTLOSS_VEC_BYTES=16"},
+    "": {"baseline": "-DFASTLOSS_VEC_BYTES=16"},
 }
-CUDA_SOURCES = (
-    "mining", "plan", "plan_points", "plan_pairs", "reduce", "similarity",
-    *(
-        f"{family}_{dtype}"
-        for family in ("rows", "pointwise", "pairs", "similarity")
-        for dtype in ("f32", "f64", "bf16", "f16")
-    ),
-)  # fmt: skip
+# Of the .cu files that name FASTLOSS_DTYPE, which are compiled for each.
+CUDA_DTYPES = {"f32": "float", "f64": "double", "bf16": "BFloat16", "f16": "Half"}
 CUDA_OPERATORS = ("rows_cuda", "pointwise_cuda", "pairs_cuda", "similarity_cuda")
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
 # What PyTorch's own CUDA 13 builds have, as far as nvcc knows them; PTX of the last for what comes later.
@@ -207,7 +202,7 @@ class BuildExt(build_ext):
 
     def build_extension(self, ext: Extension) -> None:
         machine = platform.machine().lower().replace("amd64", "x86_64").replace("arm64", "aarch64")
-        isas = ISA_FLAGS.get(machine, {"baseline": ""})
+        isas = ISA_FLAGS.get(machine, ISA_FLAGS[""])
         torch, compiler = find_torch(), find_compiler()
         output = Path(self.get_ext_fullpath(ext.name)).resolve()
         work = ROOT / "build" / f"{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
@@ -257,7 +252,6 @@ class BuildExt(build_ext):
             "ops/pointwise.cpp": system,
             "ops/rows.cpp": system,
             "ops/similarity.cpp": system,
-            **{f"cpu/{part}_{isa}.cpp": flags for isa, flags in isas.items() for part in ("kernels", "losses")},
         }
         link = "-Wl,-undefined,dynamic_lookup" if sys.platform == "darwin" else "-Wl,--as-needed"
         lines = [
@@ -273,12 +267,13 @@ class BuildExt(build_ext):
             f"{os.environ.get('LDFLAGS', '')}",
             "  description = link $out",
         ]
-        objects = []
-        for source, extra in sources.items():
-            target = source.replace("/", "_").replace(".cpp", ".o")
-            objects.append(target)
+        builds = {source.replace("/", "_").replace(".cpp", ".o"): (source, extra) for source, extra in sources.items()}
+        for isa, extra in isas.items():
+            for part in ("kernels", "losses"):
+                builds[f"cpu_{part}_{isa}.o"] = f"cpu/{part}.cpp", f"{extra} -DFASTLOSS_ISA={isa}"
+        for target, (source, extra) in builds.items():
             lines += [f"build {target}: compile {in_path(ROOT / 'csrc' / source)}", f"  extra = {extra}"]
-        lines += [f"build {in_path(output)}: link {' '.join(objects)}", f"default {in_path(output)}"]
+        lines += [f"build {in_path(output)}: link {' '.join(builds)}", f"default {in_path(output)}"]
         return "\n".join(lines) + "\n"
 
     def copy_extensions_to_source(self) -> None:
@@ -301,8 +296,8 @@ class BuildExt(build_ext):
         torch_libraries = "-Wl,--no-as-needed -ltorch -Wl,--as-needed -ltorch_cpu"
         lines = [
             "rule nvcc",
-            f"  command = {in_command(toolkit / 'bin' / 'nvcc')} -ccbin {compiler} {flags} -MMD -MF $out.d -c $in "
-            "-o $out",
+            f"  command = {in_command(toolkit / 'bin' / 'nvcc')} -ccbin {compiler} {flags} $extra -MMD -MF $out.d -c "
+            "$in -o $out",
             "  depfile = $out.d",
             "  deps = gcc",
             "  description = nvcc $in",
@@ -312,9 +307,13 @@ class BuildExt(build_ext):
             f"{os.environ.get('LDFLAGS', '')}",
             "  description = link $out",
         ]
-        objects = [f"cuda_{name}.o" for name in CUDA_SOURCES]
-        for name, target in zip(CUDA_SOURCES, objects, strict=True):
-            lines.append(f"build {target}: nvcc {in_path(ROOT / 'csrc' / 'cuda' / name)}.cu")
+        objects = []
+        for source in sorted((ROOT / "csrc" / "cuda").glob("*.cu")):
+            each = CUDA_DTYPES if "FASTLOSS_DTYPE" in source.read_text() else {"": ""}
+            for dtype, stored in each.items():
+                objects.append(f"cuda_{source.stem}{dtype and '_'}{dtype}.o")
+                extra = f"-DFASTLOSS_DTYPE={dtype} -DFASTLOSS_STORED={stored}" if dtype else ""
+                lines += [f"build {objects[-1]}: nvcc {in_path(source)}", f"  extra = {extra}"]
         for name in CUDA_OPERATORS:
             objects.append(f"ops_{name}.o")
             lines += [

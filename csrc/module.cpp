@@ -30,7 +30,7 @@ std::vector<std::pair<std::string, std::string>> similarity_losses() {
 
 // Names of the options of losses over rows, and the values that change nothing.
 std::vector<std::pair<std::string, double>> rows_options() {
-#define FASTLOSS_OPTION(name, value) {#name, value},
+#define FASTLOSS_OPTION(type, name, value) {#name, value},
   return {FASTLOSS_ROWS_OPTIONS(FASTLOSS_OPTION)};
 #undef FASTLOSS_OPTION
 }

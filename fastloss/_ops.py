@@ -146,104 +146,42 @@ def _rows_shape(input: Tensor) -> list[int]:
     return [*input.shape[:1], *input.shape[2:]] if input.dim() > 1 else []
 
 
-class RowsOps(NamedTuple):
-    """The operators of one rows-family loss (looked up once: `torch.ops` attributes cost a microsecond each)."""
+class Operators(NamedTuple):
+    """The operators of one loss (looked up once: `torch.ops` attributes cost a microsecond each)."""
 
     forward: Callable[..., Any]
-    forward_out: Callable[..., Any]
     backward: Callable[..., Any]
-    backward_out: Callable[..., Any]
-    rescale_: Callable[..., Any] | None  # CUDA only
+    stats: int  # entries of the statistics vector
+    no_gradients: tuple[None, ...]  # one for each tensor
 
 
-def _register_rows_fakes(name: str) -> None:
-    """Shapes and dtypes of one rows-family loss, for FakeTensor, meta tensors and torch.compile."""
-
-    def forward(  # type: ignore[no-untyped-def]
-        input, target, weight, mask, normalizer, params, options, ignore_index, reduction, empty_zero, loss_dtype,
-        save_state, want_stats,
-    ):  # fmt: skip
-        rows = _rows_shape(input)
-        loss = input.new_empty(rows if reduction == 0 else [], dtype=DTYPE_OF_CODE[loss_dtype])
-        planes = 3 if target.is_floating_point() else 2
-        state = input.new_empty([planes, *rows] if save_state else [0], dtype=compute_dtype(input.dtype))
-        return loss, state, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
-
-    def forward_out(  # type: ignore[no-untyped-def]
-        input, target, weight, mask, normalizer, params, options, ignore_index, reduction, empty_zero, loss_dtype,
-        want_stats, gradient,
-    ):  # fmt: skip
-        loss = input.new_empty([], dtype=DTYPE_OF_CODE[loss_dtype])
-        return loss, input.new_empty([STATS if want_stats else 0], dtype=torch.float64)
-
-    def backward(  # type: ignore[no-untyped-def]
-        grad_output, input, target, weight, mask, normalizer, state, params, options, ignore_index, reduction,
-        want_grad, want_target_grad,
-    ):  # fmt: skip
-        grad = torch.empty_like(input) if want_grad else input.new_empty([0])
-        target_grad = torch.empty_like(target) if want_target_grad else input.new_empty([0])
-        return grad, target_grad
-
-    def backward_out(*args: Any, **kwargs: Any) -> None:
-        return None
-
-    torch.library.register_fake(f"fastloss::{name}", forward)
-    torch.library.register_fake(f"fastloss::{name}_out", forward_out)
-    torch.library.register_fake(f"fastloss::{name}_backward", backward)
-    torch.library.register_fake(f"fastloss::{name}_backward_out", backward_out)
-    if CUDA:
-        torch.library.register_fake(f"fastloss::{name}_rescale_", backward_out)
+def rows_state(input: Tensor, target: Tensor) -> Tensor:
+    """Memory for what forward keeps of each row for backward: two numbers, three if targets are probabilities."""
+    shape = (3, *_rows_shape(input)) if target.is_floating_point() else (2, *target.shape)
+    return input.new_empty(shape, dtype=compute_dtype(input.dtype))
 
 
-def _rows_ops(name: str) -> RowsOps:
-    def find(suffix: str) -> Callable[..., Any]:
-        return getattr(torch.ops.fastloss, name + suffix).default
-
-    rescale_ = find("_rescale_") if CUDA else None
-    return RowsOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
-
-
-class PointwiseOps(NamedTuple):
-    """The operators of one loss of the pointwise family, or of the pairs family, which has the same ones."""
-
-    forward: Callable[..., Any]
-    forward_out: Callable[..., Any]
-    backward: Callable[..., Any]
-    backward_out: Callable[..., Any]
-    rescale_: Callable[..., Any] | None  # CUDA only
+# The loss of each row, pair or element, as the operators return it: without numbers.
+_UNREDUCED: dict[str, Callable[[Tensor, torch.dtype], Tensor]] = {
+    "rows": lambda input, dtype: input.new_empty(_rows_shape(input), dtype=dtype),
+    "pointwise": lambda input, dtype: torch.empty_like(input, dtype=dtype),
+    "pairs": lambda input, dtype: input.new_empty(input.shape[:-1], dtype=dtype),
+}
 
 
-def _register_pointwise_fakes(name: str, pairs: bool) -> None:
-    def forward(  # type: ignore[no-untyped-def]
-        input, target, third, weight, mask, divisor, params, reduction, empty_zero, loss_dtype, want_stats, *gradients
-    ):
+def _operators(name: str, family: str) -> Operators:
+    """Finds the operators of a loss, and tells PyTorch the shape of the loss; they write all else into given memory."""
+    forward, backward = (getattr(torch.ops.fastloss, name + suffix).default for suffix in ("", "_backward"))
+    tensors = sum(argument.name.startswith("grad_") for argument in forward._schema.arguments)
+
+    def shape(*arguments: Any) -> Tensor:
+        input, (reduction, _, loss_dtype) = arguments[0], arguments[tensors + 4 : tensors + 7]
         dtype = DTYPE_OF_CODE[loss_dtype]
-        if reduction != 0:
-            loss = input.new_empty([], dtype=dtype)
-        else:
-            loss = input.new_empty(input.shape[:-1], dtype=dtype) if pairs else torch.empty_like(input, dtype=dtype)
-        return loss, input.new_empty([POINT_STATS if want_stats else 0], dtype=torch.float64)
+        return _UNREDUCED[family](input, dtype) if reduction == 0 else input.new_empty([], dtype=dtype)
 
-    def backward(  # type: ignore[no-untyped-def]
-        grad_output, input, target, third, weight, mask, divisor, params, reduction, want_input, want_target, want_third
-    ):
-        wanted = ((input, want_input), (target, want_target), (third, want_third))
-        return tuple(torch.empty_like(t) if want else input.new_empty([0]) for t, want in wanted)
-
-    torch.library.register_fake(f"fastloss::{name}", forward)
-    torch.library.register_fake(f"fastloss::{name}_out", forward)
-    torch.library.register_fake(f"fastloss::{name}_backward", backward)
-    torch.library.register_fake(f"fastloss::{name}_backward_out", lambda *args: None)
-    if CUDA:
-        torch.library.register_fake(f"fastloss::{name}_rescale_", lambda *args: None)
-
-
-def _pointwise_ops(name: str) -> PointwiseOps:
-    def find(suffix: str) -> Callable[..., Any]:
-        return getattr(torch.ops.fastloss, name + suffix).default
-
-    rescale_ = find("_rescale_") if CUDA else None
-    return PointwiseOps(find(""), find("_out"), find("_backward"), find("_backward_out"), rescale_)
+    torch.library.register_fake(f"fastloss::{name}", shape)
+    torch.library.register_fake(f"fastloss::{name}_backward", lambda *arguments: None)
+    return Operators(forward, backward, STATS if family == "rows" else POINT_STATS, (None,) * tensors)
 
 
 class SimilarityOps(NamedTuple):
@@ -271,25 +209,14 @@ def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
     return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)
 
 
-# Losses of the pointwise and of the pairs family in this build, by operator name.
-POINTWISE: dict[str, PointwiseOps] = {}
-
-# Rows-family losses of this build: their operators, and the names of their parameters.
-ROWS: dict[str, RowsOps] = {}
-ROWS_PARAMS: dict[str, tuple[str, ...]] = {}
-# Numbers that all of them take, in the operators' order, with the values that change nothing.
+# Losses of this build, by operator name.
+OPERATORS: dict[str, Operators] = {}
+# What those over rows take besides their parameters, in the operators' order, with the values that change nothing.
 ROWS_OPTIONS: dict[str, float] = {} if _C is None else dict(_C.rows_options())
 if _C is not None:
-    for _name, _params in _C.rows_losses():
-        _register_rows_fakes(_name)
-        ROWS[_name] = _rows_ops(_name)
-        ROWS_PARAMS[_name] = tuple(filter(None, _params.split(",")))
-    for _name, _ in _C.pointwise_losses():
-        _register_pointwise_fakes(_name, pairs=False)
-        POINTWISE[_name] = _pointwise_ops(_name)
-    for _name, _ in _C.pairs_losses():
-        _register_pointwise_fakes(_name, pairs=True)
-        POINTWISE[_name] = _pointwise_ops(_name)
+    for _family in ("rows", "pointwise", "pairs"):
+        for _name, _ in getattr(_C, f"{_family}_losses")():
+            OPERATORS[_name] = _operators(_name, _family)
     SIMILARITY = _similarity_ops(_C.similarity_losses())
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default

@@ -50,6 +50,19 @@ def setup_constants(*names: str) -> list:
     return [values[name] for name in names]
 
 
+def cuda_sources() -> dict[str, tuple[Path, list[str]]]:
+    """What setup.py gives to nvcc: of each object its name, source and macros."""
+    (stored,) = setup_constants("CUDA_DTYPES")
+    found: dict[str, tuple[Path, list[str]]] = {}
+    for path in sorted((CSRC / "cuda").glob("*.cu")):
+        if "FASTLOSS_DTYPE" not in path.read_text():
+            found[path.stem] = path, []
+            continue
+        for dtype, name in stored.items():
+            found[f"{path.stem}_{dtype}"] = path, [f"-DFASTLOSS_DTYPE={dtype}", f"-DFASTLOSS_STORED={name}"]
+    return found
+
+
 def find_compiler() -> list[str]:
     compiler = os.environ.get("CXX", "g++" if shutil.which("g++") else "clang++").split()
     if shutil.which(compiler[0]) is None:
@@ -66,25 +79,25 @@ def main() -> int:
     start = time.monotonic()
     flags, isa_flags = setup_constants("FLAGS", "ISA_FLAGS")
     machine = platform.machine().lower().replace("amd64", "x86_64").replace("arm64", "aarch64")
-    isas = isa_flags.get(machine, {"baseline": ""})
+    isas = isa_flags.get(machine, isa_flags[""])
     compiler = find_compiler()
     is_clang = "clang" in run([*compiler, "--version"]).stdout
     sanitize = SANITIZE if is_clang else SANITIZE + GCC_ONLY
     sources = {
-        CSRC / "cpu" / f"{part}_{isa}.cpp": [*extra.split(), *sanitize]
+        OUT / f"{part}_{isa}.o": (CSRC / "cpu" / f"{part}.cpp", [*extra.split(), f"-DFASTLOSS_ISA={isa}", *sanitize])
         for isa, extra in isas.items()
         for part in ("kernels", "losses")
     }
     # The drivers' own arithmetic is most of the run: it goes without checks, its allocations are guarded all the same.
-    sources |= {**{driver: ["-O2"] for driver in DRIVERS}, CSRC / "cpu" / "isa.cpp": sanitize}
+    sources |= {OUT / f"{driver.stem}.o": (driver, ["-O2"]) for driver in DRIVERS}
+    sources |= {OUT / "isa.o": (CSRC / "cpu" / "isa.cpp", sanitize)}
     OUT.mkdir(parents=True, exist_ok=True)
-    objects = [OUT / f"{source.stem}.o" for source in sources]
     commands = [
-        [*compiler, *flags.split(), f"-I{CSRC}", *extra, "-c", str(source), "-o", str(object_)]
-        for (source, extra), object_ in zip(sources.items(), objects, strict=True)
+        [*compiler, *flags.split(), f"-I{CSRC}", *extra, "-c", str(source), "-o", str(target)]
+        for target, (source, extra) in sources.items()
     ]
     mains = {driver: OUT / driver.stem for driver in DRIVERS}
-    shared = [str(o) for o, source in zip(objects, sources, strict=True) if source not in mains]
+    shared = [str(target) for target, (source, _) in sources.items() if source not in mains]
     links = [[*compiler, *SANITIZE, str(main.with_suffix(".o")), *shared, "-o", str(main)] for main in mains.values()]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

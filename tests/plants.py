@@ -51,19 +51,13 @@ PLANTS = (
     ),
     Plant(
         "fastloss/_autograd.py",
-        "                if factor == 1.0:\n                    grad, ctx.grad = ctx.grad, None\n",
-        "                if factor == 1.0:\n                    grad = ctx.grad\n",
-        "properties/test_gradients.py::test_gradient_can_be_changed_in_place",
-    ),
-    Plant(
-        "fastloss/_autograd.py",
-        "                ctx.grads = None\n                # As in",
-        "                # As in",
+        "                ctx.grads = None\n                # On the CPU",
+        "                # On the CPU",
         "properties/test_gradients.py::test_gradient_can_be_changed_in_place test_autograd.py",
     ),
     Plant(
         "fastloss/_autograd.py",
-        "            return None, None, None, None, *_pointwise_reference_backward(ctx, grad_output)\n        try:",
+        "            return None, None, None, None, *_formula_gradients(ctx, grad_output)\n        try:",
         "            pass\n        try:",
         "properties/test_gradients.py::test_second_derivatives",
     ),
@@ -86,7 +80,7 @@ PLANTS = (
         "properties/test_inside_torch.py::test_inference_mode",
     ),
     Plant(
-        "fastloss/_autograd.py",
+        "fastloss/engines/elements.py",
         "            named[name] = bool(named[name])\n",
         "            pass\n",
         "properties/test_gradients.py::test_second_derivatives",
@@ -272,6 +266,24 @@ PLANTS = (
         "engines/similarity/test_similarity_reference.py",
     ),
     # C++: what operators check, count and write.
+    Plant(
+        "csrc/ops/operators.h",
+        "      STD_TORCH_CHECK(!other || over_itself(output, other) ||",
+        "      STD_TORCH_CHECK(true || over_itself(output, other) ||",
+        "test_operators.py",
+    ),
+    Plant(
+        "csrc/ops/operators.h",
+        "    check_call(call, Backend::numbers(id));\n    check_memory(call, written, nullptr",
+        "    check_memory(call, written, nullptr",
+        "test_operators.py",
+    ),
+    Plant(
+        "csrc/cpu/row_batch.h",
+        "  const D per_logit(1 / a.temperature);\n",
+        "  const D per_logit(1.0);\n",
+        "engines/softmax/test_options.py",
+    ),
     Plant(
         "csrc/ops/rows.cpp",
         "        const bool keep = (!target || y != ignore_index) && (!mask || mask[i]);\n",

@@ -3,7 +3,7 @@
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-OPERATORS = ("", "_out", "_backward", "_backward_out")
+OPERATORS = ("", "_backward")
 
 
 def recorded_calls(call):
@@ -19,11 +19,4 @@ def recorded_calls(call):
 
     with Recorder():
         call()
-    # The form that allocates its results is called only inside compiled graphs.
-    for op, args, kwargs in list(calls):
-        if op._schema.name.endswith("_backward_out"):
-            functional = getattr(torch.ops.fastloss, op._schema.name.split("::")[1].removesuffix("_out"))
-            outputs = sum(a.alias_info is not None for a in op._schema.arguments)
-            wanted = [output is not None for output in args[-outputs:]]
-            calls.append((functional.default, [*args[:-outputs], *wanted], kwargs))
     return calls

@@ -210,19 +210,20 @@ def test_bad_target(case):
 def test_operators_refuse_tensors_of_another_device(case):
     """A CPU upstream gradient, state or gradient would be read by the kernel."""
     x, target = (t.to(DEVICE) for t in cases.make_rows((6, 9)))
-    ops = _ops.ROWS[case.name]
-    params, options = [0.0] * len(_ops.ROWS_PARAMS[case.name]), [*_ops.ROWS_OPTIONS.values()]
+    ops = _ops.OPERATORS[case.name]
+    numbers = [*[0.0] * len(case.functional.record.params), *_ops.ROWS_OPTIONS.values()]
     state = torch.zeros(2, 6, device=DEVICE)
 
-    def backward(upstream, state):
-        return ops.backward(upstream, x, target, None, None, None, state, params, options, -100, 1, True, False)
+    grad = torch.empty_like(x)
+
+    def backward(upstream, state, grad=grad, unless_one=False):
+        ops.backward(upstream, x, target, None, None, None, state, numbers, 1, unless_one, grad, None)
 
     one = torch.ones((), device=DEVICE)
     backward(one, state)
     for call in (
         lambda: backward(one.cpu(), None), lambda: backward(one, state.cpu()), lambda: _ops.scale_(x, one.cpu()),
-        lambda: ops.rescale_(x, one.cpu(), x, target, None, None, None, params, options, -100, 1),
-        lambda: ops.rescale_(x.cpu(), one, x, target, None, None, None, params, options, -100, 1),
+        lambda: backward(one.cpu(), None, unless_one=True), lambda: backward(one, None, x.cpu(), unless_one=True),
     ):  # fmt: skip
         with pytest.raises(RuntimeError, match="fastloss: "):
             call()

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, find_compiler, setup_constants
+from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, cuda_sources, find_compiler, setup_constants
 
 HERE = Path(__file__).resolve().parent / "emulation"
 KERNELS = CSRC / "cuda"
@@ -23,7 +23,7 @@ DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f1
 ROWS = ("rows_driver", "plan", *(f"rows_{short}" for short in DTYPES.values()))
 POINTS = ("points_driver", "plan_points", *(f"pointwise_{short}" for short in DTYPES.values()))
 PAIRS = ("pairs_driver", "plan_pairs", *(f"pairs_{short}" for short in DTYPES.values()))
-SIMILARITY = ("similarity_driver", "similarity", "mining", *(f"similarity_{short}" for short in DTYPES.values()))
+SIMILARITY = ("similarity_driver", "anchors", "mining", *(f"similarity_{short}" for short in DTYPES.values()))
 FAMILIES = (ROWS, POINTS, PAIRS, SIMILARITY)
 PATHS = {
     "columns_wide",
@@ -560,7 +560,10 @@ class Builder:
             # The drivers' own arithmetic goes without checks; their allocations are guarded all the same.
             jobs = [
                 *(pool.submit(self.compile, HERE / f"{family[0]}.cpp", ["-O1"]) for family in FAMILIES),
-                *(pool.submit(self.compile, path, self.sanitize) for path in KERNELS.glob("*.cu")),
+                *(
+                    pool.submit(self.compile, path, [*self.sanitize, *macros], name=name)
+                    for name, (path, macros) in cuda_sources().items()
+                ),
                 pool.submit(self.compile, HERE / "emulation.cpp", ["-O2"]),
             ]
             self.objects = {path.stem: path for path in (job.result() for job in jobs)}
@@ -599,6 +602,7 @@ class Builder:
         """
         text = (KERNELS / file).read_text().replace(*slim) if slim[0] else (KERNELS / file).read_text()
         source = source or next(part for part in parts if part.endswith(f"_{DTYPES[dtype]}"))
+        compiled, macros = cuda_sources()[source]
 
         def plant(item):
             name, (message, *changes) = item
@@ -610,8 +614,8 @@ class Builder:
             changed = self.out / f"{slug}_source"
             (changed / "cuda").mkdir(parents=True)
             (changed / "cuda" / file).write_text(planted_text)
-            shutil.copy(changed / "cuda" / file if file == f"{source}.cu" else KERNELS / f"{source}.cu", changed)
-            planted = self.compile(changed / f"{source}.cu", self.sanitize, first=(changed,), name=f"{slug}_planted")
+            path = changed / "cuda" / file if file == compiled.name else compiled
+            planted = self.compile(path, [*self.sanitize, *macros], first=(changed,), name=f"{slug}_planted")
             return name, message, run([self.link(slug, parts, **{source: planted}), dtype, "quick"])
 
         with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -668,21 +672,21 @@ def test_similarity(builder):
 
 
 def test_bugs_planted_in_rows(builder):
-    builder.run_planted(ROWS, "rows.cuh", ROWS_PLANTS)
+    builder.run_planted(ROWS, "rows.cu", ROWS_PLANTS)
 
 
 def test_bugs_planted_in_points(builder):
-    builder.run_planted(POINTS, "pointwise.cuh", POINTS_PLANTS)
+    builder.run_planted(POINTS, "pointwise.cu", POINTS_PLANTS)
 
 
 def test_bugs_planted_in_pairs(builder):
-    builder.run_planted(PAIRS, "pairs.cuh", PAIRS_PLANTS)
+    builder.run_planted(PAIRS, "pairs.cu", PAIRS_PLANTS)
 
 
 def test_bugs_planted_in_similarity(builder):
-    builder.run_planted(SIMILARITY, "similarity.cuh", SIMILARITY_PLANTS, slim=ONE_LOSS)
-    builder.run_planted(SIMILARITY, "similarity.cuh", LINE_PLANTS, slim=ONE_LOSS, dtype="bfloat16")
-    builder.run_planted(SIMILARITY, "similarity.cu", AROUND_TILES_PLANTS, source="similarity")
+    builder.run_planted(SIMILARITY, "similarity.cu", SIMILARITY_PLANTS, slim=ONE_LOSS)
+    builder.run_planted(SIMILARITY, "similarity.cu", LINE_PLANTS, slim=ONE_LOSS, dtype="bfloat16")
+    builder.run_planted(SIMILARITY, "anchors.cu", AROUND_TILES_PLANTS, source="anchors")
     builder.run_planted(SIMILARITY, "mining.cu", MINING_PLANTS, source="mining")
 
 

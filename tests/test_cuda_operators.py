@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from asan import CSRC, find_compiler, setup_constants
+from asan import CSRC, cuda_sources, find_compiler, setup_constants
 from cases import PRODUCTS
 
 import fastloss
@@ -69,10 +69,12 @@ def library(tmp_path_factory):
     torch_root = Path(torch.__file__).parent
     compiler = [*find_compiler(), *flags.split(), "-O1", f"-I{out}", f"-I{HERE / 'emulation'}", f"-I{CSRC}"]
 
-    def build(source):
-        target = out / f"{source.parent.name}_{source.stem}.o"
+    def build(item):
+        name, (source, macros) = item
+        target = out / f"{name}.o"
         command = [
             *compiler,
+            *macros,
             "-isystem",
             str(torch_root / "include"),
             "-x",
@@ -85,13 +87,10 @@ def library(tmp_path_factory):
         subprocess.run(command, check=True)
         return str(target)
 
-    sources = [
-        *(out / "ops").glob("*.cpp"),
-        *(CSRC / "cuda").glob("*.cu"),
-        *(HERE / "emulation" / f"{n}.cpp" for n in ("emulation", "library")),
-    ]
+    others = [*(out / "ops").glob("*.cpp"), *(HERE / "emulation" / f"{n}.cpp" for n in ("emulation", "library"))]
+    sources = {**cuda_sources(), **{f"{path.parent.name}_{path.stem}": (path, []) for path in others}}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(build, sources))
+        objects = list(pool.map(build, sources.items()))
     made = out / "libemulated.so"
     link = [*find_compiler(), "-shared", *objects, "-o", str(made), f"-L{torch_root / 'lib'}", "-ltorch_cpu"]
     subprocess.run(link, check=True)

@@ -118,19 +118,19 @@ def test_retained_graph(case):
 def test_rescale(case):
     """What a bfloat16 backward calls: nothing if the upstream gradient is 1, else the gradient, rounded once."""
     input, target, third = (t.detach().to(DEVICE) for t in case.tensors((300, 40), torch.bfloat16))
-    rescale = getattr(torch.ops.fastloss, f"{case.name}_rescale_")
+    backward = getattr(torch.ops.fastloss, f"{case.name}_backward")
     names = dict(_ops.extension().pairs_losses())[case.name].split(",")
     defaults = inspect.signature(case.functional).parameters
     values = [defaults[name].default for name in filter(None, names)]
     params = [0.0 if isinstance(value, str) else float(value) for value in values]  # of words the first
-    arguments = (input, target, third, None, None, None, params, _ops.REDUCTIONS["mean"])
-    grads = [torch.full_like(input, 7) for _ in range(2)]
-    rescale(torch.ones((), device=DEVICE), *arguments, *grads, None)
+    arguments = (input, target, third, None, None, None, None, params, _ops.REDUCTIONS["mean"])
+    grads, wanted = ([torch.full_like(input, 7) for _ in range(2)] for _ in range(2))
+    backward(torch.ones((), device=DEVICE), *arguments, True, *grads, None)
     assert all(torch.equal(grad, torch.full_like(input, 7)) for grad in grads)
     upstream = torch.tensor(3.3, device=DEVICE)
-    rescale(upstream, *arguments, *grads, None)
-    wanted = getattr(torch.ops.fastloss, f"{case.name}_backward")(upstream, *arguments, True, True, False)
-    for grad, w in zip(grads, wanted, strict=False):
+    backward(upstream, *arguments, True, *grads, None)
+    backward(upstream, *arguments, False, *wanted, None)
+    for grad, w in zip(grads, wanted, strict=True):
         assert torch.equal(grad, w)
 
 

@@ -127,19 +127,19 @@ def test_retained_graph(case):
 @pytest.mark.parametrize("case", ELEMENTS, ids=str)
 def test_rescale(case):
     """What a bfloat16 backward calls: nothing if the upstream gradient is 1, else the gradient, rounded once."""
-    input, target, *third = (t.detach().to(DEVICE) for t in make(case, (3000,), torch.bfloat16))
-    third = third[0] if third else None
-    rescale = getattr(torch.ops.fastloss, f"{case.name}_rescale_")
+    tensors = [t.detach().to(DEVICE) for t in make(case, (3000,), torch.bfloat16)]
+    backward = getattr(torch.ops.fastloss, f"{case.name}_backward")
     names = dict(_ops.extension().pointwise_losses())[case.name].split(",")
     defaults = inspect.signature(case.functional).parameters
     params = [float(defaults[name].default) for name in filter(None, names)]
-    arguments = (input, target, third, None, None, None, params, _ops.REDUCTIONS["mean"])
-    grad = torch.full_like(input, 7)
-    rescale(torch.ones((), device=DEVICE), *arguments, grad, None, None)
-    assert torch.equal(grad, torch.full_like(input, 7))
+    arguments = (*tensors, None, None, None, None, params, _ops.REDUCTIONS["mean"])
+    grad, wanted = torch.full_like(tensors[0], 7), torch.empty_like(tensors[0])
+    others = (None,) * (len(tensors) - 1)
+    backward(torch.ones((), device=DEVICE), *arguments, True, grad, *others)
+    assert torch.equal(grad, torch.full_like(grad, 7))
     upstream = torch.tensor(3.3, device=DEVICE)
-    rescale(upstream, *arguments, grad, None, None)
-    (wanted,) = getattr(torch.ops.fastloss, f"{case.name}_backward")(upstream, *arguments, True, False, False)[:1]
+    backward(upstream, *arguments, True, grad, *others)
+    backward(upstream, *arguments, False, wanted, *others)
     assert torch.equal(grad, wanted)
 
 

@@ -19,36 +19,48 @@ def parameters(names):
     return [{"clip": 0.1, "p": 2.0}.get(name, 1.0) for name in filter(None, names.split(","))]
 
 
-def third(name):
-    if name in ("cosine_embedding_loss", "contrastive_loss"):  # a label per row
-        return torch.ones(4)
-    three = ("pos_weight", "ranking", "gaussian", "triplet")
-    return X.clone() if any(part in name for part in three) else None
+def tensors_of(name):
+    """Tensors that a loss of elements or of pairs takes."""
+    names = [argument.name for argument in _ops.OPERATORS[name].forward._schema.arguments]
+    label = name in ("cosine_embedding_loss", "contrastive_loss")  # one per row
+    third = {"third": torch.ones(4) if label else X.clone()} if "third" in names else {}
+    return {"input": X, "target": X.clone(), **third}
 
 
-def points_arguments(name, names, **changed):
-    """Of the operator that writes gradients; every argument allowed, but for those that are given."""
+def arguments_of(tensors, **changed):
+    """Of the operator, which writes a gradient; every argument allowed, but for those that are given."""
+    gradients = {f"grad_{tensor}": None for tensor in tensors}
     return {
-        "input": X, "target": X.clone(), "third": third(name), "weight": None, "mask": None, "divisor": None,
-        "params": parameters(names), "reduction": 1, "empty_zero": False, "loss_dtype": 6, "want_stats": False,
-        "grad_input": torch.empty(4, 6), "grad_target": None, "grad_third": None, **changed,
+        **tensors, "weight": None, "mask": None, "divisor": None, "numbers": [], "reduction": 1,
+        "empty_zero": False, "loss_dtype": 6, "state": None, "stats": None, **gradients,
+        "grad_input": torch.empty(4, 6), **changed,
     }  # fmt: skip
 
 
+def points_arguments(name, names, **changed):
+    return arguments_of(tensors_of(name), **{"numbers": parameters(names), **changed})
+
+
 def points(name, names, **changed):
-    return _ops.POINTWISE[name].forward_out(*points_arguments(name, names, **changed).values())
+    return _ops.OPERATORS[name].forward(*points_arguments(name, names, **changed).values())
 
 
 SHARED = torch.rand(4, 6)
-BAD_POINTS = [
+F64 = torch.float64
+# Of every loss.
+BAD = [
     {"loss_dtype": 6 + 2**32}, {"loss_dtype": 3}, {"loss_dtype": -1}, {"reduction": 0}, {"reduction": 3},
-    {"reduction": 1 + 2**32}, {"params": [1.0] * 9}, {"input": X.long()}, {"input": X.to(torch.complex64)},
-    {"target": X.to(torch.complex64)}, {"target": X[:3]}, {"target": X[0]}, {"weight": X[:1, :1]}, {"mask": X},
-    {"weight": X.to(torch.complex64)}, {"weight": X[:, 0].to(torch.complex64)},
-    {"divisor": torch.ones(())}, {"divisor": torch.ones(2, dtype=torch.float64)},
-    {"grad_input": torch.empty(4, 6, dtype=torch.float64)}, {"grad_input": torch.empty(4, 5)}, {"grad_input": X},
-    {"grad_input": torch.empty(1, 6).expand(4, 6)}, {"grad_input": SHARED, "grad_target": SHARED},
+    {"reduction": 1 + 2**32}, {"numbers": [1.0] * 19}, {"input": X.long()}, {"input": X.to(torch.complex64)},
+    {"mask": X}, {"weight": X[:1, :1]}, {"divisor": torch.ones(())}, {"divisor": torch.ones(2, dtype=F64)},
+    {"grad_input": torch.empty(4, 6, dtype=F64)}, {"grad_input": torch.empty(4, 5)},
+    {"grad_input": torch.empty(1, 6).expand(4, 6)}, {"target": SHARED, "grad_input": SHARED},
+    {"stats": torch.empty(7)}, {"stats": torch.empty(3, dtype=F64)}, {"stats": torch.empty(1, dtype=F64).expand(7)},
     {"input": torch.rand(0, 6)},
+]  # fmt: skip
+BAD_POINTS = [
+    *BAD, {"target": X.to(torch.complex64)}, {"target": X[:3]}, {"target": X[0]}, {"weight": X.to(torch.complex64)},
+    {"weight": X[:, 0].to(torch.complex64)}, {"grad_input": X}, {"grad_input": SHARED, "grad_target": SHARED},
+    {"state": torch.empty(2, 4)},
 ]  # fmt: skip
 
 
@@ -60,26 +72,25 @@ def test_points_refuse(name, names, changed):
         points(name, names, **changed)
 
 
-def rows_arguments(name, names, **changed):
-    return {
-        "input": X, "target": torch.arange(4), "weight": None, "mask": None, "normalizer": None,
-        "params": parameters(names), "options": [*_ops.ROWS_OPTIONS.values()], "ignore_index": -100, "reduction": 1,
-        "empty_zero": False, "loss_dtype": 6, "want_stats": False, "gradient": torch.empty(4, 6), **changed,
-    }  # fmt: skip
+def rows_arguments(name, names, options=None, **changed):
+    numbers = [*parameters(names), *{**_ops.ROWS_OPTIONS, **(options or {})}.values()]
+    return arguments_of({"input": X, "target": torch.arange(4)}, **{"numbers": numbers, **changed})
 
 
 def rows(name, names, **changed):
-    return _ops.ROWS[name].forward_out(*rows_arguments(name, names, **changed).values())
+    return _ops.OPERATORS[name].forward(*rows_arguments(name, names, **changed).values())
 
 
+STATE = torch.empty(2, 4)
 BAD_ROWS = [
-    {"loss_dtype": 6 + 2**32}, {"loss_dtype": 3}, {"reduction": 0}, {"reduction": 3}, {"params": [1.0] * 9},
-    {"options": [0.0]}, {"options": [0.0] * 9}, {"input": X.long()}, {"input": torch.tensor(1.0)}, {"target": torch.arange(3)}, {"target": torch.arange(4).int()},
-    {"target": torch.full((4,), 6)}, {"target": X.double()}, {"target": X[:3]}, {"target": X > 0},
-    {"weight": torch.ones(5)}, {"weight": torch.ones(2, 3)}, {"weight": torch.ones(6, dtype=torch.complex64)},
-    {"mask": torch.ones(4)}, {"mask": torch.ones(3, dtype=torch.bool)}, {"normalizer": torch.ones(())},
-    {"gradient": torch.empty(4, 5)}, {"gradient": torch.empty(4, 6).double()},
-    {"target": SHARED, "gradient": SHARED},
+    *BAD, {"numbers": []}, {"options": {"ignore_index": 0.5}}, {"options": {"ignore_index": 2.0**60}},
+    {"options": {"ignore_index": float("nan")}}, {"input": torch.tensor(1.0)}, {"target": torch.arange(3)},
+    {"target": torch.arange(4).int()}, {"target": torch.full((4,), 6)}, {"target": X.double()}, {"target": X[:3]},
+    {"target": X > 0}, {"weight": torch.ones(5)}, {"weight": torch.ones(2, 3)},
+    {"weight": torch.ones(6, dtype=torch.complex64)}, {"mask": torch.ones(4)},
+    {"mask": torch.ones(3, dtype=torch.bool)}, {"state": STATE[:1]}, {"state": STATE.double()}, {"state": STATE.mT},
+    {"state": SHARED.flatten()[:8].view(2, 4), "grad_input": SHARED}, {"grad_target": torch.empty(4, 6)},
+    {"target": X.softmax(1), "grad_target": torch.empty(4, 6)},
 ]  # fmt: skip
 
 
@@ -97,32 +108,28 @@ def within(memory, t):
 
 
 def backward(arguments):
-    """The arguments of backward_out: those of forward_out that it shares, after an upstream gradient."""
-    shared = {k: v for k, v in arguments.items() if k not in ("empty_zero", "loss_dtype", "want_stats")}
-    upstream = {"grad_output": torch.ones(())}
-    if "gradient" not in shared:
-        return {**upstream, **shared}
-    grad = shared.pop("gradient")
-    at = list(shared).index("params")
-    before, after = dict(list(shared.items())[:at]), dict(list(shared.items())[at:])
-    return {**upstream, **before, "state": None, **after, "grad": grad, "target_grad": None}
+    """The arguments of backward: those of forward that it shares, after an upstream gradient."""
+    shared = {k: v for k, v in arguments.items() if k not in ("empty_zero", "loss_dtype", "state", "stats")}
+    tensors, gradients = ({k: v for k, v in shared.items() if is_output(k) == output} for output in (False, True))
+    numbers, reduction = tensors.pop("numbers"), tensors.pop("reduction")
+    about = {"state": None, "numbers": numbers, "reduction": reduction, "unless_one": False}
+    return {"grad_output": torch.ones(()), **tensors, **about, **gradients}
 
 
 def calls():
-    """Every loss: its operators, and the arguments of forward_out with every tensor it may have."""
+    """Every loss: its operators, and the arguments of forward with every tensor it may have."""
     for name, names in [*losses("pointwise"), *losses("pairs")]:
         per_row = (name, names) in losses("pairs")
-        yield name, _ops.POINTWISE[name], points_arguments(
+        yield name, _ops.OPERATORS[name], points_arguments(
             name, names, weight=torch.ones(4) if per_row else torch.ones(4, 6),
-            mask=torch.ones(4 if per_row else (4, 6), dtype=torch.bool), divisor=torch.tensor(2.0, dtype=torch.float64),
+            mask=torch.ones(4 if per_row else (4, 6), dtype=torch.bool), divisor=torch.tensor(2.0, dtype=F64),
         )  # fmt: skip
     for name, names in losses("rows"):
         more = {
-            "weight": torch.ones(6), "mask": torch.ones(4, dtype=torch.bool),
-            "normalizer": torch.tensor(2.0, dtype=torch.float64),
+            "weight": torch.ones(6), "mask": torch.ones(4, dtype=torch.bool), "divisor": torch.tensor(2.0, dtype=F64),
         }  # fmt: skip
-        yield name, _ops.ROWS[name], rows_arguments(name, names, **more)
-        yield f"{name}, probabilities", _ops.ROWS[name], rows_arguments(name, names, target=X.softmax(1), **more)
+        yield name, _ops.OPERATORS[name], rows_arguments(name, names, **more)
+        yield f"{name}, probabilities", _ops.OPERATORS[name], rows_arguments(name, names, target=X.softmax(1), **more)
 
 
 CALLS = list(calls())
@@ -130,8 +137,8 @@ every_call = pytest.mark.parametrize(("ops", "arguments"), [c[1:] for c in CALLS
 
 
 def forms(ops, arguments):
-    yield ops.forward_out, arguments
-    yield ops.backward_out, backward(arguments)
+    yield ops.forward, arguments
+    yield ops.backward, backward(arguments)
 
 
 def is_output(name):
@@ -182,8 +189,8 @@ def test_expanded_tensors_of_more_elements_than_memory_holds(ops, arguments):
                 k: v[:1, :1].expand(size) if isinstance(v, torch.Tensor) and v.shape == (4, 6) else v
                 for k, v in given.items()
             }
-            if "gradient" in huge or "grad" in huge:
-                huge["target"] = huge["target"][:1].expand(size[:1]) if huge["target"].dim() == 1 else huge["target"]
+            if huge["target"].dim() == 1:
+                huge["target"] = huge["target"][:1].expand(size[:1])
             with pytest.raises(RuntimeError):
                 operator(*{**huge, "weight": None, "mask": None}.values())
 
@@ -191,7 +198,7 @@ def test_expanded_tensors_of_more_elements_than_memory_holds(ops, arguments):
 def test_classes_that_no_lane_counts():
     given = rows_arguments(*losses("rows")[0], input=torch.ones(1, 1).expand(1, 1 << 31), target=torch.tensor([0]))
     with pytest.raises(RuntimeError, match="classes"):
-        _ops.ROWS[losses("rows")[0][0]].forward_out(*given.values())
+        _ops.OPERATORS[losses("rows")[0][0]].forward(*given.values())
 
 
 @every_call
@@ -204,7 +211,7 @@ def test_whatever_byte_is_not_0_is_true(ops, arguments, isa):
     output = next(k for k in arguments if is_output(k))
     for given in (wanted, got):
         given[output] = torch.empty(4, 6)
-    assert torch.equal(ops.forward_out(*wanted.values())[0], ops.forward_out(*got.values())[0])
+    assert torch.equal(ops.forward(*wanted.values()), ops.forward(*got.values()))
     assert torch.equal(wanted[output], got[output])
 
 
@@ -213,7 +220,7 @@ def test_targets_of_such_bools(name, names, isa):
     flags = torch.arange(24).reshape(4, 6) % 4
     odd = torch.tensor([0, 2, 128, 255], dtype=torch.uint8)[flags].view(torch.bool)
     wanted, got = (points_arguments(name, names, target=target) for target in (flags > 0, odd))
-    loss = [_ops.POINTWISE[name].forward_out(*given.values())[0] for given in (wanted, got)]
+    loss = [_ops.OPERATORS[name].forward(*given.values()) for given in (wanted, got)]
     assert torch.equal(*loss)
     assert torch.equal(wanted["grad_input"], got["grad_input"])
 
@@ -236,7 +243,7 @@ def test_tensors_off_their_alignment(ops, arguments, isa):
     aligned = {k: large(v) for k, v in arguments.items()}
     odd = {k: off_alignment(v) if isinstance(v, torch.Tensor) else v for k, v in aligned.items()}
     output = next(k for k in arguments if is_output(k))
-    assert torch.equal(ops.forward_out(*aligned.values())[0], ops.forward_out(*odd.values())[0])
+    assert torch.equal(ops.forward(*aligned.values()), ops.forward(*odd.values()))
     assert torch.equal(aligned[output], odd[output].clone())
 
 
@@ -249,5 +256,5 @@ def test_rows_off_their_alignment(classes, dtype, isa):
     targets = torch.arange(len(x)) % classes
     outputs = torch.empty_like(x), off_alignment(torch.zeros_like(x))
     for gradient in outputs:
-        rows(name, names, input=x, target=targets, gradient=gradient)
+        rows(name, names, input=x, target=targets, grad_input=gradient)
     assert torch.equal(outputs[0], outputs[1].clone())

@@ -7,6 +7,25 @@ namespace fastloss {
 // What kernels are instantiated for.
 enum class DType : int { f32, f64, bf16, f16, count };
 
+// Calls f with the dtype as a constant.
+template <DType d>
+struct DTypeConstant {
+  static constexpr DType value = d;
+};
+template <class F>
+auto with_dtype(DType dtype, const F& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(DTypeConstant<DType::f32>{});
+    case DType::f64:
+      return f(DTypeConstant<DType::f64>{});
+    case DType::bf16:
+      return f(DTypeConstant<DType::bf16>{});
+    default:
+      return f(DTypeConstant<DType::f16>{});
+  }
+}
+
 // What a tensor that is read element by element may be stored as: first the dtypes above, in their order.
 enum class Element : int { f32, f64, bf16, f16, boolean, u8, i8, i16, i32, i64, count };
 

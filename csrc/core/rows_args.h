@@ -29,13 +29,14 @@ struct RowsSums {
   double gradient_square;
 };
 
-// Numbers that every loss over rows takes, with those that change nothing. The members of RowsArgs, what the operators read
-// from their `options`, and what Python knows of them (`_C.rows_options`) follow from this list.
-#define FASTLOSS_ROWS_OPTIONS(X) \
-  X(label_smoothing, 0)          \
-  X(z_loss, 0)                   \
-  X(softcap, 0) /* none */       \
-  X(temperature, 1)
+// What every loss over rows takes besides tensors: type, name, and the value that changes nothing. The members of RowsArgs,
+// what the operators read, and what Python knows of them (`_C.rows_options`) follow from this list.
+#define FASTLOSS_ROWS_OPTIONS(X)   \
+  X(double, label_smoothing, 0)    \
+  X(double, z_loss, 0)             \
+  X(double, softcap, 0) /* none */ \
+  X(double, temperature, 1)        \
+  X(int64_t, ignore_index, -100)
 
 struct RowsArgs {
   int64_t rows;
@@ -55,10 +56,9 @@ struct RowsArgs {
   const void* weight;     // [classes] in the computing type; null: ones. Never null with smoothing or probabilities
   const void* upstream;   // [rows] in the computing type, backward of unreduced losses; null: 1 for every row
   double scale;           // factor of every gradient: 1 / divisor, times the upstream of a reduced loss
-  int64_t ignore_index;
 
   double params[8];
-#define FASTLOSS_MEMBER(name, value) double name = value;
+#define FASTLOSS_MEMBER(type, name, value) type name = value;
   FASTLOSS_ROWS_OPTIONS(FASTLOSS_MEMBER)
 #undef FASTLOSS_MEMBER
   double weight_sum;  // sum of weight

@@ -30,10 +30,8 @@ struct PairLaunch : DeviceFactor {
 void plan_pairs(DType dtype, PairLaunch& launch);
 int run_pairs(int loss, DType dtype, const PairLaunch& launch, void* stream);
 
-// What the dtypes' .cu files offer.
-int run_pairs_f32(const PairLaunch& launch, int loss, void* stream);
-int run_pairs_f64(const PairLaunch& launch, int loss, void* stream);
-int run_pairs_bf16(const PairLaunch& launch, int loss, void* stream);
-int run_pairs_f16(const PairLaunch& launch, int loss, void* stream);
+// What pairs.cu, compiled for a dtype, offers.
+template <DType dtype>
+int run_pairs(int loss, const PairLaunch& launch, void* stream);
 
 }  // namespace fastloss::cuda

@@ -1,4 +1,4 @@
-// Which path a problem takes and how it is cut into blocks: Note [Paths] in rows.cuh. Ordinary host code; the numbers
+// Which path a problem takes and how it is cut into blocks: Note [Paths] in rows.cu. Ordinary host code; the numbers
 // in it are reasoned from shared memory and occupancy, not yet tuned on hardware.
 
 #include "cuda/device.h"
@@ -14,16 +14,7 @@ constexpr int64_t kManyRows = 4096;     // enough threads even with one per row
 constexpr int kChip = 100 * 1024;       // shared memory per block that leaves room for two blocks
 
 const RowsKernels& kernels_of(DType dtype) {
-  switch (dtype) {
-    case DType::f32:
-      return rows_f32();
-    case DType::f64:
-      return rows_f64();
-    case DType::bf16:
-      return rows_bf16();
-    default:
-      return rows_f16();
-  }
+  return *with_dtype(dtype, [](auto d) { return &rows_kernels<decltype(d)::value>(); });
 }
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -1,4 +1,4 @@
-// How many threads share a row of vectors: Note [Rows of vectors] in pairs.cuh. Ordinary host code; the numbers in it are
+// How many threads share a row of vectors: Note [Rows of vectors] in pairs.cu. Ordinary host code; the numbers in it are
 // reasoned, not yet tuned on hardware.
 
 #include "cuda/pairs.h"
@@ -36,16 +36,7 @@ void plan_pairs(DType dtype, PairLaunch& l) {
 }
 
 int run_pairs(int loss, DType dtype, const PairLaunch& launch, void* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return run_pairs_f32(launch, loss, stream);
-    case DType::f64:
-      return run_pairs_f64(launch, loss, stream);
-    case DType::bf16:
-      return run_pairs_bf16(launch, loss, stream);
-    default:
-      return run_pairs_f16(launch, loss, stream);
-  }
+  return with_dtype(dtype, [&](auto d) { return run_pairs<decltype(d)::value>(loss, launch, stream); });
 }
 
 }  // namespace fastloss::cuda

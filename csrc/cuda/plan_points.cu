@@ -1,4 +1,4 @@
-// How a pointwise problem is cut into blocks: Note [Points] in pointwise.cuh. Ordinary host code; the numbers in it are
+// How a pointwise problem is cut into blocks: Note [Points] in pointwise.cu. Ordinary host code; the numbers in it are
 // reasoned, not yet tuned on hardware.
 
 #include "cuda/pointwise.h"
@@ -34,16 +34,7 @@ void plan_points(DType dtype, PointLaunch& l) {
 }
 
 int run_points(int loss, DType dtype, const PointLaunch& launch, void* stream) {
-  switch (dtype) {
-    case DType::f32:
-      return run_points_f32(launch, loss, stream);
-    case DType::f64:
-      return run_points_f64(launch, loss, stream);
-    case DType::bf16:
-      return run_points_bf16(launch, loss, stream);
-    default:
-      return run_points_f16(launch, loss, stream);
-  }
+  return with_dtype(dtype, [&](auto d) { return run_points<decltype(d)::value>(loss, launch, stream); });
 }
 
 }  // namespace fastloss::cuda

@@ -52,10 +52,8 @@ struct PointFinish {
 };
 int run_finish_points(const PointFinish& launch, void* stream);
 
-// What the dtypes' .cu files offer.
-int run_points_f32(const PointLaunch& launch, int loss, void* stream);
-int run_points_f64(const PointLaunch& launch, int loss, void* stream);
-int run_points_bf16(const PointLaunch& launch, int loss, void* stream);
-int run_points_f16(const PointLaunch& launch, int loss, void* stream);
+// What pointwise.cu, compiled for a dtype, offers.
+template <DType dtype>
+int run_points(int loss, const PointLaunch& launch, void* stream);
 
 }  // namespace fastloss::cuda

@@ -105,14 +105,12 @@ int run_finish(const FinishLaunch& launch, void* stream);
 int run_scale(void* data, DType dtype, int64_t n, const void* factor, DType factor_dtype, void* stream);
 const char* error_message(int error);
 
-// What a dtype's .cu file offers.
+// What rows.cu, compiled for a dtype, offers.
 struct RowsKernels {
   int (*run[kRowsLosses])(const RowsLaunch&, const RowsPlan&, void* stream);
   bool (*fits)(int cluster);
 };
-const RowsKernels& rows_f32();
-const RowsKernels& rows_f64();
-const RowsKernels& rows_bf16();
-const RowsKernels& rows_f16();
+template <DType dtype>
+const RowsKernels& rows_kernels();
 
 }  // namespace fastloss::cuda

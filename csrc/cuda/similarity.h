@@ -91,13 +91,10 @@ int run_unit(DType dtype, const UnitLaunch& launch, void* stream);
 // `dtype` is the gradient's.
 int run_unit_backward(DType dtype, const UnitLaunch& launch, void* stream);
 
-#define FASTLOSS_TILE_KERNELS(dtype)                                            \
-  int run_statistics_##dtype(int loss, const TileLaunch& launch, void* stream); \
-  int run_derivatives_##dtype(int loss, const TileLaunch& launch, void* stream);
-FASTLOSS_TILE_KERNELS(f32)
-FASTLOSS_TILE_KERNELS(f64)
-FASTLOSS_TILE_KERNELS(bf16)
-FASTLOSS_TILE_KERNELS(f16)
-#undef FASTLOSS_TILE_KERNELS
+// What similarity.cu, compiled for a dtype, offers.
+template <DType dtype>
+int run_statistics(int loss, const TileLaunch& launch, void* stream);
+template <DType dtype>
+int run_derivatives(int loss, const TileLaunch& launch, void* stream);
 
 }  // namespace fastloss::cuda

@@ -23,10 +23,4 @@ struct Device {
   static void check_cuda(const Tensor& t) { STD_TORCH_CHECK(t.is_cuda(), "fastloss: expected CUDA tensors"); }
 };
 
-// Memory for results, on the device of `like`.
-struct CudaMemory {
-  static Tensor gradient_like(const Tensor& t) { return torch::stable::empty_like(t); }
-  static Tensor nothing(const Tensor& like) { return torch::stable::new_empty(like, {0}); }
-};
-
 }  // namespace fastloss::ops

@@ -53,55 +53,48 @@ PointSums run(int id, PairViews& views) {
       });
 }
 
-// Backend of PointwiseOperators.
-struct CpuPairs : CpuMemory {
-  static std::tuple<Tensor, Tensor> forward(int id, const PointInputs& in, bool empty_zero, int64_t loss_dtype,
-                                            bool want_stats, PointGradients const& gradients) {
-    STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
-    PairViews views(id, in, gradients);
+struct Backend : PairsEngine {
+  static constexpr bool on_device = false;
+
+  static Tensor forward(const Call& call, bool empty_zero, ScalarType wanted, const Written& written) {
+    STD_TORCH_CHECK(call.input().is_cpu(), "fastloss: expected CPU tensors");
+    PairViews views(call, written);
     PairArgs& args = views.args;
-    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype);
-    const bool reduced = in.reduction != kNone;
-    Tensor loss = reduced ? empty({}, wanted) : empty(row_shape(in.input), views.compute);
-    if (!reduced) args.loss = loss.mutable_data_ptr();
-    const double divisor = divisor_of(in, args.rows);
+    double* const stats = written.stats ? statistics(*written.stats, call.input(), kPointStats) : nullptr;
+    Tensor loss = call.reduced() ? empty({}, wanted) : empty(row_shape(call.input()), views.compute);
+    if (!call.reduced()) args.loss = loss.mutable_data_ptr();
+    const double divisor = divisor_of(call, args.rows);
     args.scale = 1 / divisor;
-    args.want_stats = want_stats;
-    const PointSums sums = run(id, views);
-    if (reduced) {
+    args.want_stats = stats;
+    const PointSums sums = run(call.id, views);
+    write_stats(sums, stats);
+    if (call.reduced()) {
       write_scalar(loss, empty_zero && divisor == 0 ? 0 : sums.loss / divisor);
     } else if (views.compute != wanted) {
       loss = torch::stable::to(loss, wanted);
     }
-    return {loss, stats_vector(sums, want_stats)};
+    return loss;
   }
 
-  static void backward(int id, const Tensor& grad_output, const PointInputs& in, PointGradients const& gradients) {
-    STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
-    PairViews views(id, in, gradients);
+  static void backward(const Call& call, const Tensor& grad_output, const Tensor*, const Written& written, bool) {
+    STD_TORCH_CHECK(call.input().is_cpu(), "fastloss: expected CPU tensors");
+    PairViews views(call, written);
     PairArgs& args = views.args;
-    args.scale = 1 / divisor_of(in, args.rows);
-    if (in.reduction == kNone) {
-      args.upstream = views.per_row(grad_output, "grad_output", views.compute);
-    } else {
+    args.scale = 1 / divisor_of(call, args.rows);
+    if (call.reduced()) {
       args.scale *= upstream_of(grad_output);
+    } else {
+      args.upstream = views.per_row(grad_output, "grad_output", views.compute);
     }
-    run(id, views);
+    run(call.id, views);
   }
 };
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
-#define FASTLOSS_SCHEMA(name, Functor, params) FASTLOSS_POINTWISE_SCHEMA(m, name)
-    FASTLOSS_PAIRS_LOSSES(FASTLOSS_SCHEMA)
-#undef FASTLOSS_SCHEMA
-}
-
-STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params) FASTLOSS_IMPLEMENT_POINTWISE(m, CpuPairs, name)
+STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){FASTLOSS_PAIRS_LOSSES(FASTLOSS_DEFINE)} STABLE_TORCH_LIBRARY_IMPL(fastloss,
+                                                                                                             CPU, m) {
   FASTLOSS_PAIRS_LOSSES(FASTLOSS_IMPLEMENT)
-#undef FASTLOSS_IMPLEMENT
 }
 
 }  // namespace fastloss::ops

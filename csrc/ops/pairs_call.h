@@ -1,7 +1,7 @@
 #pragma once
 
-// A call of a pairs-family operator as every backend sees it. The operators have the form of the pointwise family's; the
-// third tensor of a loss with labels is the label, weight, mask and unreduced losses have a value per row.
+// A call of a pairs-family operator as every backend sees it. The third tensor of a loss with labels is the label; weight,
+// mask and unreduced losses have a value per row.
 
 #include "core/pairs_args.h"
 #include "ops/pointwise_call.h"
@@ -14,6 +14,13 @@ constexpr bool kLabelled[] = {FASTLOSS_PAIRS_LOSSES(FASTLOSS_LABELLED)};
 #define FASTLOSS_OPERANDS(name, Functor, params) Functor<double>::arity,
 constexpr int kOperands[] = {FASTLOSS_PAIRS_LOSSES(FASTLOSS_OPERANDS)};
 #undef FASTLOSS_OPERANDS
+
+// What the operators know of the losses.
+struct PairsEngine {
+  static constexpr size_t arity(int id) { return kOperands[id] + kLabelled[id]; }
+  static constexpr size_t numbers(int id) { return kPairParams[id]; }
+  static constexpr bool in_place = false, has_state = false;
+};
 
 inline std::vector<int64_t> row_shape(const Tensor& input) {
   std::vector<int64_t> shape;
@@ -28,36 +35,33 @@ struct PairViews {
   ScalarType compute;  // double if an operand is, else float
   bool mixed = false;  // an operand is not of input's dtype
 
-  PairViews(int id, const PointInputs& in, PointGradients const& gradients)
-      : input(in.input), compute(compute_type(in.input)) {
+  PairViews(const Call& call, const Written& written) : input(call.input()), compute(compute_type(call.input())) {
     dtype_of(input);  // refuses integers
     STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected non-empty rows of vectors");
     check_count(input);
-    STD_TORCH_CHECK(in.third.has_value(), "fastloss: expected 3 tensors");
-    check_point_inputs(in, kPairParams[id]);
     args.width = input.size(input.dim() - 1);
     args.rows = input.numel() / args.width;
-    std::copy(in.params.begin(), in.params.end(), args.params);
-    check_gradients(in, gradients);
-    const Tensor* const operands[] = {&input, &in.target, &*in.third};
-    for (int k = 0; k < kOperands[id]; ++k) {
-      args.operand[k] = view(*operands[k], "a tensor");
-      if (operands[k]->scalar_type() == ScalarType::Double) compute = ScalarType::Double;
-      mixed = mixed || operands[k]->scalar_type() != input.scalar_type();
-      if (!gradients[k]) continue;
-      dtype_of(*gradients[k]);
-      STD_TORCH_CHECK(gradients[k]->scalar_type() == operands[k]->scalar_type(),
+    std::copy(call.numbers.begin(), call.numbers.end(), args.params);
+    const int operands = kOperands[call.id];
+    for (int k = 0; k < operands; ++k) {
+      const Tensor &operand = *call.tensors[k], *const gradient = written.gradients[k];
+      args.operand[k] = view(operand, "a tensor");
+      if (operand.scalar_type() == ScalarType::Double) compute = ScalarType::Double;
+      mixed = mixed || operand.scalar_type() != input.scalar_type();
+      if (!gradient) continue;
+      dtype_of(*gradient);
+      STD_TORCH_CHECK(gradient->scalar_type() == operand.scalar_type(),
                       "fastloss: expected a gradient of the dtype of its tensor");
-      args.gradient[k] = view(*gradients[k], "a gradient");
+      args.gradient[k] = view(*gradient, "a gradient");
     }
-    for (int k = kOperands[id]; k < kMaxOperands; ++k) {
-      STD_TORCH_CHECK(!gradients[k], "fastloss: the label has no gradient");
+    if (kLabelled[call.id]) {
+      STD_TORCH_CHECK(!written.gradients[operands], "fastloss: the label has no gradient");
+      args.label = per_row(*call.tensors[operands], "label", compute);
     }
-    if (kLabelled[id]) args.label = per_row(*in.third, "label", compute);
-    if (in.weight) args.weight = per_row(*in.weight, "weight", compute);
-    if (in.mask) {
-      STD_TORCH_CHECK(in.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
-      args.mask = (const Flag*)per_row(*in.mask, "mask", ScalarType::Bool);
+    if (call.weight) args.weight = per_row(*call.weight, "weight", compute);
+    if (call.mask) {
+      STD_TORCH_CHECK(call.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
+      args.mask = (const Flag*)per_row(*call.mask, "mask", ScalarType::Bool);
     }
   }
 

@@ -17,11 +17,11 @@ struct Problem {
   const DType dtype;
   const double divisor;  // where there is none on the device
 
-  Problem(int id, const PointInputs& in, PointGradients const& gradients)
-      : device(in.input),
-        views(id, in, gradients),
-        dtype(dtype_of(in.input)),
-        divisor(set_divisor(in, views.args.rows, launch)) {
+  Problem(const Call& call, const Written& written)
+      : device(call.input()),
+        views(call, written),
+        dtype(dtype_of(call.input())),
+        divisor(set_divisor(call, views.args.rows, launch)) {
     STD_TORCH_CHECK(!views.mixed, "fastloss: expected CUDA tensors of one dtype");
     views.args.scale = 1 / divisor;
   }
@@ -33,50 +33,39 @@ struct Problem {
   void run(int id) { check(cuda::run_pairs(id, dtype, launch, device.stream)); }
 };
 
-// Backend of PointwiseOperators.
-struct CudaPairs : CudaMemory {
-  static std::tuple<Tensor, Tensor> forward(int id, const PointInputs& in, bool empty_zero, int64_t loss_dtype,
-                                            bool want_stats, PointGradients const& gradients) {
-    Problem problem(id, in, gradients);
+struct Backend : PairsEngine {
+  static constexpr bool on_device = true;
+
+  static Tensor forward(const Call& call, bool empty_zero, ScalarType wanted, const Written& written) {
+    const Tensor& input = call.input();
+    Problem problem(call, written);
     PairViews& views = problem.views;
-    const bool reduced = in.reduction != kNone;
-    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype);
-    Tensor loss = reduced ? new_empty(in.input, {}, wanted) : new_empty(in.input, row_shape(in.input), views.compute);
-    if (!reduced) views.args.loss = loss.mutable_data_ptr();
-    views.args.want_stats = want_stats;
+    double* const stats = written.stats ? statistics(*written.stats, input, kPointStats) : nullptr;
+    Tensor loss = call.reduced() ? new_empty(input, {}, wanted) : new_empty(input, row_shape(input), views.compute);
+    if (!call.reduced()) views.args.loss = loss.mutable_data_ptr();
+    views.args.want_stats = stats;
     problem.plan();
-    Tensor stats = run_forward(problem.launch, problem.device, in.input, reduced ? &loss : nullptr, problem.divisor,
-                               empty_zero, want_stats, [&] { problem.run(id); });
-    if (!reduced && views.compute != wanted) loss = torch::stable::to(loss, wanted);
-    return {loss, stats};
+    run_forward(problem.launch, problem.device, input, call.reduced() ? &loss : nullptr, problem.divisor, empty_zero,
+                stats, [&] { problem.run(call.id); });
+    return call.reduced() || views.compute == wanted ? loss : torch::stable::to(loss, wanted);
   }
 
-  static void backward(int id, const Tensor& grad_output, const PointInputs& in, PointGradients const& gradients,
-                       bool unless_one = false) {
-    Problem problem(id, in, gradients);
+  static void backward(const Call& call, const Tensor& grad_output, const Tensor*, const Written& written,
+                       bool unless_one) {
+    Problem problem(call, written);
     PairViews& views = problem.views;
-    if (in.reduction == kNone) {
-      views.args.upstream = views.per_row(grad_output, "grad_output", views.compute);
+    if (call.reduced()) {
+      set_upstream(grad_output, call.input(), unless_one, problem.launch);
     } else {
-      set_upstream(grad_output, in.input, unless_one, problem.launch);
+      views.args.upstream = views.per_row(grad_output, "grad_output", views.compute);
     }
     problem.plan();
-    problem.run(id);
+    problem.run(call.id);
   }
 };
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
-#define FASTLOSS_SCHEMA(name, Functor, params) FASTLOSS_RESCALE_SCHEMA(m, name)
-    FASTLOSS_PAIRS_LOSSES(FASTLOSS_SCHEMA)
-#undef FASTLOSS_SCHEMA
-}
-
-STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params) FASTLOSS_IMPLEMENT_POINTWISE_CUDA(m, CudaPairs, name)
-  FASTLOSS_PAIRS_LOSSES(FASTLOSS_IMPLEMENT)
-#undef FASTLOSS_IMPLEMENT
-}
+STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) { FASTLOSS_PAIRS_LOSSES(FASTLOSS_IMPLEMENT) }
 
 }  // namespace fastloss::ops

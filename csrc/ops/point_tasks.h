@@ -27,9 +27,9 @@ PointSums run_tasks(Args& args, int64_t elements, int64_t tasks, const Kernel& k
 }
 
 // The divisor of a mean over `count` values, 1 for other reductions.
-inline double divisor_of(const PointInputs& in, int64_t count) {
-  if (in.reduction != kMean) return 1;
-  return in.divisor ? *(const double*)data_of(*in.divisor) : (double)count;
+inline double divisor_of(const Call& call, int64_t count) {
+  if (call.reduction != kMean) return 1;
+  return call.divisor ? *(const double*)data_of(*call.divisor) : (double)count;
 }
 
 // The upstream gradient of a reduced loss.
@@ -38,14 +38,8 @@ inline double upstream_of(const Tensor& grad_output) {
   return *(const double*)as_compute(grad_output, ScalarType::Double).const_data_ptr();
 }
 
-inline Tensor stats_vector(const PointSums& sums, bool wanted) {
-  Tensor stats = empty({wanted ? 2 : 0}, ScalarType::Double);
-  if (wanted) {
-    double* const out = (double*)stats.mutable_data_ptr();
-    out[0] = sums.loss;
-    out[1] = sums.gradient_square;
-  }
-  return stats;
+inline void write_stats(const PointSums& sums, double* stats) {
+  if (stats) stats[0] = sums.loss, stats[1] = sums.gradient_square;
 }
 
 }  // namespace fastloss::ops

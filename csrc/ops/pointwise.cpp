@@ -22,54 +22,47 @@ PointSums run(int id, PointViews& views) {
                    [&](int64_t begin, int64_t end) { kernel(args, begin, end, kernels.pointwise[id]); });
 }
 
-// Backend of PointwiseOperators.
-struct Cpu : CpuMemory {
-  static std::tuple<Tensor, Tensor> forward(int id, const PointInputs& in, bool empty_zero, int64_t loss_dtype,
-                                            bool want_stats, PointGradients const& gradients) {
-    STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
-    PointViews views(id, in, gradients);
+struct Backend : PointsEngine {
+  static constexpr bool on_device = false;
+
+  static Tensor forward(const Call& call, bool empty_zero, ScalarType wanted, const Written& written) {
+    const Tensor& input = call.input();
+    STD_TORCH_CHECK(input.is_cpu(), "fastloss: expected CPU tensors");
+    PointViews views(call, written);
     PointArgs& args = views.args;
-    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype);
-    Tensor loss = in.reduction == kNone ? unreduced_loss(in.input, wanted) : empty({}, wanted);
-    if (in.reduction == kNone) views.add_each(args.loss, loss, "loss");
-    const double divisor = divisor_of(in, in.input.numel());
+    double* const stats = written.stats ? statistics(*written.stats, input, kPointStats) : nullptr;
+    Tensor loss = call.reduced() ? empty({}, wanted) : unreduced_loss(input, wanted);
+    if (!call.reduced()) views.add_each(args.loss, loss, "loss");
+    const double divisor = divisor_of(call, input.numel());
     args.scale = 1 / divisor;
-    args.want_stats = want_stats;
-    const PointSums sums = run(id, views);
+    args.want_stats = stats;
+    const PointSums sums = run(call.id, views);
     // fastloss/engines/elements.py has PyTorch say what is wrong where it reads "outside the domain".
-    STD_TORCH_CHECK(!sums.outside, "an element is outside the domain of fastloss::", kNames[id]);
-    if (in.reduction != kNone) {
-      write_scalar(loss, empty_zero && divisor == 0 ? 0 : sums.loss / divisor);
-    }
-    return {loss, stats_vector(sums, want_stats)};
+    STD_TORCH_CHECK(!sums.outside, "an element is outside the domain of fastloss::", kNames[call.id]);
+    if (call.reduced()) write_scalar(loss, empty_zero && divisor == 0 ? 0 : sums.loss / divisor);
+    write_stats(sums, stats);
+    return loss;
   }
 
-  static void backward(int id, const Tensor& grad_output, const PointInputs& in, PointGradients const& gradients) {
-    STD_TORCH_CHECK(in.input.is_cpu(), "fastloss: expected CPU tensors");
-    PointViews views(id, in, gradients);
+  static void backward(const Call& call, const Tensor& grad_output, const Tensor*, const Written& written, bool) {
+    STD_TORCH_CHECK(call.input().is_cpu(), "fastloss: expected CPU tensors");
+    PointViews views(call, written);
     PointArgs& args = views.args;
-    args.scale = 1 / divisor_of(in, in.input.numel());
-    if (in.reduction == kNone) {
-      views.add_each(args.upstream, grad_output, "grad_output");
-    } else {
+    args.scale = 1 / divisor_of(call, call.input().numel());
+    if (call.reduced()) {
       args.scale *= upstream_of(grad_output);
+    } else {
+      views.add_each(args.upstream, grad_output, "grad_output");
     }
-    run(id, views);
+    run(call.id, views);
   }
 };
 
 }  // namespace
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
-#define FASTLOSS_SCHEMA(name, Functor, params) FASTLOSS_POINTWISE_SCHEMA(m, name)
-    FASTLOSS_POINTWISE_LOSSES(FASTLOSS_SCHEMA)
-#undef FASTLOSS_SCHEMA
-}
-
-STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params) FASTLOSS_IMPLEMENT_POINTWISE(m, Cpu, name)
+    FASTLOSS_POINTWISE_LOSSES(FASTLOSS_DEFINE)} STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
   FASTLOSS_POINTWISE_LOSSES(FASTLOSS_IMPLEMENT)
-#undef FASTLOSS_IMPLEMENT
 }
 
 }  // namespace fastloss::ops

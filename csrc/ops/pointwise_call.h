@@ -2,14 +2,12 @@
 
 // A call of a pointwise-family operator as every backend sees it: arguments, what they must be, and how they lie.
 
-#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "core/pointwise_args.h"
 #include "losses/functors.h"
 #include "losses/losses.h"
-#include "ops/tensors.h"
+#include "ops/operators.h"
 
 namespace fastloss::ops {
 
@@ -21,44 +19,14 @@ constexpr size_t kPointParams[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT)};
 constexpr size_t kPairParams[] = {FASTLOSS_PAIRS_LOSSES(FASTLOSS_COUNT)};
 #undef FASTLOSS_COUNT
 
-// Arguments that forward and backward share.
-struct PointInputs {
-  const Tensor &input, &target;
-  const MaybeTensor &third, &weight, &mask, &divisor;
-  const std::vector<double>& params;
-  int64_t reduction;
+constexpr int64_t kPointStats = 2;  // numbers: sum of the values, sum of the squared gradient
+
+// What the operators know of the losses.
+struct PointsEngine {
+  static constexpr size_t arity(int id) { return kArity[id]; }
+  static constexpr size_t numbers(int id) { return kPointParams[id]; }
+  static constexpr bool in_place = false, has_state = false;
 };
-
-// Gradients to be written, in the order of the operands; null: not wanted.
-using PointGradients = const Tensor* [kMaxOperands];
-
-// What must hold besides the tensors' shapes.
-inline void check_point_inputs(const PointInputs& in, size_t params) {
-  STD_TORCH_CHECK(in.reduction >= kNone && in.reduction <= kSum, "fastloss: unknown reduction ", in.reduction);
-  STD_TORCH_CHECK(in.params.size() == params, "fastloss: expected ", params, " parameters, got ", in.params.size());
-  if (in.divisor) {
-    STD_TORCH_CHECK(same_device(*in.divisor, in.input) && in.divisor->scalar_type() == ScalarType::Double &&
-                        in.divisor->numel() == 1,
-                    "fastloss: expected a float64 scalar as divisor, on the device of input");
-  }
-}
-
-// Refuses gradients whose elements meet, or that share memory with what is read or with each other.
-inline void check_gradients(const PointInputs& in, PointGradients const& gradients) {
-  for (int k = 0; k < kMaxOperands; ++k) {
-    if (!gradients[k]) continue;
-    check_own_memory("a gradient", *gradients[k],
-                     {&in.input, &in.target, pointer(in.third), pointer(in.weight), pointer(in.mask),
-                      pointer(in.divisor), k > 0 ? gradients[0] : nullptr, k > 1 ? gradients[1] : nullptr});
-  }
-}
-
-// Likewise of the upstream gradient.
-inline void check_upstream(const Tensor& grad_output, PointGradients const& gradients) {
-  for (const Tensor* gradient : gradients) {
-    if (gradient) check_apart("a gradient", *gradient, {&grad_output});
-  }
-}
 
 // Collects the tensors of a call, checks them and describes them as a kernel reads them.
 struct PointViews {
@@ -67,30 +35,26 @@ struct PointViews {
   ScalarType compute;  // double if an operand or the weight is, else float
   bool mixed = false;  // an operand or the weight is not of input's dtype
 
-  PointViews(int id, const PointInputs& in, PointGradients const& gradients) : input(in.input) {
+  PointViews(const Call& call, const Written& written) : input(call.input()) {
     STD_TORCH_CHECK(input.numel() > 0, "fastloss: expected a non-empty input");
     check_count(input);
-    STD_TORCH_CHECK(in.third.has_value() == (kArity[id] == 3), "fastloss: expected ", kArity[id], " tensors");
-    check_point_inputs(in, kPointParams[id]);
-    std::copy(in.params.begin(), in.params.end(), args.params);
+    std::copy(call.numbers.begin(), call.numbers.end(), args.params);
     dtype_of(input);  // refuses integers
     compute = compute_type(input);
-    const Tensor* const operands[] = {&input, &in.target, pointer(in.third)};
     const char* const names[] = {"input", "target", "the third tensor"};
-    for (int k = 0; k < kArity[id]; ++k) add_operand(args.operand[k], *operands[k], names[k]);
-    if (in.weight) add_operand(args.weight, *in.weight, "weight");
-    if (in.mask) {
-      STD_TORCH_CHECK(in.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
-      add(args.mask, *in.mask, "mask");
+    for (int k = 0; k < kArity[call.id]; ++k) add_operand(args.operand[k], *call.tensors[k], names[k]);
+    if (call.weight) add_operand(args.weight, *call.weight, "weight");
+    if (call.mask) {
+      STD_TORCH_CHECK(call.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
+      add(args.mask, *call.mask, "mask");
     }
-    check_gradients(in, gradients);
     for (int k = 0; k < kMaxOperands; ++k) {
-      if (!gradients[k]) continue;
-      STD_TORCH_CHECK(k < kArity[id], "fastloss: a gradient without its tensor");
-      dtype_of(*gradients[k]);
-      STD_TORCH_CHECK(gradients[k]->scalar_type() == operands[k]->scalar_type(),
+      const Tensor* const gradient = written.gradients[k];
+      if (!gradient) continue;
+      dtype_of(*gradient);
+      STD_TORCH_CHECK(gradient->scalar_type() == call.tensors[k]->scalar_type(),
                       "fastloss: expected a gradient of the dtype of its tensor");
-      add(args.gradient[k], *gradients[k], "a gradient");
+      add(args.gradient[k], *gradient, "a gradient");
     }
   }
 
@@ -172,72 +136,5 @@ inline Tensor unreduced_loss(const Tensor& input, ScalarType type) {
   for (int64_t d = 0; d < input.dim(); ++d) sizes.push_back(input.size(d));
   return torch::stable::new_empty(input, sizes, type);
 }
-
-#define FASTLOSS_POINTWISE_TENSORS                                                                    \
-  const Tensor &input, const Tensor &target, MaybeTensor third, MaybeTensor weight, MaybeTensor mask, \
-      MaybeTensor divisor, std::vector<double> params, int64_t reduction
-#define FASTLOSS_POINTWISE_INPUTS \
-  PointInputs { input, target, third, weight, mask, divisor, params, reduction }
-#define FASTLOSS_POINTWISE_GRADIENTS MaybeTensor grad_input, MaybeTensor grad_target, MaybeTensor grad_third
-
-// The operators of one loss, in the two forms of RowsOperators. A Backend has
-//     static std::tuple<Tensor, Tensor> forward(int id, const PointInputs&, bool empty_zero, int64_t loss_dtype,
-//                                               bool want_stats, PointGradients const&);        // loss, stats
-//     static void backward(int id, const Tensor& grad_output, const PointInputs&, PointGradients const&);
-//     static Tensor gradient_like(const Tensor&);     // memory for a gradient
-//     static Tensor nothing(const Tensor& like);      // of no elements: what was not asked for
-template <class Backend, int id>
-struct PointwiseOperators {
-  static std::tuple<Tensor, Tensor> forward(FASTLOSS_POINTWISE_TENSORS, bool empty_zero, int64_t loss_dtype,
-                                            bool want_stats) {
-    return Backend::forward(id, FASTLOSS_POINTWISE_INPUTS, empty_zero, loss_dtype, want_stats, {});
-  }
-
-  static std::tuple<Tensor, Tensor> forward_out(FASTLOSS_POINTWISE_TENSORS, bool empty_zero, int64_t loss_dtype,
-                                                bool want_stats, FASTLOSS_POINTWISE_GRADIENTS) {
-    STD_TORCH_CHECK(reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
-    return Backend::forward(id, FASTLOSS_POINTWISE_INPUTS, empty_zero, loss_dtype, want_stats,
-                            {pointer(grad_input), pointer(grad_target), pointer(grad_third)});
-  }
-
-  static std::tuple<Tensor, Tensor, Tensor> backward(const Tensor& grad_output, FASTLOSS_POINTWISE_TENSORS,
-                                                     bool want_input, bool want_target, bool want_third) {
-    Tensor grads[] = {want_input ? Backend::gradient_like(input) : Backend::nothing(input),
-                      want_target ? Backend::gradient_like(target) : Backend::nothing(input),
-                      want_third && third ? Backend::gradient_like(*third) : Backend::nothing(input)};
-    Backend::backward(
-        id, grad_output, FASTLOSS_POINTWISE_INPUTS,
-        {want_input ? &grads[0] : nullptr, want_target ? &grads[1] : nullptr, want_third ? &grads[2] : nullptr});
-    return {grads[0], grads[1], grads[2]};
-  }
-
-  static void backward_out(const Tensor& grad_output, FASTLOSS_POINTWISE_TENSORS, FASTLOSS_POINTWISE_GRADIENTS) {
-    PointGradients gradients = {pointer(grad_input), pointer(grad_target), pointer(grad_third)};
-    check_upstream(grad_output, gradients);
-    Backend::backward(id, grad_output, FASTLOSS_POINTWISE_INPUTS, gradients);
-  }
-};
-
-#define FASTLOSS_IMPLEMENT_POINTWISE(m, Backend, name)                                      \
-  m.impl(#name, TORCH_BOX((&PointwiseOperators<Backend, k_##name>::forward)));              \
-  m.impl(#name "_out", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::forward_out)));   \
-  m.impl(#name "_backward", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward))); \
-  m.impl(#name "_backward_out", TORCH_BOX((&PointwiseOperators<Backend, k_##name>::backward_out)));
-
-#define FASTLOSS_POINTWISE_SCHEMA_TENSORS                                                                           \
-  "Tensor input, Tensor target, Tensor? third, Tensor? weight, Tensor? mask, Tensor? divisor, float[] params, int " \
-  "reduction"
-#define FASTLOSS_POINTWISE_SCHEMA_OUT "Tensor(a!)? grad_input, Tensor(b!)? grad_target, Tensor(c!)? grad_third"
-
-#define FASTLOSS_POINTWISE_SCHEMA(m, name)                                                           \
-  m.def(#name "(" FASTLOSS_POINTWISE_SCHEMA_TENSORS                                                  \
-              ", bool empty_zero, int loss_dtype, bool want_stats) -> (Tensor loss, Tensor stats)"); \
-  m.def(#name "_out(" FASTLOSS_POINTWISE_SCHEMA_TENSORS                                              \
-              ", bool empty_zero, int loss_dtype, bool want_stats, " FASTLOSS_POINTWISE_SCHEMA_OUT   \
-              ") -> (Tensor loss, Tensor stats)");                                                   \
-  m.def(#name "_backward(Tensor grad_output, " FASTLOSS_POINTWISE_SCHEMA_TENSORS                     \
-              ", bool want_input, bool want_target, bool want_third) -> (Tensor, Tensor, Tensor)");  \
-  m.def(#name "_backward_out(Tensor grad_output, " FASTLOSS_POINTWISE_SCHEMA_TENSORS                 \
-              ", " FASTLOSS_POINTWISE_SCHEMA_OUT ") -> ()");
 
 }  // namespace fastloss::ops

@@ -16,11 +16,11 @@ struct Problem {
   const DType dtype;
   const double divisor;  // where there is none on the device
 
-  Problem(int id, const PointInputs& in, PointGradients const& gradients)
-      : device(in.input),
-        views(id, in, gradients),
-        dtype(dtype_of(in.input)),
-        divisor(set_divisor(in, in.input.numel(), launch)) {
+  Problem(const Call& call, const Written& written)
+      : device(call.input()),
+        views(call, written),
+        dtype(dtype_of(call.input())),
+        divisor(set_divisor(call, call.input().numel(), launch)) {
     STD_TORCH_CHECK(!views.mixed, "fastloss: expected CUDA tensors of one dtype");
     views.args.scale = 1 / divisor;
   }
@@ -38,52 +38,42 @@ ScalarType loss_type(const Tensor& input, ScalarType wanted) {
   return wanted == input.scalar_type() ? wanted : compute_type(input);
 }
 
-// Backend of PointwiseOperators.
-struct Cuda : CudaMemory {
-  static std::tuple<Tensor, Tensor> forward(int id, const PointInputs& in, bool empty_zero, int64_t loss_dtype,
-                                            bool want_stats, PointGradients const& gradients) {
-    Problem problem(id, in, gradients);
+struct Backend : PointsEngine {
+  static constexpr bool on_device = true;
+
+  static Tensor forward(const Call& call, bool empty_zero, ScalarType wanted, const Written& written) {
+    const Tensor& input = call.input();
+    Problem problem(call, written);
     PointArgs& args = problem.views.args;
-    const bool reduced = in.reduction != kNone;
-    const ScalarType wanted = dtype_of_code("loss_dtype", loss_dtype), type = loss_type(in.input, wanted);
-    Tensor loss = reduced ? new_empty(in.input, {}, wanted) : unreduced_loss(in.input, type);
-    if (!reduced) problem.views.add_each(args.loss, loss, "loss");
-    args.want_stats = want_stats;
+    double* const stats = written.stats ? statistics(*written.stats, input, kPointStats) : nullptr;
+    const ScalarType type = loss_type(input, wanted);
+    Tensor loss = call.reduced() ? new_empty(input, {}, wanted) : unreduced_loss(input, type);
+    if (!call.reduced()) problem.views.add_each(args.loss, loss, "loss");
+    args.want_stats = stats;
     problem.plan();
-    Tensor stats = run_forward(problem.launch, problem.device, in.input, reduced ? &loss : nullptr, problem.divisor,
-                               empty_zero, want_stats, [&] { problem.run(id); });
-    if (!reduced && type != wanted) loss = torch::stable::to(loss, wanted);
-    return {loss, stats};
+    run_forward(problem.launch, problem.device, input, call.reduced() ? &loss : nullptr, problem.divisor, empty_zero,
+                stats, [&] { problem.run(call.id); });
+    return call.reduced() || type == wanted ? loss : torch::stable::to(loss, wanted);
   }
 
-  static void backward(int id, const Tensor& grad_output, const PointInputs& in, PointGradients const& gradients,
-                       bool unless_one = false) {
-    Problem problem(id, in, gradients);
+  static void backward(const Call& call, const Tensor& grad_output, const Tensor*, const Written& written,
+                       bool unless_one) {
+    Problem problem(call, written);
     Tensor upstream = grad_output;
-    if (in.reduction == kNone) {
-      const ScalarType type = loss_type(in.input, upstream.scalar_type());
+    if (call.reduced()) {
+      set_upstream(upstream, call.input(), unless_one, problem.launch);
+    } else {
+      const ScalarType type = loss_type(call.input(), upstream.scalar_type());
       if (upstream.scalar_type() != type) upstream = torch::stable::to(upstream, type);
       problem.views.add_each(problem.views.args.upstream, upstream, "grad_output");
-    } else {
-      set_upstream(upstream, in.input, unless_one, problem.launch);
     }
     problem.plan();
-    problem.run(id);
+    problem.run(call.id);
   }
 };
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
-#define FASTLOSS_SCHEMA(name, Functor, params) FASTLOSS_RESCALE_SCHEMA(m, name)
-    FASTLOSS_POINTWISE_LOSSES(FASTLOSS_SCHEMA)
-#undef FASTLOSS_SCHEMA
-}
-
-STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params) FASTLOSS_IMPLEMENT_POINTWISE_CUDA(m, Cuda, name)
-  FASTLOSS_POINTWISE_LOSSES(FASTLOSS_IMPLEMENT)
-#undef FASTLOSS_IMPLEMENT
-}
+STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_IMPLEMENT) }
 
 }  // namespace fastloss::ops

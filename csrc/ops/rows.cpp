@@ -69,33 +69,30 @@ struct Problem {
   std::vector<double> weight64;
   const Kernels& kernels = isa::kernels();
 
-  Problem(int id, const Tensor& input, const Tensor& target_, const std::optional<Tensor>& weight_,
-          const std::optional<Tensor>& mask_, const std::optional<Tensor>& normalizer, const Options& o)
-      : dtype(dtype_of(input)), soft(target_.scalar_type() != ScalarType::Long) {
-    check_rows(id, input, target_, weight_, mask_, normalizer, o);
-    STD_TORCH_CHECK(input.is_cpu() && target_.is_cpu(), "fastloss: expected CPU tensors");
+  explicit Problem(const Call& call) : dtype(dtype_of(call.input())), soft(has_probabilities(call)) {
+    const Tensor& input = call.input();
+    check_rows(call);
+    STD_TORCH_CHECK(input.is_cpu() && call.tensors[1]->is_cpu(), "fastloss: expected CPU tensors");
     const int64_t classes = input.size(class_dim(input)), rows = input.numel() / classes;
-    target = soft ? target_ : as_dense(target_);
-    if (mask_) {
-      mask = as_dense(*mask_);
+    target = soft ? *call.tensors[1] : as_dense(*call.tensors[1]);
+    if (call.mask) {
+      mask = as_dense(*call.mask);
       args.mask = (const Flag*)mask->const_data_ptr();
     }
-    set_options(args, o);
-    prepare_weight(input, weight_, classes);
+    set_numbers(args, call);
+    prepare_weight(input, call.weight, classes);
     if (!soft) args.target = (const int64_t*)target->const_data_ptr();
     targets =
-        survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes, o.ignore_index);
+        survey(args.target, args.mask, weight64.empty() ? nullptr : weight64.data(), rows, classes, args.ignore_index);
     // Of this fastloss/engines/softmax.py makes an IndexError: it has "out of bounds" in it, and no "fastloss" in front.
     STD_TORCH_CHECK(targets.bad < 0, "target ", args.target[targets.bad], " at row ", targets.bad,
-                    " is out of bounds for fastloss, expected [0, ", classes, ") or ignore_index=", o.ignore_index);
+                    " is out of bounds for fastloss, expected [0, ", classes, ") or ignore_index=", args.ignore_index);
     // No weight at all is 0 / 0 in PyTorch even where smoothing leaves something to divide.
-    if (o.reduction == kMean) divisor = targets.weight == 0 ? std::nan("") : targets.weight;
-    if (normalizer) {
-      divisor = *(const double*)data_of(*normalizer);
-    }
+    if (call.reduction == kMean) divisor = targets.weight == 0 ? std::nan("") : targets.weight;
+    if (call.divisor) divisor = *(const double*)data_of(*call.divisor);
   }
 
-  void prepare_weight(const Tensor& input, const std::optional<Tensor>& given, int64_t classes) {
+  void prepare_weight(const Tensor& input, const Tensor* given, int64_t classes) {
     const ScalarType type = compute_type(input);
     if (given) {
       weight = as_compute(*given, type);
@@ -144,9 +141,7 @@ struct Problem {
 };
 
 // RowStats, in its order.
-Tensor stats_vector(const RowsSums& s, double loss) {
-  Tensor stats = empty({7}, ScalarType::Double);
-  double* out = (double*)stats.mutable_data_ptr();
+void write_stats(const RowsSums& s, double loss, double* out) {
   out[0] = s.correct / s.count;
   out[1] = s.entropy / s.count;
   out[2] = std::exp(s.nll / s.count);
@@ -154,65 +149,54 @@ Tensor stats_vector(const RowsSums& s, double loss) {
   out[4] = std::sqrt(s.gradient_square);
   out[5] = std::isfinite(loss) && std::isfinite(s.gradient_square);
   out[6] = s.count;
-  return stats;
 }
 
-// Backend of RowsOperators.
-struct Cpu : CpuMemory {
-  static Forward forward(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
-                         const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o,
-                         bool empty_zero, int64_t loss_dtype, const Tensor* gradient, bool save_state,
-                         bool want_stats) {
-    Problem problem(id, input, target, weight, mask, normalizer, o);
-    RowsArgs& args = problem.args;
-    const ScalarType compute = compute_type(input), type = dtype_of_code("loss_dtype", loss_dtype);
-    const Tensor state = empty(state_shape(input, problem.soft, save_state), compute);
-    if (save_state) args.state = state.mutable_data_ptr();
-    view_rows(args, input, problem.soft ? &target : nullptr, gradient, nullptr,
-              {&target, pointer(weight), pointer(mask), pointer(normalizer)});
+struct Backend : RowsEngine {
+  static constexpr bool on_device = false;
 
-    const bool reduced = o.reduction != kNone;
-    Tensor loss = reduced ? empty({}, type) : empty(rows_shape(input), compute);
-    if (!reduced) args.row_loss = loss.mutable_data_ptr();
+  static Tensor forward(const Call& call, bool empty_zero, ScalarType type, const Written& written) {
+    Problem problem(call);
+    RowsArgs& args = problem.args;
+    const ScalarType compute = compute_type(call.input());
+    view_rows(args, call, written, nullptr);
+    double* const stats = written.stats ? statistics(*written.stats, call.input(), kRowStats) : nullptr;
+
+    Tensor loss = call.reduced() ? empty({}, type) : empty(rows_shape(call.input()), compute);
+    if (!call.reduced()) args.row_loss = loss.mutable_data_ptr();
     args.scale = 1 / problem.divisor;
-    args.want_stats = want_stats;
+    args.want_stats = stats;
 
     RowsSums sums{};
-    problem.run(id, reduced || want_stats, &sums);
+    problem.run(call.id, call.reduced() || stats, &sums);
     double value = sums.loss / problem.divisor;
     if (empty_zero && problem.targets.kept == 0) value = 0;
-    if (reduced) {
+    if (stats) write_stats(sums, call.reduced() ? value : sums.loss, stats);
+    if (call.reduced()) {
       write_scalar(loss, value);
     } else if (compute != type) {
       loss = torch::stable::to(loss, type);
     }
-    Tensor stats = want_stats ? stats_vector(sums, reduced ? value : sums.loss) : empty({0}, ScalarType::Double);
-    return {loss, state, stats};
+    return loss;
   }
 
-  static void backward(int id, const Tensor& grad_output, const Tensor& input, const Tensor& target,
-                       const std::optional<Tensor>& weight, const std::optional<Tensor>& mask,
-                       const std::optional<Tensor>& normalizer, const std::optional<Tensor>& state, const Options& o,
-                       const Tensor* grad, const Tensor* target_grad) {
-    Problem problem(id, input, target, weight, mask, normalizer, o);
+  static void backward(const Call& call, const Tensor& grad_output, const Tensor* state, const Written& written, bool) {
+    Problem problem(call);
     RowsArgs& args = problem.args;
-    const ScalarType compute = compute_type(input);
-    view_rows(args, input, problem.soft ? &target : nullptr, grad, target_grad,
-              {&grad_output, &target, pointer(weight), pointer(mask), pointer(normalizer), pointer(state)});
-    use_state(args, state, input, problem.soft);
+    const ScalarType compute = compute_type(call.input());
+    view_rows(args, call, written, state);
 
     args.scale = 1 / problem.divisor;
-    const int64_t expected = o.reduction == kNone ? args.rows : 1;
+    const int64_t expected = call.reduced() ? 1 : args.rows;
     STD_TORCH_CHECK(grad_output.numel() == expected, "fastloss: expected ", expected, " upstream gradients, got ",
                     grad_output.numel());
     const Tensor upstream = as_compute(grad_output, compute);
     const void* const p = upstream.const_data_ptr();
-    if (o.reduction == kNone) {
+    if (!call.reduced()) {
       args.upstream = p;
     } else {
       args.scale *= compute == ScalarType::Double ? *(const double*)p : *(const float*)p;
     }
-    problem.run(id, false, nullptr);
+    problem.run(call.id, false, nullptr);
   }
 };
 
@@ -229,31 +213,15 @@ void op_scale(const Tensor& grad, const Tensor& scale) {
                               [&](int64_t begin, int64_t end) { kernel(data, begin, end, factor); });
 }
 
-#define TENSORS "Tensor target, Tensor? weight, Tensor? mask, Tensor? normalizer, "
-
 }  // namespace
 
 STABLE_TORCH_LIBRARY(fastloss, m) {
-#define FASTLOSS_SCHEMA(name, Functor, params)                                                     \
-  m.def(#name "(Tensor input, " TENSORS FASTLOSS_OPTIONS_SCHEMA                                                    \
-              ", bool empty_zero, int loss_dtype, bool save_state, bool want_stats)"               \
-              " -> (Tensor loss, Tensor state, Tensor stats)");                                    \
-  m.def(#name "_out(Tensor input, " TENSORS FASTLOSS_OPTIONS_SCHEMA                                                \
-              ", bool empty_zero, int loss_dtype, bool want_stats, Tensor(a!) gradient)"           \
-              " -> (Tensor loss, Tensor stats)");                                                  \
-  m.def(#name "_backward(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " FASTLOSS_OPTIONS_SCHEMA     \
-              ", bool want_grad, bool want_target_grad) -> (Tensor grad, Tensor target_grad)");    \
-  m.def(#name "_backward_out(Tensor grad_output, Tensor input, " TENSORS "Tensor? state, " FASTLOSS_OPTIONS_SCHEMA \
-              ", Tensor(a!)? grad, Tensor(b!)? target_grad) -> ()");
-  FASTLOSS_ROWS_LOSSES(FASTLOSS_SCHEMA)
-#undef FASTLOSS_SCHEMA
+  FASTLOSS_ROWS_LOSSES(FASTLOSS_DEFINE)
   m.def("scale_(Tensor(a!) grad, Tensor scale) -> ()");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-#define FASTLOSS_IMPLEMENT(name, Functor, params) FASTLOSS_IMPLEMENT_ROWS(m, Cpu, name)
   FASTLOSS_ROWS_LOSSES(FASTLOSS_IMPLEMENT)
-#undef FASTLOSS_IMPLEMENT
   m.impl("scale_", TORCH_BOX(&op_scale));
 }
 

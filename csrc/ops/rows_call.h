@@ -2,12 +2,12 @@
 
 // A call of a rows-family operator as every backend sees it: arguments, what they must be, and the logits as rows.
 
-#include <tuple>
+#include <cmath>
 #include <utility>
 #include <vector>
 
 #include "losses/losses.h"
-#include "ops/tensors.h"
+#include "ops/operators.h"
 
 namespace fastloss::ops {
 
@@ -15,21 +15,30 @@ namespace fastloss::ops {
 constexpr size_t kRowsParams[] = {FASTLOSS_ROWS_LOSSES(FASTLOSS_COUNT)};
 #undef FASTLOSS_COUNT
 
-#define FASTLOSS_ONE(name, value) +1
+#define FASTLOSS_ONE(type, name, value) +1
 constexpr size_t kRowsOptions = 0 FASTLOSS_ROWS_OPTIONS(FASTLOSS_ONE);
 #undef FASTLOSS_ONE
 
-struct Options {
-  const std::vector<double>&params, &options;
-  int64_t ignore_index;
-  int64_t reduction;
+constexpr int64_t kRowStats = 7;  // numbers: those of RowStats in Python
+
+// What the operators know of the losses.
+struct RowsEngine {
+  static constexpr size_t arity(int) { return 2; }
+  static constexpr size_t numbers(int id) { return kRowsParams[id] + kRowsOptions; }
+  static constexpr bool in_place = true, has_state = true;
 };
 
-inline void set_options(RowsArgs& args, const Options& o) {
-  args.ignore_index = o.ignore_index;
-  std::copy(o.params.begin(), o.params.end(), args.params);
-  const double* next = o.options.data();
-#define FASTLOSS_READ(name, value) args.name = *next++;
+inline void read_number(double from, double& to) { to = from; }
+inline void read_number(double from, int64_t& to) {
+  STD_TORCH_CHECK(std::fabs(from) <= 0x1p53 && from == std::floor(from), "fastloss: expected a whole number, got ",
+                  from);
+  to = (int64_t)from;
+}
+
+inline void set_numbers(RowsArgs& args, const Call& call) {
+  const double* next = call.numbers.data();
+  for (size_t k = 0; k < kRowsParams[call.id]; ++k) args.params[k] = *next++;
+#define FASTLOSS_READ(type, name, value) read_number(*next++, args.name);
   FASTLOSS_ROWS_OPTIONS(FASTLOSS_READ)
 #undef FASTLOSS_READ
 }
@@ -74,20 +83,15 @@ inline void describe(const std::vector<std::pair<RowsView*, const Tensor*>>& vie
   }
 }
 
-// What must hold on every backend; `torch.ops` is reachable without our Python.
-inline void check_rows(int id, const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
-                       const std::optional<Tensor>& mask, const std::optional<Tensor>& normalizer, const Options& o) {
+// What must hold on every backend.
+inline void check_rows(const Call& call) {
+  const Tensor &input = call.input(), &target = *call.tensors[1];
   STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected a non-empty input with classes");
   check_count(input);
-  STD_TORCH_CHECK(o.reduction >= kNone && o.reduction <= kSum, "fastloss: unknown reduction ", o.reduction);
-  STD_TORCH_CHECK(o.params.size() == kRowsParams[id], "fastloss: expected ", kRowsParams[id], " parameters, got ",
-                  o.params.size());
-  STD_TORCH_CHECK(o.options.size() == kRowsOptions, "fastloss: expected ", kRowsOptions, " options, got ",
-                  o.options.size());
   dtype_of(input);  // refuses integers
-  STD_TORCH_CHECK(same_device(target, input) && (!mask || same_device(*mask, input)) &&
-                      (!weight || same_device(*weight, input)) && (!normalizer || same_device(*normalizer, input)),
-                  "fastloss: expected all tensors on the device of input");
+  for (const Tensor* t : {&target, call.weight, call.mask}) {
+    STD_TORCH_CHECK(!t || same_device(*t, input), "fastloss: expected all tensors on the device of input");
+  }
   const int64_t classes = input.size(class_dim(input)), rows = input.numel() / classes;
   STD_TORCH_CHECK(classes < int64_t{1} << 31, "fastloss: expected fewer than 2^31 classes, got ", classes);
   if (target.scalar_type() != ScalarType::Long) {
@@ -108,34 +112,35 @@ inline void check_rows(int id, const Tensor& input, const Tensor& target, const 
                       ", expected ", expected[d]);
     }
   }
-  if (mask) {
-    STD_TORCH_CHECK(mask->scalar_type() == ScalarType::Bool && mask->numel() == rows,
+  if (call.mask) {
+    STD_TORCH_CHECK(call.mask->scalar_type() == ScalarType::Bool && call.mask->numel() == rows,
                     "fastloss: expected a bool mask of ", rows, " rows");
   }
-  if (weight) {
-    STD_TORCH_CHECK(weight->dim() == 1 && weight->numel() == classes, "fastloss: expected ", classes,
-                    " class weights, got ", weight->numel());
-  }
-  if (normalizer) {
-    STD_TORCH_CHECK(normalizer->scalar_type() == ScalarType::Double && normalizer->numel() == 1,
-                    "fastloss: expected a float64 scalar normalizer");
+  if (call.weight) {
+    STD_TORCH_CHECK(call.weight->dim() == 1 && call.weight->numel() == classes, "fastloss: expected ", classes,
+                    " class weights, got ", call.weight->numel());
   }
 }
 
-// Describes the tensors of logits' shape that a kernel reads and writes; outputs may be null, or the logits themselves.
-// `read`: what else a kernel reads.
-inline void view_rows(RowsArgs& args, const Tensor& input, const Tensor* probability, const Tensor* grad,
-                      const Tensor* target_grad, std::initializer_list<const Tensor*> read) {
+inline bool has_probabilities(const Call& call) { return call.tensors[1]->scalar_type() != ScalarType::Long; }
+
+// What forward keeps per row for backward: maximum and sum, of probabilities the mass too.
+inline void* state_of(const Tensor& state, const Call& call, const RowsArgs& args) {
+  STD_TORCH_CHECK(state.numel() == (has_probabilities(call) ? 3 : 2) * args.rows &&
+                      state.scalar_type() == compute_type(call.input()) && state.is_contiguous() &&
+                      same_device(state, call.input()),
+                  "fastloss: expected memory for two numbers per row as state, three with probabilities");
+  return (void*)data_of(state);
+}
+
+// Describes the tensors that a kernel reads and writes. `state`: that of forward, from which backward starts.
+inline void view_rows(RowsArgs& args, const Call& call, const Written& written, const Tensor* state) {
+  const Tensor &input = call.input(), *const probability = has_probabilities(call) ? call.tensors[1] : nullptr;
+  const Tensor *const grad = written.gradients[0], *const target_grad = written.gradients[1];
   std::vector<std::pair<RowsView*, const Tensor*>> views{{&args.logits, &input}};
   args.logits.data = (void*)data_of(input);
   if (grad) {
-    check_output("grad", *grad, input);
-    bool in_place = grad->const_data_ptr() == input.const_data_ptr();
-    for (int64_t d = 0; d < input.dim(); ++d) {
-      in_place = in_place && (input.size(d) == 1 || grad->stride(d) == input.stride(d));
-    }
-    check_own_memory("grad", *grad, {in_place ? nullptr : &input});
-    check_apart("grad", *grad, read);
+    check_output("grad_input", *grad, input);
     views.push_back({&args.gradient, grad});
     args.gradient.data = mutable_data_of(*grad);
   }
@@ -145,95 +150,16 @@ inline void view_rows(RowsArgs& args, const Tensor& input, const Tensor* probabi
     args.probability_type = element_of(*probability);
   }
   STD_TORCH_CHECK(probability || !target_grad, "fastloss: class indices have no gradient");
+  STD_TORCH_CHECK(state || !target_grad, "fastloss: the gradient to the target needs the state of forward");
   if (target_grad) {
-    check_output("target_grad", *target_grad, *probability);
-    check_own_memory("target_grad", *target_grad, {&input, grad});
-    check_apart("target_grad", *target_grad, read);
+    check_output("grad_target", *target_grad, *probability);
     views.push_back({&args.probability_gradient, target_grad});
     args.probability_gradient.data = mutable_data_of(*target_grad);
   }
   describe(views, args);
+  args.from_state = state;
+  if (state) args.state = state_of(*state, call, args);
+  if (written.state) args.state = state_of(*written.state, call, args);
 }
-
-// Numbers that forward keeps per row: maximum and sum, of probabilities the mass too.
-inline int64_t state_planes(bool soft) { return soft ? 3 : 2; }
-
-inline std::vector<int64_t> state_shape(const Tensor& input, bool soft, bool wanted) {
-  if (!wanted) return {0};
-  std::vector<int64_t> shape = rows_shape(input);
-  shape.insert(shape.begin(), state_planes(soft));
-  return shape;
-}
-
-// Backward of a call that kept its state.
-inline void use_state(RowsArgs& args, const std::optional<Tensor>& state, const Tensor& input, bool soft) {
-  STD_TORCH_CHECK(state || !args.probability_gradient.data, "fastloss: the gradient to the target needs the state");
-  if (!state) return;
-  STD_TORCH_CHECK(state->numel() == state_planes(soft) * args.rows && state->scalar_type() == compute_type(input) &&
-                      state->is_contiguous() && same_device(*state, input),
-                  "fastloss: expected the state that forward returned");
-  args.state = (void*)data_of(*state);
-  args.from_state = true;
-}
-
-#define FASTLOSS_TENSORS                                                                               \
-  const Tensor &input, const Tensor &target, std::optional<Tensor> weight, std::optional<Tensor> mask, \
-      std::optional<Tensor> normalizer
-#define FASTLOSS_OPTIONS std::vector<double> params, std::vector<double> options, int64_t ignore_index, int64_t reduction
-#define FASTLOSS_OPTIONS_VALUE \
-  Options { params, options, ignore_index, reduction }
-#define FASTLOSS_OPTIONS_SCHEMA "float[] params, float[] options, int ignore_index, int reduction"
-
-struct Forward {
-  Tensor loss, state, stats;
-};
-
-// The operators of one loss. Each comes in two forms: one that allocates its results, which torch.compile can trace as
-// a pure function, and one (_out) that writes into memory from outside: the logits themselves, or a block of the
-// gradient pool. A Backend has
-//     static Forward forward(int id, input .. normalizer, const Options&, bool empty_zero, int64_t loss_dtype,
-//                            const Tensor* gradient, bool save_state, bool want_stats);
-//     static void backward(int id, const Tensor& grad_output, input .. normalizer, state, const Options&,
-//                          const Tensor* grad, const Tensor* target_grad);
-//     static Tensor gradient_like(const Tensor&);     // memory for a gradient
-//     static Tensor nothing(const Tensor& like);      // of no elements: what was not asked for
-template <class Backend, int id>
-struct RowsOperators {
-  static std::tuple<Tensor, Tensor, Tensor> forward(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero,
-                                                    int64_t loss_dtype, bool save_state, bool want_stats) {
-    Forward r = Backend::forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero,
-                                 loss_dtype, nullptr, save_state, want_stats);
-    return {r.loss, r.state, r.stats};
-  }
-
-  static std::tuple<Tensor, Tensor> forward_out(FASTLOSS_TENSORS, FASTLOSS_OPTIONS, bool empty_zero, int64_t loss_dtype,
-                                                bool want_stats, Tensor gradient) {
-    STD_TORCH_CHECK(reduction != kNone, "fastloss: the gradient of unreduced losses is made in backward");
-    Forward r = Backend::forward(id, input, target, weight, mask, normalizer, FASTLOSS_OPTIONS_VALUE, empty_zero,
-                                 loss_dtype, &gradient, false, want_stats);
-    return {r.loss, r.stats};
-  }
-
-  static std::tuple<Tensor, Tensor> backward(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state,
-                                             FASTLOSS_OPTIONS, bool want_grad, bool want_target_grad) {
-    Tensor grad = want_grad ? Backend::gradient_like(input) : Backend::nothing(input);
-    Tensor target_grad = want_target_grad ? Backend::gradient_like(target) : Backend::nothing(input);
-    Backend::backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
-                      want_grad ? &grad : nullptr, want_target_grad ? &target_grad : nullptr);
-    return {grad, target_grad};
-  }
-
-  static void backward_out(const Tensor& grad_output, FASTLOSS_TENSORS, std::optional<Tensor> state, FASTLOSS_OPTIONS,
-                           std::optional<Tensor> grad, std::optional<Tensor> target_grad) {
-    Backend::backward(id, grad_output, input, target, weight, mask, normalizer, state, FASTLOSS_OPTIONS_VALUE,
-                      grad ? &*grad : nullptr, target_grad ? &*target_grad : nullptr);
-  }
-};
-
-#define FASTLOSS_IMPLEMENT_ROWS(m, Backend, name)                                      \
-  m.impl(#name, TORCH_BOX((&RowsOperators<Backend, k_##name>::forward)));              \
-  m.impl(#name "_out", TORCH_BOX((&RowsOperators<Backend, k_##name>::forward_out)));   \
-  m.impl(#name "_backward", TORCH_BOX((&RowsOperators<Backend, k_##name>::backward))); \
-  m.impl(#name "_backward_out", TORCH_BOX((&RowsOperators<Backend, k_##name>::backward_out)));
 
 }  // namespace fastloss::ops

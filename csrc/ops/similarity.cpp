@@ -532,7 +532,7 @@ void check_vectors(const char* name, const Tensor& t, const Tensor& like) {
 
 // A scalar of the shape and dtype of t; of no elements if there is no t.
 Tensor scalar_like(const MaybeTensor& t, const Tensor& otherwise, double value) {
-  if (!t) return CpuMemory::nothing(otherwise);
+  if (!t) return empty({0}, otherwise.scalar_type());
   Tensor r = torch::stable::empty_like(*t);
   write_scalar(r, value);
   return r;
@@ -574,7 +574,7 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
   if (both) column_anchors = evaluate_anchors(call, column_sums.data(), args.columns);
   Tensor value = empty({}, loss_type);
   write_scalar(value, row_anchors.reduced + (both ? column_anchors.reduced : 0));
-  const Tensor nothing = CpuMemory::nothing(rows);
+  const Tensor nothing = empty({0}, rows.scalar_type());
   if (!want_rows && !want_columns && !want_sums) return {value, nothing, nothing, nothing, nothing};
 
   args.row_anchors = {row_anchors.coefficients.const_data_ptr(), args.rows};

@@ -208,18 +208,6 @@ inline void check_output(const char* name, const Tensor& output, const Tensor& l
   STD_TORCH_CHECK(same, "fastloss: expected memory of input's shape, dtype and device for ", name);
 }
 
-inline Tensor fresh_like(const Tensor& t) {
-  Tensor fresh = torch::stable::empty_like(t);
-  memory::advise_huge_pages(fresh.mutable_data_ptr(), t.numel() * (int64_t)t.element_size());
-  return fresh;
-}
-
-// Memory for results of the CPU backends.
-struct CpuMemory {
-  static Tensor gradient_like(const Tensor& t) { return fresh_like(t); }
-  static Tensor nothing(const Tensor& like) { return empty({0}, like.scalar_type()); }
-};
-
 template <class F>
 void parallel(int64_t elements, int64_t tasks, const F& f) {
   if (tasks == 0) return;

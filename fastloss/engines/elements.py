@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from fastloss import _ops, _options
-from fastloss._autograd import PointwiseCall, makes_gradient_now, pointwise, savable
+from fastloss._autograd import Call, makes_gradient_now, run_kernel, savable
 from fastloss._core import formula, route
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
 from fastloss._core.record import Loss, Other, P, PublicLoss, publish
@@ -411,15 +412,15 @@ def _kernel_as_it_is(record: Loss, tensors: tuple[Any, ...], params: Sequence[An
     if call is None:
         return None
     try:
-        return pointwise(call, tensors)
+        return run_kernel(call, tensors)
     except TORCH_ERRORS:
         return None  # the general way says what is wrong, or does it differently
 
 
-@lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=256)
 def _accepted_call(
     record: Loss, params: tuple[float, ...], code: int, dtype: torch.dtype, loss_dtype: torch.dtype
-) -> PointwiseCall | None:
+) -> Call | None:
     return _call(record, params, code, dtype, loss_dtype) if record.accepts(*params) else None
 
 
@@ -431,10 +432,32 @@ def _call(
     loss_dtype: torch.dtype,
     empty_zero: bool = False,
     want_stats: bool = False,
-) -> PointwiseCall:
-    options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype], want_stats)
-    now = makes_gradient_now(code, dtype)
-    return PointwiseCall(record, _ops.POINTWISE[record.operator], options, now)
+) -> Call:
+    options = (params, code, empty_zero, _ops.DTYPE_CODES[loss_dtype])
+    formula, now = functools.partial(_formula, record), makes_gradient_now(code, dtype)
+    return Call(record.name, _ops.OPERATORS[record.operator], options, formula, now, want_stats)
+
+
+def _formula(
+    record: Loss,
+    call: Call,
+    tensors: tuple[Tensor, ...],
+    weight: Tensor | None,
+    mask: Tensor | None,
+    divisor: Tensor | None,
+) -> Tensor:
+    """The loss of a kernel's call in plain PyTorch, for second derivatives."""
+    params, reduction, empty_zero, loss_dtype = call.options
+    named: dict[str, Any] = dict(zip(record.params, params, strict=True))
+    named.update({name: choices[int(named[name])] for name, choices in record.words.items()})
+    for name, parameter in inspect.signature(record.reference).parameters.items():
+        if isinstance(parameter.default, bool) and name in named:  # the operators are told a number
+            named[name] = bool(named[name])
+    return record.reference(
+        **dict(zip(record.tensors, tensors, strict=True)), **named, weight=weight, mask=mask, normalizer=divisor,
+        reduction=_ops.REDUCTION_NAMES[reduction], empty="zero" if empty_zero else "nan",
+        loss_dtype=_ops.DTYPE_OF_CODE[loss_dtype],
+    )  # fmt: skip
 
 
 def _kernel(
@@ -468,7 +491,7 @@ def _kernel(
     computed = torch.float64 if any(t.dtype is torch.float64 for t in tensors) else torch.float32
     made = loss_dtype if dims is None else computed
     call = _call(record, params, kernel_code, half, made, empty == "zero", want_stats)
-    result = pointwise(call, tensors, weight, mask, divisor)
+    result = run_kernel(call, tensors, weight, mask, divisor)
     loss, measured = result if want_stats else (result, None)
     if dims is not None:
         loss = _reduce_dims(record, loss, weight, mask, code, dims, normalizer, empty).to(loss_dtype)

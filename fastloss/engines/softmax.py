@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
 from fastloss import _ops
-from fastloss._autograd import RowsCall, RowsOptions, makes_gradient_now, rows, savable
+from fastloss._autograd import Call, makes_gradient_now, run_kernel, savable
 from fastloss._core import route, row_formula
 from fastloss._core._torch import base_of, forward_mode_active, tracing_state, transforms_active
 from fastloss._core.record import P, PublicLoss, SoftmaxLoss, publish
@@ -37,6 +37,7 @@ from fastloss.functional._paths import (
 # vectorised too, break even later. Measured on 2 cores (`python -m benchmarks.harness --suite small`).
 TINY = 2560
 _TINY_WIDE = 28  # times TINY
+_LARGEST_INDEX = 2**53  # the operators take ignore_index among other numbers, as a float64
 _contains: Callable[..., bool] = _ops._C.contains if _ops._C is not None else lambda *_: True
 
 # Of a call: input, target, hyperparameters, weight, ignore_index, reduction, label_smoothing, options. One with names
@@ -178,6 +179,7 @@ def _kernel_as_it_is(
         and type(label_smoothing) is float
         and 0.0 <= label_smoothing <= 1.0
         and type(ignore_index) is int
+        and abs(ignore_index) <= _LARGEST_INDEX
         and reduction in REDUCTIONS
         and (not inplace or (not _of_leaf(input) and input.is_contiguous()))
         and _ops.AVAILABLE
@@ -189,7 +191,7 @@ def _kernel_as_it_is(
         return None
     code, dtype = REDUCTIONS[reduction], input.dtype
     call = _accepted_call(record, params, label_smoothing, ignore_index, code, dtype, loss_dtype_of(input), inplace)
-    return None if call is None else rows(call, input, target)
+    return None if call is None else run_kernel(call, (input, target))
 
 
 def _on_cuda(input: Tensor, target: Tensor) -> bool:
@@ -206,7 +208,7 @@ def _accepted_call(
     dtype: torch.dtype,
     loss_dtype: torch.dtype,
     inplace: bool,
-) -> RowsCall | None:
+) -> Call | None:
     if not record.accepts(*params):
         return None
     numbers = {**dict(zip(record.params, params, strict=True)), "label_smoothing": label_smoothing}
@@ -223,12 +225,36 @@ def _call(
     inplace: bool,
     empty_zero: bool = False,
     want_stats: bool = False,
-) -> RowsCall:
-    """What the operators are told. ``numbers`` are hyperparameters and others, by name, those that are missing off."""
-    params = tuple(numbers[name] for name in record.params)
-    shared = tuple(numbers.get(name) or off for name, off in _ops.ROWS_OPTIONS.items())
-    options = RowsOptions(params, shared, ignore_index, code, empty_zero, _ops.DTYPE_CODES[loss_dtype])
-    return RowsCall(record.name, options, now, inplace, want_stats)
+) -> Call:
+    """What the operators are told. ``numbers`` are hyperparameters and options by name, None those that are off."""
+    given = {name: number for name, number in numbers.items() if number is not None}
+    given = {**_ops.ROWS_OPTIONS, **given, "ignore_index": ignore_index}
+    values = tuple(given[name] for name in (*record.params, *_ops.ROWS_OPTIONS))
+    options = (values, code, empty_zero, _ops.DTYPE_CODES[loss_dtype])
+    formula = partial(_formula, record)
+    return Call(record.name, _ops.OPERATORS[record.name], options, formula, now, want_stats, inplace, _ops.rows_state)
+
+
+def _formula(
+    record: SoftmaxLoss,
+    call: Call,
+    tensors: tuple[Tensor, ...],
+    weight: Tensor | None,
+    mask: Tensor | None,
+    divisor: Tensor | None,
+) -> Tensor:
+    """The loss of a kernel's call in plain PyTorch, for second derivatives."""
+    input, target = tensors
+    values, code, empty_zero, loss_dtype = call.options
+    given: dict[str, Any] = dict(zip((*record.params, *_ops.ROWS_OPTIONS), values, strict=True))
+    given |= {"ignore_index": int(given["ignore_index"]), "softcap": given["softcap"] or None}
+    if weight is not None and not target.is_floating_point():
+        input = input.to(weight.dtype)  # a weight that we have combined is of the computing dtype
+    dtype = _ops.DTYPE_OF_CODE[loss_dtype]
+    return record.reference(
+        input, target, **given, weight=weight, mask=mask, normalizer=divisor, reduction=_ops.REDUCTION_NAMES[code],
+        empty="zero" if empty_zero else "nan", loss_dtype=None if dtype == input.dtype else dtype,
+    )  # fmt: skip
 
 
 def solve(
@@ -340,7 +366,7 @@ def _why_not_kernel(
         return f"{unknown[0]} is a tensor that needs a gradient or lives on another device, or no number"
     if factor is not None and (factor.requires_grad or numbers["label_smoothing"] or numbers["z_loss"]):
         return f"{record.factor} per class with smoothing or z_loss, or with a gradient"
-    if not isinstance(ignore_index, int):
+    if not isinstance(ignore_index, int) or abs(ignore_index) > _LARGEST_INDEX:
         return "PyTorch decides this ignore_index"
     if not 0.0 <= numbers["label_smoothing"] <= 1.0:
         return "PyTorch decides this label_smoothing"
@@ -385,7 +411,7 @@ def _kernel(
     now = makes_gradient_now(code, input.dtype) and not target.requires_grad
     empty_zero = options.get("empty") == "zero"
     call = _call(record, numbers, ignore_index, code, dtype, now, overwrite, empty_zero, want_stats)
-    result = rows(call, input, target, weight, mask, divisor)
+    result = run_kernel(call, (input, target), weight, mask, divisor)
     return (result[0], RowStats.from_vector(result[1])) if want_stats else result
 
 

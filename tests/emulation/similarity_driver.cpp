@@ -24,7 +24,7 @@ constexpr double kParams[][5][4] = {
 
 // Roundings of an exponential and its neighbours, in units.
 double roundings(double distance) { return 12 + 2 * std::fabs(distance); }
-// Of half precision's, whose line over the similarity (Note [Tiles] in similarity.cuh) has these sizes at its ends, further ones.
+// Of half precision's, whose line over the similarity (Note [Tiles] in similarity.cu) has these sizes at its ends, further ones.
 template <class S, class F>
 double roundings_of_line(double score, double offset, double max) {
   return sizeof(S) == 2 && F::affine ? 4 * (std::fabs(score) + 2 * std::fabs(offset) + std::fabs(max)) : 0;

@@ -1,5 +1,5 @@
-// Included by each losses_<isa>.cpp after it has set FASTLOSS_ISA and FASTLOSS_VEC_BYTES: what an engine needs of every loss
-// in losses.h. Apart from the engines, so that touching a loss compiles only this.
+// What an engine needs of every loss in losses.h. Compiled for each ISA (csrc/README.md, "ISA files"), and apart from the
+// engines, so that touching a loss compiles only this.
 
 #include "cpu/kernels.h"
 #include "cpu/pairs.h"

@@ -1,5 +1,4 @@
-// Included by each kernels_<isa>.cpp after it has set FASTLOSS_ISA and FASTLOSS_VEC_BYTES: the engines, for every dtype.
-// See csrc/README.md, "ISA files".
+// The engines, for every dtype. Compiled for each ISA: csrc/README.md, "ISA files".
 
 #include "cpu/elements.h"
 #include "cpu/kernels.h"

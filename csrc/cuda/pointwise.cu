@@ -1,5 +1,3 @@
-#pragma once
-
 // The pointwise engine on CUDA: value, sum and gradients of Note [Pointwise] in one pass, 2R + W. See csrc/README.md,
 // "CUDA", for traffic and occupancy.
 //
@@ -24,7 +22,7 @@
 // can stay there.
 //
 // Domain. An element outside the domain of its loss makes that NaN and has gradient zero, like a class index out of range
-// (Note [Bad targets] in rows.cuh).
+// (Note [Bad targets] in rows.cu).
 
 #include "core/compute.h"
 #include "core/pointwise.h"
@@ -339,4 +337,10 @@ int run(PointLaunch l, int loss, void* stream) {
 }
 
 }  // namespace
+
+template <>
+int run_points<DType::FASTLOSS_DTYPE>(int loss, const PointLaunch& launch, void* stream) {
+  return run<FASTLOSS_STORED>(launch, loss, stream);
+}
+
 }  // namespace fastloss::cuda

@@ -1,5 +1,3 @@
-#pragma once
-
 // The pairs engine on CUDA: Note [Pairs] in core/pairs.h, a kernel that reads a row for its products and writes its
 // gradients. See csrc/README.md, "CUDA", for traffic and occupancy.
 //
@@ -233,4 +231,10 @@ int run_each(const PairLaunch& l, int loss, void* stream) {
 }
 
 }  // namespace
+
+template <>
+int run_pairs<DType::FASTLOSS_DTYPE>(int loss, const PairLaunch& launch, void* stream) {
+  return run_each<FASTLOSS_STORED>(launch, loss, stream);
+}
+
 }  // namespace fastloss::cuda

@@ -1,5 +1,3 @@
-#pragma once
-
 // The rows engine on CUDA: losses over rows of logits, forward and gradient. See csrc/README.md, "CUDA", for the
 // traffic of each path.
 //
@@ -258,7 +256,8 @@ struct Meter {
       if (x > best) best = x, best_class = c;
     }
     if (soft) {
-      const T share = class_weight<T>(a, c) * ((T)(1 - a.label_smoothing) * t + (T)(a.label_smoothing / (double)a.classes));
+      const T share =
+          class_weight<T>(a, c) * ((T)(1 - a.label_smoothing) * t + (T)(a.label_smoothing / (double)a.classes));
       gap.add(share * d);
       mass.add(share);
       if (a.want_stats) {
@@ -372,7 +371,8 @@ template <class T>
 FASTLOSS_DEVICE T gradient_at(const RowsArgs& a, const Factors<T>& f, T x, T t, int64_t c, int64_t y) {
   T v = f.scale * exp(logit(a, x) - f.max);
   if (a.probability.data) {
-    v -= f.offset * class_weight<T>(a, c) * ((T)(1 - a.label_smoothing) * t + (T)(a.label_smoothing / (double)a.classes));
+    v -= f.offset * class_weight<T>(a, c) *
+         ((T)(1 - a.label_smoothing) * t + (T)(a.label_smoothing / (double)a.classes));
   } else {
     if (a.label_smoothing != 0) v -= f.offset * class_weight<T>(a, c);
     if (c == y) v = f.at_target;
@@ -1205,7 +1205,8 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
   Part part = empty_part<T>();
   T target = 0;
   if (kept) {
-    if (!t) target = extras ? logit(a, widen(x[row.y * a.logits.class_stride])) : widen(x[row.y * a.logits.class_stride]);
+    if (!t)
+      target = extras ? logit(a, widen(x[row.y * a.logits.class_stride])) : widen(x[row.y * a.logits.class_stride]);
     if (!extras && !a.from_state) {
       T max = lowest<T>();
       Sum<T> others;
@@ -1395,4 +1396,10 @@ const RowsKernels& kernels() {
 #undef FASTLOSS_ENTRY
 
 }  // namespace
+
+template <>
+const RowsKernels& rows_kernels<DType::FASTLOSS_DTYPE>() {
+  return kernels<FASTLOSS_STORED>();
+}
+
 }  // namespace fastloss::cuda

@@ -1,3 +1,0 @@
-#define FASTLOSS_ISA avx2
-#define FASTLOSS_VEC_BYTES 32
-#include "cpu/kernels.inl"

@@ -1,3 +1,0 @@
-#include "cuda/rows.cuh"
-
-const fastloss::cuda::RowsKernels& fastloss::cuda::rows_f32() { return kernels<float>(); }
