@@ -162,7 +162,7 @@ def test_probabilities_of_any_dtype(case, shape, isa):
     for (first, other), autocast in itertools.product(FLOATS, autocasts(isa)):
         mixed = of_dtypes(tensors, (first, other))
         rejected = "wider than the logits" if other == D else ""
-        rejected = rejected if case.soft_kernel else "no kernel for probabilities"
+        rejected = rejected if case.record.probabilities else "no kernel for probabilities"
         for reduction in REDUCTIONS:
             check(case, mixed, autocast, rejected, reduction=reduction)
         check(case, mixed, autocast, rejected, weight=weight.to(first), label_smoothing=0.1)

@@ -49,10 +49,10 @@ from cases.engines import (
 
 TOPICS = (classification, regression, likelihood, embedding, contrastive)
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
-ELEMENTS = tuple(case for case in EVERY if isinstance(case, Elements))
-PRODUCTS = tuple(case for case in EVERY if isinstance(case, Products))
-SOFTMAX = tuple(case for case in EVERY if isinstance(case, Softmax))
-SIMILARITY = tuple(case for case in EVERY if isinstance(case, Similarity))
+ELEMENTS, PRODUCTS, SOFTMAX, SIMILARITY = (
+    tuple(case for case in EVERY if case.engine == engine)
+    for engine in ("elements", "products", "softmax", "similarity")
+)
 BY_NAME = {case.name: case for case in EVERY}
 
 

@@ -85,6 +85,10 @@ class Case:
         return getattr(fastloss.reference, self.name)
 
     @property
+    def record(self) -> Any:
+        return self.functional.record
+
+    @property
     def module(self) -> type[Any]:
         return _MODULES[self.name]
 

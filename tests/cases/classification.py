@@ -109,7 +109,7 @@ CASES = (
             ((Z, 1), dict(z_loss=0.5), 4 / 9 * LN3 + 0.5 * LN6**2),
             (([Z, Z], [-100, -100]), dict(empty="zero"), 0.0),
         ),
-        gamma=2.0, soft_kernel=False,
+        gamma=2.0,
     ),
     Elements(
         "binary_cross_entropy_with_logits",

@@ -80,10 +80,6 @@ class Elements(Case):
     better: Callable[..., Tensor] = lambda *tensors: torch.zeros_like(tensors[0], dtype=torch.bool)
 
     @property
-    def record(self) -> Any:
-        return self.functional.record
-
-    @property
     def fixed(self) -> tuple[int, ...]:
         """Places of the tensors in which nothing is differentiated."""
         return self.record.fixed_positions
@@ -173,7 +169,7 @@ class Elements(Case):
         known = inspect.signature(self.exponent).parameters
         return 1 + 5 * self.exponent(**{k: v for k, v in params.items() if k in known})
 
-    def scales(self, arguments: dict[str, Any], **options: Any) -> list[Tensor]:
+    def scales(self, arguments: dict[str, Any], **options: Any) -> list[Any]:
         r"""How much the value and each derivative of an element may move when its arguments move by one unit, relative.
 
         :math:`|f| + \sum_k |x_k \partial_k f|` for the loss, likewise for each derivative: what a computation that is
@@ -204,21 +200,11 @@ class Elements(Case):
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Products(Case):
+class Products(Elements):
     """A loss of vectors compared row by row. A size is the shape of its vectors."""
 
     engine = "products"
     sizes = tuple((rows, width) for width in (1, 3, 16, 31, 64, 130, 1000) for rows in (1, 37))
-
-    @property
-    def record(self) -> Any:
-        return self.functional.record
-
-    @property
-    def fixed(self) -> tuple[int, ...]:
-        return self.record.fixed_positions
-
-    tensor_names, hyperparameters = Elements.tensor_names, Elements.hyperparameters
 
     @property
     def labelled(self) -> bool:
@@ -236,13 +222,6 @@ class Products(Case):
         label = torch.randint(0, 2, shape[:-1], generator=generator).to(dtype) * 2 - 1
         return vectors[0].requires_grad_(), vectors[1].requires_grad_(), label
 
-    named, extras = Elements.named, Elements.extras
-
-    def make(
-        self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
-    ) -> dict[str, Any]:
-        return self.named(self.tensors(size, dtype, seed), **(params or {}))
-
     def options(self, shape: tuple[int, ...]) -> Iterator[dict[str, Any]]:
         weight, mask = torch.rand(shape, dtype=torch.float64) + 0.1, torch.rand(shape) < 0.6
         return with_reductions([
@@ -252,7 +231,7 @@ class Products(Case):
             dict(mask=mask & False), dict(loss_dtype=torch.float32),
         ])  # fmt: skip
 
-    def scales(self, arguments: dict[str, Any]) -> list[float]:
+    def scales(self, arguments: dict[str, Any], **options: Any) -> list[Any]:
         """The size of the terms that the value and each gradient of a row are made of, and in which they may cancel."""
         vectors = [arguments[name].detach().double() for name in self.record.tensors if name not in self.record.fixed]
         if self.name == "contrastive_loss" and arguments.get("distance") != "cosine":
@@ -301,14 +280,12 @@ class Softmax(Case):
 
     Attributes:
         gamma: Default exponent of q, the target's missing probability.
-        soft_kernel: Whether the kernel takes probability targets.
     """
 
     engine = "softmax"
     sizes = ((7,), (5, 3), (33, 17), (9, 1000), (3, 21, 5, 7))
 
     gamma: float = 0.0
-    soft_kernel: bool = True
 
     @property
     def tensor_names(self) -> tuple[str, ...]:

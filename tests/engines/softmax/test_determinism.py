@@ -34,7 +34,7 @@ def bits(case, x, target, **options):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("case", SOFTMAX, ids=str)
 def test_threads(case, dtype, shape, how, reduction, kind, isa):
-    if isa == "none" or (kind == "probability" and not case.soft_kernel):
+    if isa == "none" or (kind == "probability" and not case.record.probabilities):
         pytest.skip("a promise of the kernels")
     if not isa.startswith("avx512") and (dtype, kind) == (torch.bfloat16, "probability"):
         dtype = torch.float16

@@ -82,7 +82,7 @@ def test_layout(case, shape, how, dtype, kind, isa):
         pytest.skip("without kernels half precision is PyTorch's own")
     x, target = cases.make_rows(shape, dtype, kind)
     x = lay(x, how)
-    assert on_kernel(case, isa, x, target) or (kind == "probability" and not case.soft_kernel)
+    assert on_kernel(case, isa, x, target) or (kind == "probability" and not case.record.probabilities)
     check(case, x, target)
 
 
