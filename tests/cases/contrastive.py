@@ -52,7 +52,7 @@ CASES = (
         "supcon_loss", further={"temperature": (0.5, 0.07, 1, 2.0)},
         params=({}, {"positives": "in"}, {"labels": None, "mask": lambda n, _: pair_flags(0.2)(n, n)},
                 {"normalize": False}),
-        steepness=lambda temperature, **_: 1 / temperature, labelled=True, scalars={"temperature": 0.4},
+        steepness=lambda temperature, **_: 1 / temperature, scalars={"temperature": 0.4},
     ),
     Similarity(
         "pairwise_contrastive_loss", further={"pos_margin": (1,), "neg_margin": (5,)},
@@ -62,17 +62,17 @@ CASES = (
             {"neg_margin": 1.3, "mask": pair_flags(0.7)},
             {"normalize": False, "neg_margin": 5.0, "mask": pair_flags(0.7)},
         ),
-        steepness=lambda **_: 1.0, labelled=True, distances=True,
+        steepness=lambda **_: 1.0,
     ),
     Similarity(
         "multi_similarity_loss", further={"alpha": (1,), "beta": (2, 1.0), "base": (0,)},
         params=({}, {"alpha": 1.0, "beta": 2.0, "base": 0.1, "normalize": False}, {"mask": pair_flags(0.7)}),
-        steepness=lambda alpha=2.0, beta=50.0, **_: max(alpha, beta), labelled=True,
+        steepness=lambda alpha=2.0, beta=50.0, **_: max(alpha, beta),
     ),
     Similarity(
         "circle_loss", further={"m": (0,), "gamma": (8, 1.0, 256.0)},
         params=({}, {"m": 0.25, "gamma": 8.0}, {"mask": pair_flags(0.7)}),
-        steepness=lambda m=0.4, gamma=80.0, longest=1.0, **_: 2 * gamma * (1 + m + longest**2), labelled=True,
+        steepness=lambda m=0.4, gamma=80.0, longest=1.0, **_: 2 * gamma * (1 + m + longest**2),
     ),
     Similarity(
         "mined_triplet_margin_loss", further={"margin": (0,)},
@@ -82,6 +82,6 @@ CASES = (
             {"mining": "all", "margin": 0.2, "normalize": True}, {"mask": pair_flags(0.7), "normalize": True},
             {"mining": "semi_hard", "mask": pair_flags(0.7)}, {"mining": "all", "mask": pair_flags(0.7), "margin": 2.0},
         ),
-        steepness=lambda **_: 1.0, labelled=True, distances=True,
+        steepness=lambda **_: 1.0,
     ),
 )  # fmt: skip

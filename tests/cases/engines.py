@@ -426,11 +426,9 @@ class Similarity(Case):
     A callable among the values of a setting makes a tensor of the numbers of rows and of columns.
 
     Attributes:
-        labelled: Whether integer labels follow the vectors.
         scalars: Values of further tensors that are differentiable: of an argument in its place, or by keyword.
         steepness: For given keywords and the longest vector's length, the largest derivative of a score in its
             similarity.
-        distances: Whether it sees distances, which are made in float32 at least.
     """
 
     engine = "similarity"
@@ -438,9 +436,7 @@ class Similarity(Case):
     ways = ("small", "one strip", "strips kept", "strips twice")
 
     steepness: Callable[..., float]
-    labelled: bool = False
     scalars: dict[str, float] = field(default_factory=dict)
-    distances: bool = False
 
     @property
     def vectors(self) -> tuple[str, ...]:
@@ -450,6 +446,16 @@ class Similarity(Case):
         return tuple(name for name in needed if name != "labels")
 
     tensor_names = vectors
+
+    @property
+    def labelled(self) -> bool:
+        """Whether integer labels follow the vectors."""
+        return len(self.vectors) == 1
+
+    @property
+    def distances(self) -> bool:
+        """Whether it sees distances, which are made in float32 at least."""
+        return self.record.distances
 
     def normalizes(self, arguments: dict[str, Any]) -> bool:
         return bool(arguments.get("normalize", self.default("normalize")))
