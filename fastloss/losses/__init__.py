@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from typing import Any
 
-from fastloss.losses import adversarial, classification, contrastive, embedding, likelihood, regression
-
-TOPICS = (adversarial, classification, contrastive, embedding, likelihood, regression)
+TOPICS = tuple(importlib.import_module(f"{__name__}.{topic.name}") for topic in pkgutil.iter_modules(__path__))
 
 
 def functions(family: str) -> dict[str, Any]:

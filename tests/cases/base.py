@@ -59,12 +59,14 @@ class Case:
         engine: Of `fastloss.engines`.
         sizes: That show every part of a kernel.
         ways: In which the engine may solve a problem; see the fixture `route`.
+        shared: As ``further``, of what all losses of the engine take.
         further: Values of hyperparameters that random calls (soak.py) take besides those of ``params``.
     """
 
     engine: ClassVar[str]
     sizes: ClassVar[tuple[tuple[int, ...], ...]]
     ways: ClassVar[tuple[str, ...]] = ("as used",)
+    shared: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
     name: str = field(kw_only=False)
     params: tuple[Setting, ...] = ({},)
@@ -137,7 +139,7 @@ class Case:
             return tuple(words) or (default, not default)
         given = [p[name] for p in self.params if name in p and not callable(p[name])]
         needed = () if default is None and "None" not in annotation else (default,)
-        every = [*needed, *given, *self.further.get(name, ())]
+        every = [*needed, *given, *self.shared.get(name, ()), *self.further.get(name, ())]
         return tuple({(type(v), v): v for v in every}.values())  # 1 and 1.0 are different calls
 
     @property

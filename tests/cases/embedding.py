@@ -1,5 +1,7 @@
 """Cases of `fastloss.losses.embedding`."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -29,6 +31,30 @@ def plain_contrastive(
     return loss if reduction == "none" else loss.mean() if reduction == "mean" else loss.sum()
 
 
+def _between(x: Tensor, y: Tensor) -> float:
+    return float((x - y).norm(dim=-1).max())
+
+
+def _of_cosines(x: Tensor, y: Tensor, **params: Any) -> list[float]:
+    """c = s12 / (|x| |y|), dc/dx = y / (|x| |y|) - c x / |x|^2."""
+    return [1.0, *(float(1 / v.norm(dim=-1).min()) for v in (x, y))]
+
+
+def _of_contrasts(
+    x: Tensor, y: Tensor, margin: float = 1.0, distance: str = "euclidean", squared: bool = True
+) -> list[float]:
+    """margin - d, or its square, or that of d, and the derivative of the latter."""
+    if distance == "cosine":
+        return _of_cosines(x, y)
+    longest = max(_between(x, y), margin)
+    return [longest**2, longest, longest] if squared else [2 * longest, 1.0, 1.0]
+
+
+def _of_triplets(a: Tensor, p: Tensor, n: Tensor, **params: Any) -> list[float]:
+    """margin + |u| - |v|; differences of unit vectors."""
+    return [1 + 2 * max(_between(a, p), _between(a, n), _between(p, n)), 1.0, 1.0, 1.0]
+
+
 CASES = (
     Elements(
         "hinge_embedding_loss", params=({}, {"margin": 0.5}), further={"margin": (2, 0, -1.0)},
@@ -42,7 +68,7 @@ CASES = (
         kinks=((1.0, 1.0, 1.0), (1.0, 1.0, -1.0)),
     ),
     Products(
-        "cosine_embedding_loss", params=({}, {"margin": 0.2}), further={"margin": (1, -0.5)},
+        "cosine_embedding_loss", terms=_of_cosines, params=({}, {"margin": 0.2}), further={"margin": (1, -0.5)},
         points=(
             (([[3.0, 4.0]], [[4.0, 3.0]], [1.0]), {}, 0.04),
             (([[3.0, 4.0]], [[4.0, 3.0]], [-1.0]), {"margin": 0.5}, 0.46),
@@ -50,7 +76,7 @@ CASES = (
         ),
     ),
     Products(
-        "contrastive_loss", written=plain_contrastive,
+        "contrastive_loss", terms=_of_contrasts, written=plain_contrastive,
         params=(
             {}, {"margin": 6.0}, {"margin": 6.0, "squared": False}, {"distance": "cosine"},
             {"distance": "cosine", "squared": False, "margin": 1.1},
@@ -71,7 +97,8 @@ CASES = (
         ),
     ),
     Products(
-        "triplet_margin_loss", params=({}, {"margin": 0.3}, {"swap": True}, {"eps": 0.1, "swap": True}),
+        "triplet_margin_loss", terms=_of_triplets,
+        params=({}, {"margin": 0.3}, {"swap": True}, {"eps": 0.1, "swap": True}),
         further={"margin": (2, 0.0), "p": (2, 1, 3.5)},
         points=(
             (([[0.0, 0.0]], [[3.0, 4.0]], [[0.0, 3.0]]), {}, 3.0),

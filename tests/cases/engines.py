@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -201,10 +200,17 @@ class Elements(Case):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Products(Elements):
-    """A loss of vectors compared row by row. A size is the shape of its vectors."""
+    """A loss of vectors compared row by row. A size is the shape of its vectors.
+
+    Attributes:
+        terms: For given vectors, in float64, and params: the size of what the value and each gradient of a row are made
+            of, and in which they may cancel.
+    """
 
     engine = "products"
     sizes = tuple((rows, width) for width in (1, 3, 16, 31, 64, 130, 1000) for rows in (1, 37))
+
+    terms: Callable[..., list[float]]
 
     @property
     def labelled(self) -> bool:
@@ -216,11 +222,17 @@ class Products(Elements):
 
     def tensors(self, shape: tuple[int, ...], dtype: torch.dtype = torch.float32, seed: int = 0) -> tuple[Tensor, ...]:
         generator = torch.Generator().manual_seed(seed)
-        vectors = [torch.randn(shape, generator=generator).to(dtype) for _ in range(3)]
-        if not self.labelled:
-            return tuple(v.requires_grad_() for v in vectors)
-        label = torch.randint(0, 2, shape[:-1], generator=generator).to(dtype) * 2 - 1
-        return vectors[0].requires_grad_(), vectors[1].requires_grad_(), label
+        made = []
+        for name in self.record.tensors:
+            if name == self.record.label:
+                made.append(torch.randint(0, 2, shape[:-1], generator=generator).to(dtype) * 2 - 1)
+            elif name in self.record.holds:
+                low, high = RANGES[self.record.holds[name]]
+                t = low + (high - low) * torch.rand(shape, generator=generator)
+                made.append(t.to(dtype).requires_grad_())
+            else:
+                made.append(torch.randn(shape, generator=generator).to(dtype).requires_grad_())
+        return tuple(made)
 
     def options(self, shape: tuple[int, ...]) -> Iterator[dict[str, Any]]:
         weight, mask = torch.rand(shape, dtype=torch.float64) + 0.1, torch.rand(shape) < 0.6
@@ -232,16 +244,8 @@ class Products(Elements):
         ])  # fmt: skip
 
     def scales(self, arguments: dict[str, Any], **options: Any) -> list[Any]:
-        """The size of the terms that the value and each gradient of a row are made of, and in which they may cancel."""
         vectors = [arguments[name].detach().double() for name in self.record.tensors if name not in self.record.fixed]
-        if self.name == "contrastive_loss" and arguments.get("distance") != "cosine":
-            # margin - d, or its square, or that of d, and the derivative of the latter
-            longest = max(float((vectors[0] - vectors[1]).norm(dim=-1).max()), arguments.get("margin", 1.0))
-            return [longest**2, longest, longest] if arguments.get("squared", True) else [2 * longest, 1.0, 1.0]
-        if self.labelled:  # c = s12 / (|x1| |x2|), dc/dx1 = x2 / (|x1| |x2|) - c x1 / |x1|^2
-            return [1.0, *(float(1 / v.norm(dim=-1).min()) for v in vectors)]
-        longest = max(float((v - w).norm(dim=-1).max()) for v, w in itertools.combinations(vectors, 2))
-        return [1 + 2 * longest, 1.0, 1.0, 1.0]  # margin + |u| - |v|; differences of unit vectors
+        return self.terms(*vectors, **{k: v for k, v in arguments.items() if k in self.record.params})
 
     @remembered
     def judge(self, arguments: dict[str, Any], upstream: Any = None, **options: Any) -> Judge:
@@ -284,6 +288,9 @@ class Softmax(Case):
 
     engine = "softmax"
     sizes = ((7,), (5, 3), (33, 17), (9, 1000), (3, 21, 5, 7))
+    shared: ClassVar = {
+        "label_smoothing": (0.1, 0.5, 1), "z_loss": (1e-3, 1), "softcap": (30.0, 2), "temperature": (2, 0.5)
+    }  # fmt: skip
 
     gamma: float = 0.0
 
