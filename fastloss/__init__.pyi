@@ -17,8 +17,9 @@ __all__ = [
     "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Explanation", "FocalLoss",
     "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
     "InfoNCELoss", "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
-    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PointStats", "PoissonNLLLoss", "QuantileLoss",
-    "RobustLoss", "RowStats", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
-    "SoftmaxFocalLoss", "SupConLoss", "TripletMarginLoss", "__version__", "build_info", "debug", "empty_cache",
-    "explain", "functional", "isa", "memory_usage", "nn", "reference",
+    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PointStats", "PoissonNLLLoss",
+    "Poly1CrossEntropy", "QuantileLoss", "RobustLoss", "RowStats", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
+    "SoftMarginLoss", "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TripletMarginLoss", "TverskyLoss",
+    "__version__", "build_info", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "nn",
+    "reference",
 ]

@@ -18,4 +18,16 @@ struct CrossEntropy {
   }
 };
 
+// Poly-1 (Leng et al. 2022): f = nll + epsilon q, and as p = e^-nll, f' = 1 + epsilon p.
+template <class T>
+struct Poly1 {
+  T epsilon;
+  FASTLOSS_FN explicit Poly1(const double* p) : epsilon((T)p[0]) {}
+
+  template <class V>
+  FASTLOSS_FN Eval<V> operator()(V nll, V p, V q) const {
+    return {nll + V(epsilon) * q, V(T(1)) + V(epsilon) * p};
+  }
+};
+
 }  // namespace fastloss

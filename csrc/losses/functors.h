@@ -9,5 +9,6 @@
 #include "losses/likelihood.h"
 #include "losses/margin.h"
 #include "losses/pairs.h"
+#include "losses/region.h"
 #include "losses/regression.h"
 #include "losses/similarity.h"

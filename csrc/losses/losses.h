@@ -3,9 +3,10 @@
 // Every loss of the rows family: name of the operator and of the Python function, functor, names of its parameters
 // (comma separated, in the order the functor's constructor reads them). Schemas, CPU kernels of every ISA and the
 // Python registrations are generated from this list.
-#define FASTLOSS_ROWS_LOSSES(X)      \
-  X(cross_entropy, CrossEntropy, "") \
-  X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma")
+#define FASTLOSS_ROWS_LOSSES(X)                      \
+  X(cross_entropy, CrossEntropy, "")                 \
+  X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma") \
+  X(poly1_cross_entropy, Poly1, "epsilon")
 
 // Every loss of the pointwise family: name of the operator, functor, names of its parameters. Names of the tensors and
 // what is differentiable stand with the Python function.
@@ -14,6 +15,7 @@
   X(smooth_l1_loss, SmoothL1, "beta")                                        \
   X(mse_loss, Mse, "")                                                       \
   X(l1_loss, L1, "")                                                         \
+  X(squared_log_loss, SquaredLog, "")                                        \
   X(binary_cross_entropy_with_logits, BceWithLogits, "")                     \
   X(binary_cross_entropy_with_logits_pos_weight, BceWithLogitsPosWeight, "") \
   X(sigmoid_focal_loss, SigmoidFocal, "alpha,gamma")                         \
@@ -35,7 +37,8 @@
 #define FASTLOSS_PAIRS_LOSSES(X)                              \
   X(cosine_embedding_loss, CosineEmbedding, "margin")         \
   X(contrastive_loss, Contrastive, "margin,squared,distance") \
-  X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")
+  X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")  \
+  X(tversky_loss, Tversky, "alpha,beta,eps")
 
 // Every loss of the similarity family, likewise.
 #define FASTLOSS_SIMILARITY_LOSSES(X)                                           \

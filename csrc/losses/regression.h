@@ -18,6 +18,27 @@ struct Mse {
   }
 };
 
+// L = log(1 + x) - log(1 + y):  f = L^2,  df/dx = 2 L / (1 + x),  df/dy = -2 L / (1 + y).
+// With l the smaller of x and y, |L| = log(1 + |d| / (1 + l)), in which nothing cancels for x near y. Where that quotient may
+// overflow, 1 is nothing beside it, and its logarithm is taken 2^64 times smaller.
+template <class T>
+struct SquaredLog {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  FASTLOSS_FN explicit SquaredLog(const double*) {}
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1)), zero(T(0)), d = x - y, base = one + min(x, y), ratio = abs(d) / base;
+    const auto near = ratio < V(T(0x1p100));
+    const V far = abs(d) * V(T(0x1p-64)) / base - one;
+    const V size = log1p(select(base < zero, V(T(-2)), select(near, ratio, far))) +  // log(-1): no number
+                   select(near, zero, V(T(44.3614195558365)));
+    const V l = if_positive<T>(d, size, -size), slope = l + l;
+    return {l * l, {slope / (one + x), -slope / (one + y)}};
+  }
+};
+
 // f = |d|, derivative sgn(d).
 template <class T>
 struct L1 {

@@ -33,6 +33,7 @@ __all__ = [
     "count_positives",
     "cross_entropy",
     "hinge_loss",
+    "poly1_cross_entropy",
     "sigmoid_focal_loss",
     "soft_margin_loss",
     "softmax_focal_loss",
@@ -164,6 +165,43 @@ def _(nll: Tensor, p: Tensor, q: Tensor, alpha: Number, gamma: Number) -> Tensor
     factor = torch.exp(gamma * q.clamp_min(torch.finfo(q.dtype).tiny).log())
     # Where p is 0 its derivative is 0, and is multiplied by an nll that may be infinite.
     return alpha * torch.where(p == 0, factor.detach(), factor) * nll
+
+
+@softmax.loss(params=("epsilon",), domains={"epsilon": FINITE})
+def poly1_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    epsilon: float | Tensor = 1.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[RowOptions],
+) -> softmax.Posed:
+    r"""Cross entropy with another first coefficient of its series in 1 - p: Poly-1 (Leng et al. 2022),
+
+    .. math::
+        \ell = w_y\, (-\log p_y + \epsilon\, (1 - p_y)).
+
+    Equivalent to ``cross_entropy(input, target, weight, ...)`` at ``epsilon=0``. The share :math:`\varepsilon` =
+    ``label_smoothing`` that all classes have is cross entropy's. Of probability targets t the loss is
+    :math:`\sum_c w_c t'_c (-\log p_c + \epsilon (1 - p_c))` with :math:`t' = (1-\varepsilon) t + \varepsilon / C`.
+
+    Args:
+        input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`.
+        epsilon: :math:`\epsilon`, by which the coefficient of 1 - p exceeds cross entropy's 1. The paper recommends 2
+            for ImageNet, -1 for detection. Float or 0-d tensor.
+
+    Gradient: as `cross_entropy`'s. Probability targets and a learned ``epsilon`` run in plain PyTorch.
+    Accuracy: 1 - p is the sum of the other probabilities, so it keeps its relative accuracy as p nears 1.
+    """
+    return input, target, (epsilon,), weight, ignore_index, reduction, label_smoothing, options
+
+
+@poly1_cross_entropy.formula
+def _(nll: Tensor, q: Tensor, epsilon: Number) -> Tensor:
+    r""":math:`-\log p + \epsilon q`."""
+    return nll + epsilon * q
 
 
 _binary_cross_entropy: Any = native_operator("binary_cross_entropy")

@@ -27,6 +27,7 @@ __all__ = [
     "quantile_loss",
     "robust_loss",
     "smooth_l1_loss",
+    "squared_log_loss",
 ]
 
 
@@ -197,6 +198,28 @@ def l1_loss(
 def _(x: Tensor, y: Tensor) -> Tensor:
     r""":math:`|x - y|`."""
     return F.l1_loss(x, y, reduction="none")
+
+
+@loss(holds={"input": "positive", "target": "positive"})
+def squared_log_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", **options: Unpack[WeightedPointOptions]
+) -> Problem:
+    r"""Squared logarithmic error (MSLE), :math:`\ell = (\log(1 + x) - \log(1 + y))^2`: of ratios, not of differences.
+
+    Equivalent to ``(input.log1p() - target.log1p()).square().mean()``, to scikit-learn's ``mean_squared_log_error`` and
+    to torchmetrics' ``MeanSquaredLogError``; not to Keras' MSLE, which raises what is below 1e-7.
+
+    Args:
+        input, target: Predictions and values, above -1; below, the loss is NaN.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+    """
+    return Problem({"input": input, "target": target}, reduction, options)
+
+
+@squared_log_loss.formula
+def _(x: Tensor, y: Tensor) -> Tensor:
+    r""":math:`(\log(1 + x) - \log(1 + y))^2`."""
+    return (torch.log1p(x) - torch.log1p(y)).square()
 
 
 @loss()

@@ -16,9 +16,9 @@ __all__ = [
     "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "FocalLoss", "GANDiscriminatorLoss",
     "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
     "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
-    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PoissonNLLLoss", "QuantileLoss", "RobustLoss",
-    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SupConLoss",
-    "TripletMarginLoss",
+    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PoissonNLLLoss", "Poly1CrossEntropy",
+    "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
+    "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TripletMarginLoss", "TverskyLoss",
 ]
 
 class GANDiscriminatorLoss(torch.nn.Module):
@@ -311,6 +311,85 @@ class TripletMarginLoss(torch.nn.TripletMarginLoss, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
         soft: bool = False, normalize: bool = False, memory_budget: int | None = None, group: Any = None,
         ddp: bool = False,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class TverskyLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus the Tversky index of every class of every sample (Salehi et al. 2017), of probabilities p and masks t:"""
+    alpha: float | Tensor
+    beta: float | Tensor
+    eps: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: TverskyLoss[Tensor], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7, eps: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TverskyLoss[tuple[Tensor, PointStats]], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        eps: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TverskyLoss[Tensor | tuple[Tensor, PointStats]], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        eps: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 class AsymmetricLoss(torch.nn.Module, Generic[_Result]):
@@ -1751,6 +1830,80 @@ class SoftMarginLoss(torch.nn.SoftMarginLoss, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class SquaredLogLoss(torch.nn.Module, Generic[_Result]):
+    r"""Squared logarithmic error (MSLE), :math:`\ell = (\log(1 + x) - \log(1 + y))^2`: of ratios, not of differences."""
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: SquaredLogLoss[Tensor], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SquaredLogLoss[tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SquaredLogLoss[Tensor | tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
     r"""Cross entropy between logits and class indices or class probabilities."""
     @overload
@@ -1956,6 +2109,95 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         inplace: bool = False,
     ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
+
+class Poly1CrossEntropy(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy with another first coefficient of its series in 1 - p: Poly-1 (Leng et al. 2022),"""
+    epsilon: float | Tensor
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: Poly1CrossEntropy[Tensor], epsilon: float | Tensor = 1.0, weight: Tensor | None = None,
+        ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Poly1CrossEntropy[tuple[Tensor, RowStats]], epsilon: float | Tensor = 1.0, weight: Tensor | None = None,
+        ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: Poly1CrossEntropy[Tensor | tuple[Tensor, RowStats]], epsilon: float | Tensor = 1.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
     r"""Focal loss over classes (Lin et al. 2017): cross entropy with confident rows weighed down."""

@@ -14,8 +14,9 @@ __all__ = [
     "gan_discriminator_loss", "gan_generator_loss", "gaussian_nll_loss", "hinge_embedding_loss", "hinge_loss",
     "huber_loss", "info_nce_loss", "kl_div", "l1_loss", "log_cosh_loss", "margin_ranking_loss",
     "mined_triplet_margin_loss", "mse_loss", "multi_similarity_loss", "nt_xent_loss", "pairwise_contrastive_loss",
-    "poisson_nll_loss", "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss",
-    "soft_margin_loss", "softmax_focal_loss", "supcon_loss", "triplet_margin_loss",
+    "poisson_nll_loss", "poly1_cross_entropy", "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss",
+    "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss", "squared_log_loss", "supcon_loss",
+    "triplet_margin_loss", "tversky_loss",
 ]
 
 def gan_discriminator_loss(
@@ -108,6 +109,29 @@ def triplet_margin_loss(
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
+def tversky_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    eps: float | Tensor = 1.0, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def tversky_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    eps: float | Tensor = 1.0, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def tversky_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    eps: float | Tensor = 1.0, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
 def asymmetric_loss(
     input: Tensor, target: Tensor, gamma_neg: float | Tensor = 4.0, gamma_pos: float | Tensor = 1.0,
     clip: float | Tensor = 0.05, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
@@ -542,6 +566,26 @@ def soft_margin_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: str = "mean", *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def squared_log_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def squared_log_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def squared_log_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
@@ -571,6 +615,31 @@ def cross_entropy(
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
     return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def poly1_cross_entropy(
+    input: Tensor, target: Tensor, epsilon: float | Tensor = 1.0, weight: Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def poly1_cross_entropy(
+    input: Tensor, target: Tensor, epsilon: float | Tensor = 1.0, weight: Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def poly1_cross_entropy(
+    input: Tensor, target: Tensor, epsilon: float | Tensor = 1.0, weight: Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload

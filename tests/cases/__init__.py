@@ -6,7 +6,7 @@ left on purpose. What tensors hold is in the record (`Record.holds`), the domain
 `fastloss._options.DOMAINS`.
 """
 
-from cases import classification, contrastive, embedding, likelihood, regression
+from cases import classification, contrastive, embedding, likelihood, regression, segmentation
 from cases.base import (
     DTYPES,
     HALF,
@@ -47,7 +47,7 @@ from cases.engines import (
     tensors,
 )
 
-TOPICS = (classification, regression, likelihood, embedding, contrastive)
+TOPICS = (classification, regression, likelihood, embedding, segmentation, contrastive)
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
 ELEMENTS, PRODUCTS, SOFTMAX, SIMILARITY = (
     tuple(case for case in EVERY if case.engine == engine)

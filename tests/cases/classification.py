@@ -106,6 +106,18 @@ CASES = (
         ),
         gamma=2.0,
     ),
+    Softmax(
+        "poly1_cross_entropy", params=({}, {"epsilon": -1}, {"epsilon": 0.5}), further={"epsilon": (0, 2.0)},
+        written=fastloss.reference.poly1_cross_entropy,
+        points=(
+            (([0.0, 0.0], 0), {}, LN2 + 0.5),
+            ((Z, 0), dict(epsilon=2.0), LN6 + 2 * 5 / 6),
+            (([Z, Z], [0, 2]), dict(weight=[1.0, 2.0, 4.0]), (LN6 + 5 / 6 + 4 * (LN2 + 1 / 2)) / 5),
+            # The share of all classes is cross entropy's.
+            ((Z, 0), dict(label_smoothing=0.3), 0.7 * (LN6 + 5 / 6) + 0.1 * (LN6 + LN3 + LN2)),
+            ((Z, [0.5, 0.25, 0.25]), {}, 0.75 * LN6 + 0.5 * 5 / 6 + 0.25 * 2 / 3 + 0.25 / 2),
+        ),
+    ),
     Elements(
         "binary_cross_entropy_with_logits",
         points=(((0.0, 1.0), {}, LN2), ((LN2, 0.0), {}, LN3), ((LN2, 1.0), {}, LN3 - LN2)),

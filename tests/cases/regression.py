@@ -20,6 +20,10 @@ CASES = (
     ),
     Elements("mse_loss", points=(((3.0, 1.0), {}, 4.0),)),
     Elements("l1_loss", points=(((3.0, 1.0), {}, 2.0),), kinks=((1.0, 1.0), (-0.0, 0.0))),
+    Elements(
+        "squared_log_loss",
+        points=(((math.e - 1, 0.0), {}, 1.0), ((1.0, 3.0), {}, LN2**2), ((0.5, 2.0), {}, LN2**2)),
+    ),
     Elements("log_cosh_loss", points=(((LN2, 0.0), {}, math.log(1.25)),)),
     Elements(
         "quantile_loss", params=({}, {"q": 0.9}), further={"q": (0.1,)},
