@@ -674,8 +674,8 @@ rows_by_column(const Launch l) {
 // ------------------------------------------------------------------------------------------- a thread per short row
 
 // Where a byte of the tile lies in shared memory: lines of 128 bytes stand 16 apart, or neighbouring threads, on rows of a power
-// of two of bytes, would meet on few banks. Vectors stay whole.
-FASTLOSS_DEVICE char* tile_at(char* tile, int byte) { return tile + byte + (byte >> 7) * 16; }
+// of two of bytes, would meet on few banks. Vectors stay whole. (Double has no kernel that asks.)
+[[maybe_unused]] FASTLOSS_DEVICE char* tile_at(char* tile, int byte) { return tile + byte + (byte >> 7) * 16; }
 
 // Copies the block's rows between memory and shared memory as they are. They begin `head` elements behind a multiple of 16 bytes,
 // in both.
