@@ -81,8 +81,8 @@ def test_uncovered_calls_are_right(case, kernel):
     # A weight that asks for a gradient, and targets wider than the logits, are PyTorch's own affair.
     _, soft = cases.make_rows((40, 50), torch.float64, "probability")
     weight = torch.rand(50).requires_grad_()
-    for fn_args, options in (((x, soft), {}), ((x, soft.float(), weight), {})):
-        a, b = case.functional(*fn_args, **options), case.native(*fn_args, **options)
+    for target, options in ((soft, {}), (soft.float(), {"weight": weight})):
+        a, b = case.functional(x, target, **options), case.native(x, target, **options)
         assert a.dtype == b.dtype
         assert a.requires_grad == b.requires_grad
         close(a, b)

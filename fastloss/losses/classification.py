@@ -178,7 +178,7 @@ def poly1_cross_entropy(
     label_smoothing: float | Tensor = 0.0,
     **options: Unpack[RowOptions],
 ) -> softmax.Posed:
-    r"""Cross entropy with another first coefficient of its series in 1 - p: Poly-1 (Leng et al. 2022),
+    r"""Cross entropy with another first coefficient of its series in 1 - p (Poly-1, Leng et al. 2022):
 
     .. math::
         \ell = w_y\, (-\log p_y + \epsilon\, (1 - p_y)).

@@ -2111,7 +2111,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
     ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
 
 class Poly1CrossEntropy(torch.nn.Module, Generic[_Result]):
-    r"""Cross entropy with another first coefficient of its series in 1 - p: Poly-1 (Leng et al. 2022),"""
+    r"""Cross entropy with another first coefficient of its series in 1 - p (Poly-1, Leng et al. 2022):"""
     epsilon: float | Tensor
     weight: Tensor | None
     ignore_index: int

@@ -18,7 +18,8 @@ from cases import (
 import fastloss
 
 close = torch.testing.assert_close
-SETTINGS = settings(PRODUCTS)
+OF_ANY_NUMBERS = [case for case in PRODUCTS if not case.record.holds.keys() - {case.record.label}]
+SETTINGS = settings(OF_ANY_NUMBERS)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +27,7 @@ def _kernel(kernel):
     pass
 
 
-@pytest.mark.parametrize("case", PRODUCTS, ids=str)
+@pytest.mark.parametrize("case", OF_ANY_NUMBERS, ids=str)
 def test_kinks_nan_and_infinity(case, isa):
     """Equal and opposite vectors, zero vectors, NaN and infinity: as in PyTorch, or in the reference."""
     rows = torch.tensor([[0.0, 0.0], [1.0, 2.0], [-1.0, -2.0], [1.0, math.nan], [math.inf, 1.0], [2.0, 4.0]])

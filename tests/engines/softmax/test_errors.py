@@ -196,7 +196,7 @@ def test_messages_say_what_was_got(case, path):
             assert str(error.__cause__) == str(native)
 
 
-@pytest.mark.parametrize("case", SOFTMAX, ids=str)
+@pytest.mark.parametrize("case", [case for case in SOFTMAX if case.native_module], ids=str)
 def test_module_refuses_the_same(case, path):
     for args, options in AS_TORCH.values():
         *tensors, weight = args if len(args) == 3 else (*args, None)

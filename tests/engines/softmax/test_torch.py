@@ -89,7 +89,7 @@ def test_compile_extras(case, kernel):
     options = dict(label_smoothing=0.1, z_loss=1e-2, softcap=5.0, normalizer=7.0, return_stats=True)
 
     def step(x, t, w, m):
-        loss, stats = case.functional(x, t, w, mask=m, **options)
+        loss, stats = case.functional(x, t, weight=w, mask=m, **options)
         return loss, stats.accuracy, stats.grad_norm
 
     compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
