@@ -184,6 +184,11 @@ def _operators(name: str, family: str) -> Operators:
     return Operators(forward, backward, STATS if family == "rows" else POINT_STATS, (None,) * tensors)
 
 
+def missing_kernel(operator: str) -> str:
+    """Why there is no kernel of a loss; empty when there is."""
+    return "" if operator in OPERATORS else "this build of the extension has no kernel of the loss"
+
+
 class SimilarityOps(NamedTuple):
     """The operators of the similarity family, which all its losses share, and the numbers they know the losses by."""
 

@@ -367,6 +367,35 @@ def try_plant(plant: Plant, folder: Path, environment: dict[str, str]) -> str:
         path.write_text(right)
 
 
+# What a new loss takes besides its functor and its function (csrc/losses/example.h, fastloss/losses/example.py).
+EXAMPLE = (
+    ("csrc/losses/losses.h", '  X(l1_loss, L1, "")', '  X(example_loss, Example, "eps") \\\n  X(l1_loss, L1, "")'),
+    ("csrc/losses/functors.h", '#include "losses/focal.h"', '#include "losses/example.h"\n#include "losses/focal.h"'),
+    ("fastloss/losses/__init__.py", '    if topic.name != "example"\n', ""),
+    (
+        "tests/cases/regression.py",
+        '    Elements("mse_loss"',
+        '    Elements("example_loss", points=(((3.0, 1.0), {"eps": 0.5}, 1.5), ((1.0, 1.2), {"eps": 0.5}, 0.0))),\n'
+        '    Elements("mse_loss"',
+    ),
+)
+
+
+def add_example(folder: Path, environment: dict[str, str]) -> str:
+    """What is wrong if the loss to copy becomes one of ours: nothing if it passes every test that a loss has."""
+    for file, old, new in EXAMPLE:
+        path = folder / file
+        path.write_text(path.read_text().replace(old, new))
+    if (made := run([sys.executable, "setup.py", "--quiet", "build_ext", "--inplace"], folder, environment)).returncode:
+        return f"does not compile: {made.stdout[-300:]}"
+    run([sys.executable, "tests/stubs.py"], folder, {**environment, "PYTHONPATH": "."})
+    about = "(example_loss or ExampleLoss or derivatives) and not example.py"
+    done = run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", about, "tests"], folder, environment
+    )
+    return "" if done.returncode == 0 else f"tests fail:\n{done.stdout[-2000:]}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--only", default="", help="plants whose file or texts contain this")
@@ -387,7 +416,11 @@ def main() -> int:
                 f"[{k}/{len(plants)}] {time.monotonic() - begun:4.0f} s {plant.file}: {line}  {said or 'found'}",
                 flush=True,
             )
-    print(f"plants: {len(plants)} faults, {wrong} not found")
+        if not only:
+            said = add_example(folder, environment)
+            wrong += bool(said)
+            print(f"the example as a loss: {said or 'passes'}", flush=True)
+    print(f"plants: {len(plants)} faults, {wrong} wrong")
     return int(wrong > 0)
 
 

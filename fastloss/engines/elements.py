@@ -209,7 +209,7 @@ def _prepare(
         return reason, (), (), None, None, torch.float32
 
     given = [*tensors, *(t for t in (weight, mask) if t is not None)]
-    reason = why_no_kernel(given)
+    reason = why_no_kernel(given) or _ops.missing_kernel(record.operator)
     if reason:
         return no(reason)
     input = tensors[0]
@@ -421,7 +421,9 @@ def _kernel_as_it_is(record: Loss, tensors: tuple[Any, ...], params: Sequence[An
 def _accepted_call(
     record: Loss, params: tuple[float, ...], code: int, dtype: torch.dtype, loss_dtype: torch.dtype
 ) -> Call | None:
-    return _call(record, params, code, dtype, loss_dtype) if record.accepts(*params) else None
+    if _ops.missing_kernel(record.operator) or not record.accepts(*params):
+        return None
+    return _call(record, params, code, dtype, loss_dtype)
 
 
 def _call(

@@ -209,7 +209,7 @@ def _accepted_call(
     loss_dtype: torch.dtype,
     inplace: bool,
 ) -> Call | None:
-    if not record.accepts(*params):
+    if _ops.missing_kernel(record.name) or not record.accepts(*params):
         return None
     numbers = {**dict(zip(record.params, params, strict=True)), "label_smoothing": label_smoothing}
     return _call(record, numbers, ignore_index, code, loss_dtype, makes_gradient_now(code, dtype), inplace)
@@ -329,6 +329,7 @@ def _why_not_kernel(
     """Why the kernel does not take this call; empty when it does."""
     mask = options.get("mask")
     reason = why_no_kernel((input, target, *(t for t in (weight, mask, factor) if t is not None)))
+    reason = reason or _ops.missing_kernel(record.name)
     if reason:
         return reason
     if input.dtype not in KERNEL_DTYPES:

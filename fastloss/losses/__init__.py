@@ -6,7 +6,11 @@ import importlib
 import pkgutil
 from typing import Any
 
-TOPICS = tuple(importlib.import_module(f"{__name__}.{topic.name}") for topic in pkgutil.iter_modules(__path__))
+TOPICS = tuple(
+    importlib.import_module(f"{__name__}.{topic.name}")
+    for topic in pkgutil.iter_modules(__path__)
+    if topic.name != "example"
+)
 
 
 def functions(family: str) -> dict[str, Any]:
