@@ -644,7 +644,8 @@ class Limits:
         power = 1 + 20 * (power - 1) if extremes else power  # then the logarithm is up to 100
         if 0 < float(number_of(params.get("beta", 1.0))) < 1e-37:  # subnormal
             power = 8.0
-        if call.name == "asymmetric_loss":  # of p - clip, whose rounding the exponents multiply
+        # Of p - clip, whose rounding the exponents multiply; of quotients by a variance, in the oracle too.
+        if call.name in ("asymmetric_loss", "gaussian_nll_loss"):
             power *= 2
         if call.name == "robust_loss" and (self.u < 1e-10 or extremes):
             power = max(power, 100.0)  # the oracle takes every power that way
@@ -878,8 +879,18 @@ EXPLAINED: list[tuple[str, str, Callable[..., bool], str]] = [
     (
         "softmax_focal_loss",
         "type",
-        lambda call, got, wanted: 0 in call.arguments["input"].shape and isinstance(got, IndexError),
-        "rows without classes have no class: an IndexError as cross_entropy's, gather's is a RuntimeError",
+        lambda call, got, wanted: call.tensors()["target"].kind == "far" and "dtype" in str(got),
+        "of two errors, a class out of bounds and a weight of another dtype, either one",
+    ),
+    *(
+        (
+            str(case),
+            "type",
+            lambda call, got, wanted: 0 in call.arguments["input"].shape and isinstance(got, IndexError),
+            "rows without classes have no class: an IndexError as cross_entropy's, gather's is a RuntimeError",
+        )
+        for case in cases.SOFTMAX
+        if not case.drop_in
     ),
 ]
 
@@ -905,6 +916,8 @@ def _beyond(call: Call, *_: Any) -> bool:
     """Whether a difference, by the scale, passes float32's end: then it is infinite, as in PyTorch's subtraction."""
     made = call.make()
     first, second = (made[k].double() for k in MAIN[call.name][:2])
+    if not first.numel() or not second.numel():
+        return False
     by = made["var"].double().abs() if "var" in made else 0.5 if call.name == "mse_loss" else made.get("scale", 1.0)
     quotient = (first - second) / float(number_of(by if np.size(by) == 1 else by.min()))
     return bool((quotient.abs() * max(1.0, abs(call.upstream)) > torch.finfo(torch.float32).max).any())
@@ -915,8 +928,13 @@ def _sum_beyond(call: Call, *_: Any) -> bool:
     return float((first - second).abs().nan_to_num(0.0, 0.0).sum()) > torch.finfo(torch.float32).max / 4
 
 
-def _squared_lse(call: Call, *_: Any) -> bool:
-    return call.tensors()["input"].kind == "huge" and bool(call.arguments.get("z_loss"))
+def _logits_beyond(call: Call, *_: Any) -> bool:
+    """Whether a step from the logits may pass float32's end: 2 lse, z over a temperature and the derivative to it, a
+    term whose factor is 0."""
+    of = call.make().get
+    heat = of("temperature", 1.0)
+    cold = float(number_of(heat)) < 1 or (isinstance(heat, Tensor) and heat.requires_grad)
+    return call.tensors()["input"].kind == "huge" and (bool(of("z_loss")) or cold or of("label_smoothing") == 1)
 
 
 def _bytes(call: Call, *_: Any) -> bool:
@@ -925,6 +943,12 @@ def _bytes(call: Call, *_: Any) -> bool:
 
 EXPLAINED += [
     ("cross_entropy", "works", _bytes, "PyTorch takes uint8 classes of rows, not of pixels"),
+    (
+        "cross_entropy",
+        "works",
+        lambda call, got, wanted: call.mode == "autocast" and call.tensors()["weight"].dtype == "float64",
+        "autocast casts everything but float64, so PyTorch refuses a weight of it",
+    ),
     ("cross_entropy", "type", _bytes, "and has other errors for them, one of which is a UnicodeDecodeError"),
     (
         "binary_cross_entropy_with_logits",
@@ -932,19 +956,11 @@ EXPLAINED += [
         lambda call, got, wanted: call.tensors()["input"].kind in ("infinite", "special"),
         "at x = -inf, y = 1 the loss is inf, PyTorch's NaN (the docstring says so)",
     ),
-    ("softmax_focal_loss", "special", _squared_lse, "the formula squares an lse of 1e19 and above in float32"),
     (
         "hinge_loss",
         "special",
         lambda call, got, wanted: call.arguments.get("p") == 2 and "huge" in {v.kind for v in call.tensors().values()},
         "a square beyond float32",
-    ),
-    ("cross_entropy", "special", _squared_lse, "2 lse beyond float32, times a probability that is 0"),
-    (
-        "cross_entropy",
-        "special",
-        lambda call, got, wanted: call.tensors()["input"].kind == "huge" and call.arguments.get("label_smoothing") == 1,
-        "a term beyond float32, times the factor 0",
     ),
     (
         "robust_loss",
@@ -956,6 +972,10 @@ EXPLAINED += [
     ("quantile_loss", "special", _sum_beyond, "a difference, or their sum, the derivative to q, beyond float32"),
     ("margin_ranking_loss", "special", _beyond, "a difference beyond float32 is infinite, and 0 times infinity NaN"),
     ("mse_loss", "special", _beyond, "2 d beyond float32 is infinite"),
+]
+EXPLAINED += [
+    (str(case), "special", _logits_beyond, "logits beyond float32 on the way, where they meet others: no number")
+    for case in cases.SOFTMAX
 ]
 EXPLAINED += [(name, *EXPLAINED[0][1:]) for name in ("gan_discriminator_loss", "sigmoid_focal_loss")]
 

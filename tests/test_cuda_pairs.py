@@ -117,19 +117,20 @@ def test_retained_graph(case):
 @pytest.mark.parametrize("case", PRODUCTS, ids=str)
 def test_rescale(case):
     """What a bfloat16 backward calls: nothing if the upstream gradient is 1, else the gradient, rounded once."""
-    input, target, third = (t.detach().to(DEVICE) for t in case.tensors((300, 40), torch.bfloat16))
+    tensors = [t.detach().to(DEVICE) for t in case.tensors((300, 40), torch.bfloat16)]
+    others = (None,) * (len(tensors) - 2)
     backward = getattr(torch.ops.fastloss, f"{case.name}_backward")
     names = dict(_ops.extension().pairs_losses())[case.name].split(",")
     defaults = inspect.signature(case.functional).parameters
     values = [defaults[name].default for name in filter(None, names)]
     params = [0.0 if isinstance(value, str) else float(value) for value in values]  # of words the first
-    arguments = (input, target, third, None, None, None, None, params, _ops.REDUCTIONS["mean"])
-    grads, wanted = ([torch.full_like(input, 7) for _ in range(2)] for _ in range(2))
-    backward(torch.ones((), device=DEVICE), *arguments, True, *grads, None)
-    assert all(torch.equal(grad, torch.full_like(input, 7)) for grad in grads)
+    arguments = (*tensors, None, None, None, None, params, _ops.REDUCTIONS["mean"])
+    grads, wanted = ([torch.full_like(tensors[0], 7) for _ in range(2)] for _ in range(2))
+    backward(torch.ones((), device=DEVICE), *arguments, True, *grads, *others)
+    assert all(torch.equal(grad, torch.full_like(grad, 7)) for grad in grads)
     upstream = torch.tensor(3.3, device=DEVICE)
-    backward(upstream, *arguments, True, *grads, None)
-    backward(upstream, *arguments, False, *wanted, None)
+    backward(upstream, *arguments, True, *grads, *others)
+    backward(upstream, *arguments, False, *wanted, *others)
     for grad, w in zip(grads, wanted, strict=True):
         assert torch.equal(grad, w)
 

@@ -61,6 +61,7 @@ struct Pairs {
     const auto add = [&](V(&to)[F::products]) __attribute__((always_inline)) {
       V z[F::atoms];
       atoms_at(x, i, a.width - i, z);
+#pragma GCC unroll 8
       for (int k = 0; k < F::products; ++k) to[k] = fma(z[F::left[k]], z[F::right[k]], to[k]);
       i += W;
     };
@@ -85,7 +86,7 @@ struct Pairs {
     far.combine(v, z);
   }
   // The functor's tables as constants: where a loop is not unrolled (cold code, -O2) it would read the tables themselves,
-  // which all ISAs share.
+  // which all ISAs share. (Hence the pragmas elsewhere.)
   template <int k = 0>
   static void add_products(const double (&z)[F::atoms], double (&s)[F::products]) {
     if constexpr (k < F::products) {
@@ -139,6 +140,7 @@ struct Pairs {
       V z[F::atoms], h[F::atoms], g[F::arity];
       atoms_at(x, i, left, z);
       for (V& v : h) v = V((T)0);
+#pragma GCC unroll 8
       for (int k = 0; k < F::products; ++k) {
         h[F::left[k]] = fma(factor[k], z[F::right[k]], h[F::left[k]]);
         h[F::right[k]] = fma(factor[k], z[F::left[k]], h[F::right[k]]);

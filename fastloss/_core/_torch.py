@@ -29,6 +29,10 @@ def _find(path: str) -> Any:
         return None
 
 
+# At its bound `torch.clamp_min` has slope 1, from release 2.15 on 0. Kernels and formulas (`above_zero`) have 1 always.
+CLAMPS_ALIKE: bool = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 15)
+
+
 def _yes(*_: Any) -> bool:
     return True
 

@@ -90,6 +90,11 @@ def as_number(value: Number, like: Tensor) -> Tensor:
     return torch.as_tensor(value, dtype=like.dtype, device=like.device)
 
 
+def above_zero(t: Tensor) -> Tensor:
+    """max(0, t) with slope 1 at 0, in every release of PyTorch (`_torch.CLAMPS_ALIKE`)."""
+    return torch.where(t < 0, 0.0, t)
+
+
 def expm1(t: Tensor) -> Tensor:
     """e^t - 1, whose derivative PyTorch takes from its value, where the derivative vanishes beside 1."""
     far = t < -1

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import route
+from fastloss._core.formula import above_zero
 from fastloss.engines.composition import loss
 from fastloss.engines.elements import run
 from fastloss.losses.classification import binary_cross_entropy_with_logits, hinge_loss
@@ -72,7 +73,7 @@ def _plain(x: Tensor, sign: int, mode: str, reduction: str) -> Tensor:
     if mode == "non_saturating":
         value = F.softplus(-sign * wide)
     elif mode == "hinge":
-        value = (1 - sign * wide).clamp_min(0)
+        value = above_zero(1 - sign * wide)
     elif mode == "least_squares":
         value = 0.5 * (wide - (1 if sign > 0 else 0)) ** 2
     else:

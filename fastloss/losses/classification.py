@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fastloss import _ops, _options
 from fastloss._core._torch import native_operator
-from fastloss._core.formula import Number, as_number
+from fastloss._core.formula import Number, above_zero, as_number
 from fastloss._core.record import Problem
 from fastloss._options import (
     FINITE,
@@ -593,4 +593,4 @@ def hinge_loss(
 @hinge_loss.formula
 def _(x: Tensor, y: Tensor, margin: Number, p: int) -> Tensor:
     r""":math:`\max(0, m - y x)^p`."""
-    return (as_number(margin, x) - y * x).clamp_min(0) ** p
+    return above_zero(as_number(margin, x) - y * x) ** p

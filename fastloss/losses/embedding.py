@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss._core.formula import Number, as_number
+from fastloss._core._torch import CLAMPS_ALIKE
+from fastloss._core.formula import Number, above_zero, as_number
 from fastloss._core.record import Other, Problem
 from fastloss._options import FINITE, TripletOptions, WeightedPointOptions, legacy_reduction
 from fastloss.engines.elements import loss
@@ -51,6 +52,7 @@ def _of_one_shape(arguments: dict[str, Any], options: Any) -> None:
 
 @loss(
     torch=F.hinge_embedding_loss,
+    plain=lambda *params: CLAMPS_ALIKE,
     module=torch.nn.HingeEmbeddingLoss,
     params=("margin",),
     fixed=("target",),
@@ -83,11 +85,12 @@ def hinge_embedding_loss(
 @hinge_embedding_loss.formula
 def _(x: Tensor, y: Tensor, margin: Number) -> Tensor:
     r"""x where y = 1, :math:`\max(0, m - x)` where y = -1, both added elsewhere."""
-    return torch.where(y != 1, (margin - x).clamp_min(0), 0.0) + torch.where(y != -1, x, 0.0)
+    return torch.where(y != 1, above_zero(margin - x), 0.0) + torch.where(y != -1, x, 0.0)
 
 
 @loss(
     torch=F.margin_ranking_loss,
+    plain=lambda *params: CLAMPS_ALIKE,
     module=torch.nn.MarginRankingLoss,
     tensors=("input1", "input2", "target"),
     params=("margin",),
@@ -122,11 +125,12 @@ def margin_ranking_loss(
 @margin_ranking_loss.formula
 def _(a: Tensor, b: Tensor, y: Tensor, margin: Number) -> Tensor:
     r""":math:`\max(0, m - y (x_1 - x_2))`."""
-    return (margin - y * (a - b)).clamp_min(0)
+    return above_zero(margin - y * (a - b))
 
 
 @loss(
     torch=F.cosine_embedding_loss,
+    plain=lambda *params: CLAMPS_ALIKE,
     module=torch.nn.CosineEmbeddingLoss,
     tensors=("input1", "input2", "target"),
     params=("margin",),
@@ -170,7 +174,7 @@ def cosine_embedding_loss(
 def _(a: Tensor, b: Tensor, y: Tensor, margin: Number) -> Tensor:
     r""":math:`1 - c` where y = 1, :math:`\max(0, c - m)` where y = -1, c the cosine of the vectors' angle."""
     c = _cosine(a.double(), b.double())
-    return (1 - c).where(y == 1, 0.0) + (c - as_number(margin, c)).clamp_min(0).where(y == -1, 0.0)
+    return (1 - c).where(y == 1, 0.0) + above_zero(c - as_number(margin, c)).where(y == -1, 0.0)
 
 
 @loss(
@@ -258,6 +262,7 @@ def _(a: Tensor, b: Tensor, y: Tensor, margin: Number, squared: bool, distance: 
 
 @loss(
     torch=F.triplet_margin_loss,
+    plain=lambda *params: CLAMPS_ALIKE,
     module=torch.nn.TripletMarginLoss,
     tensors=("anchor", "positive", "negative"),
     params=("margin", "eps", "swap", "p"),
@@ -329,4 +334,4 @@ def _(a: Tensor, b: Tensor, c: Tensor, margin: Number, eps: Number, swap: bool, 
         return (x - y + as_number(eps, x)).norm(p, -1)
 
     far = distance(a, c)
-    return (as_number(margin, far) + distance(a, b) - (far.minimum(distance(b, c)) if swap else far)).clamp_min(0)
+    return above_zero(as_number(margin, far) + distance(a, b) - (far.minimum(distance(b, c)) if swap else far))

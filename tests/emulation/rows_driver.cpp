@@ -62,9 +62,13 @@ class CudaBackend : public Backend {
                (plan.on_chip ? " on chip" : "") + ", schedule " + std::to_string(emulation::schedule);
     ++counts[kPathNames[(int)plan.path]];
     if (plan.cluster > 1) ++counts["clusters"];
-    // Focal loss with these parameters is cross entropy.
-    const int loss = (int)random.below(kRowsLosses);
-    l.rows.params[0] = 1, l.rows.params[1] = 0;
+    // Losses that are cross entropy with these parameters.
+    const struct {
+      int loss;
+      double params[2];
+    } alike[] = {{k_cross_entropy, {}}, {k_softmax_focal_loss, {1, 0}}, {k_poly1_cross_entropy, {0}}};
+    const auto& [loss, params] = alike[random.below(3)];
+    std::copy(params, params + 2, l.rows.params);
     const int error = cuda::run_rows(loss, dtype_, l, plan, nullptr);
     if (error) fail("refused", -1, -1, error, 0, 0);
     if (!summed) return;

@@ -17,6 +17,7 @@ from cases import (
 
 import fastloss
 import fastloss.engines.elements as module
+from fastloss._core._torch import CLAMPS_ALIKE
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:reduction. 'mean' divides", "ignore:Using a target size", "ignore:There is a performance drop"
@@ -98,7 +99,13 @@ def test_lazily_negated_view(case):
         close(case.functional(negated, *tensors[1:]), case.functional(*tensors), rtol=0, atol=0)
 
 
-@pytest.mark.parametrize("case", NATIVE, ids=str)
+# PyTorch 2.15 has another slope at the margin than its releases before and than ours.
+KINKS_ALIKE = [
+    case for case in NATIVE if CLAMPS_ALIKE or case.name not in ("hinge_embedding_loss", "margin_ranking_loss")
+]
+
+
+@pytest.mark.parametrize("case", KINKS_ALIKE, ids=str)
 def test_kinks(case, isa):
     for dtype, point in itertools.product((torch.float64, torch.float32), case.kinks):
         tensors = tuple(torch.tensor([v], dtype=dtype, requires_grad=k not in case.fixed) for k, v in enumerate(point))
@@ -110,7 +117,7 @@ def test_kinks(case, isa):
             close(a, b, rtol=8 * UNIT[dtype], atol=UNIT[dtype], equal_nan=True)
 
 
-@pytest.mark.parametrize("case", NATIVE, ids=str)
+@pytest.mark.parametrize("case", KINKS_ALIKE, ids=str)
 def test_nan_and_infinity(case, isa):
     """NaN and infinities come out where PyTorch's do, in the value and the gradient to the first argument."""
     odd = [math.nan, math.inf, -math.inf, 0.0, 1.0, -1.0, 2.0]
