@@ -91,8 +91,8 @@ def as_number(value: Number, like: Tensor) -> Tensor:
 
 
 def above_zero(t: Tensor) -> Tensor:
-    """max(0, t) with slope 1 at 0, in every release of PyTorch (`_torch.CLAMPS_ALIKE`)."""
-    return torch.where(t < 0, 0.0, t)
+    """max(0, t) with slope 1 at 0, in every release of PyTorch (`_torch.CLAMPS_ALIKE`), and slope 0 at NaN."""
+    return torch.where(t >= 0, t, t.detach().clamp_min(0))
 
 
 def expm1(t: Tensor) -> Tensor:
