@@ -929,12 +929,13 @@ def _sum_beyond(call: Call, *_: Any) -> bool:
 
 
 def _logits_beyond(call: Call, *_: Any) -> bool:
-    """Whether a step from the logits may pass float32's end: 2 lse, z over a temperature and the derivative to it, a
-    term whose factor is 0."""
+    """Whether a step from the logits may pass float32's end: lse squared, z over a temperature, the derivative to it,
+    a term whose factor is 0."""
     of = call.make().get
     heat = of("temperature", 1.0)
     cold = float(number_of(heat)) < 1 or (isinstance(heat, Tensor) and heat.requires_grad)
-    return call.tensors()["input"].kind == "huge" and (bool(of("z_loss")) or cold or of("label_smoothing") == 1)
+    squared = isinstance(of("z_loss"), Tensor) or bool(of("z_loss"))  # 0 times infinity, if a tensor is 0
+    return call.tensors()["input"].kind == "huge" and (squared or cold or of("label_smoothing") == 1)
 
 
 def _bytes(call: Call, *_: Any) -> bool:
