@@ -45,7 +45,8 @@ class Record:
 
     Attributes:
         name: Of the public function.
-        domains: Which values its hyperparameters may have, if not all (`_options.DOMAINS`).
+        params: Names of its hyperparameters, in the functor's order.
+        domains: Which values they may have, if not all (`_options.DOMAINS`).
         pose: The function as it is written: the arguments of a call to its problem.
         formula: The loss in plain PyTorch.
         reference: The public function of `fastloss.reference`.
@@ -64,6 +65,7 @@ class Record:
     returns: ClassVar[str] = "Tensor | Any"
 
     name: str
+    params: tuple[str, ...] = ()
     domains: dict[str, _options.Domain] = field(default_factory=dict)
     pose: Callable[..., Any] = None  # type: ignore[assignment]
     formula: Callable[..., Any] = None  # type: ignore[assignment]
@@ -90,6 +92,10 @@ class Record:
         """Arguments that our module keeps as buffers, if they are tensors."""
         return ()
 
+    def accepts(self, *params: Any) -> bool:
+        """Whether the kernel takes these hyperparameters; the formula refuses or computes others."""
+        return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True)))
+
     def declare(self, formula: Callable[..., Any]) -> None:
         """Takes the formula, which is written below the function."""
         self.formula = formula
@@ -114,7 +120,6 @@ class Loss(Record):
         operator: Name of the operator, if it is another.
         tensors: Names of its tensor arguments, in the functor's order.
         optional: The name of one more that may be None; with it the operator is another one, ``<name>_<optional>``.
-        params: Names of its hyperparameters, in the functor's order.
         words: The functor is told the word's number.
         fixed: Those tensors in which PyTorch does not differentiate.
         weight_promotes: Whether the dtype of ``weight`` counts in that of the loss even where ``dtype`` is "equal".
@@ -144,7 +149,6 @@ class Loss(Record):
     operator: str = ""
     tensors: tuple[str, ...] = ("input", "target")
     optional: str = ""
-    params: tuple[str, ...] = ()
     fixed: tuple[str, ...] = ()
     weight_promotes: bool = False
     weight_mean: bool = False
@@ -222,8 +226,7 @@ class Loss(Record):
         return self.autocasts and not (self.weight_mean and weight is not None and device == "cpu")
 
     def accepts(self, *params: Any) -> bool:
-        """Whether the kernel takes these hyperparameters; the formula refuses or computes others."""
-        return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True))) and self.takes(*params)
+        return super().accepts(*params) and self.takes(*params)
 
     def number(self, name: str, value: Any) -> Any:
         """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
@@ -238,7 +241,6 @@ class SoftmaxLoss(Record):
     hyperparameters. It knows no class dimension, weight, smoothing, option and reduction.
 
     Attributes:
-        params: Names of its hyperparameters, in the functor's order.
         factor: Name of the one that multiplies the loss, and may be one number for each class.
         probabilities: Whether the kernel takes probabilities as targets, and not only classes.
         torch: PyTorch's function, which takes calls without our options.
@@ -250,7 +252,6 @@ class SoftmaxLoss(Record):
     options = _options.RowOptions
     tensors = ("input", "target")
 
-    params: tuple[str, ...] = ()
     factor: str = ""
     probabilities: bool = False
     torch: Callable[..., Tensor] | None = None
@@ -268,10 +269,6 @@ class SoftmaxLoss(Record):
         super().declare(formula)
         self.reads = frozenset(inspect.signature(formula).parameters) - {*self.params}
 
-    def accepts(self, *params: float) -> bool:
-        """Whether the loss is defined for these hyperparameters."""
-        return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True)))
-
 
 @dataclass(eq=False)
 class SimilarityLoss(Record):
@@ -281,7 +278,7 @@ class SimilarityLoss(Record):
 
     Attributes:
         functor: Name of the functor in ``csrc/losses/losses.h``, if it is not that of the loss.
-        params: Names of its hyperparameters, in the functor's order. Kernels take them as constants.
+        params: Kernels take them as constants.
         distances: The functor takes squared distances.
         by_kind: A mean averages positive and negative pairs apart, each over those with a value.
     """
@@ -291,7 +288,6 @@ class SimilarityLoss(Record):
     returns = "Tensor"
 
     functor: str = ""
-    params: tuple[str, ...] = ()
     distances: bool = False
     by_kind: bool = False
 

@@ -31,7 +31,7 @@ def check(
     factor = numbers.get(record.factor)
     if isinstance(factor, Tensor) and factor.dim():
         del numbers[record.factor]
-        if input.dim() and factor.shape != (classes := input.shape[_dim(input)],):
+        if input.dim() and factor.shape != (classes := input.shape[class_dim(input)],):
             raise RuntimeError(
                 f"fastloss.{name}: {record.factor} has shape {tuple(factor.shape)}, expected () or ({classes},), one "
                 "factor per class"
@@ -85,7 +85,7 @@ def evaluate(
         input = _without_ignored(input, target, ignore_index)
         return record.torch(input, target, weight, None, ignore_index, None, reduction, label_smoothing)  # type: ignore[misc]
 
-    dim = _dim(input)
+    dim = class_dim(input)
     rows = input.shape[:dim] + input.shape[dim + 1 :]
     soft = target.shape == input.shape
     if _torch_rejects(input, target, weight, dim, ignore_index, label_smoothing):
@@ -190,7 +190,7 @@ def dtype_of_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> torch
     return torch.float32 if dtype != torch.float64 and _ops.autocasts(input.device.type) else dtype
 
 
-def _dim(input: Tensor) -> int:
+def class_dim(input: Tensor) -> int:
     """The dimension of the classes."""
     return 0 if input.dim() == 1 else 1
 
@@ -249,7 +249,7 @@ def _stats(
 
 def _without_ignored(input: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     """``input`` with zeros in ignored rows: PyTorch's own function multiplies their gradient by 0, which leaves NaN."""
-    dim = _dim(input)
+    dim = class_dim(input)
     rows = input.shape[:dim] + input.shape[dim + 1 :]
     alike = target.shape == rows or (dim == 0 and target.shape == (1,))
     if not input.dim() or not alike or target.dtype != torch.int64 or not isinstance(ignore_index, int):

@@ -337,7 +337,7 @@ def _why_not_kernel(
     dim = input.dim()
     if dim == 0 or input.numel() == 0:
         return "PyTorch decides empty arguments"
-    shape, classes = input.shape, input.shape[0 if dim == 1 else 1]
+    shape, classes = input.shape, input.shape[row_formula.class_dim(input)]
     rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
     soft = target.is_floating_point()
     if soft:
@@ -401,7 +401,7 @@ def _kernel(
     divisor = None if normalizer is None else divisor_of(normalizer, input.device)
     soft = target.is_floating_point()
     if input.is_cuda and _ops.debugging() and not soft:
-        bad = _bad_target(target, input.shape[0 if input.dim() == 1 else 1], ignore_index, mask)
+        bad = _bad_target(target, input.shape[row_formula.class_dim(input)], ignore_index, mask)
         if bad:
             raise IndexError(f"fastloss.{record.name}: {bad}")
     if soft and target.dtype != input.dtype and _paths.takes_one_dtype(input):
