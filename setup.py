@@ -54,7 +54,7 @@ ISA_FLAGS = {
 }
 # Of the .cu files that name FASTLOSS_DTYPE, which are compiled for each.
 CUDA_DTYPES = {"f32": "float", "f64": "double", "bf16": "BFloat16", "f16": "Half"}
-CUDA_OPERATORS = ("rows_cuda", "pointwise_cuda", "pairs_cuda", "similarity_cuda")
+ENGINES = ("elements", "products", "softmax", "similarity")
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
 # What PyTorch's own CUDA 13 builds have, as far as nvcc knows them; PTX of the last for what comes later.
 CUDA_ARCHS = (75, 80, 86, 90, 100, 120)
@@ -246,12 +246,9 @@ class BuildExt(build_ext):
         system = " ".join(["-O2", *(f"-isystem {in_command(directory)}" for directory in headers)])
         sources = {
             "module.cpp": system,
-            "cpu/isa.cpp": "",
-            "ops/memory.cpp": system,
-            "ops/pairs.cpp": system,
-            "ops/pointwise.cpp": system,
-            "ops/rows.cpp": system,
-            "ops/similarity.cpp": system,
+            "simd/isa.cpp": "",
+            "torch/memory.cpp": system,
+            **{f"engines/{engine}/operators.cpp": system for engine in ENGINES},
         }
         link = "-Wl,-undefined,dynamic_lookup" if sys.platform == "darwin" else "-Wl,--as-needed"
         lines = [
@@ -270,7 +267,7 @@ class BuildExt(build_ext):
         builds = {source.replace("/", "_").replace(".cpp", ".o"): (source, extra) for source, extra in sources.items()}
         for isa, extra in isas.items():
             for part in ("kernels", "losses"):
-                builds[f"cpu_{part}_{isa}.o"] = f"cpu/{part}.cpp", f"{extra} -DFASTLOSS_ISA={isa}"
+                builds[f"simd_{part}_{isa}.o"] = f"simd/{part}.cpp", f"{extra} -DFASTLOSS_ISA={isa}"
         for target, (source, extra) in builds.items():
             lines += [f"build {target}: compile {in_path(ROOT / 'csrc' / source)}", f"  extra = {extra}"]
         lines += [f"build {in_path(output)}: link {' '.join(builds)}", f"default {in_path(output)}"]
@@ -308,16 +305,17 @@ class BuildExt(build_ext):
             "  description = link $out",
         ]
         objects = []
-        for source in sorted((ROOT / "csrc" / "cuda").glob("*.cu")):
+        for source in sorted((ROOT / "csrc").rglob("*.cu")):
             each = CUDA_DTYPES if "FASTLOSS_DTYPE" in source.read_text() else {"": ""}
             for dtype, stored in each.items():
-                objects.append(f"cuda_{source.stem}{dtype and '_'}{dtype}.o")
+                objects.append(f"{source.parent.name}_{source.stem}{dtype and '_'}{dtype}.o")
                 extra = f"-DFASTLOSS_DTYPE={dtype} -DFASTLOSS_STORED={stored}" if dtype else ""
                 lines += [f"build {objects[-1]}: nvcc {in_path(source)}", f"  extra = {extra}"]
-        for name in CUDA_OPERATORS:
-            objects.append(f"ops_{name}.o")
+        for engine in ENGINES:
+            objects.append(f"{engine}_operators.o")
+            source = ROOT / "csrc" / "engines" / engine / "operators_cuda.cpp"
             lines += [
-                f"build ops_{name}.o: compile {in_path(ROOT / 'csrc' / 'ops' / name)}.cpp",
+                f"build {objects[-1]}: compile {in_path(source)}",
                 f"  extra = -DUSE_CUDA {include}",
             ]
         lines += [f"build {in_path(output)}: link_cuda {' '.join(objects)}", f"default {in_path(output)}"]

@@ -10,8 +10,8 @@
 #include <memory>
 #include <stdexcept>
 
-#include "cpu/isa.h"
-#include "ops/memory.h"
+#include "simd/isa.h"
+#include "torch/memory.h"
 
 namespace py = pybind11;
 

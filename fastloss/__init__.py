@@ -2,10 +2,10 @@
 
 from fastloss import functional, isa, nn, reference
 from fastloss._build_info import build_info
+from fastloss._core.memory import empty_cache, memory_usage
+from fastloss._core.operators import debug
 from fastloss._core.route import Explanation, explain
-from fastloss._memory import empty_cache, memory_usage
-from fastloss._ops import debug
-from fastloss._stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RowStats
 from fastloss._version import __version__
 from fastloss.nn.adversarial import *
 from fastloss.nn.pairs import *

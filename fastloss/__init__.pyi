@@ -3,13 +3,13 @@
 from fastloss import functional as functional, isa as isa, nn as nn, reference as reference
 from fastloss.nn import *
 from fastloss._core.route import Explanation as Explanation
-from fastloss._stats import PointStats as PointStats
-from fastloss._stats import RowStats as RowStats
+from fastloss._core.stats import PointStats as PointStats
+from fastloss._core.stats import RowStats as RowStats
 from fastloss._build_info import build_info as build_info
-from fastloss._ops import debug as debug
-from fastloss._memory import empty_cache as empty_cache
+from fastloss._core.operators import debug as debug
+from fastloss._core.memory import empty_cache as empty_cache
 from fastloss._core.route import explain as explain
-from fastloss._memory import memory_usage as memory_usage
+from fastloss._core.memory import memory_usage as memory_usage
 __version__: str
 
 __all__ = [

@@ -6,8 +6,9 @@ import platform
 
 import torch
 
-from fastloss import _ops, isa
+from fastloss import isa
 from fastloss._core import _torch
+from fastloss._core import operators as _ops
 from fastloss._version import __version__
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 
 def compiled() -> list[str]:

@@ -54,12 +54,13 @@ def cuda_sources() -> dict[str, tuple[Path, list[str]]]:
     """What setup.py gives to nvcc: of each object its name, source and macros."""
     (stored,) = setup_constants("CUDA_DTYPES")
     found: dict[str, tuple[Path, list[str]]] = {}
-    for path in sorted((CSRC / "cuda").glob("*.cu")):
+    for path in sorted(CSRC.rglob("*.cu")):
+        part = f"{path.parent.name}_{path.stem}"
         if "FASTLOSS_DTYPE" not in path.read_text():
-            found[path.stem] = path, []
+            found[part] = path, []
             continue
         for dtype, name in stored.items():
-            found[f"{path.stem}_{dtype}"] = path, [f"-DFASTLOSS_DTYPE={dtype}", f"-DFASTLOSS_STORED={name}"]
+            found[f"{part}_{dtype}"] = path, [f"-DFASTLOSS_DTYPE={dtype}", f"-DFASTLOSS_STORED={name}"]
     return found
 
 
@@ -84,13 +85,13 @@ def main() -> int:
     is_clang = "clang" in run([*compiler, "--version"]).stdout
     sanitize = SANITIZE if is_clang else SANITIZE + GCC_ONLY
     sources = {
-        OUT / f"{part}_{isa}.o": (CSRC / "cpu" / f"{part}.cpp", [*extra.split(), f"-DFASTLOSS_ISA={isa}", *sanitize])
+        OUT / f"{part}_{isa}.o": (CSRC / "simd" / f"{part}.cpp", [*extra.split(), f"-DFASTLOSS_ISA={isa}", *sanitize])
         for isa, extra in isas.items()
         for part in ("kernels", "losses")
     }
     # The drivers' own arithmetic is most of the run: it goes without checks, its allocations are guarded all the same.
     sources |= {OUT / f"{driver.stem}.o": (driver, ["-O2"]) for driver in DRIVERS}
-    sources |= {OUT / "isa.o": (CSRC / "cpu" / "isa.cpp", sanitize)}
+    sources |= {OUT / "isa.o": (CSRC / "simd" / "isa.cpp", sanitize)}
     OUT.mkdir(parents=True, exist_ok=True)
     commands = [
         [*compiler, *flags.split(), f"-I{CSRC}", *extra, "-c", str(source), "-o", str(target)]

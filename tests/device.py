@@ -7,7 +7,7 @@ import cases
 import pytest
 import torch
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 # "cpu" where the operators for CUDA stand behind the CPU's dispatch key (emulation/plugin.py).
 DEVICE = os.environ.get("FASTLOSS_CUDA_TEST_DEVICE", "cuda")

@@ -14,7 +14,9 @@ from types import ModuleType
 from typing import Any
 
 import fastloss
-from fastloss import _options, _signatures, functional, nn, reference
+from fastloss import functional, nn, reference
+from fastloss._core import options as _options
+from fastloss._core import signatures as _signatures
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -25,7 +27,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RowStats
 """
 MODULE_IMPORTS = """\
 from typing import Any, Generic, Literal, overload
@@ -34,7 +36,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from fastloss._stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
 """

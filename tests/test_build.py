@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTENSION = Path(_ops.extension().__file__) if _ops.AVAILABLE else None

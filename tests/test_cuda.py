@@ -13,7 +13,7 @@ from cases import DTYPES, REDUCTIONS, SOFTMAX
 from device import DEVICE, STRIDES, check_retained_graph, check_waits_for_nothing, needs_device, on_device
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = [pytest.mark.cuda, needs_device]
 

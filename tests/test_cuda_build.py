@@ -236,7 +236,7 @@ def test_machine_code(compiled):
                 assert extras == "1" or size == "d" or loads[-1] < re.search(r"\bH?F?MNMX", function).start(), symbol
                 stores = len(re.findall(r"STG\.E\.128", function))
                 assert stores == 1 if extras == "1" or size == "d" else stores >= vectors, symbol
-                if SIZES[size] == 2 and extras == "0":  # Note [Instructions] in rows.cu, cold ways included
+                if SIZES[size] == 2 and extras == "0":  # Note [Instructions] in softmax/cuda.cu, cold ways included
                     assert function.count("MUFU.EX2") >= 64, symbol
                     assert len(re.findall(r"/\*[0-9a-f]{4,5}\*/", function)) < 40 * 64, symbol
                 wide += 1

@@ -17,13 +17,16 @@ import pytest
 from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, cuda_sources, find_compiler, setup_constants
 
 HERE = Path(__file__).resolve().parent / "emulation"
-KERNELS = CSRC / "cuda"
 DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
 # A family's driver and its part of the kernels.
-ROWS = ("rows_driver", "plan", *(f"rows_{short}" for short in DTYPES.values()))
-POINTS = ("points_driver", "plan_points", *(f"pointwise_{short}" for short in DTYPES.values()))
-PAIRS = ("pairs_driver", "plan_pairs", *(f"pairs_{short}" for short in DTYPES.values()))
-SIMILARITY = ("similarity_driver", "anchors", "mining", *(f"similarity_{short}" for short in DTYPES.values()))
+ROWS = ("rows_driver", "softmax_plan", *(f"softmax_cuda_{short}" for short in DTYPES.values()))
+POINTS = ("points_driver", "elements_plan", *(f"elements_cuda_{short}" for short in DTYPES.values()))
+PAIRS = ("pairs_driver", "products_plan", *(f"products_cuda_{short}" for short in DTYPES.values()))
+SIMILARITY = (
+    "similarity_driver",
+    *("similarity_anchors", "similarity_mining"),
+    *(f"similarity_cuda_{short}" for short in DTYPES.values()),
+)
 FAMILIES = (ROWS, POINTS, PAIRS, SIMILARITY)
 PATHS = {
     "columns_wide",
@@ -578,7 +581,7 @@ class Builder:
 
     def link(self, name, parts, **replaced):
         program = self.out / name
-        objects = [{**self.objects, **replaced}[part] for part in (*parts, "reduce", "emulation")]
+        objects = [{**self.objects, **replaced}[part] for part in (*parts, "device_reduce", "emulation")]
         done = run([*self.compiler, *SANITIZE, *objects, "-o", program])
         assert done.returncode == 0, done.stderr
         return program
@@ -600,7 +603,7 @@ class Builder:
 
         A compilation each: the first few of a table, and all of them under `make asan`.
         """
-        text = (KERNELS / file).read_text().replace(*slim) if slim[0] else (KERNELS / file).read_text()
+        text = (CSRC / file).read_text().replace(*slim) if slim[0] else (CSRC / file).read_text()
         source = source or next(part for part in parts if part.endswith(f"_{DTYPES[dtype]}"))
         compiled, macros = cuda_sources()[source]
 
@@ -610,11 +613,11 @@ class Builder:
             for old, new in zip(changes[::2], changes[1::2], strict=True):
                 assert text.count(old) == 1, f"{name}: its place in {file} has changed"
                 planted_text = planted_text.replace(old, new)
-            slug = f"{file.replace('.', '_')}_{name}".translate(str.maketrans(" -,'", "____"))
+            slug = f"{file}_{name}".translate(str.maketrans("/. -,'", "______"))
             changed = self.out / f"{slug}_source"
-            (changed / "cuda").mkdir(parents=True)
-            (changed / "cuda" / file).write_text(planted_text)
-            path = changed / "cuda" / file if file == compiled.name else compiled
+            (changed / file).parent.mkdir(parents=True)
+            (changed / file).write_text(planted_text)
+            path = changed / file if CSRC / file == compiled else compiled
             planted = self.compile(path, [*self.sanitize, *macros], first=(changed,), name=f"{slug}_planted")
             return name, message, run([self.link(slug, parts, **{source: planted}), dtype, "quick"])
 
@@ -672,23 +675,23 @@ def test_similarity(builder):
 
 
 def test_bugs_planted_in_rows(builder):
-    builder.run_planted(ROWS, "rows.cu", ROWS_PLANTS)
+    builder.run_planted(ROWS, "engines/softmax/cuda.cu", ROWS_PLANTS)
 
 
 def test_bugs_planted_in_points(builder):
-    builder.run_planted(POINTS, "pointwise.cu", POINTS_PLANTS)
+    builder.run_planted(POINTS, "engines/elements/cuda.cu", POINTS_PLANTS)
 
 
 def test_bugs_planted_in_pairs(builder):
-    builder.run_planted(PAIRS, "pairs.cu", PAIRS_PLANTS)
+    builder.run_planted(PAIRS, "engines/products/cuda.cu", PAIRS_PLANTS)
 
 
 def test_bugs_planted_in_similarity(builder):
-    builder.run_planted(SIMILARITY, "similarity.cu", SIMILARITY_PLANTS, slim=ONE_LOSS)
-    builder.run_planted(SIMILARITY, "similarity.cu", LINE_PLANTS, slim=ONE_LOSS, dtype="bfloat16")
-    builder.run_planted(SIMILARITY, "anchors.cu", AROUND_TILES_PLANTS, source="anchors")
-    builder.run_planted(SIMILARITY, "mining.cu", MINING_PLANTS, source="mining")
+    builder.run_planted(SIMILARITY, "engines/similarity/cuda.cu", SIMILARITY_PLANTS, slim=ONE_LOSS)
+    builder.run_planted(SIMILARITY, "engines/similarity/cuda.cu", LINE_PLANTS, slim=ONE_LOSS, dtype="bfloat16")
+    builder.run_planted(SIMILARITY, "engines/similarity/anchors.cu", AROUND_TILES_PLANTS, source="similarity_anchors")
+    builder.run_planted(SIMILARITY, "engines/similarity/mining.cu", MINING_PLANTS, source="similarity_mining")
 
 
 def test_bugs_planted_in_block(builder):
-    builder.run_planted(POINTS, "block.h", BLOCK_PLANTS)
+    builder.run_planted(POINTS, "device/block.h", BLOCK_PLANTS)

@@ -16,28 +16,21 @@ from asan import CSRC, cuda_sources, find_compiler, setup_constants
 from cases import PRODUCTS
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 HERE = Path(__file__).resolve().parent
+(ENGINES,) = setup_constants("ENGINES")
+DISPATCH = ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)")
 CHANGES = {
-    "cuda_call.h": (
+    "torch/cuda_call.h": (
         ("t.is_cuda()", "t.is_cpu()"),
         ("  torch::stable::accelerator::DeviceGuard guard;\n", "  int guard;\n"),
         ("guard((check_cuda(t), t.get_device_index()))", "guard((check_cuda(t), 0))"),
         ("TORCH_ERROR_CODE_CHECK(aoti_torch_get_current_cuda_stream(t.get_device_index(), &stream));", ""),
     ),
-    "rows_cuda.cpp": (("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),),
-    "point_cuda.h": (("upstream.is_cuda()", "upstream.is_cpu()"),),
-    "pointwise_cuda.cpp": (
-        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
-    ),
-    "pairs_cuda.cpp": (
-        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
-    ),
-    "similarity_call.h": (("ScalarType::Half || !tile.is_cpu()", "ScalarType::Half || tile.is_cpu()"),),
-    "similarity_cuda.cpp": (
-        ("STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m)", "STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m)"),
-    ),
+    "engines/elements/launch.h": (("upstream.is_cuda()", "upstream.is_cpu()"),),
+    "engines/similarity/call.h": (("ScalarType::Half || !tile.is_cpu()", "ScalarType::Half || tile.is_cpu()"),),
+    **{f"engines/{engine}/operators_cuda.cpp": (DISPATCH,) for engine in ENGINES},
 }
 # What no CPU tensor can show is left out, large shapes that take the emulation long, and all but one ISA.
 SELECTED = {
@@ -58,13 +51,13 @@ def library(tmp_path_factory):
     if not _ops.AVAILABLE:
         pytest.skip("the extension is not built")
     out = tmp_path_factory.mktemp("operators")
-    (out / "ops").mkdir()
     for name, changes in CHANGES.items():
-        text = (CSRC / "ops" / name).read_text()
+        text = (CSRC / name).read_text()
         for old, new in changes:
             assert old in text, f"{name} has changed: {old}"
             text = text.replace(old, new)
-        (out / "ops" / name).write_text(text)
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        (out / name).write_text(text)
     (flags,) = setup_constants("FLAGS")
     torch_root = Path(torch.__file__).parent
     compiler = [*find_compiler(), *flags.split(), "-O1", f"-I{out}", f"-I{HERE / 'emulation'}", f"-I{CSRC}"]
@@ -87,7 +80,7 @@ def library(tmp_path_factory):
         subprocess.run(command, check=True)
         return str(target)
 
-    others = [*(out / "ops").glob("*.cpp"), *(HERE / "emulation" / f"{n}.cpp" for n in ("emulation", "library"))]
+    others = [*out.rglob("*.cpp"), *(HERE / "emulation" / f"{n}.cpp" for n in ("emulation", "library"))]
     sources = {**cuda_sources(), **{f"{path.parent.name}_{path.stem}": (path, []) for path in others}}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         objects = list(pool.map(build, sources.items()))

@@ -14,7 +14,7 @@ from cases import DTYPES, PRODUCTS, REDUCTIONS, UPSTREAM, settings
 from device import DEVICE, check_losses_wait_for_nothing, check_retained_graph, leaves_on_device, needs_device, run
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = [pytest.mark.cuda, needs_device]
 close = torch.testing.assert_close

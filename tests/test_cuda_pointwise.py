@@ -29,7 +29,7 @@ from device import (
 )
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = [
     pytest.mark.cuda,

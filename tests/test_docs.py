@@ -14,7 +14,9 @@ import stubs
 import torch
 
 import fastloss
-from fastloss import _options, _signatures, functional, isa, nn
+from fastloss import functional, isa, nn
+from fastloss._core import options as _options
+from fastloss._core import signatures as _signatures
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,7 +9,7 @@ from cases import ELEMENTS, PRODUCTS, UNIT, gradients
 
 import fastloss
 import fastloss.engines.elements as module
-from fastloss import _options
+from fastloss._core import options as _options
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:Using a target size")
 EVERY = (*ELEMENTS, *PRODUCTS)

@@ -27,7 +27,7 @@ def test_what_is_derived():
     assert "Keyword-only options" in example_loss.__doc__
     explanation = fastloss.explain(example_loss, torch.ones(3), torch.zeros(3))
     assert explanation.path == "reference"
-    assert "no kernel of the loss" in explanation.reason or not fastloss._ops.AVAILABLE
+    assert "no kernel of the loss" in explanation.reason or not fastloss._core.operators.AVAILABLE
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs a C++ compiler on the path")

@@ -10,7 +10,7 @@ from cases import DTYPES, EVERY, REDUCTIONS, SOFTMAX, make_rows
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss._core import route
 from fastloss.engines import softmax
 

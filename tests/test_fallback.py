@@ -10,7 +10,7 @@ from cases import SOFTMAX
 from torch.autograd import forward_ad
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 close = torch.testing.assert_close
 needs_extension = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")

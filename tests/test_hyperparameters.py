@@ -8,7 +8,7 @@ import pytest
 import torch
 from cases import EVERY, SIMILARITY
 
-from fastloss import _options
+from fastloss._core import options as _options
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides", "ignore:Using a target size")
 SMALL, LARGE = "small", "large"

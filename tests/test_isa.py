@@ -8,7 +8,7 @@ import pytest
 from cases import DTYPES, SOFTMAX
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 AVAILABLE = fastloss.isa.available()
 README = (Path(__file__).parents[1] / "README.md").read_text()

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 import fastloss
-from fastloss import _memory, _ops
+from fastloss._core import memory as _memory
+from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 

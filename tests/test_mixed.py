@@ -8,7 +8,7 @@ import torch
 from cases import ELEMENTS, PRODUCTS, REDUCTIONS, SOFTMAX, make_rows
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = [
     pytest.mark.skipif(not _ops.AVAILABLE, reason="compares kernels with themselves"),

@@ -12,7 +12,7 @@ import torch
 from cases import ELEMENTS, PRODUCTS, REDUCTIONS, SOFTMAX
 
 import fastloss
-from fastloss import _options
+from fastloss._core import options as _options
 
 close = torch.testing.assert_close
 DROP_INS = [case for case in SOFTMAX if case.drop_in]

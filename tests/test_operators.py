@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="without the extension there are no operators")
 

@@ -3,7 +3,7 @@
 import cases
 import pytest
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 # A process that has imported PyTorch forks once per name. The child imports fastloss as if PyTorch lacked that name.
 PROGRAM = """

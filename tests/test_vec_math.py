@@ -1,4 +1,4 @@
-"""The vector functions within the bounds csrc/cpu/vec_math.h states; half conversions."""
+"""The vector functions within the bounds csrc/simd/vec_math.h states; half conversions."""
 
 import itertools
 import re
@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 import torch
 
-from fastloss import _ops, isa
+from fastloss import isa
+from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 
 
 def stated_bounds():
     """Of each type and function: the largest error in units of the last place, and what it grows by with |x|."""
-    header = Path(__file__).resolve().parent.parent / "csrc" / "cpu" / "vec_math.h"
+    header = Path(__file__).resolve().parent.parent / "csrc" / "simd" / "vec_math.h"
     lines = re.findall(
         r"^// +(float|double): ((?:.+,\n//)*.+)$", header.read_text() if header.exists() else "", re.MULTILINE
     )

@@ -6,7 +6,7 @@
 namespace fastloss {
 
 // Cross entropy: the negative log-likelihood itself, f(nll) = nll, f' = 1.
-// With p = softmax(z) and nll = -log p_y, d nll / d z_j = p_j - [j == y]; see Note [Rows] in core/rows.h for
+// With p = softmax(z) and nll = -log p_y, d nll / d z_j = p_j - [j == y]; see Note [Rows] in engines/softmax/contract.h for
 // everything around it (class weights, smoothing, z-loss).
 template <class T>
 struct CrossEntropy {

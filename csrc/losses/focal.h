@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/eval.h"
-#include "core/pointwise.h"
+#include "engines/elements/contract.h"
 
 namespace fastloss {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-// Every loss of the rows family: name of the operator and of the Python function, functor, names of its parameters
+// Every loss of the softmax engine: name of the operator and of the Python function, functor, names of its parameters
 // (comma separated, in the order the functor's constructor reads them). Schemas, CPU kernels of every ISA and the
 // Python registrations are generated from this list.
 #define FASTLOSS_ROWS_LOSSES(X)                      \
@@ -8,7 +8,7 @@
   X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma") \
   X(poly1_cross_entropy, Poly1, "epsilon")
 
-// Every loss of the pointwise family: name of the operator, functor, names of its parameters. Names of the tensors and
+// Every loss of the elements engine: name of the operator, functor, names of its parameters. Names of the tensors and
 // what is differentiable stand with the Python function.
 #define FASTLOSS_POINTWISE_LOSSES(X)                                         \
   X(huber_loss, Huber, "delta")                                              \
@@ -33,14 +33,14 @@
   X(robust_loss, Robust, "alpha,scale")                                      \
   X(asymmetric_loss, Asymmetric, "gamma_neg,gamma_pos,clip")
 
-// Every loss of the pairs family, likewise.
+// Every loss of the products engine, likewise.
 #define FASTLOSS_PAIRS_LOSSES(X)                              \
   X(cosine_embedding_loss, CosineEmbedding, "margin")         \
   X(contrastive_loss, Contrastive, "margin,squared,distance") \
   X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")  \
   X(tversky_loss, Tversky, "alpha,beta,eps")
 
-// Every loss of the similarity family, likewise.
+// Every loss of the similarity engine, likewise.
 #define FASTLOSS_SIMILARITY_LOSSES(X)                                           \
   X(info_nce, InfoNce, "inside,decoupled")                                      \
   X(pairwise_sigmoid, PairwiseSigmoid, "")                                      \

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/pointwise.h"
+#include "engines/elements/contract.h"
 
 namespace fastloss {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/pairs.h"
+#include "engines/products/contract.h"
 
 namespace fastloss {
 

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "core/similarity.h"
+#include "engines/similarity/contract.h"
 
 namespace fastloss {
 

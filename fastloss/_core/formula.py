@@ -11,10 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss import _ops, _options
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
 from fastloss._core._torch import tracing_state, transforms_active
 from fastloss._core.record import Loss
-from fastloss._stats import PointStats
+from fastloss._core.stats import PointStats
 
 Number = float | Tensor
 

@@ -10,7 +10,8 @@ from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, Proto
 
 from torch import Tensor
 
-from fastloss import _options, _signatures
+from fastloss._core import options as _options
+from fastloss._core import signatures as _signatures
 
 P = ParamSpec("P")
 
@@ -237,8 +238,8 @@ class Loss(Record):
 @dataclass(eq=False)
 class SoftmaxLoss(Record):
     """A loss of the softmax of logits. Its formula takes of a row what a functor is given (Note [Rows] in
-    `csrc/core/rows.h`), by name those that it reads: ``nll``, -log p of the target, ``p``, and ``q``, 1 - p; then the
-    hyperparameters. It knows no class dimension, weight, smoothing, option and reduction.
+    `csrc/engines/softmax/contract.h`), by name those that it reads: ``nll``, -log p of the target, ``p``, and ``q``,
+    1 - p; then the hyperparameters. It knows no class dimension, weight, smoothing, option and reduction.
 
     Attributes:
         factor: Name of the one that multiplies the loss, and may be one number for each class.

@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss import _ops, _options
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
+from fastloss._core.options import ROW_DEFAULTS, ROW_NUMBERS
 from fastloss._core.record import SoftmaxLoss
-from fastloss._options import ROW_DEFAULTS, ROW_NUMBERS
-from fastloss._stats import RowStats
+from fastloss._core.stats import RowStats
 
 
 def check(

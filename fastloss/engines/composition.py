@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from fastloss import _options
+from fastloss._core import options as _options
 from fastloss._core.record import Composition, P, PublicLoss, publish
 
 

@@ -12,15 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss import _ops, _options
-from fastloss._autograd import Call, makes_gradient_now, run_kernel, savable
 from fastloss._core import formula, route
+from fastloss._core import guards as _guards
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
-from fastloss._core.record import Loss, Other, P, PublicLoss, publish
-from fastloss._options import WeightedPointOptions
-from fastloss._stats import PointStats
-from fastloss.functional import _paths
-from fastloss.functional._paths import (
+from fastloss._core.autograd import Call, makes_gradient_now, run_kernel, savable
+from fastloss._core.guards import (
     KERNEL_DTYPES,
     REDUCTIONS,
     TENSORS,
@@ -33,6 +31,9 @@ from fastloss.functional._paths import (
     why_no_kernel,
     why_not_normalizer,
 )
+from fastloss._core.options import WeightedPointOptions
+from fastloss._core.record import Loss, Other, P, PublicLoss, publish
+from fastloss._core.stats import PointStats
 
 # Whether tiny inputs may go to PyTorch's own operators (`Loss.tiny`); tests of the kernels say no.
 NATIVE_WHEN_TINY = True
@@ -285,7 +286,7 @@ def _dtype_of_loss(record: Loss, tensors: tuple[Tensor, ...], weight: Tensor | N
             return "PyTorch decides about integers for this argument", dtype
         if torch.bool in kinds and not record.bools:
             return "PyTorch decides about bool for this argument", dtype
-        if record.dtype == "equal" and len({_paths.cast(kind, autocast) for kind in (dtype, *kinds)}) > 1:
+        if record.dtype == "equal" and len({_guards.cast(kind, autocast) for kind in (dtype, *kinds)}) > 1:
             return "PyTorch decides about different dtypes", dtype
         if not record.warns and len({t.dim() == 0 for t in tensors}) > 1:
             return "PyTorch decides about different dtypes of a tensor and a scalar", dtype
@@ -294,7 +295,7 @@ def _dtype_of_loss(record: Loss, tensors: tuple[Tensor, ...], weight: Tensor | N
                 dtype = torch.promote_types(dtype, kind)
         elif record.dtype == "target":
             dtype = tensors[1].dtype
-    return "", _paths.cast(dtype, autocast)
+    return "", _guards.cast(dtype, autocast)
 
 
 def _lies_in_rows(t: Tensor) -> bool:
@@ -486,7 +487,7 @@ def _kernel(
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
     loss_dtype = options.get("loss_dtype") or dtype
-    if _paths.takes_one_dtype(input):
+    if _guards.takes_one_dtype(input):
         tensors, weight = _of_one_dtype(tensors, weight)
     half = torch.float16 if any(t.dtype is torch.float16 for t in tensors) else tensors[0].dtype
     # Of what is summed later each value is kept as it is computed.

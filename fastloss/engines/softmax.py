@@ -9,16 +9,12 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from fastloss import _ops
-from fastloss._autograd import Call, makes_gradient_now, run_kernel, savable
+from fastloss._core import guards as _guards
+from fastloss._core import operators as _ops
 from fastloss._core import route, row_formula
 from fastloss._core._torch import base_of, forward_mode_active, tracing_state, transforms_active
-from fastloss._core.record import P, PublicLoss, SoftmaxLoss, publish
-from fastloss._options import ROW_DEFAULTS, ROW_NUMBERS
-from fastloss._stats import RowStats
-from fastloss.engines.elements import NUMBERS
-from fastloss.functional import _paths
-from fastloss.functional._paths import (
+from fastloss._core.autograd import Call, makes_gradient_now, run_kernel, savable
+from fastloss._core.guards import (
     KERNEL_DTYPES,
     REDUCTIONS,
     TENSORS,
@@ -31,6 +27,10 @@ from fastloss.functional._paths import (
     why_no_kernel,
     why_not_normalizer,
 )
+from fastloss._core.options import ROW_DEFAULTS, ROW_NUMBERS
+from fastloss._core.record import P, PublicLoss, SoftmaxLoss, publish
+from fastloss._core.stats import RowStats
+from fastloss.engines.elements import NUMBERS
 
 # Up to this many logits a call without options goes to PyTorch's own operator: its C++ autograd costs about 15 us less
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
@@ -404,7 +404,7 @@ def _kernel(
         bad = _bad_target(target, input.shape[row_formula.class_dim(input)], ignore_index, mask)
         if bad:
             raise IndexError(f"fastloss.{record.name}: {bad}")
-    if soft and target.dtype != input.dtype and _paths.takes_one_dtype(input):
+    if soft and target.dtype != input.dtype and _guards.takes_one_dtype(input):
         wide, inplace = _ops.compute_dtype(input.dtype), False
         input, target = input.to(wide), target.to(wide)
     overwrite = inplace and not is_compiling() and not _repeats_memory(input)

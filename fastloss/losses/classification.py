@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss import _ops, _options
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
 from fastloss._core._torch import native_operator
 from fastloss._core.formula import Number, above_zero, as_number
-from fastloss._core.record import Problem
-from fastloss._options import (
+from fastloss._core.options import (
     FINITE,
     NOT_NEGATIVE,
     PointOptions,
@@ -20,6 +20,7 @@ from fastloss._options import (
     WeightedPointOptions,
     legacy_reduction,
 )
+from fastloss._core.record import Problem
 from fastloss.engines import softmax
 from fastloss.engines.elements import loss
 

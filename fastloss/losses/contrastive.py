@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss._core.formula import Number
-from fastloss._options import FINITE, POSITIVE, SimilarityOptions, check_domain, check_numbers
+from fastloss._core.options import FINITE, POSITIVE, SimilarityOptions, check_domain, check_numbers
 from fastloss.engines.similarity import loss
 from fastloss.engines.similarity.formula import Part, counted, lse, number, softplus
 from fastloss.engines.similarity.problem import (

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fastloss._core._torch import CLAMPS_ALIKE
 from fastloss._core.formula import Number, above_zero, as_number
+from fastloss._core.options import FINITE, TripletOptions, WeightedPointOptions, legacy_reduction
 from fastloss._core.record import Other, Problem
-from fastloss._options import FINITE, TripletOptions, WeightedPointOptions, legacy_reduction
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from fastloss._core.formula import Number
+from fastloss._core.options import NOT_NEGATIVE
 from fastloss._core.record import Problem
-from fastloss._options import NOT_NEGATIVE
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from fastloss._options import WeightedPointOptions
+    from fastloss._core.options import WeightedPointOptions
 
 __all__ = [
     "example_loss",

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss import _options
+from fastloss._core import options as _options
 from fastloss._core.formula import Number, as_number
+from fastloss._core.options import WeightedPointOptions, legacy_reduction
 from fastloss._core.record import Problem
-from fastloss._options import WeightedPointOptions, legacy_reduction
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from fastloss._core._torch import native_operator
 from fastloss._core.formula import Number, as_number, expm1
+from fastloss._core.options import NOT_NEGATIVE, POSITIVE, PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss._core.record import Problem
-from fastloss._options import NOT_NEGATIVE, POSITIVE, PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss.engines.elements import loss
 
 if TYPE_CHECKING:

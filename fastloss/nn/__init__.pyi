@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from fastloss._stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
 from fastloss.nn import adversarial as adversarial, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from fastloss import _options, functional
-from fastloss.functional._paths import is_dynamo_compiling
+from fastloss import functional
+from fastloss._core import options as _options
+from fastloss._core.guards import is_dynamo_compiling
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -106,7 +106,7 @@ def _name(module: type[Any]) -> str:
 
 def document(module: type[Any]) -> str:
     """The docstring of a module."""
-    from fastloss import _signatures
+    from fastloss._core import signatures as _signatures
 
     function = module._function
     constructor, call = _signatures.of_constructor(module), _signatures.of_call(module)

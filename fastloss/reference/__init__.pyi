@@ -5,7 +5,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RowStats
 from fastloss.reference import adversarial as adversarial, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
 __all__ = [

@@ -22,7 +22,7 @@
 #include <vector>
 
 #include "core/compute.h"
-#include "core/rows_args.h"
+#include "engines/softmax/args.h"
 
 using namespace fastloss;
 

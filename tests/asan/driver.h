@@ -3,7 +3,7 @@
 // The main function of a driver.
 
 #include "case.h"
-#include "cpu/isa.h"
+#include "simd/isa.h"
 
 namespace {
 

@@ -10,8 +10,8 @@
 // kinks and where terms cancel, whatever the loss.
 
 #include "case.h"
-#include "core/pairs.h"
-#include "core/pairs_args.h"
+#include "engines/products/contract.h"
+#include "engines/products/args.h"
 #include "losses/functors.h"
 #include "losses/losses.h"
 

@@ -8,8 +8,8 @@
 // type. What remains is the engine's, which the backend states.
 
 #include "case.h"
-#include "core/pointwise.h"
-#include "core/pointwise_args.h"
+#include "engines/elements/contract.h"
+#include "engines/elements/args.h"
 #include "losses/functors.h"
 #include "losses/losses.h"
 

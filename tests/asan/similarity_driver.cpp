@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#include "core/similarity_args.h"
+#include "engines/similarity/args.h"
 #include "driver.h"
 #include "losses/functors.h"
 #include "losses/losses.h"

@@ -3,7 +3,7 @@
 
 A row says what neither the loss's record nor its signature says: settings, values worked out by hand, where PyTorch is
 left on purpose. What tensors hold is in the record (`Record.holds`), the domain of a hyperparameter in
-`fastloss._options.DOMAINS`.
+`fastloss._core.options.DOMAINS`.
 """
 
 from cases import classification, contrastive, embedding, likelihood, regression, segmentation

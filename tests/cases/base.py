@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 import fastloss
-from fastloss import _signatures
+from fastloss._core import signatures as _signatures
 
 P = ParamSpec("P")
 R = TypeVar("R")

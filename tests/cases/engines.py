@@ -25,7 +25,7 @@ from cases.base import (
     wide,
     with_reductions,
 )
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 # What tests draw of tensors that hold what a record calls so (`Record.holds`): from an interval, or among these values.
 RANGES: dict[str, tuple[float, ...]] = {

@@ -1,11 +1,11 @@
 #pragma once
 
-// The main function of a driver, what it counts, and its end where a kernel breaks a rule of cuda/device.h.
+// The main function of a driver, what it counts, and its end where a kernel breaks a rule of device/device.h.
 
 #include <map>
 
 #include "../asan/case.h"
-#include "cuda/device.h"
+#include "device/device.h"
 
 namespace emulation = cuda::emulation;
 

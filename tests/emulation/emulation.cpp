@@ -1,4 +1,4 @@
-// The scheduler behind cuda/device.h: Note [Emulation] there.
+// The scheduler behind device/device.h: Note [Emulation] there.
 
 #include <sanitizer/common_interface_defs.h>
 #include <stdio.h>
@@ -10,7 +10,7 @@
 #include <numeric>
 #include <vector>
 
-#include "cuda/device.h"
+#include "device/device.h"
 
 // Puts the callee-saved registers on the stack, leaves the stack pointer in *from and goes on where `to` was left.
 // By hand, since swapcontext makes system calls: a run switches some ten million times.

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cuda/device.h"
+#include "device/device.h"
 
 extern "C" {
 void __sanitizer_start_switch_fiber(void**, const void*, size_t) {}

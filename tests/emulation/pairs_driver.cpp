@@ -1,8 +1,8 @@
-// Runs the pairs CUDA kernels on the host (cuda/device.h here) over every functor: options, widths around every group's and
+// Runs the pairs CUDA kernels on the host (device/device.h here) over every functor: options, widths around every group's and
 // tile's, layouts, places; each number against a plain loop. Built and run by test_cuda_emulation.py.
 
 #include "../asan/pairs_case.h"
-#include "cuda/pairs.h"
+#include "engines/products/cuda.h"
 #include "watched.h"
 
 namespace {

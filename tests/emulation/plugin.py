@@ -4,10 +4,10 @@ import os
 
 import torch
 
+import fastloss._core.guards as paths_module
 import fastloss.engines.elements as points_module
 import fastloss.engines.softmax as rows_module
-import fastloss.functional._paths as paths_module
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss.engines.similarity import plan, strips
 
 torch.ops.load_library(os.environ["FASTLOSS_EMULATED_CUDA"])

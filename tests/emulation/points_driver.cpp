@@ -1,4 +1,4 @@
-// Runs the pointwise CUDA kernels on the host (cuda/device.h here) over every functor: layouts, options, lengths around
+// Runs the pointwise CUDA kernels on the host (device/device.h here) over every functor: layouts, options, lengths around
 // every width, places; each number against a plain loop. Built and run by test_cuda_emulation.py.
 
 #include "../asan/points_case.h"

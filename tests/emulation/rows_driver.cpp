@@ -1,8 +1,8 @@
-// Runs the CUDA kernels on the host (cuda/device.h here) over the cases of ../asan/rows_case.h, on every path that takes a
+// Runs the CUDA kernels on the host (device/device.h here) over the cases of ../asan/rows_case.h, on every path that takes a
 // case: the planned one and those that could take its place. Built and run by test_cuda_emulation.py.
 
 #include "../asan/rows_case.h"
-#include "cuda/rows.h"
+#include "engines/softmax/cuda.h"
 #include "driver.h"
 
 namespace {

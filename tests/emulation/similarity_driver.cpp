@@ -1,4 +1,4 @@
-// Runs the CUDA kernels of the similarity family on the host (cuda/device.h here) over every functor: what pairs are to each
+// Runs the CUDA kernels of the similarity family on the host (device/device.h here) over every functor: what pairs are to each
 // other, sizes around every vector's, warp's, stripe's and chunk's, layouts, places; each number against a plain loop. Built
 // and run by test_cuda_emulation.py.
 //
@@ -8,7 +8,7 @@
 // argument, which telescopes where sums move to other maxima, each move an exponential of its own), and the additions in the
 // computing type.
 
-#include "cuda/similarity.h"
+#include "engines/similarity/cuda.h"
 #include "driver.h"
 #include "losses/functors.h"
 

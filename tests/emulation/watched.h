@@ -3,7 +3,7 @@
 // What the drivers of the pointwise and the pairs family share: a launch whose numbers on the device are made, whose outputs
 // are watched and whose sums are added up.
 
-#include "cuda/pointwise.h"
+#include "engines/elements/cuda.h"
 #include "driver.h"
 
 namespace {

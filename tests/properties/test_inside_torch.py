@@ -13,7 +13,7 @@ from torch.autograd import forward_ad
 from torch.func import grad, hessian, jvp, vmap
 
 import fastloss.engines.elements as elements
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:reduction. 'mean' divides", "ignore:Using a target size", "ignore:There is a performance drop"

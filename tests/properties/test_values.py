@@ -8,7 +8,7 @@ import torch
 from cases import DTYPES, ELEMENTS, EVERY, HALF, PRODUCTS, REDUCTIONS, SOFTMAX, UNIT, gradients
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 COMPOSED = {"count_positives", "gan_generator_loss", "gan_discriminator_loss"}

@@ -8,14 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss import _ops, _options
-from fastloss._autograd import savable
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
 from fastloss._core import route
+from fastloss._core.autograd import savable
+from fastloss._core.guards import KERNEL_DTYPES, TENSORS, divisor_of, is_compiling, why_no_kernel
 from fastloss._core.record import P, PublicLoss, SimilarityLoss, publish
 from fastloss.engines.similarity import formula
 from fastloss.engines.similarity.autograd import similarity
 from fastloss.engines.similarity.problem import Call, Problem, Relation, Vectors, call_of, cat, check, widened
-from fastloss.functional._paths import KERNEL_DTYPES, TENSORS, divisor_of, is_compiling, why_no_kernel
 
 _SHARED = """
     Keyword-only options, shared by every similarity loss:

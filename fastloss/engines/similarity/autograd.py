@@ -1,4 +1,4 @@
-"""The autograd of losses of all pairs: Note [Shape of the autograd functions] in `fastloss._autograd`."""
+"""The autograd of losses of all pairs: Note [Shape of the autograd functions] in `fastloss._core.autograd`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss import _ops
-from fastloss._autograd import gradients, savable
+from fastloss._core import operators as _ops
 from fastloss._core._torch import is_batched, past_python
+from fastloss._core.autograd import gradients, savable
 from fastloss.engines.similarity import formula, plan
 from fastloss.engines.similarity.problem import Call, Relation, Vectors
 from fastloss.engines.similarity.ring import plan_of

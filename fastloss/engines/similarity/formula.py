@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss._core.record import SimilarityLoss
 from fastloss.engines.similarity.problem import (
     Call,

@@ -14,7 +14,8 @@ products make gradients. Flops count N M D:
   are made a second time when all sums are there. 8; 6 if the columns are the rows.
 
 Columns that are the rows: of a matrix that is kept on the CPU half of the similarities are multiplied, the other half
-copied; elsewhere the sums of columns are made too. Note [One number for a pair] in csrc/ops/similarity.cpp says why.
+copied; elsewhere the sums of columns are made too. Note [One number for a pair] in
+csrc/engines/similarity/operators.cpp says why.
 
 Memory: gradients in the computing type, 8 doubles per anchor, a strip or the matrix.
 
@@ -42,7 +43,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fastloss import _memory, _ops
+from fastloss._core import memory as _memory
+from fastloss._core import operators as _ops
 from fastloss.engines.similarity import strips
 from fastloss.engines.similarity.problem import MINING, Call, Relation, Vectors
 from fastloss.engines.similarity.strips import Strips, add_product
@@ -57,8 +59,8 @@ _SMALL_BYTES = 4 << 20
 # lists take 48 bytes a pair.
 _PRODUCT_PAIRS = 16
 
-_SMALLEST_LENGTH = 1e-12  # as in csrc/core/similarity_args.h: a shorter vector is divided by this
-_STATE = 8  # doubles of AnchorSums in csrc/core/similarity.h
+_SMALLEST_LENGTH = 1e-12  # as in csrc/engines/similarity/args.h: a shorter vector is divided by this
+_STATE = 8  # doubles of AnchorSums in csrc/engines/similarity/contract.h
 _COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
 
 
@@ -136,7 +138,7 @@ class Plan:
         self.symmetric = call.itself and relation.mask is None and relation.positives is None and not mines
         self.waits = call.both or self.symmetric or call.by_kind
         self.strips = Strips(rows, self.m, call.memory_budget, self.waits, self.want)
-        # Note [One number for a pair] in csrc/ops/similarity.cpp. Hinges know nothing of sums.
+        # Note [One number for a pair] in csrc/engines/similarity/operators.cpp. Hinges know nothing of sums.
         exact = self.symmetric and self.want and not call.distances
         self.mirrors = exact and self.strips.whole and rows.is_cpu and call.group is None
         self.down = call.both or (exact and not self.mirrors)  # columns have sums of their own
@@ -404,7 +406,7 @@ class Plan:
 
 
 def is_small(call: Call, vectors: Vectors) -> bool:
-    """Whether one operator does it all: Note [Small problems] in csrc/ops/similarity.cpp."""
+    """Whether one operator does it all: Note [Small problems] in csrc/engines/similarity/operators.cpp."""
     rows, columns, negatives, _, _ = vectors
     return (
         rows.is_cpu

@@ -9,15 +9,16 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from fastloss import _ops, _options
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
 from fastloss._core._torch import tracing_state
 from fastloss._core.formula import Number
+from fastloss._core.options import SimilarityOptions
 from fastloss._core.record import SimilarityLoss
-from fastloss._options import SimilarityOptions
 
 # Bytes of similarities that may be kept instead of made twice.
 MEMORY_BUDGET = 256 << 20
-MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/core/similarity_args.h
+MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/engines/similarity/args.h
 
 
 class Vectors(NamedTuple):

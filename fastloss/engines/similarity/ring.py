@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss.distributed import Ring
 from fastloss.engines.similarity.plan import _COUNTS, Block, Outcome, Plan
 from fastloss.engines.similarity.problem import Call, Relation, Vectors

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss import _memory
+from fastloss._core import memory as _memory
 
 # Bytes of a strip. One near the caches' size saves little: products read it from memory at a fraction of their time.
 # Thin strips make slow products.

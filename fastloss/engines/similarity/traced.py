@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss._core._torch import process_group
 from fastloss.engines.similarity import plan
 from fastloss.engines.similarity.problem import Call, Relation, Vectors

@@ -9,7 +9,7 @@ import pytest
 import torch
 from cases import ELEMENTS, RANGES
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 POINTS = 100  # of each loss with each of its settings
 

@@ -15,7 +15,7 @@ import torch.distributed as dist
 from cases import SIMILARITY, UNIT
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss.engines.similarity import plan, strips
 from fastloss.losses import contrastive
 

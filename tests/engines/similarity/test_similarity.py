@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
 from benchmarks import process
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss.engines import similarity
 from fastloss.engines.similarity import plan, strips
 from fastloss.losses import contrastive

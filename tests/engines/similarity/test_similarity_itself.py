@@ -12,7 +12,7 @@ import torch
 import torch.distributed as dist
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 from fastloss.engines.similarity import plan, strips
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")

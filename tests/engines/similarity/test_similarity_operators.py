@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 F64 = torch.float64
@@ -198,7 +198,7 @@ def test_sizes_of_nothing_take_no_time():
 
 RANDOM = """
 import random, sys, torch
-from fastloss import _ops
+from fastloss._core import operators as _ops
 generator = random.Random(int(sys.argv[1]))
 torch.manual_seed(0)
 pick = generator.choice

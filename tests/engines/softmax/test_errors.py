@@ -8,7 +8,7 @@ import torch
 from cases import SOFTMAX, info_of
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 N, C = 6, 5
 X = torch.zeros(N, C)

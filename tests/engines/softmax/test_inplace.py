@@ -5,7 +5,7 @@ import pytest
 import torch
 from cases import SOFTMAX
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="inplace=True has no effect without the extension")
 SHAPE = (2000, 50)  # too large for the native operator

@@ -8,7 +8,7 @@ import torch
 from cases import DTYPES, REDUCTIONS, SOFTMAX, of
 
 import fastloss
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 
 def lay(x, how):

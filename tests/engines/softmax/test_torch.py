@@ -8,7 +8,7 @@ from cases import HALF, REDUCTIONS, SOFTMAX
 from recorder import OPERATORS, recorded_calls
 from torch.func import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vjp, vmap
 
-from fastloss import _ops
+from fastloss._core import operators as _ops
 
 needs_extension = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 close = torch.testing.assert_close

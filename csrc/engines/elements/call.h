@@ -1,0 +1,140 @@
+#pragma once
+
+// A call of an operator of elements as every backend sees it: arguments, what they must be, and how they lie.
+
+#include <utility>
+#include <vector>
+
+#include "losses/functors.h"
+#include "losses/losses.h"
+#include "torch/operators.h"
+
+namespace fastloss::ops {
+
+#define FASTLOSS_ARITY(name, Functor, params) Functor<double>::arity,
+constexpr int kArity[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ARITY)};
+#undef FASTLOSS_ARITY
+#define FASTLOSS_COUNT(name, Functor, params) count_names(params),
+constexpr size_t kPointParams[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COUNT)};
+constexpr size_t kPairParams[] = {FASTLOSS_PAIRS_LOSSES(FASTLOSS_COUNT)};
+#undef FASTLOSS_COUNT
+
+constexpr int64_t kPointStats = 2;  // numbers: sum of the values, sum of the squared gradient
+
+// What the operators know of the losses.
+struct PointsEngine {
+  static constexpr size_t arity(int id) { return kArity[id]; }
+  static constexpr size_t numbers(int id) { return kPointParams[id]; }
+  static constexpr bool in_place = false, has_state = false;
+};
+
+// Collects the tensors of a call, checks them and describes them as a kernel reads them.
+struct PointViews {
+  PointArgs args{};
+  const Tensor& input;
+  ScalarType compute;  // double if an operand or the weight is, else float
+  bool mixed = false;  // an operand or the weight is not of input's dtype
+
+  PointViews(const Call& call, const Written& written) : input(call.input()) {
+    STD_TORCH_CHECK(input.numel() > 0, "fastloss: expected a non-empty input");
+    check_count(input);
+    std::copy(call.numbers.begin(), call.numbers.end(), args.params);
+    dtype_of(input);  // refuses integers
+    compute = compute_type(input);
+    const char* const names[] = {"input", "target", "the third tensor"};
+    for (int k = 0; k < kArity[call.id]; ++k) add_operand(args.operand[k], *call.tensors[k], names[k]);
+    if (call.weight) add_operand(args.weight, *call.weight, "weight");
+    if (call.mask) {
+      STD_TORCH_CHECK(call.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
+      add(args.mask, *call.mask, "mask");
+    }
+    for (int k = 0; k < kMaxOperands; ++k) {
+      const Tensor* const gradient = written.gradients[k];
+      if (!gradient) continue;
+      dtype_of(*gradient);
+      STD_TORCH_CHECK(gradient->scalar_type() == call.tensors[k]->scalar_type(),
+                      "fastloss: expected a gradient of the dtype of its tensor");
+      add(args.gradient[k], *gradient, "a gradient");
+    }
+  }
+
+  // Losses and upstream gradients of each element.
+  void add_each(PointView& v, const Tensor& t, const char* what) {
+    dtype_of(t);
+    add(v, t, what);
+    v.wide = t.scalar_type() == compute;
+  }
+
+  // Orders the dimensions as the input lies in memory and merges those that are adjacent in every tensor. Called when
+  // every tensor is there.
+  void finish() {
+    std::vector<int64_t> order;
+    for (int64_t d = 0; d < input.dim(); ++d) {
+      if (input.size(d) == 1) continue;
+      auto at = order.end();  // expanded dimensions stay where they are
+      while (at != order.begin() && input.stride(d) != 0 && input.stride(*(at - 1)) != 0 &&
+             input.stride(*(at - 1)) < input.stride(d)) {
+        --at;
+      }
+      order.insert(at, d);
+    }
+    args.elements = input.numel();
+    for (const int64_t d : order) {
+      bool merge = args.dims > 0;
+      for (auto& [v, t] : views_) merge = merge && v->stride[args.dims - 1] == t->stride(d) * input.size(d);
+      if (merge) {
+        args.size[args.dims - 1] *= input.size(d);
+      } else {
+        STD_TORCH_CHECK(args.dims < kMaxPointDims, "fastloss: more than ", kMaxPointDims,
+                        " dimensions; make the tensors contiguous");
+        args.size[args.dims++] = input.size(d);
+      }
+      for (auto& [v, t] : views_) v->stride[args.dims - 1] = t->stride(d);
+    }
+    if (args.dims == 0) {
+      args.size[args.dims++] = 1;
+      for (auto& [v, t] : views_) v->stride[0] = 1;
+    }
+    args.plain = !args.weight.data && !args.mask.data && !args.upstream.data && !args.loss.data && !args.want_stats;
+    for (int k = 1; k < kMaxOperands; ++k) args.plain = args.plain && !args.gradient[k].data;
+    for (auto& [v, t] : views_) {
+      int64_t expected = 1;
+      v->flat = true;
+      for (int d = args.dims - 1; d >= 0; --d) {
+        v->flat = v->flat && v->stride[d] == expected;
+        expected *= args.size[d];
+      }
+      args.plain = args.plain && v->flat && v->type == args.operand[0].type;
+    }
+  }
+
+ private:
+  std::vector<std::pair<PointView*, const Tensor*>> views_;
+
+  void add_operand(PointView& v, const Tensor& t, const char* what) {
+    add(v, t, what);
+    if (t.scalar_type() == ScalarType::Double) compute = ScalarType::Double;
+    mixed = mixed || t.scalar_type() != input.scalar_type();
+  }
+
+  void add(PointView& v, const Tensor& t, const char* what) {
+    STD_TORCH_CHECK(same_device(t, input), "fastloss: expected ", what, " on the device of input");
+    v.type = element_of(t);
+    bool same = t.dim() == input.dim();
+    for (int64_t d = 0; same && d < input.dim(); ++d) same = t.size(d) == input.size(d);
+    STD_TORCH_CHECK(same, "fastloss: expected ", what, " of input's shape");
+    v.data = (void*)data_of(t);
+    views_.push_back({&v, &t});
+  }
+};
+
+// Memory for the loss of each element, with input's strides where it is dense.
+inline Tensor unreduced_loss(const Tensor& input, ScalarType type) {
+  if (type == input.scalar_type()) return torch::stable::empty_like(input);
+  if (!input.is_contiguous()) return torch::stable::to(torch::stable::empty_like(input), type);
+  std::vector<int64_t> sizes;
+  for (int64_t d = 0; d < input.dim(); ++d) sizes.push_back(input.size(d));
+  return torch::stable::new_empty(input, sizes, type);
+}
+
+}  // namespace fastloss::ops

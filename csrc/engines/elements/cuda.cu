@@ -1,0 +1,346 @@
+// The elements engine on CUDA: value, sum and gradients of Note [Pointwise] in one pass, 2R + W. See csrc/README.md,
+// "CUDA", for traffic and occupancy.
+//
+// Note [Points]
+// A block takes a run of adjacent elements whose length follows from their number alone (`plan_points`), tile by tile.
+//   plain: dense tensors that start at 16 bytes, at most the first gradient; a sum, or in an instance of its own losses and
+//       upstream gradients per element. All vectors of a tile are on their way
+//       before the first is used. By Little's law a multiprocessor of an H200 (4.8 TB/s over 132 of them, at 800 ns)
+//       needs 29 KB of traffic under way, 19 KB of it reads; 4 blocks of 256 threads with 2 vectors of 2 operands
+//       each have 64 KiB.
+//   general: everything else, one element per thread at a time, neighbouring threads at neighbouring elements, which
+//       needs no alignment and reads whole sectors wherever the innermost dimension is dense. 4 elements are under
+//       way in each thread.
+// What is outside the tile's end is computed on zeros and dropped, as on the CPU.
+//
+// Sums. A thread adds the elements of a tile (at most 16) in the computing type, everything after that in double, in an
+// order that follows from the number of elements: same bits every run, on every device.
+//
+// Offsets. A block's first element is found with 64 bits; within it 32 suffice, and the plain kernel uses no others.
+//
+// Caches. Operands are read once: they are the first to leave L2, so that the gradient, which the next kernel reads,
+// can stay there.
+//
+// Domain. An element outside the domain of its loss makes that NaN and has gradient zero, like a class index out of range
+// (Note [Bad targets] in softmax/cuda.cu).
+
+#include "core/compute.h"
+#include "engines/elements/contract.h"
+#include "device/block.h"
+#include "engines/elements/cuda.h"
+#include "losses/functors.h"
+
+namespace fastloss::cuda {
+namespace {
+
+constexpr int kPointScratch = kPointThreads / 32 * (int)sizeof(double);
+
+template <class F, class T>
+FASTLOSS_DEVICE PointEval<T, F::arity> evaluate(const F& f, const T (&x)[F::arity]) {
+  PointEval<T, F::arity> r;
+  bool outside = false;
+  if constexpr (F::arity == 2) {
+    r = f(x[0], x[1]);
+    if constexpr (F::checked) outside = f.outside(x[0], x[1]) != 0;
+  } else {
+    r = f(x[0], x[1], x[2]);
+    if constexpr (F::checked) outside = f.outside(x[0], x[1], x[2]) != 0;
+  }
+  if (F::checked && outside) {
+    r.loss = (T)__builtin_nanf("");
+    for (T& g : r.grad) g = 0;
+  }
+  return r;
+}
+
+// Elements of the block.
+FASTLOSS_DEVICE int length(const PointLaunch& l, int64_t begin) {
+  return l.args.elements - begin < l.block_elements ? (int)(l.args.elements - begin) : l.block_elements;
+}
+
+// -------------------------------------------------------------------------------------------------------- plain
+
+// V values at 16 bytes, stored as E, of which `there` exist.
+template <class E, class T, int V>
+FASTLOSS_DEVICE void read_values(const E* p, int there, T (&to)[V]) {
+  constexpr int N = 16 / sizeof(E) < V ? 16 / sizeof(E) : V;
+  FASTLOSS_UNROLL
+  for (int v = 0; v < V; v += N) {
+    if (there >= V) {
+      const Pack<E, N> pack = load_pack_once<N>(p + v);
+      FASTLOSS_UNROLL
+      for (int i = 0; i < N; ++i) to[v + i] = widen(pack.v[i]);
+    } else {
+      FASTLOSS_UNROLL
+      for (int i = 0; i < N; ++i) to[v + i] = v + i < there ? (T)widen(p[v + i]) : (T)0;
+    }
+  }
+}
+
+template <class E, class T, int V>
+FASTLOSS_DEVICE void write_values(E* p, int there, const T (&from)[V]) {
+  constexpr int N = 16 / sizeof(E) < V ? 16 / sizeof(E) : V;
+  FASTLOSS_UNROLL
+  for (int v = 0; v < V; v += N) {
+    Pack<E, N> pack;
+    FASTLOSS_UNROLL
+    for (int i = 0; i < N; ++i) pack.v[i] = narrow<E>(from[v + i]);
+    if (there >= V) {
+      store_pack<N>(p + v, pack);
+    } else {
+      FASTLOSS_UNROLL
+      for (int i = 0; i < N; ++i) {
+        if (v + i < there) store_one(p + v + i, pack.v[i]);
+      }
+    }
+  }
+}
+
+// Blocks that a multiprocessor is to hold: as many as do without spills.
+constexpr int point_blocks(int size, int arity, bool each) {
+  return arity == 3 && each ? 2 : arity == 3 || each || size == 8 ? 3 : 4;
+}
+
+// With `each`, losses are written and upstream gradients read per element, where they are given.
+template <class S, template <class> class Loss, bool each>
+FASTLOSS_KERNEL(kPointThreads, point_blocks(sizeof(S), Loss<float>::arity, each))
+points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
+  using T = typename Compute<S>::type;
+  constexpr int V = 16 / sizeof(S), U = kPlainVectors, A = Loss<T>::arity, kTile = kPointThreads * U * V;
+  double factor;
+  if (!find_factor(l, l.args.scale, factor)) return;
+  const T scale = (T)factor;
+  const int64_t begin = block() * l.block_elements;
+  const int n = length(l, begin);
+  const S* x[A];
+  FASTLOSS_UNROLL
+  for (int k = 0; k < A; ++k) x[k] = (const S*)l.args.operand[k].data + begin;
+  S* const g = l.args.gradient[0].data ? (S*)l.args.gradient[0].data + begin : nullptr;
+  const PointView &loss = l.args.loss, &upstream = l.args.upstream;
+  double sum = 0;
+  for (int tile = 0; tile < n; tile += kTile) {
+    const bool whole = tile + kTile <= n;
+    const int first = tile + thread() * V;
+    Pack<S, V> in[U][A];
+    if (whole) {
+      FASTLOSS_UNROLL
+      for (int u = 0; u < U; ++u) {
+        FASTLOSS_UNROLL
+        for (int k = 0; k < A; ++k) in[u][k] = load_pack_once<V>(x[k] + first + u * kPointThreads * V);
+      }
+    } else {
+      FASTLOSS_UNROLL
+      for (int u = 0; u < U; ++u) {
+        FASTLOSS_UNROLL
+        for (int v = 0; v < V; ++v) {
+          const int i = first + u * kPointThreads * V + v;
+          FASTLOSS_UNROLL
+          for (int k = 0; k < A; ++k) in[u][k].v[v] = i < n ? x[k][i] : narrow<S>((T)0);
+        }
+      }
+    }
+    T factors[U][V];
+    if (each && upstream.data) {
+      FASTLOSS_UNROLL
+      for (int u = 0; u < U; ++u) {
+        const int start = first + u * kPointThreads * V, there = whole ? V : n - start;
+        if (upstream.wide) {
+          read_values((const T*)upstream.data + begin + start, there, factors[u]);
+        } else {
+          read_values((const S*)upstream.data + begin + start, there, factors[u]);
+        }
+      }
+    }
+    T part = 0;
+    FASTLOSS_UNROLL
+    for (int u = 0; u < U; ++u) {
+      const int start = first + u * kPointThreads * V;
+      const int there = whole ? V : n - start;
+      T slopes[V], losses[V];
+      FASTLOSS_UNROLL
+      for (int v = 0; v < V; ++v) {
+        T values[A];
+        FASTLOSS_UNROLL
+        for (int k = 0; k < A; ++k) values[k] = widen(in[u][k].v[v]);
+        const PointEval<T, A> r = evaluate(f, values);
+        if (v < there) part += r.loss;
+        losses[v] = r.loss;
+        slopes[v] = r.grad[0] * (each && upstream.data ? scale * factors[u][v] : scale);
+      }
+      if (g) write_values(g + start, there, slopes);
+      if (!each || !loss.data) continue;
+      if (loss.wide) {
+        write_values((T*)loss.data + begin + start, there, losses);
+      } else {
+        write_values((S*)loss.data + begin + start, there, losses);
+      }
+    }
+    sum += (double)part;
+  }
+  write_sums<kPointThreads>(l.sums, false, sum, 0);
+}
+
+// ------------------------------------------------------------------------------------------------------ general
+
+// Divides `e` by `size`, in 32 bits where that holds (a fifth of the instructions); returns the rest.
+FASTLOSS_DEVICE int64_t divide(int64_t& e, int64_t size) {
+  const int64_t whole =
+      (((uint64_t)e | (uint64_t)size) >> 32) == 0 ? (int64_t)((uint32_t)e / (uint32_t)size) : e / size;
+  const int64_t rest = e - whole * size;
+  e = whole;
+  return rest;
+}
+
+// Where element `e` is in each of these tensors.
+template <int N>
+FASTLOSS_DEVICE void locate(const PointLaunch& l, const PointView* const (&views)[N], int64_t e, int64_t (&at)[N]) {
+  FASTLOSS_UNROLL
+  for (int k = 0; k < N; ++k) at[k] = l.flat ? e : 0;
+  if (l.flat) return;
+  for (int d = l.args.dims - 1; d >= 0; --d) {
+    const int64_t index = d == 0 ? e : divide(e, l.args.size[d]);
+    FASTLOSS_UNROLL
+    for (int k = 0; k < N; ++k) at[k] += index * views[k]->stride[d];
+  }
+}
+
+template <class S, class T>
+FASTLOSS_DEVICE T read_wide(const PointView& view, int64_t at) {
+  return view.wide ? ((const T*)view.data)[at] : (T)widen(((const S*)view.data)[at]);
+}
+
+// Values and results of the elements that a thread holds.
+template <class T>
+struct Held {
+  T value[kGeneralElements][kMaxOperands];
+  T loss[kGeneralElements];
+  T grad[kGeneralElements][kMaxOperands];
+};
+
+template <class F, class T>
+FASTLOSS_DEVICE void evaluate_held(const PointLaunch& l, Held<T>& h) {
+  const F& f = *(const F*)l.functor;
+  FASTLOSS_UNROLL
+  for (int u = 0; u < kGeneralElements; ++u) {
+    T x[F::arity];
+    FASTLOSS_UNROLL
+    for (int k = 0; k < F::arity; ++k) x[k] = h.value[u][k];
+    const PointEval<T, F::arity> r = evaluate(f, x);
+    h.loss[u] = r.loss;
+    FASTLOSS_UNROLL
+    for (int k = 0; k < kMaxOperands; ++k) h.grad[u][k] = k < F::arity ? r.grad[k < F::arity ? k : 0] : (T)0;
+  }
+}
+
+// One kernel for all losses of a stored type: with one per loss a dtype took 18 s to compile for one architecture
+// instead of 5, before plain kernels had a second instance.
+template <class S>
+FASTLOSS_KERNEL(kPointThreads, 2)
+points_general(const PointLaunch l, const int loss_index) {
+  using T = typename Compute<S>::type;
+  constexpr int U = kGeneralElements, A = kMaxOperands;
+  const PointArgs& a = l.args;
+  double factor;
+  if (!find_factor(l, l.args.scale, factor)) return;
+  const T scale = (T)factor;
+  const int64_t begin = block() * l.block_elements;
+  const int n = length(l, begin);
+  const PointView *reads[A + 3], *writes[A + 1];
+  FASTLOSS_UNROLL
+  for (int k = 0; k < A; ++k) reads[k] = &a.operand[k], writes[k] = &a.gradient[k];
+  reads[A] = &a.weight, reads[A + 1] = &a.mask, reads[A + 2] = &a.upstream;
+  writes[A] = &a.loss;
+  double sum = 0, square = 0;
+  for (int tile = 0; tile < n; tile += kPointThreads * U) {
+    Held<T> h;
+    T weight[U], upstream[U];
+    bool kept[U];
+    FASTLOSS_UNROLL
+    for (int u = 0; u < U; ++u) {
+      const int i = tile + u * kPointThreads + thread();
+      FASTLOSS_UNROLL
+      for (int k = 0; k < A; ++k) h.value[u][k] = 0;
+      weight[u] = upstream[u] = 1;
+      kept[u] = i < n;
+      if (!kept[u]) continue;
+      int64_t at[A + 3];
+      locate(l, reads, begin + i, at);
+      FASTLOSS_UNROLL
+      for (int k = 0; k < A; ++k) {
+        if (a.operand[k].data) h.value[u][k] = widen(((const S*)a.operand[k].data)[at[k]]);
+      }
+      if (a.weight.data) weight[u] = widen(((const S*)a.weight.data)[at[A]]);
+      if (a.mask.data) kept[u] = ((const uint8_t*)a.mask.data)[at[A + 1]];
+      if (a.upstream.data) upstream[u] = read_wide<S, T>(a.upstream, at[A + 2]);
+    }
+    switch (loss_index) {
+#define FASTLOSS_EVALUATE(name, Functor, params) \
+  case k_##name:                                 \
+    evaluate_held<Functor<T>>(l, h);             \
+    break;
+      FASTLOSS_POINTWISE_LOSSES(FASTLOSS_EVALUATE)
+#undef FASTLOSS_EVALUATE
+    }
+    T part = 0;
+    FASTLOSS_UNROLL
+    for (int u = 0; u < U; ++u) {
+      const int i = tile + u * kPointThreads + thread();
+      if (i >= n) continue;
+      const T loss = kept[u] ? h.loss[u] * weight[u] : (T)0, c = scale * weight[u] * upstream[u];
+      part += loss;
+      int64_t at[A + 1];
+      locate(l, writes, begin + i, at);
+      FASTLOSS_UNROLL
+      for (int k = 0; k < A; ++k) {
+        const T slope = kept[u] ? h.grad[u][k] * c : (T)0;
+        if (a.gradient[k].data) store_one((S*)a.gradient[k].data + at[k], narrow<S>(slope));
+        if (k == 0) square += (double)slope * (double)slope;
+      }
+      if (!a.loss.data) continue;
+      if (a.loss.wide) {
+        store_one((T*)a.loss.data + at[A], loss);
+      } else {
+        store_one((S*)a.loss.data + at[A], narrow<S>(loss));
+      }
+    }
+    sum += (double)part;
+  }
+  write_sums<kPointThreads>(l.sums, l.args.want_stats, sum, square);
+}
+
+// --------------------------------------------------------------------------------------------------------- dispatch
+
+template <class S, template <class> class Loss>
+int run_loss(PointLaunch& l, int loss, const Grid& grid, Stream stream) {
+  using F = Loss<typename Compute<S>::type>;
+  const F f(l.args.params);  // made once, on the host
+  static_assert(sizeof(F) <= sizeof(l.functor), "make room in PointLaunch");
+  if (l.vectors) {
+    const bool each = l.args.loss.data || l.args.upstream.data;
+    return launch(each ? &points_plain<S, Loss, true> : &points_plain<S, Loss, false>, grid, stream, l, f);
+  }
+  memcpy(l.functor, (const void*)&f, sizeof(F));
+  return launch(&points_general<S>, grid, stream, l, loss);
+}
+
+template <class S>
+int run(PointLaunch l, int loss, void* stream) {
+  const Grid grid{l.blocks, kPointThreads, kPointScratch, 1};
+  switch (loss) {
+#define FASTLOSS_RUN(name, Functor, params) \
+  case k_##name:                            \
+    return run_loss<S, Functor>(l, loss, grid, (Stream)stream);
+    FASTLOSS_POINTWISE_LOSSES(FASTLOSS_RUN)
+#undef FASTLOSS_RUN
+  }
+  return 1;
+}
+
+}  // namespace
+
+template <>
+int run_points<DType::FASTLOSS_DTYPE>(int loss, const PointLaunch& launch, void* stream) {
+  return run<FASTLOSS_STORED>(launch, loss, stream);
+}
+
+}  // namespace fastloss::cuda

@@ -1,0 +1,240 @@
+// The products engine on CUDA: Note [Pairs] in contract.h, a kernel that reads a row for its products and writes its
+// gradients. See csrc/README.md, "CUDA", for traffic and occupancy.
+//
+// Note [Rows of vectors]
+// A group of threads takes a row: the fewest of kPairGroups that hold it in registers, at most kPairVectors vectors of each
+// operand in a thread. Such a row is read once. Longer rows are read again for the gradient by their block, which finds
+// them in L1 or L2; so are rows off 16 bytes, which go element by element, neighbouring threads at neighbouring elements.
+// All vectors of a tile (kPairVectors of each thread of a group) are on their way before the first is used.
+//
+// Sums. A thread adds the products of a tile (at most 32 elements) in the computing type, everything after that in double:
+// tiles in their order, the threads of a group as a tree, a block's rows, the blocks. Every thread of a group gets the same
+// bits and evaluates the loss for itself.
+//
+// Offsets. Rows are found with 64 bits, and so are elements of rows that are read twice.
+
+#include "core/compute.h"
+#include "engines/products/contract.h"
+#include "device/block.h"
+#include "engines/products/cuda.h"
+#include "losses/functors.h"
+
+namespace fastloss::cuda {
+namespace {
+
+// Which atoms a functor's products are of, as a value: device code may not index its static arrays.
+template <class F>
+struct Products {
+  int left[F::products], right[F::products];
+};
+template <class F>
+constexpr Products<F> products_of() {
+  Products<F> p{};
+  for (int k = 0; k < F::products; ++k) p.left[k] = F::left[k], p.right[k] = F::right[k];
+  return p;
+}
+
+// The vectors of a tile that a thread has: the u-th starts at element `first` + u `step`. Zeros where none does.
+template <bool again, class S, int V, int U, int A>
+FASTLOSS_DEVICE void load_tile(const S* const (&x)[A], int64_t first, int step, int64_t width, Pack<S, V> (&to)[U][A]) {
+  FASTLOSS_UNROLL
+  for (int u = 0; u < U; ++u) {
+    const int64_t i = first + u * step;
+    FASTLOSS_UNROLL
+    for (int k = 0; k < A; ++k) {
+      to[u][k] = Pack<S, V>{};
+      if (i < width) to[u][k] = again ? load_pack<V>(x[k] + i) : load_pack_once<V>(x[k] + i);
+    }
+  }
+}
+
+// The atoms of one element of a vector.
+template <class F, class T, class S, int V>
+FASTLOSS_DEVICE void atoms_of(const F& f, const Pack<S, V> (&in)[F::arity], int v, T (&z)[F::atoms]) {
+  T x[F::arity];
+  FASTLOSS_UNROLL
+  for (int k = 0; k < F::arity; ++k) x[k] = widen(in[k].v[v]);
+  f.combine(x, z);
+}
+
+// Sums over the group, the same in all of its threads. `scratch`: a double per product and warp, not in use.
+template <int G, int P>
+FASTLOSS_DEVICE void group_sums(double (&s)[P], double* scratch) {
+  FASTLOSS_UNROLL
+  for (int lanes = (G < 32 ? G : 32) / 2; lanes > 0; lanes /= 2) {
+    FASTLOSS_UNROLL
+    for (int k = 0; k < P; ++k) s[k] += shuffle_xor(s[k], lanes);
+  }
+  if constexpr (G > 32) {
+    FASTLOSS_UNROLL
+    for (int k = 0; k < P; ++k) {
+      if (thread() % 32 == 0) scratch[thread() / 32 * P + k] = s[k];
+      s[k] = 0;
+    }
+    block_barrier();
+    for (int w = 0; w < G / 32; ++w) {
+      FASTLOSS_UNROLL
+      for (int k = 0; k < P; ++k) s[k] += scratch[w * P + k];
+    }
+  }
+}
+
+template <class T>
+FASTLOSS_DEVICE double value_at(const void* values, int64_t row) {
+  return values ? (double)((const T*)values)[row] : 1.0;
+}
+
+// Blocks that a multiprocessor is to hold: as many as do without spills.
+constexpr int pair_blocks(int group, int arity) { return group < 256 ? 7 - arity : 2; }
+
+template <class S, template <class> class Loss, int V, int G, bool held>
+FASTLOSS_KERNEL(pair_threads(G), pair_blocks(G, Loss<float>::arity))
+pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
+  using T = typename Compute<S>::type;
+  using F = Loss<T>;
+  constexpr int A = F::arity, P = F::products,
+                U = V == 1 ? kPairElements * 4 / (int)sizeof(T)
+                    : held ? kPairVectors
+                           : kPairVectors / 2,
+                kTile = G * U * V;
+  constexpr Products<F> products = products_of<F>();
+  const PairArgs& a = l.args;
+  double scale;
+  if (!find_factor(l, a.scale, scale)) return;
+  const int64_t row = block() * (pair_threads(G) / G) + thread() / G;
+  const bool exists = row < a.rows, kept = exists && !(a.mask && !a.mask[row]);
+  const int64_t width = exists ? a.width : 0, read = kept ? width : 0;
+  const int first = thread() % G * V;
+
+  const S* x[A];
+  FASTLOSS_UNROLL
+  for (int k = 0; k < A; ++k) x[k] = (const S*)a.operand[k].data + row * a.operand[k].row_stride;
+  Pack<S, V> in[U][A];
+  double s[P] = {};
+  for (int64_t tile = 0; held ? tile == 0 : tile < read; tile += kTile) {
+    load_tile<!held>(x, tile + first, G * V, read, in);
+    T part[P] = {};
+    FASTLOSS_UNROLL
+    for (int u = 0; u < U; ++u) {
+      if (tile + first + u * (G * V) >= read) continue;
+      FASTLOSS_UNROLL
+      for (int v = 0; v < V; ++v) {
+        T z[F::atoms];
+        atoms_of(f, in[u], v, z);
+        FASTLOSS_UNROLL
+        for (int k = 0; k < P; ++k) part[k] += z[products.left[k]] * z[products.right[k]];
+      }
+    }
+    FASTLOSS_UNROLL
+    for (int k = 0; k < P; ++k) s[k] += (double)part[k];
+  }
+  group_sums<G>(s, (double*)shared_memory());
+
+  const PairEval<P> r = f(s, kept ? value_at<T>(a.label, row) : 1.0);
+  const double weight = kept ? value_at<T>(a.weight, row) : 0.0, loss = kept ? r.loss * weight : 0.0;
+  if (exists && first == 0 && a.loss) store_one((T*)a.loss + row, (T)loss);
+
+  S* out[A];
+  bool writes = a.want_stats;
+  FASTLOSS_UNROLL
+  for (int k = 0; k < A; ++k) {
+    out[k] = a.gradient[k].data ? (S*)a.gradient[k].data + row * a.gradient[k].row_stride : nullptr;
+    writes = writes || out[k];
+  }
+  double square = 0;
+  if (writes) {
+    const double factor = weight * (kept ? value_at<T>(a.upstream, row) : 1.0) * scale;
+    if constexpr (held) {
+      FASTLOSS_UNROLL
+      for (int u = 0; u < U; ++u) {
+        FASTLOSS_UNROLL
+        for (int k = 0; k < A; ++k) forget_origin(in[u][k]);
+      }
+    }
+    T slope[P];
+    FASTLOSS_UNROLL
+    for (int k = 0; k < P; ++k) slope[k] = kept ? (T)(r.grad[k] * factor) : (T)0;
+    for (int64_t tile = 0; held ? tile == 0 : tile < width; tile += kTile) {
+      if (!held) load_tile<false>(x, tile + first, G * V, read, in);
+      FASTLOSS_UNROLL
+      for (int u = 0; u < U; ++u) {
+        const int64_t i = tile + first + u * (G * V);
+        if (i >= width) continue;
+        Pack<S, V> to[A];
+        FASTLOSS_UNROLL
+        for (int v = 0; v < V; ++v) {
+          T z[F::atoms], h[F::atoms] = {}, g[A];
+          atoms_of(f, in[u], v, z);
+          FASTLOSS_UNROLL
+          for (int k = 0; k < P; ++k) {
+            h[products.left[k]] += slope[k] * z[products.right[k]];
+            h[products.right[k]] += slope[k] * z[products.left[k]];
+          }
+          f.transpose(h, g);
+          if (a.want_stats) square += (double)g[0] * (double)g[0];
+          FASTLOSS_UNROLL
+          for (int k = 0; k < A; ++k) to[k].v[v] = narrow<S>(g[k]);
+        }
+        FASTLOSS_UNROLL
+        for (int k = 0; k < A; ++k) {
+          if (out[k]) store_pack<V>(out[k] + i, to[k]);
+        }
+      }
+    }
+  }
+  write_sums<pair_threads(G)>(l.sums, a.want_stats, first == 0 ? loss : 0.0, square);
+}
+
+// --------------------------------------------------------------------------------------------------------- dispatch
+
+template <class S, template <class> class Loss, int V, int G, bool held>
+int run_rows_of(const PairLaunch& l, Stream stream) {
+  using F = Loss<typename Compute<S>::type>;
+  constexpr int kShared = pair_threads(G) / 32 * F::products * (int)sizeof(double);
+  return launch(&pairs_rows<S, Loss, V, G, held>, Grid{l.blocks, pair_threads(G), kShared, 1}, stream, l,
+                F(l.args.params));
+}
+
+template <class S, template <class> class Loss>
+int run_loss(const PairLaunch& l, Stream stream) {
+  constexpr int V = 16 / sizeof(S);
+  if (!l.vectors) {
+    return l.group == 2    ? run_rows_of<S, Loss, 1, 2, false>(l, stream)
+           : l.group == 32 ? run_rows_of<S, Loss, 1, 32, false>(l, stream)
+                           : run_rows_of<S, Loss, 1, 256, false>(l, stream);
+  }
+  if (!l.held) return run_rows_of<S, Loss, V, 256, false>(l, stream);
+  switch (l.group) {
+    case 2:
+      return run_rows_of<S, Loss, V, 2, true>(l, stream);
+    case 8:
+      return run_rows_of<S, Loss, V, 8, true>(l, stream);
+    case 32:
+      return run_rows_of<S, Loss, V, 32, true>(l, stream);
+    case 128:
+      return run_rows_of<S, Loss, V, 128, true>(l, stream);
+    default:
+      return run_rows_of<S, Loss, V, 256, true>(l, stream);
+  }
+}
+
+template <class S>
+int run_each(const PairLaunch& l, int loss, void* stream) {
+  switch (loss) {
+#define FASTLOSS_RUN(name, Functor, params) \
+  case k_##name:                            \
+    return run_loss<S, Functor>(l, (Stream)stream);
+    FASTLOSS_PAIRS_LOSSES(FASTLOSS_RUN)
+#undef FASTLOSS_RUN
+  }
+  return 1;
+}
+
+}  // namespace
+
+template <>
+int run_pairs<DType::FASTLOSS_DTYPE>(int loss, const PairLaunch& launch, void* stream) {
+  return run_each<FASTLOSS_STORED>(launch, loss, stream);
+}
+
+}  // namespace fastloss::cuda

@@ -1,0 +1,93 @@
+"""What the families share on the way to a kernel: which calls none takes, and scalars as operators want them."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fastloss._core import operators as _ops
+from fastloss._core._torch import FakeTensor, forward_mode_active, tracing_state, transforms_active
+
+KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
+REDUCTIONS = _ops.REDUCTIONS
+TENSORS = frozenset((Tensor, torch.nn.Parameter))
+TORCH_ERRORS = (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError)
+
+is_compiling = torch.compiler.is_compiling
+is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # a third of the time of the other
+
+
+def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cuda", "meta")) -> str:
+    """What keeps a call with these tensors from any kernel; empty if nothing does."""
+    if not _ops.AVAILABLE:
+        return _ops.missing_reason()
+    if transforms_active():
+        return "a torch.func transform is active"
+    if forward_mode_active():
+        return "forward-mode AD is active"
+    if tracing_state() is not None:
+        return "torch.jit.trace records it, and what it saves must run without fastloss"
+    if not tensors or not all([isinstance(t, Tensor) for t in tensors]):  # lists take half the time of generators
+        return "an argument is not a tensor"
+    if not all([_is_plain(t) for t in tensors]):
+        return "an argument is a Tensor subclass"
+    device = tensors[0].device
+    if device.type == "cuda" and not _ops.CUDA:
+        return f"there are no CUDA kernels: {_ops.missing_cuda_reason()}"
+    if device.type not in devices:
+        return f"there is no {device.type} kernel"
+    if any([t.device != device for t in tensors]):
+        return "the arguments are on different devices"
+    if any([t.layout != torch.strided for t in tensors]):
+        return "the layout is not strided"
+    if not is_compiling() and any([t.is_neg() for t in tensors]):
+        return "an argument is a lazily negated view"
+    return ""
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    """False for subclasses with a meaning of their own (DTensor, nested, ...); fake tensors count as plain."""
+    return type(tensor) in TENSORS or isinstance(tensor, FakeTensor)
+
+
+def why_not_normalizer(normalizer: float | Tensor | None, device: torch.device) -> str:
+    if isinstance(normalizer, Tensor) and (
+        normalizer.numel() != 1 or normalizer.requires_grad or normalizer.device != device
+    ):
+        return "the normalizer is not a plain scalar on the same device"
+    return ""
+
+
+def divisor_of(normalizer: float | Tensor, device: torch.device) -> Tensor:
+    if isinstance(normalizer, Tensor):
+        return normalizer.to(device, torch.float64).reshape(())
+    # Made on the device: copying it there could not be captured in a graph.
+    return torch.full((), normalizer, dtype=torch.float64, device=device)
+
+
+def scalar(value: float | Tensor | None) -> float | None:
+    """A hyperparameter as a float; None if it must stay a tensor (differentiated, off the CPU) or is no number."""
+    if isinstance(value, Tensor):
+        return None if value.requires_grad or not value.is_cpu else float(value)
+    if value is None:
+        return 0.0
+    return float(value) if isinstance(value, numbers.Real) else None
+
+
+def takes_one_dtype(tensor: Tensor) -> bool:
+    """Whether the kernels of the tensor's device take tensors of one dtype alone."""
+    return tensor.is_cuda
+
+
+def cast(dtype: torch.dtype, autocast: bool) -> torch.dtype:
+    """What autocast makes of a dtype, if it is on, before a loss."""
+    return torch.float32 if autocast and dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def loss_dtype_of(input: Tensor) -> torch.dtype:
+    dtype = input.dtype
+    return torch.float32 if dtype.itemsize == 2 and _ops.autocasts(input.device.type) else dtype
