@@ -34,8 +34,11 @@ def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
 def pooled_tensor(shape: list[int], strides: list[int], element_bytes: int, is_bfloat16: bool) -> object:
     """A DLPack capsule of uninitialised CPU memory from the gradient pool, to which it returns when freed."""
 
-def contains(data: int, n: int, value: int) -> bool:
-    """Whether an array of int64 at this address has this value."""
+def is_tiny(input: object, target: object, ignore_index: object, most: int, most_wide: int) -> bool:
+    """Whether these are CPU tensors of logits and of targets, none ignored, that PyTorch's own operator is best for."""
+
+def open_gate(table: object, tensor: type, parameter: type) -> None:
+    """Gives `is_tiny` DLPack's table of a tensor's C functions; without it `is_tiny` answers False."""
 
 def memory_usage() -> tuple[int, int]:
     """Bytes of the gradient pool that tensors use, and that lie idle."""

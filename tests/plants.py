@@ -105,13 +105,13 @@ PLANTS = (
         "properties/test_inside_torch.py::test_gradients_that_pytorch_does_not_give",
     ),
     Plant(
-        "fastloss/functional/_guards.py",
+        "fastloss/_core/guards.py",
         '    if any([t.layout != torch.strided for t in tensors]):\n        return "the layout is not strided"\n',
         "",
         "test_fallback.py",
     ),
     Plant(
-        "fastloss/functional/_guards.py",
+        "fastloss/_core/guards.py",
         '        return "an argument is a lazily negated view"\n',
         '        return ""\n',
         "engines/softmax/test_edges.py test_fallback.py",

@@ -92,6 +92,9 @@ def native_operator(name: str) -> Callable[..., Tensor] | None:
     return _find(f"_C._nn.{name}")
 
 
+# DLPack's table of C functions. Without it no call is known as tiny before the general way looks at it.
+exchange_table: Any = _find("Tensor.__dlpack_c_exchange_api__")
+
 # The public function also takes objects; ours is a capsule.
 from_dlpack: Callable[[Any], Tensor] = _find("_C._from_dlpack") or torch.utils.dlpack.from_dlpack
 

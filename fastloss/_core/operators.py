@@ -14,6 +14,7 @@ from torch import Tensor
 REDUCTION_NAMES = ("none", "mean", "sum")
 REDUCTIONS = {name: code for code, name in enumerate(REDUCTION_NAMES)}
 
+_PACKAGE = Path(__file__).parents[1]  # where the build puts its libraries
 _C: ModuleType | None = None
 _reason = ""
 
@@ -21,7 +22,7 @@ _reason = ""
 def _why_absent(error: ImportError) -> str:
     if not isinstance(error, ModuleNotFoundError) or error.name != "fastloss._C":
         return f"the compiled extension did not load: {error}"
-    folder = Path(__file__).parent
+    folder = _PACKAGE
     others = ", ".join(sorted(path.name for path in folder.glob("_C.*.so")))
     return f"the compiled extension is not built in {folder}" + (f" for this Python, only {others}" if others else "")
 
@@ -58,7 +59,7 @@ def _load_cuda() -> str:
         return _reason
     if torch.version.cuda is None:
         return "torch is a CPU build"
-    library = Path(__file__).with_name("_C_cuda.so")
+    library = _PACKAGE / "_C_cuda.so"
     if not library.exists():
         return (
             "fastloss was built without them; remedy: build it again with FASTLOSS_CUDA=1, which says what is missing"

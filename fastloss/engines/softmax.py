@@ -12,7 +12,7 @@ from torch import Tensor
 from fastloss._core import guards as _guards
 from fastloss._core import operators as _ops
 from fastloss._core import route, row_formula
-from fastloss._core._torch import base_of, forward_mode_active, tracing_state, transforms_active
+from fastloss._core._torch import base_of, exchange_table, forward_mode_active, tracing_state, transforms_active
 from fastloss._core.autograd import Call, makes_gradient_now, run_kernel, savable
 from fastloss._core.guards import (
     KERNEL_DTYPES,
@@ -36,9 +36,12 @@ from fastloss.engines.elements import NUMBERS
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
 # vectorised too, break even later. Measured on 2 cores (`python -m benchmarks.harness --suite small`).
 TINY = 2560
-_TINY_WIDE = 28  # times TINY
+_TINY_WIDE = 28 * TINY
 _LARGEST_INDEX = 2**53  # the operators take ignore_index among other numbers, as a float64
-_contains: Callable[..., bool] = _ops._C.contains if _ops._C is not None else lambda *_: True
+if _ops._C is not None and exchange_table is not None:
+    _ops._C.open_gate(exchange_table, Tensor, torch.nn.Parameter)
+# Whether PyTorch's own operator is best for a call without options: Note [The gate of tiny calls] in csrc/module.cpp.
+_is_tiny: Callable[..., bool] = _ops._C.is_tiny if _ops._C is not None else lambda *_: False
 
 # Of a call: input, target, hyperparameters, weight, ignore_index, reduction, label_smoothing, options. One with names
 # would take as long as PyTorch's own layer over its operator.
@@ -88,25 +91,12 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                 *args, **kwargs
             )
             inplace = _take_inplace(options) if options else False
-            # Inline, since one more call is 5 % of a tiny loss. A compiled graph would make guards of sizes, and under
-            # torch.jit.trace they are no numbers: both are asked before.
-            if not options and not is_dynamo_compiling() and tracing_state() is None:
+            if not options and not is_dynamo_compiling():  # Dynamo does not see through the gate
                 try:
                     if (
                         native is not None
-                        and type(input) in TENSORS
-                        and type(target) in TENSORS
+                        and _is_tiny(input, target, ignore_index, TINY, _TINY_WIDE)
                         and reduction in REDUCTIONS
-                        and (
-                            (count := input.numel()) <= TINY
-                            or (count <= _TINY_WIDE * TINY and input.dim() == 2 and input.shape[1] >= 16)
-                        )
-                        and not input.is_cuda  # a bad target kills the context; nor is break-even measured there
-                        and not (
-                            _contains(target.data_ptr(), target.numel(), ignore_index)
-                            if target.dtype is torch.int64 and target.is_cpu and target.is_contiguous()
-                            else _may_ignore(target, ignore_index)
-                        )
                     ):
                         if route.watched:
                             route.take(record.name, "native", route.WHY_NATIVE)
@@ -138,16 +128,6 @@ def _take_inplace(options: dict[str, Any]) -> bool:
             if type(value) is type(default) and value == default:
                 del options[name]
     return inplace
-
-
-def _may_ignore(target: Tensor, ignore_index: int) -> bool:
-    """Whether a row may be ignored. PyTorch's operator makes its gradient NaN if its logits are NaN.
-
-    Likewise of pixels with uint8 classes, which that operator does not take.
-    """
-    if target.dtype is torch.uint8:
-        return target.dim() > 1 or ignore_index in range(256)
-    return target.dtype is torch.int64
 
 
 def _kernel_as_it_is(
@@ -187,6 +167,7 @@ def _kernel_as_it_is(
         and not transforms_active()
         and not forward_mode_active()
         and not is_compiling()
+        and tracing_state() is None
     ):
         return None
     code, dtype = REDUCTIONS[reduction], input.dtype
