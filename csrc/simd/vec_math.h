@@ -294,7 +294,7 @@ FASTLOSS_FN Vec<T> expm1_negative(Vec<T> x) {
   return scale_by_power(fma(r * r, exp_tail(r), r), n) + (scale_by_power(one, n) - one);
 }
 
-// tanh(x) with its derivative 1 - tanh^2 = 4 e / (1 + e)^2, e = exp(-2|x|), which keeps its digits when tanh is 1.
+// As the scalar ones of core/math.h.
 template <class T>
 FASTLOSS_FN void tanh_and_slope(Vec<T> x, Vec<T>& value, Vec<T>& slope) {
   const auto sign_bit = Vec<T>((T)-0.0).bits();

@@ -3,7 +3,7 @@
 // What the rows engine and the formula of a loss exchange, and the formula of every loss on top of its functor.
 
 #include "engines/softmax/contract.h"
-#include "engines/softmax/args.h"
+#include "engines/softmax/logits.h"
 #include "simd/vec_math.h"
 
 namespace fastloss::FASTLOSS_ISA {
@@ -50,7 +50,7 @@ void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   const Loss<double> loss(a.params);
   const RowOptions options = row_options(a);
   const bool has_probabilities = a.probability.data != nullptr;
-  const D per_logit(1 / a.temperature);
+  const D per_logit = upstream_of_logits<double>(a, D(1.0));
   for (int64_t i = 0; i < n && !has_probabilities; i += W) {
     T target[W];
     for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];

@@ -44,13 +44,13 @@ struct Rows {
   static Layout layout(const RowsArgs& a) {
     if (lanes_over_rows(a)) {
       const int64_t tile = a.classes * ByRow<S>::tile_pitch(ByRow<S>::tile_rows(a.classes)) + W;
-      return {tile, a.softcap != 0 ? tile : 0, a.probability.data ? 2 * tile : 0, 0};
+      return {tile, has_slope(a) ? tile : 0, a.probability.data ? 2 * tile : 0, 0};
     }
     const int64_t padded = (a.classes + W - 1) / W * W;
     const int64_t rows = group_rows<T>(a.classes);
     const int64_t groups = a.classes <= kShortRow ? 2 * padded * rows : padded * rows;
     const int64_t tile = groups < kChunk ? kChunk : groups;
-    return {tile, a.softcap != 0 ? padded * rows + kChunk : 0, 3 * kChunk, (a.classes + kChunk - 1) / kChunk};
+    return {tile, has_slope(a) ? padded * rows + kChunk : 0, 3 * kChunk, (a.classes + kChunk - 1) / kChunk};
   }
 
   static void run(const RowsArgs& a, int64_t begin, int64_t end, void* scratch, RowsFormula formula) {

@@ -4,6 +4,7 @@
 // its results.
 
 #include "engines/softmax/contract.h"
+#include "engines/softmax/logits.h"
 #include "simd/stored.h"
 #include "simd/kernels.h"
 #include "engines/softmax/batch.h"
@@ -26,7 +27,7 @@ struct RowsBase {
   const bool has_probabilities;
   RowBatch<T>& batch;
   T* const tile;    // logits, then exponentials
-  T* const slopes;  // of the soft cap
+  T* const slopes;  // of logits
   T* const other;   // probability targets of a tile; staging chunks of a ByClass row
   T* const chunk_max;
 
@@ -55,11 +56,9 @@ struct RowsBase {
 
   // Of Note [Short rows]; and whether logits can be read where they lie, otherwise chunks are staged.
   bool is_plain() const {
-    return a.classes <= kShortRow && !has_probabilities && options.smoothing == 0 && a.softcap == 0;
+    return a.classes <= kShortRow && !has_probabilities && options.smoothing == 0 && !has_slope(a);
   }
-  FASTLOSS_FN bool direct() const { return a.logits.class_stride == 1 && as_stored(); }
-  // Whether the formulas' logits are those in memory.
-  FASTLOSS_FN bool as_stored() const { return a.softcap == 0 && a.temperature == 1; }
+  FASTLOSS_FN bool direct() const { return a.logits.class_stride == 1 && as_stored(a); }
 
   // Targets and factors of rows [row, row + n); plain loops, so that the compiler vectorises the usual case.
   void prepare(int64_t row, int64_t n) const {
@@ -130,14 +129,6 @@ struct RowsBase {
       sums->lse += batch.max[i] + batch.log_sum[i];
       sums->nll += has_probabilities ? batch.plain_gap[i] + batch.plain_mass[i] * batch.log_sum[i] : batch.nll[i];
     }
-  }
-
-  // A logit of the formulas from one in memory: capped, then tempered. `slope`: of the cap, left alone without one.
-  FASTLOSS_FN V logit(V x, V& slope) const {
-    if (a.softcap == 0) return x / V((T)a.temperature);
-    V z;
-    tanh_and_slope(x * V((T)(1 / a.softcap)), z, slope);
-    return z * V((T)(a.softcap / a.temperature));
   }
 
   // d loss / d t_c = (1 - eps) w_c (lse - z_c) upstream

@@ -28,12 +28,10 @@ struct ByClass : RowsBase<S> {
   using RowsBase<S>::with_probability;
   using RowsBase<S>::is_plain;
   using RowsBase<S>::direct;
-  using RowsBase<S>::as_stored;
   using RowsBase<S>::prepare;
   using RowsBase<S>::read_state;
   using RowsBase<S>::clear;
   using RowsBase<S>::record;
-  using RowsBase<S>::logit;
   using RowsBase<S>::probability_gradient;
   using RowsBase<S>::clear_row;
   using RowsBase<S>::is_correct;
@@ -50,13 +48,13 @@ struct ByClass : RowsBase<S> {
     return to;
   }
 
-  // The chunk's logits as the formulas know them, in scratch; slopes of the soft cap go to `slope`.
+  // The chunk's logits as the formulas know them, in scratch; slopes go to `slope`.
   void stage_logits(int64_t offset, int64_t begin, int64_t n, T* to, T* slope) const {
     stage<S>(a.logits, offset, begin, n, to);
-    for (int64_t i = 0; !as_stored() && i < n; i += W) {  // scratch is padded to whole vectors
+    for (int64_t i = 0; !as_stored(a) && i < n; i += W) {  // scratch is padded to whole vectors
       V dz;
-      store(to + i, logit(load(to + i), dz));
-      if (a.softcap != 0) store(slope + i, dz);
+      store(to + i, logit<T>(a, load(to + i), dz));
+      if (has_slope(a)) store(slope + i, dz);
     }
   }
 
@@ -137,11 +135,11 @@ struct ByClass : RowsBase<S> {
   FASTLOSS_FN T logit_at(int64_t offset, int64_t c) const {
     const T x = load_one((const S*)a.logits.data + offset + c * a.logits.class_stride);
     V slope;
-    return as_stored() ? x : logit(V(x), slope).v[0];
+    return as_stored(a) ? x : logit<T>(a, V(x), slope).v[0];
   }
 
   // Gradient of a chunk from its exponentials:
-  //   scale e - offset (w or w t'), times the soft cap's slope; `at_target` at element `y`.
+  //   scale e - offset (w or w t'), times the logit's slope; `at_target` at element `y`.
   template <bool streamed, class Out>
   void chunk_gradient(const T* e, Out* g, int64_t i, int64_t n, T scale, int64_t y, const T* w, const T* t,
                       const T* slope, double& square) const {
@@ -233,7 +231,7 @@ struct ByClass : RowsBase<S> {
             [&](auto e) { t = stage<decltype(e)>(this->a.probability, at, begin, n, this->other + kChunk); });
       }
       const T* const w = options.smoothing != 0 || has_probabilities ? weight + begin : nullptr;
-      const T* const slope = a.softcap != 0 ? slope_row + begin : nullptr;
+      const T* const slope = has_slope(a) ? slope_row + begin : nullptr;
       const int64_t here = has_probabilities || y < begin || y >= begin + n ? -1 : y - begin;
       if (to_memory) {
         if (a.stream) {

@@ -30,8 +30,6 @@ struct ByRow : RowsBase<S> {
   using RowsBase<S>::record;
   using RowsBase<S>::read_state;
   using RowsBase<S>::clear;
-  using RowsBase<S>::as_stored;
-  using RowsBase<S>::logit;
   using RowsBase<S>::probability_gradient;
   using RowsBase<S>::is_correct;
 
@@ -292,7 +290,7 @@ struct ByRow : RowsBase<S> {
       } else {
         v = select(is_class(y, c), at_target, v);
       }
-      if (extras && a.softcap != 0) v = v * load(slopes + c * pitch + p);
+      if (extras && has_slope(a)) v = v * load(slopes + c * pitch + p);
       v = keep_where(kept, v);
       if (extras && a.want_stats) norm = norm + keep_where(counted, v * v);
       store(at, v);
@@ -330,10 +328,10 @@ struct ByRow : RowsBase<S> {
         with_probability(
             [&](auto e) { this->template gather<decltype(e)>(this->a.probability, row, n, this->other, pitch); });
       }
-      for (int64_t k = 0; !as_stored() && k < a.classes * pitch; k += W) {
+      for (int64_t k = 0; !as_stored(a) && k < a.classes * pitch; k += W) {
         V slope;
-        store(tile + k, logit(load(tile + k), slope));
-        if (a.softcap != 0) store(slopes + k, slope);
+        store(tile + k, logit<T>(a, load(tile + k), slope));
+        if (has_slope(a)) store(slopes + k, slope);
       }
       if (a.probability_gradient.data) {
         // Needs the logits, which the next step overwrites; log_sum comes from the state.
@@ -367,7 +365,7 @@ struct ByRow : RowsBase<S> {
       }
       if (a.gradient.data || a.want_stats) {
         double square = 0;
-        extras || a.softcap != 0 ? write_lanes<true>(row, n, pitch, square) : write_lanes<false>(row, n, pitch, square);
+        extras || has_slope(a) ? write_lanes<true>(row, n, pitch, square) : write_lanes<false>(row, n, pitch, square);
         if (a.want_stats) sums->gradient_square += square;
       }
     }

@@ -120,19 +120,10 @@ FASTLOSS_DEVICE T class_weight(const RowsArgs& a, int64_t c) {
   return a.weight ? ((const T*)a.weight)[c] : (T)1;
 }
 
-// A logit of the formulas from one in memory: capped, then tempered.
 template <class T>
 FASTLOSS_DEVICE T logit(const RowsArgs& a, T x) {
-  if (a.softcap == 0) return a.temperature == 1 ? x : x / (T)a.temperature;
-  const T scaled = x * (T)(1 / a.softcap);
-  return (T)(a.softcap / a.temperature) * (sizeof(T) == 4 ? (T)tanhf((float)scaled) : (T)tanh(scaled));
-}
-// Of the cap: 4 e / (1 + e)^2 with e = exp(-2 |x / cap|), as 1 - tanh^2 would cancel where the cap saturates.
-template <class T>
-FASTLOSS_DEVICE T cap_slope(const RowsArgs& a, T x) {
-  const T scaled = x * (T)(1 / a.softcap);
-  const T e = exp((T)-2 * (scaled < 0 ? -scaled : scaled));
-  return 4 * e / ((1 + e) * (1 + e));
+  T slope;
+  return logit<T>(a, x, slope);
 }
 
 // ------------------------------------------------------------------------------------------------------ sums
@@ -339,7 +330,7 @@ FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& 
   const T distance = soft ? (T)0 : target - (T)p.max;
   const F e = soft ? (F)0 : (F)exp(distance);
   const F max = (F)p.max, others = (F)p.others, gap = (F)p.gap;
-  const F factor = extras ? upstream / (F)a.temperature : upstream;
+  const F factor = extras ? upstream_of_logits<F>(a, (F)upstream) : upstream;
   const RowTerms<F> r =
       soft ? probability_row<F>(options, max, others, gap, (F)p.mass, factor)
            : index_row<F>(Loss<F>(a.params), options, max, others, (F)distance, e, gap, (F)row.weight, factor);
@@ -369,7 +360,8 @@ FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& 
 // d loss / d x of one element, with every option.
 template <class T>
 FASTLOSS_DEVICE T gradient_at(const RowsArgs& a, const Factors<T>& f, T x, T t, int64_t c, int64_t y) {
-  T v = f.scale * exp(logit(a, x) - f.max);
+  T slope;
+  T v = f.scale * exp(logit<T>(a, x, slope) - f.max);
   if (a.probability.data) {
     v -= f.offset * class_weight<T>(a, c) *
          ((T)(1 - a.label_smoothing) * t + (T)(a.label_smoothing / (double)a.classes));
@@ -377,7 +369,7 @@ FASTLOSS_DEVICE T gradient_at(const RowsArgs& a, const Factors<T>& f, T x, T t, 
     if (a.label_smoothing != 0) v -= f.offset * class_weight<T>(a, c);
     if (c == y) v = f.at_target;
   }
-  return a.softcap != 0 ? v * cap_slope(a, x) : v;
+  return has_slope(a) ? v * slope : v;
 }
 
 // d loss / d t_c = (1 - eps) w_c (lse - z_c) upstream

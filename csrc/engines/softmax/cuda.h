@@ -1,6 +1,6 @@
 #pragma once
 
-#include "engines/softmax/args.h"
+#include "engines/softmax/logits.h"
 #include "losses/losses.h"
 
 // The contract between operators_cuda.cpp (tensors, streams) and the .cu files (kernels). Every function returns a
@@ -37,7 +37,7 @@ enum class RowsPath : int {
 
 // What takes the kernels with every option.
 inline bool needs_extras(const RowsArgs& a) {
-  return a.probability.data || a.label_smoothing != 0 || a.softcap != 0 || a.temperature != 1 || a.want_stats;
+  return a.probability.data || a.label_smoothing != 0 || !as_stored(a) || a.want_stats;
 }
 
 struct RowsPlan {
