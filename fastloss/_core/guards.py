@@ -78,11 +78,6 @@ def scalar(value: float | Tensor | None) -> float | None:
     return float(value) if isinstance(value, numbers.Real) else None
 
 
-def takes_one_dtype(tensor: Tensor) -> bool:
-    """Whether the kernels of the tensor's device take tensors of one dtype alone."""
-    return tensor.is_cuda
-
-
 def cast(dtype: torch.dtype, autocast: bool) -> torch.dtype:
     """What autocast makes of a dtype, if it is on, before a loss."""
     return torch.float32 if autocast and dtype in (torch.float16, torch.bfloat16) else dtype

@@ -65,8 +65,8 @@ _OF_ELEMENTS = """
 
     Shapes: any, any strides.
     Dtypes: float16, bfloat16, float32, float64, and targets of them, of bool or of integers, in any mix that PyTorch
-        takes; on the CPU without a copy of another dtype. A gradient has the dtype of its tensor, the loss the one that
-        PyTorch gives it.
+        takes, without a copy of another dtype. A gradient has the dtype of its tensor, the loss the one that PyTorch
+        gives it.
     Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
     Gradient: with respect to every tensor that PyTorch differentiates; differentiable again (through the reference).
     Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
@@ -93,16 +93,15 @@ _OF_PAIRS = """
 
     Shapes: vectors of one shape, any strides; those that are neither contiguous nor rows of contiguous elements are
         copied. What else PyTorch takes runs in plain PyTorch.
-    Dtypes: float16, bfloat16, float32, float64, in any mix that PyTorch takes; on the CPU without a copy of another
-        dtype. A gradient has the dtype of its vectors.
+    Dtypes: float16, bfloat16, float32, float64, in any mix that PyTorch takes, without a copy of another dtype. A
+        gradient has the dtype of its vectors.
     Raises: What PyTorch raises, with the shapes and dtypes in question; ValueError for bad options.
     Gradient: with respect to all vectors; differentiable again (through the reference).
     Memory: one gradient buffer per differentiated tensor, written during forward; for ``"none"``, float16 and
         ``torch.compile`` in backward.
     Accuracy: half and single precision sum a row's products in float32; what follows, and sums over rows, are float64.
-        On the CPU so are the products of a row whose squares float32 does not hold. On CUDA they overflow, from values
-        of 1.8e19 on, as they do in PyTorch, and squares of float64 from 1.3e154 on. The result does not depend on the
-        number of threads.
+        So are the products of a row whose squares float32 does not hold. Squares of float64 overflow, from values of
+        1.3e154 on. The result does not depend on the number of threads.
 """
 
 
@@ -487,8 +486,6 @@ def _kernel(
         elif mask is not None:
             divisor = mask.sum(dtype=torch.float64)
     loss_dtype = options.get("loss_dtype") or dtype
-    if _guards.takes_one_dtype(input):
-        tensors, weight = _of_one_dtype(tensors, weight)
     half = torch.float16 if any(t.dtype is torch.float16 for t in tensors) else tensors[0].dtype
     # Of what is summed later each value is kept as it is computed.
     computed = torch.float64 if any(t.dtype is torch.float64 for t in tensors) else torch.float32
@@ -504,15 +501,6 @@ def _kernel(
     count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
     finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)
-
-
-def _of_one_dtype(tensors: tuple[Tensor, ...], weight: Tensor | None) -> tuple[tuple[Tensor, ...], Tensor | None]:
-    """Tensors for kernels that take one dtype, those of CUDA: copies of the computing one if there are several."""
-    kinds = {t.dtype for t in (*tensors, *(() if weight is None else (weight,)))}
-    if len(kinds) == 1:
-        return tensors, weight
-    dtype = torch.float64 if torch.float64 in kinds else torch.float32
-    return tuple(t.to(dtype) for t in tensors), None if weight is None else weight.to(dtype)
 
 
 def _reduce_dims(

@@ -385,9 +385,6 @@ def _kernel(
         bad = _bad_target(target, input.shape[row_formula.class_dim(input)], ignore_index, mask)
         if bad:
             raise IndexError(f"fastloss.{record.name}: {bad}")
-    if soft and target.dtype != input.dtype and _guards.takes_one_dtype(input):
-        wide, inplace = _ops.compute_dtype(input.dtype), False
-        input, target = input.to(wide), target.to(wide)
     overwrite = inplace and not is_compiling() and not _repeats_memory(input)
     code = REDUCTIONS[reduction]
     now = makes_gradient_now(code, input.dtype) and not target.requires_grad

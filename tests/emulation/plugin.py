@@ -4,14 +4,12 @@ import os
 
 import torch
 
-import fastloss._core.guards as paths_module
 import fastloss.engines.elements as points_module
 import fastloss.engines.softmax as rows_module
 from fastloss._core import operators as _ops
 from fastloss.engines.similarity import plan, strips
 
 torch.ops.load_library(os.environ["FASTLOSS_EMULATED_CUDA"])
-paths_module.takes_one_dtype = lambda _: True
 rows_module.TINY = -1
 points_module.NATIVE_WHEN_TINY = False
 plan.is_small = lambda *_: False  # similarity_whole is the CPU's alone

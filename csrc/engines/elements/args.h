@@ -17,7 +17,7 @@ struct PointView {
   int64_t stride[kMaxPointDims];
   bool flat;  // element i of the iteration is at data + i
   Element type;
-  bool wide;  // on CUDA: of the computing type, else of the stored type (upstream and loss)
+  bool wide;  // on CUDA, of upstream and loss: of the computing type, else of the stored type; unused where types are mixed
 };
 
 // What a task adds up to; summed over tasks in order, so the result does not depend on the threads.

@@ -28,6 +28,11 @@ struct PointsEngine {
   static constexpr bool in_place = false, has_state = false;
 };
 
+// Of the kernel that takes tensors of input's dtype, or `mixed` ones that compute in `compute`.
+inline DType kernel_dtype_of(const Tensor& input, ScalarType compute, bool mixed) {
+  return compute == ScalarType::Double ? DType::f64 : mixed ? DType::f32 : dtype_of(input);
+}
+
 // Collects the tensors of a call, checks them and describes them as a kernel reads them.
 struct PointViews {
   PointArgs args{};
@@ -57,6 +62,8 @@ struct PointViews {
       add(args.gradient[k], *gradient, "a gradient");
     }
   }
+
+  DType kernel_dtype() const { return kernel_dtype_of(input, compute, mixed); }
 
   // Losses and upstream gradients of each element.
   void add_each(PointView& v, const Tensor& t, const char* what) {

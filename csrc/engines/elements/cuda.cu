@@ -10,7 +10,7 @@
 //       each have 64 KiB.
 //   general: everything else, one element per thread at a time, neighbouring threads at neighbouring elements, which
 //       needs no alignment and reads whole sectors wherever the innermost dimension is dense. 4 elements are under
-//       way in each thread.
+//       way in each thread. Tensors of several types are read and written by the type that each one's view names.
 // What is outside the tile's end is computed on zeros and dropped, as on the CPU.
 //
 // Sums. A thread adds the elements of a tile (at most 16) in the computing type, everything after that in double, in an
@@ -27,6 +27,7 @@
 #include "core/compute.h"
 #include "engines/elements/contract.h"
 #include "device/block.h"
+#include "device/stored.h"
 #include "engines/elements/cuda.h"
 #include "losses/functors.h"
 
@@ -204,9 +205,21 @@ FASTLOSS_DEVICE void locate(const PointLaunch& l, const PointView* const (&views
   }
 }
 
-template <class S, class T>
-FASTLOSS_DEVICE T read_wide(const PointView& view, int64_t at) {
-  return view.wide ? ((const T*)view.data)[at] : (T)widen(((const S*)view.data)[at]);
+// Of an element that is stored as an S, or if `wide` as a T: its value. With `mixed` its bits, whatever it is stored as.
+template <class S, bool mixed, class T>
+FASTLOSS_DEVICE T read_one(const PointView& view, int64_t at, bool wide) {
+  if constexpr (mixed) return load_bits<T>(view.type, view.data, at);
+  return wide ? ((const T*)view.data)[at] : (T)widen(((const S*)view.data)[at]);
+}
+template <class S, bool mixed, class T>
+FASTLOSS_DEVICE void write_one(const PointView& view, int64_t at, T value, bool wide) {
+  if constexpr (mixed) {
+    store_number(view.type, view.data, at, value);
+  } else if (wide) {
+    store_one((T*)view.data + at, value);
+  } else {
+    store_one((S*)view.data + at, narrow<S>(value));
+  }
 }
 
 // Values and results of the elements that a thread holds.
@@ -233,8 +246,8 @@ FASTLOSS_DEVICE void evaluate_held(const PointLaunch& l, Held<T>& h) {
 }
 
 // One kernel for all losses of a stored type: with one per loss a dtype took 18 s to compile for one architecture
-// instead of 5, before plain kernels had a second instance.
-template <class S>
+// instead of 5, before plain kernels had a second instance. And one for all mixes of types that compute in S.
+template <class S, bool mixed>
 FASTLOSS_KERNEL(kPointThreads, 2)
 points_general(const PointLaunch l, const int loss_index) {
   using T = typename Compute<S>::type;
@@ -250,6 +263,9 @@ points_general(const PointLaunch l, const int loss_index) {
   for (int k = 0; k < A; ++k) reads[k] = &a.operand[k], writes[k] = &a.gradient[k];
   reads[A] = &a.weight, reads[A + 1] = &a.mask, reads[A + 2] = &a.upstream;
   writes[A] = &a.loss;
+  bool outgrown = false;  // whether a tensor is of int64, which fits no float
+  FASTLOSS_UNROLL
+  for (int k = 1; k <= A; ++k) outgrown = outgrown || outgrows<T>(reads[k]->type);
   double sum = 0, square = 0;
   for (int tile = 0; tile < n; tile += kPointThreads * U) {
     Held<T> h;
@@ -267,11 +283,27 @@ points_general(const PointLaunch l, const int loss_index) {
       locate(l, reads, begin + i, at);
       FASTLOSS_UNROLL
       for (int k = 0; k < A; ++k) {
-        if (a.operand[k].data) h.value[u][k] = widen(((const S*)a.operand[k].data)[at[k]]);
+        if (a.operand[k].data) h.value[u][k] = read_one<S, mixed, T>(a.operand[k], at[k], false);
       }
-      if (a.weight.data) weight[u] = widen(((const S*)a.weight.data)[at[A]]);
+      if (a.weight.data) weight[u] = read_one<S, mixed, T>(a.weight, at[A], false);
       if (a.mask.data) kept[u] = ((const uint8_t*)a.mask.data)[at[A + 1]];
-      if (a.upstream.data) upstream[u] = read_wide<S, T>(a.upstream, at[A + 2]);
+      if (a.upstream.data) upstream[u] = read_one<S, mixed, T>(a.upstream, at[A + 2], a.upstream.wide);
+      if (mixed && FASTLOSS_UNLIKELY(outgrown)) {
+        FASTLOSS_UNROLL
+        for (int k = 1; k < A; ++k) {
+          if (outgrows<T>(a.operand[k].type)) h.value[u][k] = load_outgrown<T>(a.operand[k].data, at[k]);
+        }
+        if (outgrows<T>(a.weight.type)) weight[u] = load_outgrown<T>(a.weight.data, at[A]);
+      }
+    }
+    if constexpr (mixed) {
+      const auto convert = [&](const PointView& view, const auto& value) {
+        if (view.data) convert_bits<U, T>(view.type, value);
+      };
+      FASTLOSS_UNROLL
+      for (int k = 0; k < A; ++k) convert(a.operand[k], [&](int u) -> T& { return h.value[u][k]; });
+      convert(a.weight, [&](int u) -> T& { return weight[u]; });
+      convert(a.upstream, [&](int u) -> T& { return upstream[u]; });
     }
     switch (loss_index) {
 #define FASTLOSS_EVALUATE(name, Functor, params) \
@@ -293,15 +325,10 @@ points_general(const PointLaunch l, const int loss_index) {
       FASTLOSS_UNROLL
       for (int k = 0; k < A; ++k) {
         const T slope = kept[u] ? h.grad[u][k] * c : (T)0;
-        if (a.gradient[k].data) store_one((S*)a.gradient[k].data + at[k], narrow<S>(slope));
+        if (a.gradient[k].data) write_one<S, mixed>(a.gradient[k], at[k], slope, false);
         if (k == 0) square += (double)slope * (double)slope;
       }
-      if (!a.loss.data) continue;
-      if (a.loss.wide) {
-        store_one((T*)a.loss.data + at[A], loss);
-      } else {
-        store_one((S*)a.loss.data + at[A], narrow<S>(loss));
-      }
+      if (a.loss.data) write_one<S, mixed>(a.loss, at[A], loss, a.loss.wide);
     }
     sum += (double)part;
   }
@@ -320,7 +347,10 @@ int run_loss(PointLaunch& l, int loss, const Grid& grid, Stream stream) {
     return launch(each ? &points_plain<S, Loss, true> : &points_plain<S, Loss, false>, grid, stream, l, f);
   }
   memcpy(l.functor, (const void*)&f, sizeof(F));
-  return launch(&points_general<S>, grid, stream, l, loss);
+  if constexpr (std::is_same_v<S, typename Compute<S>::type>) {
+    if (l.mixed) return launch(&points_general<S, true>, grid, stream, l, loss);
+  }
+  return launch(&points_general<S, false>, grid, stream, l, loss);
 }
 
 template <class S>

@@ -25,6 +25,7 @@ struct DeviceFactor {
 struct PointLaunch : DeviceFactor {
   PointArgs args;  // `task_elements`, `sums` and `stream` unused: they are about the host
 
+  bool mixed;          // tensors have types of their own, which compute in the launch's
   bool vectors;        // the plain kernel takes it
   bool flat;           // every tensor is
   int block_elements;  // that a block works on

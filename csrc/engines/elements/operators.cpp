@@ -16,7 +16,7 @@ PointSums run(int id, PointViews& views) {
   args.stream = args.elements * (int64_t)views.input.element_size() >= kStreamBytes;
   args.task_elements = kTaskElements;
   const Kernels& kernels = isa::kernels();
-  const DType dtype = views.compute == ScalarType::Double ? DType::f64 : dtype_of(views.input);
+  const DType dtype = views.kernel_dtype();
   const PointwiseKernel kernel = kernels.engine[(int)dtype].pointwise;
   return run_tasks(args, args.elements, (args.elements + kTaskElements - 1) / kTaskElements,
                    [&](int64_t begin, int64_t end) { kernel(args, begin, end, kernels.pointwise[id]); });

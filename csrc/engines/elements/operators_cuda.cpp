@@ -19,9 +19,9 @@ struct Problem {
   Problem(const Call& call, const Written& written)
       : device(call.input()),
         views(call, written),
-        dtype(dtype_of(call.input())),
+        dtype(views.kernel_dtype()),
         divisor(set_divisor(call, call.input().numel(), launch)) {
-    STD_TORCH_CHECK(!views.mixed, "fastloss: expected CUDA tensors of one dtype");
+    launch.mixed = views.mixed;
     views.args.scale = 1 / divisor;
   }
 
@@ -31,12 +31,12 @@ struct Problem {
     cuda::plan_points(dtype, launch);
   }
   void run(int id) { check(cuda::run_points(id, dtype, launch, device.stream)); }
-};
 
-// The dtype in which a kernel can write the loss that is asked for as `wanted`: that, or the computing type.
-ScalarType loss_type(const Tensor& input, ScalarType wanted) {
-  return wanted == input.scalar_type() ? wanted : compute_type(input);
-}
+  // The dtype of losses or upstream gradients that the kernel takes in the place of `wanted`: that, or the computing type.
+  ScalarType each_type(ScalarType wanted) const {
+    return views.mixed || wanted == views.input.scalar_type() ? wanted : views.compute;
+  }
+};
 
 struct Backend : PointsEngine {
   static constexpr bool on_device = true;
@@ -46,7 +46,7 @@ struct Backend : PointsEngine {
     Problem problem(call, written);
     PointArgs& args = problem.views.args;
     double* const stats = written.stats ? statistics(*written.stats, input, kPointStats) : nullptr;
-    const ScalarType type = loss_type(input, wanted);
+    const ScalarType type = problem.each_type(wanted);
     Tensor loss = call.reduced() ? new_empty(input, {}, wanted) : unreduced_loss(input, type);
     if (!call.reduced()) problem.views.add_each(args.loss, loss, "loss");
     args.want_stats = stats;
@@ -63,7 +63,7 @@ struct Backend : PointsEngine {
     if (call.reduced()) {
       set_upstream(upstream, call.input(), unless_one, problem.launch);
     } else {
-      const ScalarType type = loss_type(call.input(), upstream.scalar_type());
+      const ScalarType type = problem.each_type(upstream.scalar_type());
       if (upstream.scalar_type() != type) upstream = torch::stable::to(upstream, type);
       problem.views.add_each(problem.views.args.upstream, upstream, "grad_output");
     }

@@ -23,7 +23,7 @@ void plan_points(DType dtype, PointLaunch& l) {
   for (int k = 0; k < kMaxOperands; ++k) see(a.operand[k]), see(a.gradient[k]);
   see(a.weight), see(a.mask), see(a.upstream), see(a.loss);
   // What args.plain asks for, but that losses and upstream gradients per element are welcome.
-  l.vectors = aligned && l.flat && !a.weight.data && !a.mask.data && !a.want_stats;
+  l.vectors = !l.mixed && aligned && l.flat && !a.weight.data && !a.mask.data && !a.want_stats;
   for (int k = 1; k < kMaxOperands; ++k) l.vectors = l.vectors && !a.gradient[k].data;
   const int64_t size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
   const int64_t tile = kPointThreads * (l.vectors ? kPlainVectors * 16 / size : kGeneralElements);

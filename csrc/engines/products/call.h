@@ -65,6 +65,8 @@ struct PairViews {
     }
   }
 
+  DType kernel_dtype() const { return kernel_dtype_of(input, compute, mixed); }
+
   // One value per row, dense.
   const void* per_row(const Tensor& t, const char* what, ScalarType type) {
     STD_TORCH_CHECK(same_device(t, input) && t.numel() == args.rows, "fastloss: expected ", what, " of ", args.rows,

@@ -12,10 +12,16 @@
 // bits and evaluates the loss for itself.
 //
 // Offsets. Rows are found with 64 bits, and so are elements of rows that are read twice.
+//
+// Mixed. Vectors of several types are rows off 16 bytes, read and written by the type that each one's view names.
+//
+// Far rows (the note is in cpu.h). A group finds its row far by the products that it has; then it reads the row again, element
+// by element, and all that follows from it is made in double. The other rows of its warp keep what they have.
 
 #include "core/compute.h"
 #include "engines/products/contract.h"
 #include "device/block.h"
+#include "device/stored.h"
 #include "engines/products/cuda.h"
 #include "losses/functors.h"
 
@@ -45,6 +51,37 @@ FASTLOSS_DEVICE void load_tile(const S* const (&x)[A], int64_t first, int step, 
       to[u][k] = Pack<S, V>{};
       if (i < width) to[u][k] = again ? load_pack<V>(x[k] + i) : load_pack_once<V>(x[k] + i);
     }
+  }
+}
+
+// The same of vectors of any types, one element at a time.
+template <class T, int U, int A>
+FASTLOSS_DEVICE void load_mixed_tile(const PairArgs& a, int64_t row, int64_t first, int step, int64_t width,
+                                     Pack<T, 1> (&to)[U][A]) {
+  bool outgrown = false;
+  FASTLOSS_UNROLL
+  for (int k = 0; k < A; ++k) outgrown = outgrown || outgrows<T>(a.operand[k].type);
+  FASTLOSS_UNROLL
+  for (int u = 0; u < U; ++u) {
+    const int64_t i = first + u * step;
+    FASTLOSS_UNROLL
+    for (int k = 0; k < A; ++k) {
+      const PairView& view = a.operand[k];
+      to[u][k].v[0] = 0;
+      if (i < width) to[u][k].v[0] = load_bits<T>(view.type, view.data, row * view.row_stride + i);
+    }
+    if (!FASTLOSS_UNLIKELY(outgrown)) continue;
+    FASTLOSS_UNROLL
+    for (int k = 1; k < A; ++k) {
+      const PairView& view = a.operand[k];
+      if (i < width && outgrows<T>(view.type)) {
+        to[u][k].v[0] = load_outgrown<T>(view.data, row * view.row_stride + i);
+      }
+    }
+  }
+  FASTLOSS_UNROLL
+  for (int k = 0; k < A; ++k) {
+    convert_bits<U, T>(a.operand[k].type, [&](int u) -> T& { return to[u][k].v[0]; });
   }
 }
 
@@ -85,10 +122,17 @@ FASTLOSS_DEVICE double value_at(const void* values, int64_t row) {
 }
 
 // Blocks that a multiprocessor is to hold: as many as do without spills.
-constexpr int pair_blocks(int group, int arity) { return group < 256 ? 7 - arity : 2; }
+constexpr int pair_blocks(int size, int group, int arity, bool held) {
+  return group == 256 ? 2 : held && size < 8 ? 8 - arity : 7 - arity;
+}
 
-template <class S, template <class> class Loss, int V, int G, bool held>
-FASTLOSS_KERNEL(pair_threads(G), pair_blocks(G, Loss<float>::arity))
+// Note [Far rows] in cpu.h. Half cannot reach that far.
+constexpr double kFar = 1e30;
+template <class S>
+constexpr bool kHasFarRows = sizeof(S) < 8 && !std::is_same_v<S, Half>;
+
+template <class S, template <class> class Loss, int V, int G, bool held, bool mixed>
+FASTLOSS_KERNEL(pair_threads(G), pair_blocks(sizeof(S), G, Loss<float>::arity, held))
 pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   using F = Loss<T>;
@@ -110,9 +154,16 @@ pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
   FASTLOSS_UNROLL
   for (int k = 0; k < A; ++k) x[k] = (const S*)a.operand[k].data + row * a.operand[k].row_stride;
   Pack<S, V> in[U][A];
+  const auto load = [&](auto again, int64_t tile) {
+    if constexpr (mixed) {
+      load_mixed_tile<T>(a, row, tile + first, G * V, read, in);
+    } else {
+      load_tile<again.value>(x, tile + first, G * V, read, in);
+    }
+  };
   double s[P] = {};
   for (int64_t tile = 0; held ? tile == 0 : tile < read; tile += kTile) {
-    load_tile<!held>(x, tile + first, G * V, read, in);
+    load(std::bool_constant<!held>{}, tile);
     T part[P] = {};
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
@@ -129,6 +180,34 @@ pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
     for (int k = 0; k < P; ++k) s[k] += (double)part[k];
   }
   group_sums<G>(s, (double*)shared_memory());
+  bool far = false;
+  const auto far_atoms = [&](int64_t i, double(&z)[F::atoms]) {
+    double v[A];
+    FASTLOSS_UNROLL
+    for (int k = 0; k < A; ++k) {
+      const PairView& view = a.operand[k];
+      v[k] = mixed ? load_number<T>(view.type, view.data, row * view.row_stride + i) : (T)widen(x[k][i]);
+    }
+    Loss<double>(a.params).combine(v, z);
+  };
+  if constexpr (kHasFarRows<S>) {
+    FASTLOSS_UNROLL
+    for (int k = 0; k < P; ++k) far = far || !(fabs(s[k]) < kFar);
+    if (FASTLOSS_UNLIKELY(any_lane(far))) {
+      double wide[P] = {};
+      FASTLOSS_UNROLL_BY(1)
+      for (int64_t i = thread() % G; far && i < read; i += G) {
+        double z[F::atoms];
+        far_atoms(i, z);
+        FASTLOSS_UNROLL
+        for (int k = 0; k < P; ++k) wide[k] += z[products.left[k]] * z[products.right[k]];
+      }
+      if (G > 32) block_barrier();  // the scratch is still read
+      group_sums<G>(wide, (double*)shared_memory());
+      FASTLOSS_UNROLL
+      for (int k = 0; k < P; ++k) s[k] = far ? wide[k] : s[k];
+    }
+  }
 
   const PairEval<P> r = f(s, kept ? value_at<T>(a.label, row) : 1.0);
   const double weight = kept ? value_at<T>(a.weight, row) : 0.0, loss = kept ? r.loss * weight : 0.0;
@@ -141,9 +220,34 @@ pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
     out[k] = a.gradient[k].data ? (S*)a.gradient[k].data + row * a.gradient[k].row_stride : nullptr;
     writes = writes || out[k];
   }
+  const auto store_at = [&](int k, int64_t i, T value) {
+    const PairView& view = a.gradient[k];
+    if constexpr (mixed) {
+      store_number(view.type, view.data, row * view.row_stride + i, value);
+    } else {
+      store_one(out[k] + i, narrow<S>(value));
+    }
+  };
   double square = 0;
-  if (writes) {
-    const double factor = weight * (kept ? value_at<T>(a.upstream, row) : 1.0) * scale;
+  const double factor = writes ? weight * (kept ? value_at<T>(a.upstream, row) : 1.0) * scale : 0;
+  if (kHasFarRows<S> && FASTLOSS_UNLIKELY(far && writes)) {
+    FASTLOSS_UNROLL_BY(1)
+    for (int64_t i = thread() % G; i < width; i += G) {
+      double z[F::atoms], h[F::atoms] = {}, g[A];
+      far_atoms(i, z);
+      FASTLOSS_UNROLL
+      for (int k = 0; k < P; ++k) {
+        h[products.left[k]] += r.grad[k] * factor * z[products.right[k]];
+        h[products.right[k]] += r.grad[k] * factor * z[products.left[k]];
+      }
+      Loss<double>(a.params).transpose(h, g);
+      if (a.want_stats) square += g[0] * g[0];
+      FASTLOSS_UNROLL
+      for (int k = 0; k < A; ++k) {
+        if (out[k]) store_at(k, i, (T)g[k]);
+      }
+    }
+  } else if (writes) {
     if constexpr (held) {
       FASTLOSS_UNROLL
       for (int u = 0; u < U; ++u) {
@@ -155,7 +259,7 @@ pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
     FASTLOSS_UNROLL
     for (int k = 0; k < P; ++k) slope[k] = kept ? (T)(r.grad[k] * factor) : (T)0;
     for (int64_t tile = 0; held ? tile == 0 : tile < width; tile += kTile) {
-      if (!held) load_tile<false>(x, tile + first, G * V, read, in);
+      if (!held) load(std::false_type{}, tile);
       FASTLOSS_UNROLL
       for (int u = 0; u < U; ++u) {
         const int64_t i = tile + first + u * (G * V);
@@ -177,7 +281,12 @@ pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
         }
         FASTLOSS_UNROLL
         for (int k = 0; k < A; ++k) {
-          if (out[k]) store_pack<V>(out[k] + i, to[k]);
+          if (!out[k]) continue;
+          if constexpr (mixed) {
+            store_at(k, i, to[k].v[0]);
+          } else {
+            store_pack<V>(out[k] + i, to[k]);
+          }
         }
       }
     }
@@ -187,22 +296,28 @@ pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
 
 // --------------------------------------------------------------------------------------------------------- dispatch
 
-template <class S, template <class> class Loss, int V, int G, bool held>
+template <class S, template <class> class Loss, int V, int G, bool held, bool mixed = false>
 int run_rows_of(const PairLaunch& l, Stream stream) {
   using F = Loss<typename Compute<S>::type>;
   constexpr int kShared = pair_threads(G) / 32 * F::products * (int)sizeof(double);
-  return launch(&pairs_rows<S, Loss, V, G, held>, Grid{l.blocks, pair_threads(G), kShared, 1}, stream, l,
+  return launch(&pairs_rows<S, Loss, V, G, held, mixed>, Grid{l.blocks, pair_threads(G), kShared, 1}, stream, l,
                 F(l.args.params));
+}
+
+template <class S, template <class> class Loss, bool mixed>
+int run_elements(const PairLaunch& l, Stream stream) {
+  return l.group == 2    ? run_rows_of<S, Loss, 1, 2, false, mixed>(l, stream)
+         : l.group == 32 ? run_rows_of<S, Loss, 1, 32, false, mixed>(l, stream)
+                         : run_rows_of<S, Loss, 1, 256, false, mixed>(l, stream);
 }
 
 template <class S, template <class> class Loss>
 int run_loss(const PairLaunch& l, Stream stream) {
   constexpr int V = 16 / sizeof(S);
-  if (!l.vectors) {
-    return l.group == 2    ? run_rows_of<S, Loss, 1, 2, false>(l, stream)
-           : l.group == 32 ? run_rows_of<S, Loss, 1, 32, false>(l, stream)
-                           : run_rows_of<S, Loss, 1, 256, false>(l, stream);
+  if constexpr (std::is_same_v<S, typename Compute<S>::type>) {
+    if (l.mixed) return run_elements<S, Loss, true>(l, stream);
   }
+  if (!l.vectors) return run_elements<S, Loss, false>(l, stream);
   if (!l.held) return run_rows_of<S, Loss, V, 256, false>(l, stream);
   switch (l.group) {
     case 2:

@@ -18,6 +18,7 @@ constexpr int pair_threads(int group) { return group < 128 ? 128 : group; }
 struct PairLaunch : DeviceFactor {
   PairArgs args;  // `task_rows` and `sums` unused: they are about the host
 
+  bool mixed;    // vectors have types of their own, which compute in the launch's
   bool vectors;  // every row is whole vectors at 16 bytes
   bool held;     // a row stays in registers between its products and its gradient
   int group;     // of kPairGroups

@@ -42,9 +42,7 @@ void run_mixed(const PairArgs& given, int64_t begin, int64_t end, Element comput
 PointSums run(int id, PairViews& views) {
   PairArgs& args = views.args;
   args.task_rows = std::max<int64_t>(1, kTaskElements / args.width);
-  const DType dtype = views.compute == ScalarType::Double ? DType::f64
-                      : views.mixed                       ? DType::f32
-                                                          : dtype_of(views.input);
+  const DType dtype = views.kernel_dtype();
   const PairsKernel kernel = isa::kernels().pairs[id][(int)dtype];
   const Engine& engine = isa::kernels().engine[(int)dtype];
   return run_tasks(

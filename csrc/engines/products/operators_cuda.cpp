@@ -20,9 +20,9 @@ struct Problem {
   Problem(const Call& call, const Written& written)
       : device(call.input()),
         views(call, written),
-        dtype(dtype_of(call.input())),
+        dtype(views.kernel_dtype()),
         divisor(set_divisor(call, views.args.rows, launch)) {
-    STD_TORCH_CHECK(!views.mixed, "fastloss: expected CUDA tensors of one dtype");
+    launch.mixed = views.mixed;
     views.args.scale = 1 / divisor;
   }
 

@@ -15,7 +15,7 @@ constexpr int64_t kWarpWidth = 1024;
 void plan_pairs(DType dtype, PairLaunch& l) {
   const PairArgs& a = l.args;
   const int64_t size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2, lanes = 16 / size;
-  l.vectors = a.width % lanes == 0;
+  l.vectors = !l.mixed && a.width % lanes == 0;
   const auto see = [&](const PairView& v) {
     if (!v.data) return;
     l.vectors = l.vectors && (uintptr_t)v.data % 16 == 0 && (a.rows == 1 || v.row_stride % lanes == 0);

@@ -31,7 +31,7 @@
 
 #include "core/compute.h"
 #include "engines/softmax/contract.h"
-#include "device/device.h"
+#include "device/stored.h"
 #include "engines/softmax/cuda.h"
 #include "losses/functors.h"
 
@@ -66,6 +66,39 @@ FASTLOSS_DEVICE int64_t offset_of(const RowsArgs& a, const RowsView& view, int64
     row /= a.size[d];
   }
   return offset + row * view.row_stride[0];
+}
+
+// Cross entropy of probabilities that are stored as another type than the logits, which the launch names. Of probabilities
+// every loss makes the same, so this one stands for all.
+template <class T>
+struct MixedProbabilities : CrossEntropy<T> {
+  using CrossEntropy<T>::CrossEntropy;
+};
+template <template <class> class Loss>
+constexpr bool kIsMixed = false;
+template <>
+constexpr bool kIsMixed<MixedProbabilities> = true;
+
+// Where a row of probabilities lies, or of their gradient; null: there are none.
+template <class S, template <class> class Loss>
+FASTLOSS_DEVICE char* probabilities_of(const RowsArgs& a, const RowsView& view, int64_t row) {
+  const int bytes = kIsMixed<Loss> ? bytes_of(a.probability_type) : (int)sizeof(S);
+  return view.data ? (char*)view.data + offset_of(a, view, row) * bytes : nullptr;
+}
+template <class S, template <class> class Loss>
+FASTLOSS_DEVICE typename Compute<S>::type probability_at(const RowsArgs& a, const char* row, int64_t c) {
+  const int64_t at = c * a.probability.class_stride;
+  if constexpr (kIsMixed<Loss>) return load_number<typename Compute<S>::type>(a.probability_type, row, at);
+  return widen(((const S*)row)[at]);
+}
+template <class S, template <class> class Loss, class T>
+FASTLOSS_DEVICE void put_probability_gradient(const RowsArgs& a, char* row, int64_t c, T value) {
+  const int64_t at = c * a.probability_gradient.class_stride;
+  if constexpr (kIsMixed<Loss>) {
+    store_number(a.probability_type, row, at, value);
+  } else {
+    store_one((S*)row + at, narrow<S>(value));
+  }
 }
 
 // A row before it is measured.
@@ -470,8 +503,7 @@ FASTLOSS_DEVICE void column_rows(const Launch& l, const int64_t at) {
 
   if (active) {
     const S* const x = (const S*)a.logits.data + offset_of(a, a.logits, first);
-    const S* const t =
-        extras && a.probability.data ? (const S*)a.probability.data + offset_of(a, a.probability, first) : nullptr;
+    const char* const t = extras ? probabilities_of<S, Loss>(a, a.probability, first) : nullptr;
     Row<T> rows[P];
     bool any = false;
     FASTLOSS_UNROLL
@@ -503,7 +535,6 @@ FASTLOSS_DEVICE void column_rows(const Launch& l, const int64_t at) {
     };
 
     if (any && extras) {
-      const auto probability_at = [&](int64_t c) { return t ? widen(t[c * a.probability.class_stride]) : (T)0; };
       if (on_chip && !tiled) {
         FASTLOSS_UNROLL_BY(4)
         for (int64_t c = 0; c < a.classes; ++c) own[c * step] = widen(x[c * a.logits.class_stride]);
@@ -519,7 +550,7 @@ FASTLOSS_DEVICE void column_rows(const Launch& l, const int64_t at) {
           logits_at(c, z);
           const T tempered = logit(a, z[0]);
           meter.raise(tempered);
-          meter.add(a, tempered, z[0], probability_at(c), c, rows[0].y);
+          meter.add(a, tempered, z[0], t ? probability_at<S, Loss>(a, t, c) : (T)0, c, rows[0].y);
         }
         extra = meter.part();
       }
@@ -606,19 +637,17 @@ FASTLOSS_DEVICE void column_rows(const Launch& l, const int64_t at) {
 
     if (extras && (a.gradient.data || a.want_stats || a.probability_gradient.data)) {
       S* const g = (S*)a.gradient.data + (a.gradient.data ? offset_of(a, a.gradient, first) : 0);
-      S* const h = (S*)a.probability_gradient.data +
-                   (a.probability_gradient.data ? offset_of(a, a.probability_gradient, first) : 0);
+      char* const h = probabilities_of<S, Loss>(a, a.probability_gradient, first);
       for (int64_t c = 0; c < a.classes; ++c) {
         T z[P] = {};
         T v = 0, u = 0;
         if (any) {
           logits_at(c, z);
-          v = gradient_at(a, f[0], z[0], t ? widen(t[c * a.probability.class_stride]) : (T)0, c,
-                          t ? (int64_t)-1 : rows[0].y);
-          if (a.probability_gradient.data) u = target_gradient_at(a, f[0], z[0], c);
+          v = gradient_at(a, f[0], z[0], t ? probability_at<S, Loss>(a, t, c) : (T)0, c, t ? (int64_t)-1 : rows[0].y);
+          if (h) u = target_gradient_at(a, f[0], z[0], c);
         }
         if (a.want_stats) sums[6] += (double)v * (double)v;
-        if (a.probability_gradient.data) store_one(h + c * a.probability_gradient.class_stride, narrow<S>(u));
+        if (h) put_probability_gradient<S, Loss>(a, h, c, u);
         if (a.gradient.data) {
           if (tiled) {
             own[c] = v;
@@ -909,9 +938,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   // Early, since it may take as long as the logits; in shared memory where one warp needs it.
   F upstream = G <= 32 && kept ? upstream_of<T, F>(l.problem, index) : (F)0;
   const S* const x = (const S*)a.logits.data + (active ? offset_of(a, a.logits, index) : 0);
-  const S* const t = extras && a.probability.data && active
-                         ? (const S*)a.probability.data + offset_of(a, a.probability, index)
-                         : nullptr;
+  const char* const t = extras && active ? probabilities_of<S, Loss>(a, a.probability, index) : nullptr;
   const int head = (int)((uintptr_t)x % 16 / sizeof(S));
   const int slice = (int)l.plan.slice, turns = l.plan.turns, y = (int)row.y;
   const int origin = (rank * slice + lane) * V - head;  // class of this thread's first element
@@ -1023,7 +1050,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
         const int c = start(i / V) + i % V;
         if (!has(c)) continue;
         const T x_c = chip.one(i);
-        meter.add(a, logit(a, x_c), x_c, t ? widen(t[c * a.probability.class_stride]) : (T)0, c, row.y);
+        meter.add(a, logit(a, x_c), x_c, t ? probability_at<S, Loss>(a, t, c) : (T)0, c, row.y);
       }
       part = meter.part();
     }
@@ -1095,8 +1122,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
     if (near) store_again(g + y, narrow<S>(f.at_target));
   }
   if (extras && active && (write || a.want_stats || a.probability_gradient.data)) {
-    S* const h = (S*)a.probability_gradient.data +
-                 (a.probability_gradient.data ? offset_of(a, a.probability_gradient, index) : 0);
+    char* const h = probabilities_of<S, Loss>(a, a.probability_gradient, index);
     double square = 0;
     for (int u = 0; u < U; ++u) {
       const int c = start(u);
@@ -1106,14 +1132,12 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
         T value = 0, of_target = 0;
         if (kept) {
           const T x_c = chip.one(u * V + k);
-          value = gradient_at(a, f, x_c, t ? widen(t[(c + k) * a.probability.class_stride]) : (T)0, c + k,
+          value = gradient_at(a, f, x_c, t ? probability_at<S, Loss>(a, t, c + k) : (T)0, c + k,
                               t ? (int64_t)-1 : row.y);
           of_target = target_gradient_at(a, f, x_c, c + k);
         }
         square += (double)value * (double)value;
-        if (a.probability_gradient.data) {
-          store_one(h + (c + k) * a.probability_gradient.class_stride, narrow<S>(of_target));
-        }
+        if (h) put_probability_gradient<S, Loss>(a, h, c + k, of_target);
         chip.one(u * V + k) = value;
       }
       if (!write) continue;
@@ -1161,8 +1185,7 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
   const bool kept = row.y >= 0;
   const auto upstream = kept ? upstream_of<T, Formula<S, extras>>(l.problem, index) : 0;
   const S* const x = (const S*)a.logits.data + offset_of(a, a.logits, index);
-  const S* const t =
-      extras && a.probability.data ? (const S*)a.probability.data + offset_of(a, a.probability, index) : nullptr;
+  const char* const t = extras ? probabilities_of<S, Loss>(a, a.probability, index) : nullptr;
   const int head = adjacent ? (int)((uintptr_t)x % 16 / sizeof(S)) : 0;
 
   // Calls f(first class, values) for every vector of this thread; elements outside the row are -infinity.
@@ -1192,7 +1215,6 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
     }
   };
   const auto class_at = [&](int64_t first, int b, int k) { return first + (int64_t)b * kStreamThreads * V + k; };
-  const auto probability_at = [&](int64_t c) { return t ? widen(t[c * a.probability.class_stride]) : (T)0; };
 
   Part part = empty_part<T>();
   T target = 0;
@@ -1232,7 +1254,7 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
             if (c < 0 || c >= a.classes) continue;
             const T tempered = logit(a, z[b][k]);
             meter.raise(tempered);
-            meter.add(a, tempered, z[b][k], probability_at(c), c, row.y);
+            meter.add(a, tempered, z[b][k], t ? probability_at<S, Loss>(a, t, c) : (T)0, c, row.y);
           }
         }
       });
@@ -1254,8 +1276,7 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
   const Factors<T> f = get_factors<T>(memory);
 
   S* const g = (S*)a.gradient.data + (a.gradient.data ? offset_of(a, a.gradient, index) : 0);
-  S* const h =
-      (S*)a.probability_gradient.data + (a.probability_gradient.data ? offset_of(a, a.probability_gradient, index) : 0);
+  char* const h = extras ? probabilities_of<S, Loss>(a, a.probability_gradient, index) : nullptr;
   double square = 0;
   const auto put = [&](int64_t c, const Pack<S, V>& pack) {
     if (adjacent && c >= 0 && c + V <= a.classes) {
@@ -1280,12 +1301,10 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
           if (!extras) {
             value = c + k == row.y ? f.at_target : f.scale * exp_of<S>(z[b][k] - f.max);
           } else if (c + k >= 0 && c + k < a.classes) {
-            value = gradient_at(a, f, z[b][k], probability_at(c + k), c + k, t ? (int64_t)-1 : row.y);
+            value = gradient_at(a, f, z[b][k], t ? probability_at<S, Loss>(a, t, c + k) : (T)0, c + k,
+                                t ? (int64_t)-1 : row.y);
             square += (double)value * (double)value;
-            if (a.probability_gradient.data) {
-              store_one(h + (c + k) * a.probability_gradient.class_stride,
-                        narrow<S>(target_gradient_at(a, f, z[b][k], c + k)));
-            }
+            if (h) put_probability_gradient<S, Loss>(a, h, c + k, target_gradient_at(a, f, z[b][k], c + k));
           }
           pack.v[k] = narrow<S>(value);
         }
@@ -1298,8 +1317,8 @@ FASTLOSS_DEVICE void stream_rows(const Launch& l, const int64_t index) {
     for (int k = 0; k < V; ++k) zero.v[k] = narrow<S>((T)0);
     for (int64_t c = (int64_t)thread() * V - head; c < a.classes; c += (int64_t)kStreamThreads * V) {
       if (a.gradient.data) put(c, zero);
-      for (int k = 0; extras && a.probability_gradient.data && k < V; ++k) {
-        if (c + k >= 0 && c + k < a.classes) store_one(h + (c + k) * a.probability_gradient.class_stride, zero.v[k]);
+      for (int k = 0; h && k < V; ++k) {
+        if (c + k >= 0 && c + k < a.classes) put_probability_gradient<S, Loss>(a, h, c + k, (T)0);
       }
     }
   }
@@ -1330,7 +1349,7 @@ int run(const RowsLaunch& problem, const RowsPlan& plan, void* stream) {
   const bool extras = needs_extras(a);
   Grid grid{plan.grid, kColumnThreads, plan.shared_bytes, plan.cluster};
   // double is rare and never fast: its plain kernels are those with every option
-  constexpr bool plain = sizeof(S) == 8;
+  constexpr bool plain = sizeof(S) == 8 || kIsMixed<Loss>;
   switch (plan.path) {
     case RowsPath::columns_wide:
       if constexpr (!plain) return launch(&rows_by_column<S, Loss, false, 4>, grid, s, l);
@@ -1382,7 +1401,8 @@ bool cluster_fits(int cluster) {
 #define FASTLOSS_ENTRY(name, Functor, params) &run<S, Functor>,
 template <class S>
 const RowsKernels& kernels() {
-  static const RowsKernels table = {{FASTLOSS_ROWS_LOSSES(FASTLOSS_ENTRY)}, &cluster_fits<S>};
+  static const RowsKernels table = {
+      {FASTLOSS_ROWS_LOSSES(FASTLOSS_ENTRY)}, &run<S, MixedProbabilities>, &cluster_fits<S>};
   return table;
 }
 #undef FASTLOSS_ENTRY

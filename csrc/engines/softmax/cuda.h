@@ -108,6 +108,7 @@ const char* error_message(int error);
 // What cuda.cu, compiled for a dtype, offers.
 struct RowsKernels {
   int (*run[kRowsLosses])(const RowsLaunch&, const RowsPlan&, void* stream);
+  int (*mixed)(const RowsLaunch&, const RowsPlan&, void* stream);  // of probabilities that are not stored as the logits
   bool (*fits)(int cluster);
 };
 template <DType dtype>

@@ -22,8 +22,6 @@ struct Problem {
       : device(call.input()), dtype(dtype_of(call.input())), soft(has_probabilities(call)) {
     const Tensor& input = call.input();
     check_rows(call);
-    STD_TORCH_CHECK(!soft || call.tensors[1]->scalar_type() == input.scalar_type(),
-                    "fastloss: expected CUDA tensors of one dtype");
     args.classes = input.size(class_dim(input));
     args.rows = input.numel() / args.classes;
     target = soft ? *call.tensors[1] : as_dense(*call.tensors[1]);

@@ -156,7 +156,9 @@ RowsPlan plan_rows(DType dtype, const RowsLaunch& l) {
 }
 
 int run_rows(int loss, DType dtype, const RowsLaunch& launch, const RowsPlan& plan, void* stream) {
-  return kernels_of(dtype).run[loss](launch, plan, stream);
+  const RowsKernels& kernels = kernels_of(dtype);
+  const bool mixed = launch.rows.probability.data && launch.rows.probability_type != (Element)dtype;
+  return (mixed ? kernels.mixed : kernels.run[loss])(launch, plan, stream);
 }
 
 }  // namespace fastloss::cuda
