@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor
 
-from fastloss._core import guards as _guards
 from fastloss._core import operators as _ops
 from fastloss._core import route, row_formula
 from fastloss._core._torch import base_of, exchange_table, forward_mode_active, tracing_state, transforms_active

@@ -7,7 +7,7 @@
 // As in points_case.h the loop takes the functor's own parts: atoms in the computing type, everything after them in double.
 // A backend states how many units of the computing type its products may be off, relative to the sum of their terms' sizes.
 // What that does to value and derivatives is found by evaluating the functor at products off by as much: bounds hold at
-// kinks and where terms cancel, whatever the loss.
+// kinks and where terms cancel, whatever the loss. Of rows whose products are far beyond float everything is in double.
 
 #include "case.h"
 #include "engines/products/contract.h"
@@ -27,6 +27,8 @@ class PairBackend {
                           double* scale) = 0;
   virtual double product_roundings(int64_t width) const = 0;
 };
+
+constexpr double kFarValue = 1e20;  // whose square is more than kFar
 
 // A number and how far a backend may be from it.
 struct Bounded {
@@ -48,24 +50,36 @@ struct ExpectedRow {
   ExpectedRow() = default;
 
   // `x`: its vectors; `factor` of the gradients, `weight` of the value.
-  ExpectedRow(const F& f, const S* const (&x)[A], int64_t width, double label, double weight, double factor,
+  ExpectedRow(const double* params, const std::vector<double> (&x)[A], double label, double weight, double factor,
               double product_roundings) {
+    const F f(params);
+    const int64_t width = (int64_t)x[0].size();
     std::vector<double> atoms[Z];
-    for (int64_t i = 0; i < width; ++i) {
-      T v[A], z[Z];
-      for (int k = 0; k < A; ++k) v[k] = (T)value_of(x[k][i]);
-      f.combine(v, z);
-      for (int a = 0; a < Z; ++a) atoms[a].push_back((double)z[a]);
-    }
     double s[P], off[P];
     const double unit = storage_unit<T>();
-    for (int k = 0; k < P; ++k) {
-      long double sum = 0, size = 0;
+    bool far = false;
+    const auto multiply = [&](const auto& functor, auto number) {
+      for (std::vector<double>& values : atoms) values.clear();
       for (int64_t i = 0; i < width; ++i) {
-        const long double term = (long double)atoms[F::left[k]][i] * atoms[F::right[k]][i];
-        sum += term, size += std::fabs(term);
+        decltype(number) v[A], z[Z];
+        for (int k = 0; k < A; ++k) v[k] = (decltype(number))x[k][i];
+        functor.combine(v, z);
+        for (int a = 0; a < Z; ++a) atoms[a].push_back((double)z[a]);
       }
-      s[k] = (double)sum, off[k] = P * (double)size * (product_roundings * unit + 8 * storage_unit<double>());
+      for (int k = 0; k < P; ++k) {
+        long double sum = 0, size = 0;
+        for (int64_t i = 0; i < width; ++i) {
+          const long double term = (long double)atoms[F::left[k]][i] * atoms[F::right[k]][i];
+          sum += term, size += std::fabs(term);
+        }
+        far = far || !(std::fabs(sum) < kFar);
+        s[k] = (double)sum, off[k] = P * (double)size * (product_roundings * unit + 8 * storage_unit<double>());
+      }
+    };
+    multiply(f, T{});
+    if (far && sizeof(T) < sizeof(double)) {
+      product_roundings = (double)(width + 8) * storage_unit<double>() / unit;
+      multiply(Loss<double>(params), double{});
     }
     const PairEval<P> r = f(s, label);
     double slope[P], slope_error[P];
@@ -114,29 +128,44 @@ struct ExpectedRow {
   }
 };
 
+struct PairOptions {
+  bool in_vectors;  // rows are apart by whole vectors of 16 bytes, else by any number of elements
+  bool mixed;       // vectors of any types, of which the computing type is the widest
+};
+
 template <class S, template <class> class Loss>
-void pair_case(PairBackend& backend, int id, int64_t rows, int64_t width, Place place, uint64_t seed, bool in_vectors) {
+void pair_case(PairBackend& backend, int id, int64_t rows, int64_t width, Place place, uint64_t seed,
+               const PairOptions& o) {
   using T = typename Compute<S>::type;
   using F = Loss<T>;
+  constexpr bool is_double = sizeof(T) == sizeof(double);
   Random random{seed};
   Memory memory(place);
   PairArgs a{};
   double scale = 0.25;
   a.rows = rows, a.width = width, a.scale = scale;
   std::copy_n(kPairParams[random.below(2)], 4, a.params);
-  // Rows apart by any number of elements, or by whole vectors of 16 bytes.
-  const auto stride = [&] { return width + random.below(3) * (in_vectors ? 16 / (int64_t)sizeof(S) : 1); };
+  const auto stride = [&] { return width + random.below(3) * (o.in_vectors ? 16 / (int64_t)sizeof(S) : 1); };
   std::vector<Output> outputs;
+  const bool some_far = !is_double && random.chance(20);
   for (int k = 0; k < F::arity; ++k) {
     const int64_t step = random.chance(80) ? stride() : 0, extent = (rows - 1) * step + width;  // 0: one row for all
-    S* const p = memory.take<S>(extent);
-    for (int64_t i = 0; i < extent; ++i) assign(p[i], random.normal());
-    a.operand[k] = {p, step, element_of<S>()};
-    if (random.chance(30)) continue;
+    const Element type = o.mixed && k > 0 ? any_element(random, is_double, (int)Element::count) : element_of<S>();
+    const int64_t size = bytes_of(type);
+    void* const p = memory.take(extent * size, size);
+    for (int64_t i = 0; i < extent; ++i) write_as(type, p, i, random.normal());
+    a.operand[k] = {p, step, type};
+    for (int64_t row = 0; some_far && step && (type == Element::f32 || type == Element::bf16) && row < rows; ++row) {
+      if (!random.chance(30)) continue;
+      for (int64_t i = 0; i < width; ++i) {
+        write_as(type, p, row * step + i, kFarValue * (1 + random.uniform()) * (random.chance(50) ? -1 : 1));
+      }
+    }
+    if (random.chance(30) || !is_floating(type)) continue;
     const int64_t written = stride(), whole = (rows - 1) * written + width;
-    a.gradient[k] = {memory.take<S>(whole), written, element_of<S>()};
-    outputs.push_back({"gradients not written", a.gradient[k].data, whole * (int64_t)sizeof(S), sizeof(S),
-                       (rows - 1) * (written - width)});
+    a.gradient[k] = {memory.take(whole * size, size), written, type};
+    outputs.push_back(
+        {"gradients not written", a.gradient[k].data, whole * size, size, (rows - 1) * (written - width)});
   }
   const auto values = [&](int percent, double low, double high) -> T* {
     if (!random.chance(percent)) return nullptr;
@@ -155,27 +184,28 @@ void pair_case(PairBackend& backend, int id, int64_t rows, int64_t width, Place 
   for (int64_t row = 0; mask && row < rows; ++row) {  // what is masked may be anything
     for (int k = 0; k < F::arity; ++k) {
       const PairView& view = a.operand[k];
-      for (int64_t i = 0; !mask[row] && view.row_stride && i < width; ++i) {
-        assign(((S*)view.data)[row * view.row_stride + i], NAN);
+      for (int64_t i = 0; !mask[row] && view.row_stride && is_floating(view.type) && i < width; ++i) {
+        write_as(view.type, view.data, row * view.row_stride + i, NAN);
       }
     }
   }
   const PointTotals total = backend.run(memory, random, id, a, outputs, random.chance(40), &scale);
 
-  const F f(a.params);
   const double unit = storage_unit<T>();
   Bounded sum, square;
   double size = 0;
   for (int64_t row = 0; row < rows; ++row) {
     const bool kept = !mask || mask[row];
-    const S* x[F::arity];
-    for (int k = 0; k < F::arity; ++k) x[k] = (const S*)a.operand[k].data + row * a.operand[k].row_stride;
+    std::vector<double> x[F::arity];
+    for (int k = 0; k < F::arity; ++k) {
+      const PairView& view = a.operand[k];
+      for (int64_t i = 0; i < width; ++i) x[k].push_back(read_as(view.type, view.data, row * view.row_stride + i));
+    }
     const double w = weight ? (double)weight[row] : 1;
     ExpectedRow<S, Loss> r;
     if (kept) {
-      r = {f,
+      r = {a.params,
            x,
-           width,
            label ? (double)label[row] : 1,
            w,
            w * scale * (upstream ? (double)upstream[row] : 1),
@@ -185,15 +215,17 @@ void pair_case(PairBackend& backend, int id, int64_t rows, int64_t width, Place 
     }
     sum.value += r.loss.value, sum.error += r.loss.error, size += std::fabs(r.loss.value);
     square.value += r.square.value, square.error += r.square.error;
-    if (loss) check("loss", row, -1, (double)loss[row], r.loss.value, r.loss.error + unit * std::fabs(r.loss.value));
+    const double rounded = (double)(T)r.loss.value;  // a far row's may be infinite
+    if (loss) check("loss", row, -1, (double)loss[row], rounded, r.loss.error + unit * std::fabs(r.loss.value));
     for (int k = 0; k < F::arity; ++k) {
       if (!a.gradient[k].data) continue;
-      const S* const p = (const S*)a.gradient[k].data + row * a.gradient[k].row_stride;
+      const PairView& view = a.gradient[k];
       for (int64_t i = 0; i < width; ++i, ++gradients) {
         const Bounded& g = r.grad[k][i];
-        if (std::is_same_v<S, Half> && std::fabs(g.value) + g.error > 65504) continue;  // perhaps infinite
-        const double stored = storage_unit<S>() * (std::fabs(g.value) + g.error) + storage_underflow<S>();
-        check("gradient", row, i, value_of(p[i]), g.value, kept ? g.error + stored : 0);
+        if (view.type == Element::f16 && std::fabs(g.value) + g.error > 65504) continue;  // perhaps infinite
+        const double stored = unit_of(view.type) * (std::fabs(g.value) + g.error) + underflow_of(view.type);
+        const double got = read_as(view.type, view.data, row * view.row_stride + i);
+        check("gradient", row, i, got, g.value, kept ? g.error + stored : 0);
       }
     }
   }
@@ -205,7 +237,7 @@ void pair_case(PairBackend& backend, int id, int64_t rows, int64_t width, Place 
   }
 }
 
-using PairCase = void (*)(PairBackend&, int id, int64_t rows, int64_t width, Place, uint64_t seed, bool in_vectors);
+using PairCase = void (*)(PairBackend&, int id, int64_t rows, int64_t width, Place, uint64_t seed, const PairOptions&);
 struct PairEntry {
   const char* name;
   PairCase run;

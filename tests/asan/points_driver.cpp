@@ -129,7 +129,7 @@ void pairs(const std::string& isa, DType dtype, const char* dtype_name) {
         const Place place = (Place)random.below(3);
         current = isa + ", " + dtype_name + ", " + loss.name + ", " + std::to_string(rows) + " x " +
                   std::to_string(width) + ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
-        loss.run(backend, id, rows, width, place, seed++, false);
+        loss.run(backend, id, rows, width, place, seed++, {});
       }
     }
     ++id;

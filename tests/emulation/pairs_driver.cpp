@@ -18,9 +18,11 @@ class EmulatedBackend : public PairBackend {
     PairLaunch l{};
     l.args = args;
     if (scalars) put_scalars(memory, random, l, scale);
-    cuda::plan_pairs(dtype_, l);
-    ++counts[(l.held ? "held" : l.vectors ? "vectors" : "elements") + std::to_string(l.group)];
-    return run_watched(memory, random, l, outputs, [&] { return cuda::run_pairs(id, dtype_, l, nullptr); });
+    for (const PairView& view : args.operand) l.mixed = l.mixed || (view.data && view.type != (Element)dtype_);
+    const DType dtype = l.mixed ? computing(dtype_) : dtype_;
+    cuda::plan_pairs(dtype, l);
+    ++counts[(l.mixed ? "mixed" : l.held ? "held" : l.vectors ? "vectors" : "elements") + std::to_string(l.group)];
+    return run_watched(memory, random, l, outputs, [&] { return cuda::run_pairs(id, dtype, l, nullptr); });
   }
 
   // A thread adds a tile's elements, at most 32, and each product is rounded.
@@ -55,7 +57,7 @@ void sweep(DType dtype, const char* dtype_name, bool quick) {
           const Place place = in_vectors ? Place::aligned : (Place)random.below(3);
           current = std::string("emulated, ") + dtype_name + ", " + loss.name + ", " + std::to_string(rows) + " x " +
                     std::to_string(width) + ", " + kPlaceNames[(int)place] + ", seed " + std::to_string(seed);
-          loss.run(backend, id, rows, width, place, seed++, in_vectors);
+          loss.run(backend, id, rows, width, place, seed++, {in_vectors, random.chance(25)});
         }
       }
     }

@@ -18,13 +18,22 @@ class EmulatedBackend : public PointBackend {
     PointLaunch l{};
     l.args = args;
     if (scalars) put_scalars(memory, random, l, scale);
-    cuda::plan_points(dtype_, l);
+    // Losses and upstream gradients may be of the computing type beside other types.
+    const Element own = (Element)dtype_, wide = (Element)computing(dtype_);
+    const auto differs = [&](const PointView& v, Element type) { return v.data && v.type != type; };
+    for (const PointView& view : args.operand) l.mixed = l.mixed || differs(view, own);
+    l.mixed = l.mixed || differs(args.weight, own);
+    for (const PointView* view : {&args.upstream, &args.loss}) {
+      l.mixed = l.mixed || differs(*view, view->wide ? wide : own);
+    }
+    const DType dtype = l.mixed ? computing(dtype_) : dtype_;
+    cuda::plan_points(dtype, l);
     if (random.chance(50)) {  // runs of several tiles, which real plans have from millions of elements on
       l.block_elements *= 1 + (int)random.below(3);
       l.blocks = (l.args.elements + l.block_elements - 1) / l.block_elements;
     }
-    ++counts[l.vectors ? "plain" : "general"];
-    return run_watched(memory, random, l, outputs, [&] { return cuda::run_points(id, dtype_, l, nullptr); });
+    ++counts[l.mixed ? "mixed" : l.vectors ? "plain" : "general"];
+    return run_watched(memory, random, l, outputs, [&] { return cuda::run_points(id, dtype, l, nullptr); });
   }
 
   // Five products in a factor, in the kernel and in the loop; at most 16 additions in the computing type before double
@@ -50,6 +59,7 @@ void sweep(DType dtype, const char* dtype_name, bool quick) {
       for (int repeat = 0; repeat < 3; ++repeat, ++turn) {
         Options o = options_of(random, kLosses[id].arity, turn);
         o.outside = kLosses[id].checked && random.chance(20);
+        o.mixed = random.chance(25);
         const Place place = turn % 3 == 0 && random.chance(75) ? Place::aligned : (Place)random.below(3);
         const Shape shape = shape_of(random, n, o.strided);
         const uint64_t seed = (uint64_t)turn + 1;

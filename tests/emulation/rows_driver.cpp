@@ -60,7 +60,8 @@ class CudaBackend : public Backend {
     if (summed) emulation::watch(sums, planes * plan.blocks * 8, 8);
     current += std::string(", ") + kPathNames[(int)plan.path] + " x " + std::to_string(plan.cluster) +
                (plan.on_chip ? " on chip" : "") + ", schedule " + std::to_string(emulation::schedule);
-    ++counts[kPathNames[(int)plan.path]];
+    const bool mixed = a.probability.data && a.probability_type != (Element)dtype_;
+    ++counts[std::string(mixed ? "mixed_" : "") + kPathNames[(int)plan.path]];
     if (plan.cluster > 1) ++counts["clusters"];
     // Losses that are cross entropy with these parameters.
     const struct {
@@ -286,7 +287,12 @@ constexpr int kTurns = 5;
 template <class S>
 void run_all(DType dtype, const char* dtype_name, bool quick) {
   CudaBackend<S> backend(dtype);
-  const std::vector<Options> options = option_sets();
+  std::vector<Options> options = option_sets();
+  for (size_t k = 0, count = options.size(); k < count; ++k) {
+    if (!options[k].soft || options[k].inplace) continue;
+    options.push_back(options[k]);
+    options.back().mixed = true;
+  }
   Random random{(uint64_t)dtype + 17};
   check_scale<S>(random, dtype);
   check_bad_target<S>(dtype, random);

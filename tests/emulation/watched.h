@@ -8,6 +8,9 @@
 
 namespace {
 
+// The dtype of a launch of mixed types, one of which is this.
+inline DType computing(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
 // A divisor and an upstream gradient that only the device knows.
 void put_scalars(Memory& memory, Random& random, cuda::DeviceFactor& l, double* scale) {
   double* const divisor = memory.take<double>(1);

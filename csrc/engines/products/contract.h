@@ -19,6 +19,13 @@ namespace fastloss {
 //
 // From those the engine makes h_a = sum_k f'_k (z_right where left_k = a, plus z_left where right_k = a).
 
+//
+// Note [Far rows]
+// Squares of float overflow from 1.8e19 on, and well before that derivatives in them, which are reciprocals of squares,
+// underflow. A row of which a product is kFar or more is taken again in double, element by element. Nothing wider holds the
+// squares of double, which overflow from 1.3e154 on.
+constexpr double kFar = 1e30;
+
 template <int products>
 struct PairEval {
   double loss;

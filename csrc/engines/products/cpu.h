@@ -4,11 +4,6 @@
 // for its gradient.
 //
 // Sums. Four vectors per product in the computing type within a row, the rows' values in double, tasks in their order.
-//
-// Note [Far rows]
-// Squares of float overflow from 1.8e19 on, and well before that derivatives in them, which are reciprocals of squares,
-// underflow. A row whose products are that large is taken again in double, element by element. Nothing wider holds the
-// squares of double, which overflow from 1.3e154 on.
 
 #include "engines/products/contract.h"
 #include "engines/products/args.h"
@@ -32,9 +27,8 @@ struct Pairs {
   using F = Loss<T>;
   static constexpr int W = V::size;
 
-  // Note [Far rows]. Half cannot reach that far.
+  // Half cannot reach that far.
   static constexpr bool has_far_rows = sizeof(T) == sizeof(float) && !is_half<S>;
-  static constexpr double kFar = 1e30;
 
   const PairArgs& a;
   const F f;

@@ -15,8 +15,8 @@
 //
 // Mixed. Vectors of several types are rows off 16 bytes, read and written by the type that each one's view names.
 //
-// Far rows (the note is in cpu.h). A group finds its row far by the products that it has; then it reads the row again, element
-// by element, and all that follows from it is made in double. The other rows of its warp keep what they have.
+// Far rows (Note [Far rows] in contract.h). A group whose row is far reads it again, element by element, and makes all that
+// follows in double. The other rows of its warp keep what they have.
 
 #include "core/compute.h"
 #include "engines/products/contract.h"
@@ -126,8 +126,7 @@ constexpr int pair_blocks(int size, int group, int arity, bool held) {
   return group == 256 ? 2 : held && size < 8 ? 8 - arity : 7 - arity;
 }
 
-// Note [Far rows] in cpu.h. Half cannot reach that far.
-constexpr double kFar = 1e30;
+// Half cannot reach that far.
 template <class S>
 constexpr bool kHasFarRows = sizeof(S) < 8 && !std::is_same_v<S, Half>;
 
