@@ -43,7 +43,7 @@ ENVIRONMENT = {
 def setup_constants(*names: str) -> list:
     """String constants of setup.py, which cannot be imported: it would build."""
     tree = ast.parse((ROOT / "setup.py").read_text())
-    plain = (ast.Constant, ast.JoinedStr, ast.Dict)
+    plain = (ast.Constant, ast.JoinedStr, ast.Dict, ast.Tuple)
     tree.body = [node for node in tree.body if isinstance(node, ast.Assign) and isinstance(node.value, plain)]
     values: dict = {}
     exec(compile(tree, "setup.py", "exec"), values)

@@ -23,8 +23,8 @@ needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 
 # Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/notes count
 # on; of a rows kernel by bytes of an element and whether it has extras, of a pointwise one by tensors and whether it
-# takes upstream gradients per element (float64: one block fewer), of a pairs kernel by tensors and threads per row, of
-# a similarity kernel by what it does (derivatives of float64: one block fewer).
+# takes upstream gradients per element (float64: one block fewer), of a pairs kernel by tensors and by what reads a row
+# (float64: by elements), of a similarity kernel by what it does (derivatives of float64: one block fewer).
 ROWS_REGISTERS = {
     ("rows_by_group", 2, False): 96,
     ("rows_by_group", 4, False): 96,
@@ -45,15 +45,16 @@ ROWS_REGISTERS = {
 TILE_REGISTERS = {"f": 112, "13__nv_bfloat16": 96, "6__half": 96}
 POINTS_REGISTERS = {(2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
 GENERAL_REGISTERS = 128
-PAIRS_REGISTERS = {2: 96, 3: 128}  # 256 threads on a row: 128
+PAIRS_REGISTERS = {(2, "1"): 80, (3, "1"): 96, (2, "0"): 96, (3, "0"): 128}  # 256 threads on a row: 128
+MIXED = "MixedProbabilities"  # a functor of the rows kernels with extras
 SIMILARITY_REGISTERS = {"rows": 80, "gradient": 128, "columns": 80}
 SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
 SIZE = f"({'|'.join(SIZES)})"
 ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
 TILE = re.compile(rf"rows_by_tileI{SIZE}N\w*?_\d+([A-Za-z]\w*?)EEE")
 POINTS = re.compile(rf"points_plainI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
-GENERAL = re.compile(rf"points_generalI{SIZE}E")
-PAIRS = re.compile(rf"pairs_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELi(\d+)ELi(\d+)ELb([01])EE")
+GENERAL = re.compile(rf"points_generalI{SIZE}Lb([01])EE")
+PAIRS = re.compile(rf"pairs_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELi(\d+)ELi(\d+)ELb([01])ELb([01])EE")
 SIMILARITY = re.compile(rf"similarity_(rows|gradient|columns)I{SIZE}N\w*?_\d+([A-Za-z]\w*?)E(?:Li(\d)E)?E")
 LOSSES = (CSRC / "losses" / "losses.h").read_text()
 ROWS_FUNCTORS, POINTS_FUNCTORS, PAIRS_FUNCTORS, SIMILARITY_FUNCTORS = (
@@ -72,12 +73,12 @@ def tensors_of(functor):
 
 
 def pairs_kernels(size):
-    """Elements of a vector, threads on a row, whether they hold it: every kernel of a pairs loss."""
+    """Elements of a vector, threads on a row, whether they hold it and types are mixed: every kernel of a pairs loss."""
     vector = str(16 // SIZES[size])
     return (
-        *((vector, threads, "1") for threads in ("2", "8", "32", "128", "256")),
-        (vector, "256", "0"),
-        *(("1", threads, "0") for threads in ("2", "32", "256")),
+        *((vector, threads, "1", "0") for threads in ("2", "8", "32", "128", "256")),
+        (vector, "256", "0", "0"),
+        *(("1", threads, "0", mixed) for threads in ("2", "32", "256") for mixed in ("01" if size in "fd" else "0")),
     )
 
 
@@ -131,21 +132,26 @@ def test_resources(compiled):
                 limit = 80 if size == "d" and each == "0" else POINTS_REGISTERS[tensors_of(functor), each]
                 seen.add((size, functor, each))
             elif pairs := PAIRS.search(symbol):
-                size, functor, elements, threads, held = pairs.groups()
-                limit = 128 if threads == "256" else PAIRS_REGISTERS[tensors_of(functor)]
-                seen.add((size, functor, elements, threads, held))
+                size, functor, elements, threads, held, mixed = pairs.groups()
+                few = held if size != "d" else "0"
+                limit = 128 if threads == "256" else PAIRS_REGISTERS[tensors_of(functor), few]
+                seen.add((size, functor, elements, threads, held, mixed))
             elif similarity := SIMILARITY.search(symbol):
                 what, size, functor, elements = similarity.groups()
                 limit = {"gradient": 176}.get(what, 128) if size == "d" else SIMILARITY_REGISTERS[what]
                 seen.add((what, size, functor, elements))
             elif general := GENERAL.search(symbol):
                 limit = GENERAL_REGISTERS
-                seen.add(general[1])
+                seen.add(general.groups())
             if registers > limit:
                 above.append(f"{symbol}: {registers} registers, {limit} expected")
     assert not above
     assert seen == {
-        *((*kernel, functor) for kernel in ROWS_REGISTERS for functor in ROWS_FUNCTORS),
+        *(
+            (*kernel, functor)
+            for kernel in ROWS_REGISTERS
+            for functor in (ROWS_FUNCTORS | {MIXED} if kernel[2] else ROWS_FUNCTORS)
+        ),
         *itertools.product(TILE_REGISTERS, ROWS_FUNCTORS),
         *((size, functor, each) for size in SIZES for functor in POINTS_FUNCTORS for each in "01"),
         *((size, functor, *kernel) for size in SIZES for functor in PAIRS_FUNCTORS for kernel in pairs_kernels(size)),
@@ -162,7 +168,7 @@ def test_resources(compiled):
             for size in SIZES
             for columns in ("12" if SIZES[size] == 2 else "1")
         ),
-        *SIZES,
+        *((size, mixed) for size in SIZES for mixed in ("01" if size in "fd" else "0")),
     }
 
 
@@ -198,7 +204,7 @@ def test_machine_code(compiled):
                 wide += 1
                 continue
             if pairs := PAIRS.search(symbol):
-                _, functor, elements, _, held = pairs.groups()
+                _, functor, elements, _, held, _ = pairs.groups()
                 if elements != "1":
                     loads = [found.start() for found in re.finditer(r"LDG\.E\.EF\.128|LDG\.E\.128", function)]
                     tensors, sums = tensors_of(functor), function.index("SHFL")

@@ -40,6 +40,7 @@ PATHS = {
     "stream",
     "strided",
     "clusters",
+    *(f"mixed_{path}" for path in ("columns", "tile", "group128", "group1024", "group16384", "stream", "strided")),
 }
 
 # name: (what the driver says, old text, new text, ...). Each old text stands once in the file.
@@ -227,8 +228,8 @@ PAIRS_PLANTS = {
     ),
     "vectors off their alignment": (
         "off its alignment",
-        "if (!l.vectors) {",
-        "if (l.args.width % V) {",
+        "if (!l.vectors) return",
+        "if (l.args.width % V) return",
     ),
     "vectors overlap": (
         "written twice",
@@ -277,8 +278,8 @@ PAIRS_PLANTS = {
     ),
     "weight forgotten in the gradient": (
         "gradient",
-        "const double factor = weight * (kept",
-        "const double factor = (kept",
+        "const double factor = writes ? weight * (kept",
+        "const double factor = writes ? (kept",
     ),
     "upstream gradient of another row": (
         "gradient",
@@ -294,6 +295,26 @@ PAIRS_PLANTS = {
         "written twice",
         "if (exists && first == 0 && a.loss)",
         "if (exists && a.loss)",
+    ),
+    "far rows in float": (
+        "got",
+        "far || !(fabs(s[k]) < kFar);",
+        "far || !(fabs(s[k]) < 1e300);",
+    ),
+    "far row's gradient in float": (
+        "gradient",
+        "if (kHasFarRows<S> && FASTLOSS_UNLIKELY(far && writes)) {",
+        "if (kHasFarRows<S> && FASTLOSS_UNLIKELY(far && !a.rows)) {",
+    ),
+    "the next row's products": (
+        "got",
+        "s[k] = far ? wide[k] : s[k];",
+        "s[k] = wide[k];",
+    ),
+    "far and no barrier": (
+        "got",
+        "if (G > 32) block_barrier();  // the scratch is still read",
+        "",
     ),
     "slopes a few millionths off": (
         "gradient",
@@ -541,6 +562,40 @@ BLOCK_PLANTS = {
 }
 
 
+# In stored.h, which reads and writes tensors of several types.
+STORED_PLANTS = {
+    "another type's code": (
+        "got",
+        "return each(BFloat16{});",
+        "return each(Half{});",
+    ),
+    "gradient of another type": (
+        "got",
+        "store_one((BFloat16*)data + at, narrow<BFloat16>((float)value));",
+        "store_one((Half*)data + at, narrow<Half>((float)value));",
+    ),
+    "bytes of a bool": (
+        "got",
+        "return (T)(stored.byte != 0);",
+        "return (T)stored.byte;",
+    ),
+    "int64 without room": (
+        "got",
+        "return sizeof(T) == 4 && type == Element::i64;",
+        "return false;",
+    ),
+    "signed bytes without a sign": (
+        "got",
+        "return each(int8_t{});",
+        "return each(uint8_t{});",
+    ),
+    "half of an element": (
+        "got",
+        "bits = ((const uint16_t*)data)[at];",
+        "bits = ((const uint8_t*)data)[2 * at];",
+    ),
+}
+
 PLANTS = None if os.environ.get("FASTLOSS_EVERY_PLANT") else 4  # of each table
 
 
@@ -645,13 +700,14 @@ def test_points(builder):
     for counts in builder.run_each_dtype(POINTS).values():
         assert counts["plain"] > 300
         assert counts["general"] > 500
+        assert counts["mixed"] > 200
         assert counts["gradients"] > 500_000
 
 
 def test_pairs(builder):
     kernels = {
         *(f"held{threads}" for threads in (2, 8, 32, 128, 256)),
-        *(f"elements{threads}" for threads in (2, 32, 256)),
+        *(f"{how}{threads}" for how in ("elements", "mixed") for threads in (2, 32, 256)),
         "vectors256",
         "gradients",
     }
@@ -695,3 +751,7 @@ def test_bugs_planted_in_similarity(builder):
 
 def test_bugs_planted_in_block(builder):
     builder.run_planted(POINTS, "device/block.h", BLOCK_PLANTS)
+
+
+def test_bugs_planted_in_stored(builder):
+    builder.run_planted(PAIRS, "device/stored.h", STORED_PLANTS)

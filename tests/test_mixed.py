@@ -1,11 +1,15 @@
-"""Tensors of several dtypes in one call: kernels make of them what they make of copies of the computing type."""
+"""Tensors of several dtypes in one call: kernels make of them what they make of copies of the computing type.
+
+test_cuda_operators.py runs this file on the CUDA kernels.
+"""
 
 import contextlib
 import itertools
+import os
 
 import pytest
 import torch
-from cases import ELEMENTS, PRODUCTS, REDUCTIONS, SOFTMAX, make_rows
+from cases import ELEMENTS, PRODUCTS, REDUCTIONS, SOFTMAX, UNDERFLOW, UNIT, make_rows
 
 import fastloss
 from fastloss._core import operators as _ops
@@ -15,6 +19,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:reduction. 'mean' divides"),
 ]
 
+ON_CUDA = "FASTLOSS_EMULATED_CUDA" in os.environ
 B, H, S, D = torch.bfloat16, torch.float16, torch.float32, torch.float64
 FLOATS = list(itertools.permutations((B, H, S, D), 2))
 INTEGERS = list(
@@ -89,13 +94,24 @@ def check(case, tensors, autocast, rejected="", **options):
     floating = {k: v for k, v in options.items() if isinstance(v, torch.Tensor) and v.is_floating_point()}
     counting = tensors[:2] if case in PRODUCTS and case.labelled else (*tensors, *floating.values())
     compute = D if any(t.dtype == D for t in counting) else S
-    copies = [t.detach().to(compute).requires_grad_(t.requires_grad) for t in tensors]
+    copies = [t.detach().to(compute) for t in tensors]
+    # On CUDA threads have more elements of half rows and add them in another order; vectors of several dtypes are added as
+    # those off 16 bytes.
+    several = len({t.dtype for t in counting}) > 1
+    same_order = not ON_CUDA or case in ELEMENTS or (case in PRODUCTS and several)
+    if case in PRODUCTS and several:
+        copies = [torch.nn.functional.pad(t, (0, 1))[:, :-1] if t.dim() > 1 else t for t in copies]
+    copies = [a.requires_grad_(t.requires_grad) for a, t in zip(copies, tensors, strict=True)]
     copied = {**options, **{k: v.to(compute) for k, v in floating.items()}}
     if case in ELEMENTS and "mask" not in options:  # the loop of dense float tensors may contract other products
         copied["mask"] = torch.ones_like(tensors[0], dtype=torch.bool)
     same = outcome(case.functional, copies, None, **copied)
     for a, b in zip(actual, same, strict=True):
-        assert torch.equal(a, b.to(a.dtype)), what
+        if same_order:
+            assert torch.equal(a, b.to(a.dtype)), what
+        else:
+            near = 16 * UNIT[compute] * b.abs().max() + UNIT[a.dtype] * b.abs() + UNDERFLOW[a.dtype]
+            assert ((a.to(compute) - b).abs() <= near).all(), what
 
 
 @pytest.mark.parametrize("case", ELEMENTS, ids=str)
