@@ -51,14 +51,14 @@ PLANTS = (
     ),
     Plant(
         "fastloss/_core/autograd.py",
-        "                ctx.grads = None\n                # On the CPU",
-        "                # On the CPU",
+        "            ctx.grads = None\n            # On the CPU",
+        "            # On the CPU",
         "properties/test_gradients.py::test_gradient_can_be_changed_in_place test_autograd.py",
     ),
     Plant(
         "fastloss/_core/autograd.py",
-        "            return None, None, None, None, *_formula_gradients(ctx, grad_output)\n        try:",
-        "            pass\n        try:",
+        "        if not torch.is_grad_enabled():\n            try:",
+        "        if True:\n            try:",
         "properties/test_gradients.py::test_second_derivatives",
     ),
     Plant(
@@ -231,7 +231,7 @@ PLANTS = (
     ),
     Plant(
         "fastloss/engines/similarity/autograd.py",
-        "            grad_output = grad_output * ctx.call.processes()\n",
+        "            grad_output = grad_output * call.processes()\n",
         "            pass\n",
         "engines/similarity/test_distributed.py",
     ),

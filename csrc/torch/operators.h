@@ -57,7 +57,7 @@ inline void check_memory(const Call& call, const Written& written, const Tensor*
   };
   for (const Tensor*& output : outputs) {
     if (!output) continue;
-    check_own_memory("a result", *output, {});
+    check_own_memory("a result", *output);
     for (const Tensor* other : read) {
       STD_TORCH_CHECK(!other || over_itself(output, other) || !overlaps(*output, *other),
                       "fastloss: expected to write to memory that is not read");

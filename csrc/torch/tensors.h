@@ -10,7 +10,6 @@
 #include <torch/headeronly/util/Half.h>
 
 #include <algorithm>
-#include <initializer_list>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -25,6 +24,7 @@ using torch::stable::Tensor;
 using MaybeTensor = std::optional<Tensor>;
 
 inline const Tensor* pointer(const MaybeTensor& t) { return t ? &*t : nullptr; }
+inline const Tensor* pointer(const Tensor& t) { return &t; }
 
 enum Reduction : int64_t { kNone, kMean, kSum };
 
@@ -168,23 +168,8 @@ inline void check_matrix(const char* name, const Tensor& t) {
                   " to be a matrix, adjacent along the rows");
 }
 
-// Refuses memory to write to of which two elements of a matrix are one.
-inline void check_written(const char* name, const Tensor& t) {
-  check_matrix(name, t);
-  STD_TORCH_CHECK(t.size(0) <= 1 || t.stride(0) >= t.size(1), "fastloss: expected rows of ", name,
-                  " that share no memory, since they are written");
-}
-
-// Refuses memory to write to that may be another tensor's too. (What indices are read from above all: written over, they
-// would lead anywhere.)
-inline void check_apart(const char* name, const Tensor& output, std::initializer_list<const Tensor*> others) {
-  for (const Tensor* other : others) {
-    STD_TORCH_CHECK(!other || !overlaps(output, *other), "fastloss: expected ", name, " in memory of its own");
-  }
-}
-
-// Refuses such memory, and memory in which two elements may be one.
-inline void check_own_memory(const char* name, const Tensor& output, std::initializer_list<const Tensor*> others) {
+// Refuses memory to write to in which two elements may be one.
+inline void check_own_memory(const char* name, const Tensor& output) {
   mutable_data_of(output);  // what is shared until it is written (`torch._lazy_clone`) becomes its own, elsewhere
   if (!output.is_contiguous()) {
     // In order of their strides, a dimension steps over all that those before it reach; else elements may meet.
@@ -199,7 +184,6 @@ inline void check_own_memory(const char* name, const Tensor& output, std::initia
       reach += stride * times;
     }
   }
-  check_apart(name, output, others);
 }
 
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {

@@ -65,8 +65,42 @@ def gradients(
     return [next(made) if need else None for need in needed]
 
 
+class Kernel(torch.autograd.Function):
+    """``(engine, call, *tensors) -> loss[, statistics]``, of which an engine knows:
+
+    fixed: None for engine, call, and each of the tensors that have no gradient and come first.
+    forward: Of context, call and tensors: the outcome. Saves what backward needs.
+    backward: Of context, call and upstream gradient: the gradients of the tensors that have one.
+    formula: Of context and call: the loss in plain PyTorch as a function of these tensors, and the tensors.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, engine: Any, call: Any, *tensors: Tensor | None) -> Any:
+        ctx.engine, ctx.call = engine, call
+        ctx.set_materialize_grads(False)
+        return engine.forward(ctx, call, *tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+        engine, call = ctx.engine, ctx.call
+        if grad_output is None:
+            return (None,) * len(ctx.needs_input_grad)
+        if not torch.is_grad_enabled():
+            try:
+                return *engine.fixed, *engine.backward(ctx, call, grad_output)
+            except RuntimeError:
+                if not is_batched(grad_output):
+                    raise
+        loss, tensors = engine.formula(ctx, call)
+        return *engine.fixed, *gradients(loss, tensors, ctx.needs_input_grad[len(engine.fixed) :], grad_output)
+
+
+# Not for dynamo, which knows `Kernel.apply` alone.
+apply = past_python(Kernel)
+
+
 class Call(NamedTuple):
-    """What a call of `Kernel` is about besides tensors."""
+    """What a call of `OnePass` is about besides tensors."""
 
     name: str
     operators: _ops.Operators
@@ -79,14 +113,15 @@ class Call(NamedTuple):
     state: Callable[..., Tensor] | None = None  # memory for it, from the tensors
 
 
-class Kernel(torch.autograd.Function):
-    """``(call, weight, mask, divisor, *tensors) -> loss[, statistics]``."""
+class OnePass:
+    """For `Kernel`: engines whose operator makes loss and gradients in one pass; of weight, mask, divisor, tensors."""
+
+    fixed = (None,) * 5
 
     @staticmethod
     def forward(
         ctx: Any, call: Call, weight: Tensor | None, mask: Tensor | None, divisor: Tensor | None, *tensors: Tensor
     ) -> Tensor | tuple[Tensor, Tensor]:
-        ctx.call = call
         operators, inplace = call.operators, call.inplace
         grads: Sequence[Tensor | None] = operators.no_gradients
         state = None
@@ -105,82 +140,63 @@ class Kernel(torch.autograd.Function):
             ctx.save_for_backward(None, *tensors[1:], weight, mask, divisor, state)
         else:
             ctx.save_for_backward(*tensors, weight, mask, divisor, state)
-        ctx.set_materialize_grads(False)
         if stats is None:
             return loss
         ctx.mark_non_differentiable(stats)
         return loss, stats
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-        if grad_output is None:
-            return None, None, None, None, *ctx.call.operators.no_gradients
-        if torch.is_grad_enabled():
-            return None, None, None, None, *_formula_gradients(ctx, grad_output)
-        try:
-            call, grads = ctx.call, ctx.grads
-            if grads is not None:
-                ctx.grads = None
-                # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor
-                # has none, a device's would have to be waited for.)
-                factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
-                if factor == 1.0:
-                    return None, None, None, None, *grads
-                made = [grad for grad in grads if grad is not None]
-                if made[0].is_cuda and not call.inplace and any(grad.dtype == torch.bfloat16 for grad in made):
-                    # The factor stays on the device, and scaling by it could round twice: the kernel starts from the
-                    # tensors, over the gradients that are there, unless the factor is 1.
-                    *saved, _state = ctx.saved_tensors
-                    call.operators.backward(grad_output, *saved, None, *call.options[:2], True, *grads)
-                    return None, None, None, None, *grads
-                if call.inplace or all(_scales_exactly(grad, factor) for grad in made):
-                    for grad in made:
-                        if call.inplace and not grad.is_contiguous():  # a part of other memory, perhaps
-                            grad.mul_(grad_output)
-                        else:
-                            _ops.scale_(grad, grad_output)
-                    return None, None, None, None, *grads
-            if call.inplace and call.now:
-                raise _gone("a second backward")
-            saved = ctx.saved_tensors
-            grads = _gradient_memory(ctx, call, saved[: len(call.operators.no_gradients)])
-            call.operators.backward(grad_output, *saved, *call.options[:2], False, *grads)
-            if call.inplace and ctx.needs_input_grad[4]:
-                torch.autograd.graph.increment_version(saved[0])
-                ctx.call = call._replace(now=True)
-            return None, None, None, None, *grads
-        except RuntimeError:
-            if is_batched(grad_output):
-                return None, None, None, None, *_formula_gradients(ctx, grad_output)
-            raise
+    def backward(ctx: Any, call: Call, grad_output: Tensor) -> Sequence[Tensor | None]:
+        grads = ctx.grads
+        if grads is not None:
+            ctx.grads = None
+            # On the CPU a look at the factor is cheaper than a call that would find nothing to do. (A fake tensor has
+            # none, a device's would have to be waited for.)
+            factor = float(grad_output) if grad_output.is_cpu and type(grad_output) is Tensor else 2.0
+            if factor == 1.0:
+                return grads
+            made = [grad for grad in grads if grad is not None]
+            if made[0].is_cuda and not call.inplace and any(grad.dtype == torch.bfloat16 for grad in made):
+                # The factor stays on the device, and scaling by it could round twice: the kernel starts from the
+                # tensors, over the gradients that are there, unless the factor is 1.
+                *saved, _state = ctx.saved_tensors
+                call.operators.backward(grad_output, *saved, None, *call.options[:2], True, *grads)
+                return grads
+            if call.inplace or all(_scales_exactly(grad, factor) for grad in made):
+                for grad in made:
+                    if call.inplace and not grad.is_contiguous():  # a part of other memory, perhaps
+                        grad.mul_(grad_output)
+                    else:
+                        _ops.scale_(grad, grad_output)
+                return grads
+        if call.inplace and call.now:
+            raise _gone("a second backward")
+        saved = ctx.saved_tensors
+        grads = _gradient_memory(ctx, call, saved[: len(call.operators.no_gradients)])
+        call.operators.backward(grad_output, *saved, *call.options[:2], False, *grads)
+        if call.inplace and ctx.needs_input_grad[5]:
+            torch.autograd.graph.increment_version(saved[0])
+            ctx.call = call._replace(now=True)
+        return grads
 
-
-_apply = past_python(Kernel)
+    @staticmethod
+    def formula(ctx: Any, call: Call) -> tuple[Callable[..., Tensor], list[Tensor]]:
+        if call.inplace:
+            raise _gone("a second derivative")
+        *tensors, weight, mask, divisor, _state = ctx.saved_tensors
+        return lambda *tensors: call.formula(call, tensors, weight, mask, divisor), tensors
 
 
 def _gradient_memory(ctx: Any, call: Call, tensors: Sequence[Tensor]) -> list[Tensor | None]:
     needed = ctx.needs_input_grad
     if call.inplace:
-        first = tensors[0].detach() if needed[4] else None
-        return [first, *(_memory.empty_like(t) if needed[k] else None for k, t in enumerate(tensors[1:], 5))]
-    return [_memory.empty_like(t) if needed[k] else None for k, t in enumerate(tensors, 4)]
+        first = tensors[0].detach() if needed[5] else None
+        return [first, *(_memory.empty_like(t) if needed[k] else None for k, t in enumerate(tensors[1:], 6))]
+    return [_memory.empty_like(t) if needed[k] else None for k, t in enumerate(tensors, 5)]
 
 
 def _stats_memory(call: Call, input: Tensor) -> Tensor:
     return torch.empty(call.operators.stats, dtype=torch.float64, device=input.device)
-
-
-def _formula_gradients(ctx: Any, grad_output: Tensor) -> list[Tensor | None]:
-    """The gradients as a differentiable function of the saved tensors (for ``create_graph=True``)."""
-    call = ctx.call
-    if call.inplace:
-        raise _gone("a second derivative")
-    *tensors, weight, mask, divisor, _state = ctx.saved_tensors
-
-    def loss(*tensors: Tensor) -> Tensor:
-        return call.formula(call, tensors, weight, mask, divisor)
-
-    return gradients(loss, tensors, ctx.needs_input_grad[4:], grad_output)
 
 
 def run_kernel(
@@ -194,8 +210,8 @@ def run_kernel(
     if torch.is_grad_enabled():
         for t in tensors:
             if t.requires_grad:
-                apply = _apply if call.now or not torch.compiler.is_compiling() else Kernel.apply
-                return apply(call, weight, mask, divisor, *tensors)
+                run = apply if call.now or not torch.compiler.is_compiling() else Kernel.apply
+                return run(OnePass, call, weight, mask, divisor, *tensors)
     stats = _stats_memory(call, tensors[0]) if call.want_stats else None
     operators = call.operators
     loss = operators.forward(*tensors, weight, mask, divisor, *call.options, None, stats, *operators.no_gradients)

@@ -191,26 +191,24 @@ def missing_kernel(operator: str) -> str:
 
 
 class SimilarityOps(NamedTuple):
-    """The operators of the similarity family, which all its losses share, and the numbers they know the losses by."""
+    """The operators of the similarity family, which all its losses share, and the numbers they know the losses by.
+
+    What they take stands in csrc/engines/similarity/call.h.
+    """
 
     losses: dict[str, int]
-    whole: Callable[..., Any]
-    normalize: Callable[..., Any]
     statistics_: Callable[..., Any]
-    anchors: Callable[..., Any]
     gradient_: Callable[..., Any]
-    positives_: Callable[..., Any]  # CPU only
-    mirror_: Callable[..., Any]  # CPU only
     triplets_: Callable[..., Any]
-    few_triplets_: Callable[..., Any]  # CPU only
+    anchors: Callable[..., Any]
+    normalize: Callable[..., Any]
     finish: Callable[..., Any]
+    whole: Callable[..., Any]  # CPU only
+    mirror_: Callable[..., Any]  # CPU only
 
 
 def _similarity_ops(losses: list[tuple[str, str]]) -> SimilarityOps:
-    names = (
-        "whole", "normalize", "statistics_", "anchors", "gradient_", "positives_", "mirror_", "triplets_",
-        "few_triplets_", "finish",
-    )  # fmt: skip
+    _, *names = SimilarityOps._fields
     found = (getattr(torch.ops.fastloss, f"similarity_{name}").default for name in names)
     return SimilarityOps({name: k for k, (name, _) in enumerate(losses)}, *found)
 

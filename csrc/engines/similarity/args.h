@@ -84,6 +84,25 @@ struct ShareArgs {
 // Which triplets of an anchor are taken.
 enum Mining : int { kBatchHard, kSemiHard, kAllTriplets, kMinings };
 
+// From sums of anchors to values, and to what the derivative of a pair needs to know.
+struct AnchorArgs {
+  int loss;
+  double params[4];
+  const AnchorSums* sums;  // [anchors]
+  int64_t anchors;
+  const double* factor;      // per anchor, or null
+  const double* weight;      // of positives and of negatives, or null
+  const double* normalizer;  // the mean's divisor; null: the number of anchors that count
+  double share;
+  bool mean, empty_zero, is_double;
+
+  double* losses;      // [anchors]
+  double* totals;      // their sum, and the number of those that count
+  double* reduced;     // one number
+  void* coefficients;  // kCoefficients planes of the computing type
+  int64_t plane;       // elements between them
+};
+
 // Below it a vector is divided by this instead of its length, as torch.nn.functional.normalize does.
 constexpr double kSmallestLength = 1e-12;
 

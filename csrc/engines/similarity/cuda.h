@@ -47,23 +47,8 @@ void plan_tile(DType dtype, TileLaunch& launch);
 int run_statistics(int loss, DType dtype, const TileLaunch& launch, void* stream);
 int run_derivatives(int loss, DType dtype, const TileLaunch& launch, void* stream);
 
-struct AnchorLaunch {
-  int loss;
-  double params[4];
-  const AnchorSums* sums;  // [anchors]
-  int64_t anchors;
-  const double* factor;  // per anchor, or null
-  const double* weight;  // of positives and of negatives, or null
-  const double* normalizer;
-  double share;
-  bool mean, empty_zero, is_double;
-
-  double* losses;      // [anchors]
-  double* totals;      // their sum, and the number of those that count
-  double* reduced;     // one number
-  void* coefficients;  // kCoefficients planes of the computing type
-  int64_t plane;       // elements between them
-  double* scratch;     // [2][anchor_blocks]
+struct AnchorLaunch : AnchorArgs {
+  double* scratch;  // [2][anchor_blocks]
 };
 int64_t anchor_blocks(int64_t anchors);
 int run_anchors(const AnchorLaunch& launch, void* stream);

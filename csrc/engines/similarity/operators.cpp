@@ -13,109 +13,39 @@ namespace {
 // Columns of one step of a thread: whole cache lines, in any stored type.
 constexpr int64_t kColumnBlock = 64;
 
-const SimilarityKernels& kernels_of(int64_t loss, const Tensor& like) {
-  return isa::kernels().similarity[loss][(int)dtype_of(like)];
-}
-
 // Labels for lanes of 32 bits. A label that has more goes in two halves.
 struct HalvedLabels {
   std::vector<int32_t> low, high;
-  bool wide = false;
 
-  // Without labels: indices from `first` on.
-  void read(const int64_t* labels, int64_t first, int64_t n) {
+  // Without labels: indices from `first` on. Whether a label needs both halves.
+  bool read(LabelView& view, int64_t first, int64_t n) {
+    bool wide = false;
     low.resize(n);
     for (int64_t i = 0; i < n; ++i) {
-      const int64_t label = labels ? labels[i] : first + i;
+      const int64_t label = view.whole ? view.whole[i] : first + i;
       low[i] = (int32_t)label;
       wide = wide || low[i] != label;
     }
+    view.low = low.data();
+    return wide;
   }
-  void read_high(const int64_t* labels, int64_t first, int64_t n) {
+  void read_high(LabelView& view, int64_t first, int64_t n) {
     high.resize(n);
-    for (int64_t i = 0; i < n; ++i) high[i] = (int32_t)((labels ? labels[i] : first + i) >> 32);
+    for (int64_t i = 0; i < n; ++i) high[i] = (int32_t)((view.whole ? view.whole[i] : first + i) >> 32);
+    view.high = high.data();
   }
 };
 
 double number(const char* name, const Tensor& t) {
-  STD_TORCH_CHECK(t.is_cpu() && t.numel() == 1, "fastloss: expected one ", name, " on the CPU");
+  STD_TORCH_CHECK(t.numel() == 1, "fastloss: expected one ", name);
   dtype_of(t);
   return *(const double*)as_compute(t, ScalarType::Double).const_data_ptr();
 }
 
-struct Tile {
-  TileArgs args;
-  HalvedLabels rows, columns;
-
-  explicit Tile(const TileInputs& in) : args(tile_args(in)) {
-    STD_TORCH_CHECK(in.tile.is_cpu(), "fastloss: expected CPU tensors");
-    args.scale = in.affine[0] * (in.scale ? number("scale", *in.scale) : 1);
-    args.bias = in.affine[1] + (in.bias ? number("bias", *in.bias) : 0);
-    PairRelation& relation = args.relation;
-    if (relation.positives || in.tile.scalar_type() == ScalarType::Double || in.tile.numel() == 0) return;
-    read(rows, relation.row_label, relation.row_offset, args.rows);
-    read(columns, relation.column_label, relation.column_offset, args.columns);
-    if (rows.wide || columns.wide) {
-      read_high(rows, relation.row_label, relation.row_offset, args.rows);
-      read_high(columns, relation.column_label, relation.column_offset, args.columns);
-    }
-  }
-
- private:
-  static void read(HalvedLabels& to, LabelView& view, int64_t first, int64_t n) {
-    to.read(view.whole, first, n);
-    view.low = to.low.data();
-  }
-  static void read_high(HalvedLabels& to, LabelView& view, int64_t first, int64_t n) {
-    to.read_high(view.whole, first, n);
-    view.high = to.high.data();
-  }
-};
-
-void add_statistics(int64_t loss, const TileInputs& in, TileArgs& args, AnchorSums* row_sums, AnchorSums* column_sums) {
-  args.row_sums = row_sums;
-  args.column_sums = column_sums;
-  const int64_t elements = args.rows * args.columns;
-  if (elements == 0) return;
-  const SimilarityKernels& kernels = kernels_of(loss, in.tile);
-  parallel(elements, args.rows, [&](int64_t begin, int64_t end) { kernels.rows(args, begin, end); });
-  if (!column_sums) return;
-  STD_TORCH_CHECK(kernels.columns, "fastloss: columns of this loss are no anchors");
-  const int64_t blocks = (args.columns + kColumnBlock - 1) / kColumnBlock;
-  parallel(elements, blocks, [&](int64_t begin, int64_t end) {
-    kernels.columns(args, begin * kColumnBlock, std::min(args.columns, end * kColumnBlock));
-  });
-}
-
-void statistics_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& row_sums,
-                 MaybeTensor column_sums) {
-  check_loss(loss);
-  const TileInputs in = FASTLOSS_TILE_INPUTS;
-  Tile work(in);
-  check_sums(in, row_sums, column_sums);
-  add_statistics(loss, in, work.args, anchor_sums("row_sums", row_sums, tile, work.args.rows),
-                 column_sums ? anchor_sums("column_sums", *column_sums, tile, work.args.columns) : nullptr);
-}
-
-void make_derivatives(int64_t loss, const TileInputs& in, TileArgs& args, double* sums) {
-  args.derivative_sums = sums;
-  const SimilarityKernels& kernels = kernels_of(loss, in.tile);
-  parallel(args.rows * args.columns, args.rows,
-           [&](int64_t begin, int64_t end) { kernels.gradient(args, begin, end); });
-}
-
-// Per row, the sums of df/dz <x, y> and of df/dz.
-Tensor gradient_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor row_anchors,
-                 MaybeTensor column_anchors) {
-  check_loss(loss);
-  const TileInputs in = FASTLOSS_TILE_INPUTS;
-  check_derivatives(in, {pointer(row_anchors), pointer(column_anchors)});
-  Tile work(in);
-  work.args.row_anchors = anchor_view("row_anchors", row_anchors, tile, work.args.rows);
-  work.args.column_anchors = anchor_view("column_anchors", column_anchors, tile, work.args.columns);
-  Tensor sums = empty({work.args.rows, 2}, ScalarType::Double);
-  make_derivatives(loss, in, work.args, (double*)sums.mutable_data_ptr());
-  return sums;
+void write_number(const char* name, const MaybeTensor& t, double value) {
+  if (!t) return;
+  STD_TORCH_CHECK(t->numel() == 1, "fastloss: expected one ", name);
+  write_scalar(*t, value);
 }
 
 // What the sums of one anchor mean.
@@ -129,116 +59,43 @@ constexpr AnchorFormula kAnchors[] = {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_ANCHOR
 #undef FASTLOSS_ANCHOR
 
 template <class T>
-void write_coefficients(const std::vector<AnchorEval>& evals, const AnchorSums* sums, const double* factor,
-                        double scale, const double (&parts)[kPairKinds], T* to) {
-  const size_t n = evals.size();
-  for (size_t i = 0; i < n; ++i) {
-    const double by = evals[i].counts ? scale * (factor ? factor[i] : 1) : 0;
-    to[kMaxPositive * n + i] = (T)sums[i].max[kPositive];
-    to[kMaxNegative * n + i] = (T)sums[i].max[kNegative];
-    to[kWeightPositive * n + i] = (T)(evals[i].weight[kPositive] * parts[kPositive] * by);
-    to[kWeightNegative * n + i] = (T)(evals[i].weight[kNegative] * parts[kNegative] * by);
-    to[kShift * n + i] = (T)(evals[i].shift * by);
+void write_coefficients(const AnchorArgs& a, const std::vector<AnchorEval>& evals, double scale,
+                        const double (&parts)[kPairKinds]) {
+  T* const to = (T*)a.coefficients;
+  for (int64_t i = 0; i < a.anchors; ++i) {
+    const double by = evals[i].counts ? scale * (a.factor ? a.factor[i] : 1) : 0;
+    to[kMaxPositive * a.plane + i] = (T)a.sums[i].max[kPositive];
+    to[kMaxNegative * a.plane + i] = (T)a.sums[i].max[kNegative];
+    to[kWeightPositive * a.plane + i] = (T)(evals[i].weight[kPositive] * parts[kPositive] * by);
+    to[kWeightNegative * a.plane + i] = (T)(evals[i].weight[kNegative] * parts[kNegative] * by);
+    to[kShift * a.plane + i] = (T)(evals[i].shift * by);
   }
 }
 
-struct AnchorCall {
-  int64_t loss;
-  const double* factors;  // per anchor, or null
-  const double* parts;    // of positives and negatives, or null
-  const double* normalizer;
-  const std::vector<double>& params;
-  double share;
-  bool mean, empty_zero, is_double;
-};
-struct Anchors {
-  Tensor losses, coefficients;
-  double total, count, reduced;
-};
-
-// What the sums of anchors come to. The divisor, of mean reductions, is the normalizer or the number of those that count.
-Anchors evaluate_anchors(const AnchorCall& call, const AnchorSums* sums, int64_t n) {
-  double params[4] = {}, parts[kPairKinds] = {1, 1};
-  copy_params(call.params, params);
-  if (call.parts) std::copy(call.parts, call.parts + kPairKinds, parts);
-  Anchors r{empty({n}, ScalarType::Double),
-            empty({kCoefficients, n}, call.is_double ? ScalarType::Double : ScalarType::Float), 0, 0, 0};
-  double* const value = (double*)r.losses.mutable_data_ptr();
-  std::vector<AnchorEval> evals(n);
+void evaluate_anchors(const AnchorArgs& a) {
+  double parts[kPairKinds] = {1, 1};
+  if (a.weight) std::copy(a.weight, a.weight + kPairKinds, parts);
+  std::vector<AnchorEval> evals(a.anchors);
   constexpr int64_t kCost = 64;  // an anchor's logarithms and exponentials, in elements of other work
-  parallel(n * kCost, n, [&](int64_t begin, int64_t end) {
+  parallel(a.anchors * kCost, a.anchors, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      AnchorSums own = sums[i];
+      AnchorSums own = a.sums[i];
       for (int k = 0; k < kPairKinds; ++k) own.sum[k] *= parts[k];
-      evals[i] = kAnchors[call.loss](params, own);
-      value[i] = evals[i].loss * (call.factors ? call.factors[i] : 1) * call.share;
+      evals[i] = kAnchors[a.loss](a.params, own);
+      a.losses[i] = evals[i].loss * (a.factor ? a.factor[i] : 1) * a.share;
     }
   });
-  for (int64_t i = 0; i < n; ++i) {
-    r.total += value[i];
-    r.count += evals[i].counts;
+  double total = 0, count = 0;
+  for (int64_t i = 0; i < a.anchors; ++i) {
+    total += a.losses[i];
+    count += evals[i].counts;
   }
-  const double divisor = !call.mean ? 1 : call.normalizer ? *call.normalizer : r.count;
-  r.reduced = call.empty_zero && divisor == 0 ? 0 : r.total / divisor;
-  const double scale = divisor == 0 ? 0 : call.share / divisor;  // nothing counts: no gradient
-  void* const to = r.coefficients.mutable_data_ptr();
-  call.is_double ? write_coefficients(evals, sums, call.factors, scale, parts, (double*)to)
-                 : write_coefficients(evals, sums, call.factors, scale, parts, (float*)to);
-  return r;
-}
-
-// The losses of anchors, times factor and share; (their sum, the number of anchors that count); the sum over the divisor;
-// what the derivative of a pair needs to know.
-std::tuple<Tensor, Tensor, Tensor, Tensor> anchors(int64_t loss, const Tensor& sums, MaybeTensor factor,
-                                                   MaybeTensor parts, MaybeTensor normalizer,
-                                                   std::vector<double> params, double share, bool mean, bool empty_zero,
-                                                   int64_t dtype) {
-  check_loss(loss);
-  STD_TORCH_CHECK(sums.is_cpu(), "fastloss: expected CPU sums");
-  const bool is_double = dtype_of_code("dtype", dtype) == ScalarType::Double;
-  const int64_t n = anchor_count(sums);
-  const AnchorCall call{loss,
-                        per_anchor("factor", factor, sums, n),
-                        per_anchor("parts", parts, sums, kPairKinds),
-                        per_anchor("normalizer", normalizer, sums, 1),
-                        params,
-                        share,
-                        mean,
-                        empty_zero,
-                        is_double};
-  Anchors r = evaluate_anchors(call, anchor_sums("sums", sums, sums, n), n);
-  Tensor totals = empty({2}, ScalarType::Double), reduced = empty({}, ScalarType::Double);
-  ((double*)totals.mutable_data_ptr())[0] = r.total;
-  ((double*)totals.mutable_data_ptr())[1] = r.count;
-  write_scalar(reduced, r.reduced);
-  return {r.losses, totals, reduced, r.coefficients};
-}
-
-// Adds what the positives of a tile of derivatives contribute to the gradients of its rows, and takes them out of it.
-void take_positives(TileArgs& args, const Tensor& tile, const Tensor& vectors, const Tensor& gradients) {
-  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns &&
-                      vectors.scalar_type() == tile.scalar_type(),
-                  "fastloss: expected a vector of the tile's dtype for each column");
-  STD_TORCH_CHECK(gradients.is_cpu() && gradients.dim() == 2 && gradients.size(0) == args.rows &&
-                      gradients.size(1) == vectors.size(1) && gradients.scalar_type() == compute_type(tile) &&
-                      (gradients.stride(1) == 1 || gradients.size(1) <= 1),
-                  "fastloss: expected a gradient of the computing type for each row");
-  check_own_memory("gradients", gradients, {&tile, &vectors});
-  const Tensor dense = as_dense(vectors);
-  const PositiveArgs positives{dense.const_data_ptr(), dense.stride(0), dense.size(1), mutable_data_of(gradients),
-                               gradients.stride(0)};
-  const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
-  parallel(args.rows * args.columns, args.rows,
-           [&](int64_t begin, int64_t end) { engine.take_positives(args, positives, begin, end); });
-}
-
-void positives_(int64_t loss, FASTLOSS_TILE_ARGUMENTS(const Tensor&), const Tensor& vectors, const Tensor& gradients) {
-  check_loss(loss);
-  const TileInputs in = FASTLOSS_TILE_INPUTS;
-  check_derivatives(in, {&vectors});
-  Tile work(in);
-  check_apart("gradients", gradients, in);
-  take_positives(work.args, tile, vectors, gradients);
+  a.totals[0] = total;
+  a.totals[1] = count;
+  const double divisor = !a.mean ? 1 : a.normalizer ? *a.normalizer : count;
+  *a.reduced = a.empty_zero && divisor == 0 ? 0 : total / divisor;
+  const double scale = divisor == 0 ? 0 : a.share / divisor;  // nothing counts: no gradient
+  a.is_double ? write_coefficients<double>(a, evals, scale, parts) : write_coefficients<float>(a, evals, scale, parts);
 }
 
 // Memory for `mine` and `list_pairs`.
@@ -250,26 +107,6 @@ struct MineScratch {
       : memory(engine.mine_scratch(tile.size(1)) * tile.element_size() + 64),
         data(memory.data() + (64 - (uintptr_t)memory.data() % 64) % 64) {}
 };
-
-// Per row, value and count of the triplets found in it; the tile's derivatives, and their sums per row as gradient_'s.
-std::tuple<Tensor, Tensor> triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
-                                     bool want_gradient) {
-  check_mining(mining, tile);
-  const TileInputs in = FASTLOSS_TILE_INPUTS;
-  if (want_gradient) check_derivatives(in, {pointer(factor)});
-  Tile work(in);
-  TileArgs& args = work.args;
-  args.factor = per_anchor("factor", factor, tile, args.rows);
-  Tensor found = empty({args.rows, 2}, ScalarType::Double);
-  Tensor sums = empty({want_gradient ? args.rows : 0, 2}, ScalarType::Double);
-  args.triplets = (double*)found.mutable_data_ptr();
-  if (want_gradient) args.derivative_sums = (double*)sums.mutable_data_ptr();
-  const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
-  parallel(tile.numel(), args.rows, [&](int64_t begin, int64_t end) {
-    engine.mine(args, (int)mining, begin, end, MineScratch(engine, tile).data);
-  });
-  return {found, sums};
-}
 
 // A row of derivatives from the pairs that have one, and their sums as gradient_ makes them.
 template <class T>
@@ -343,96 +180,92 @@ struct VectorPairs {
   }
 };
 
-// As triplets_, of batch hard and semi hard ones; rows are columns, the first is column `row_offset`. If at most `most`
-// pairs have a derivative, they are added to the gradients of both their vectors: no sums, and the tile is as it was.
-std::tuple<Tensor, Tensor> few_triplets_(int64_t mining, FASTLOSS_TILE_ARGUMENTS(const Tensor&), MaybeTensor factor,
-                                         const Tensor& vectors, const Tensor& gradients, int64_t most) {
-  check_mining(mining, tile);
-  STD_TORCH_CHECK(mining != kAllTriplets, "fastloss: all triplets are not few");
-  STD_TORCH_CHECK(most >= 0, "fastloss: expected most to be 0 or more pairs, got ", most);
-  const TileInputs in = FASTLOSS_TILE_INPUTS;
-  check_derivatives(in, {pointer(factor), &vectors});
-  Tile work(in);
-  TileArgs& args = work.args;
-  STD_TORCH_CHECK(vectors.is_cpu() && vectors.dim() == 2 && vectors.size(0) == args.columns &&
-                      row_offset <= args.columns - args.rows && vectors.scalar_type() == tile.scalar_type(),
-                  "fastloss: expected a vector of the tile's dtype for each column, rows among them");
-  STD_TORCH_CHECK(gradients.is_cpu() && gradients.dim() == 2 && gradients.size(0) == args.columns &&
-                      gradients.size(1) == vectors.size(1) && gradients.scalar_type() == tile.scalar_type() &&
-                      (gradients.stride(1) == 1 || gradients.size(1) <= 1),
-                  "fastloss: expected a gradient of the tile's dtype for each column");
-  check_own_memory("gradients", gradients, {&tile, &vectors, pointer(factor)});
-  check_apart("gradients", gradients, in);
-  args.factor = per_anchor("factor", factor, tile, args.rows);
-  Tensor found = empty({args.rows, 2}, ScalarType::Double), sums = empty({args.rows, 2}, ScalarType::Double);
-  args.triplets = (double*)found.mutable_data_ptr();
-  args.derivative_sums = (double*)sums.mutable_data_ptr();
-  if (args.rows == 0) return {found, sums};
-  const Engine& engine = isa::kernels().engine[(int)dtype_of(tile)];
-  const auto spread_row = [&](int64_t i, const PairShare* pairs, int64_t count) {
-    dtype_of(tile) == DType::f64 ? spread<double>(args, i, pairs, count) : spread<float>(args, i, pairs, count);
-  };
-  RowPairs rows(args.rows, most);
-  parallel(tile.numel(), rows.blocks, [&](int64_t begin, int64_t end) {
-    const MineScratch scratch(engine, tile);
-    std::vector<PairShare> pairs(args.columns);
-    for (int64_t i = begin * RowPairs::kBlock; i < std::min(args.rows, end * RowPairs::kBlock); ++i) {
-      const int64_t count = engine.list_pairs(args, (int)mining, i, scratch.data, pairs.data());
-      if (!rows.keep(i, pairs.data(), count)) spread_row(i, pairs.data(), count);
+struct Tile {
+  TileArgs args;
+  const Tensor& tensor;
+  HalvedLabels rows, columns;
+
+  Tile(const Pairs& in, const Tensor& tile) : args(tile_args(in, tile)), tensor(tile) {
+    args.scale = in.affine[0] * (in.scale ? number("scale", *in.scale) : 1);
+    args.bias = in.affine[1] + (in.bias ? number("bias", *in.bias) : 0);
+    PairRelation& relation = args.relation;
+    if (relation.positives || tile.scalar_type() == ScalarType::Double || tile.numel() == 0) return;
+    const bool wide_rows = rows.read(relation.row_label, relation.row_offset, args.rows);
+    const bool wide_columns = columns.read(relation.column_label, relation.column_offset, args.columns);
+    if (wide_rows || wide_columns) {
+      rows.read_high(relation.row_label, relation.row_offset, args.rows);
+      columns.read_high(relation.column_label, relation.column_offset, args.columns);
     }
-  });
-  if (rows.too_many()) {
-    parallel(tile.numel(), rows.blocks, [&](int64_t begin, int64_t end) {
-      for (int64_t block = begin; block < end; ++block) rows.for_rows(block, spread_row);
+  }
+
+  const Engine& engine() const { return isa::kernels().engine[(int)dtype_of(tensor)]; }
+  const SimilarityKernels& kernels(int loss) const { return isa::kernels().similarity[loss][(int)dtype_of(tensor)]; }
+
+  void statistics(int loss) {
+    const int64_t elements = args.rows * args.columns;
+    const SimilarityKernels& of = kernels(loss);
+    parallel(elements, args.rows, [&](int64_t begin, int64_t end) { of.rows(args, begin, end); });
+    if (!args.column_sums) return;
+    STD_TORCH_CHECK(of.columns, "fastloss: columns of this loss are no anchors");
+    const int64_t blocks = (args.columns + kColumnBlock - 1) / kColumnBlock;
+    parallel(elements, blocks, [&](int64_t begin, int64_t end) {
+      of.columns(args, begin * kColumnBlock, std::min(args.columns, end * kColumnBlock));
     });
-    return {found, sums};
   }
-  const VectorPairs lists(rows, row_offset, args.columns);
-  const Tensor dense = as_dense(vectors);
-  const ShareArgs shares{dense.const_data_ptr(), dense.stride(0),     dense.size(1),      mutable_data_of(gradients),
-                         gradients.stride(0),    lists.begins.data(), lists.pairs.data(), row_terms.has_value()};
-  parallel((int64_t)lists.pairs.size() * dense.size(1), args.columns,
-           [&](int64_t begin, int64_t end) { engine.add_shares(shares, begin, end); });
-  return {found, empty({0, 2}, ScalarType::Double)};
-}
 
-// x / |x| in the matrix products' dtype, |x|.
-std::tuple<Tensor, Tensor> normalize(const Tensor& x) {
-  STD_TORCH_CHECK(x.is_cpu(), "fastloss: expected a CPU matrix");
-  UnitArgs args = unit_args(x);
-  const int64_t rows = x.size(0);
-  Tensor unit = empty({rows, args.width}, x.scalar_type() == ScalarType::Half ? ScalarType::Float : x.scalar_type());
-  Tensor length = empty({rows}, ScalarType::Double);
-  args.unit = unit.mutable_data_ptr();
-  args.length = (double*)length.mutable_data_ptr();
-  const UnitKernel kernel = isa::kernels().engine[(int)dtype_of(x)].unit_rows;
-  parallel(x.numel(), rows, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
-  return {unit, length};
-}
-
-// The gradient of x in `dtype` from that of what `normalize` made of it, or of x itself, times `factor`.
-Tensor finish(const Tensor& gradient, MaybeTensor unit, MaybeTensor length, const Tensor& factor, int64_t dtype) {
-  const ScalarType type = dtype_of_code("dtype", dtype);
-  STD_TORCH_CHECK(gradient.is_cpu(), "fastloss: expected a CPU gradient");
-  check_finish(gradient, unit, length, type);
-  const int64_t rows = gradient.size(0);
-  UnitArgs args{};
-  args.width = gradient.size(1);
-  if (unit) {
-    STD_TORCH_CHECK(unit->scalar_type() == (type == ScalarType::Half ? ScalarType::Float : type),
-                    "fastloss: expected unit as normalize made it");
-    args.unit = (void*)data_of(*unit);
-    args.length = (double*)per_anchor("length", length, gradient, rows);
+  void derivatives(int loss) {
+    const SimilarityKernels& of = kernels(loss);
+    parallel(args.rows * args.columns, args.rows, [&](int64_t begin, int64_t end) { of.gradient(args, begin, end); });
   }
-  Tensor result = empty({rows, args.width}, type);
-  args.upstream = data_of(gradient);
-  args.gradient = result.mutable_data_ptr();
-  args.factor = number("factor", factor);
-  if (gradient.numel() == 0) return result;
-  const UnitKernel kernel = isa::kernels().engine[(int)dtype_of(result)].unit_rows_backward;
-  parallel(gradient.numel(), rows, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
-  return result;
-}
+
+  void take_positives(const Tensor& vectors, const Tensor& gradients) {
+    const Tensor dense = as_dense(vectors);
+    const PositiveArgs positives{dense.const_data_ptr(), dense.stride(0), dense.size(1), mutable_data_of(gradients),
+                                 gradients.stride(0)};
+    const Engine& of = engine();
+    parallel(args.rows * args.columns, args.rows,
+             [&](int64_t begin, int64_t end) { of.take_positives(args, positives, begin, end); });
+  }
+
+  void mine(Mining mining) {
+    const Engine& of = engine();
+    parallel(tensor.numel(), args.rows,
+             [&](int64_t begin, int64_t end) { of.mine(args, (int)mining, begin, end, MineScratch(of, tensor).data); });
+  }
+
+  bool mine_few(const Triplets& a) {
+    STD_TORCH_CHECK(a.loss != kAllTriplets, "fastloss: all triplets are not few");
+    STD_TORCH_CHECK(a.most >= 0, "fastloss: expected most to be 0 or more pairs, got ", a.most);
+    STD_TORCH_CHECK(a.row_offset <= args.columns - args.rows, "fastloss: expected columns with the rows among them");
+    STD_TORCH_CHECK(args.derivative_sums, "fastloss: expected memory for sums");
+    const Engine& of = engine();
+    const auto spread_row = [&](int64_t i, const PairShare* pairs, int64_t count) {
+      dtype_of(tensor) == DType::f64 ? spread<double>(args, i, pairs, count) : spread<float>(args, i, pairs, count);
+    };
+    RowPairs rows(args.rows, a.most);
+    parallel(tensor.numel(), rows.blocks, [&](int64_t begin, int64_t end) {
+      const MineScratch scratch(of, tensor);
+      std::vector<PairShare> pairs(args.columns);
+      for (int64_t i = begin * RowPairs::kBlock; i < std::min(args.rows, end * RowPairs::kBlock); ++i) {
+        const int64_t count = of.list_pairs(args, (int)a.loss, i, scratch.data, pairs.data());
+        if (!rows.keep(i, pairs.data(), count)) spread_row(i, pairs.data(), count);
+      }
+    });
+    if (rows.too_many()) {
+      parallel(tensor.numel(), rows.blocks, [&](int64_t begin, int64_t end) {
+        for (int64_t block = begin; block < end; ++block) rows.for_rows(block, spread_row);
+      });
+      return false;
+    }
+    const VectorPairs lists(rows, a.row_offset, args.columns);
+    const Tensor dense = as_dense(*a.vectors), &gradients = *a.gradients.tensor;
+    const ShareArgs shares{dense.const_data_ptr(), dense.stride(0),     dense.size(1),      mutable_data_of(gradients),
+                           gradients.stride(0),    lists.begins.data(), lists.pairs.data(), a.row_terms.has_value()};
+    parallel((int64_t)lists.pairs.size() * dense.size(1), args.columns,
+             [&](int64_t begin, int64_t end) { of.add_shares(shares, begin, end); });
+    return true;
+  }
+};
 
 // Note [One number for a pair]
 // A row and a column are anchors of one pair, and one derivative serves both. An exponential relative to a maximum that
@@ -477,18 +310,28 @@ void mirror(const Tensor& matrix, int64_t begin, int64_t end) {
                : &mirror_rows<uint64_t>)(matrix, begin, end);
 }
 
-void mirror_(const Tensor& matrix, int64_t begin, int64_t end) {
-  check_written("matrix", matrix);
-  dtype_of(matrix);
-  STD_TORCH_CHECK(
-      matrix.is_cpu() && matrix.size(0) == matrix.size(1) && 0 <= begin && begin <= end && end <= matrix.size(0),
-      "fastloss: expected rows of a square CPU matrix");
-  mirror(matrix, begin, end);
-}
+#define FASTLOSS_MIRROR(X) X(Written<Tensor>, matrix) X(int64_t, begin) X(int64_t, end)
+FASTLOSS_ARGUMENTS(Mirror, Arguments, FASTLOSS_MIRROR)
 
 // Note [Small problems]
 // A problem of one small strip in one call: Python's part of several would take as long as the work. What
 // fastloss/engines/similarity/plan.py does for larger ones is done here in the same order with the same kernels.
+// Returns the reduced loss. Gradients are those for an upstream gradient of one; of vectors they are of the computing type.
+#define FASTLOSS_WHOLE(X)               \
+  X(Tensor, rows)                       \
+  X(MaybeTensor, columns)               \
+  X(MaybeTensor, weight)                \
+  X(MaybeTensor, normalizer)            \
+  X(bool, normalized)                   \
+  X(bool, both)                         \
+  X(bool, mean)                         \
+  X(bool, empty_zero)                   \
+  X(int64_t, loss_dtype)                \
+  X(Written<MaybeTensor>, grad_rows)    \
+  X(Written<MaybeTensor>, grad_columns) \
+  X(Written<MaybeTensor>, grad_scale)   \
+  X(Written<MaybeTensor>, grad_bias)
+FASTLOSS_ARGUMENTS(Whole, Pairs, FASTLOSS_WHOLE)
 
 Tensor product(const Tensor& a, const Tensor& b) {
   std::array<StableIValue, 2> stack{torch::stable::detail::from(a), torch::stable::detail::from(b)};
@@ -497,162 +340,146 @@ Tensor product(const Tensor& a, const Tensor& b) {
 }
 Tensor transposed(const Tensor& a) { return torch::stable::transpose(a, 0, 1); }
 
-struct UnitRows {
-  Tensor vectors;
-  MaybeTensor length;
-
-  UnitRows(const Tensor& x, bool normalized) : vectors(x) {
-    if (normalized) {
-      auto [unit, norms] = normalize(x.stride(1) == 1 || x.size(1) <= 1 ? x : torch::stable::contiguous(x));
-      vectors = unit;
-      length = norms;
-    } else if (x.scalar_type() == ScalarType::Half) {
-      vectors = torch::stable::to(x, ScalarType::Float);
-    }
-  }
-
-  // The gradient of x for one of `vectors`, in the computing type.
-  Tensor back(const Tensor& gradient) const {
-    const Tensor wide = as_compute(gradient, compute_type(vectors));
-    if (!length) return wide;
-    Tensor one = empty({}, ScalarType::Double);
-    write_scalar(one, 1);
-    const Tensor unit = as_compute(vectors, wide.scalar_type());
-    return finish(wide, unit, length, one, (int64_t)wide.scalar_type());
-  }
-};
-
 // Refuses what is no matrix of vectors like the rows.
 void check_vectors(const char* name, const Tensor& t, const Tensor& like) {
   dtype_of(t);
-  data_of(t);
-  STD_TORCH_CHECK(t.is_cpu() && t.dim() == 2 && t.scalar_type() == like.scalar_type() && t.size(1) == like.size(1),
-                  "fastloss: expected ", name, " to be CPU vectors of the rows' dtype and width");
+  STD_TORCH_CHECK(t.dim() == 2 && t.scalar_type() == like.scalar_type() && t.size(1) == like.size(1),
+                  "fastloss: expected ", name, " to be vectors of the rows' dtype and width");
 }
 
-// A scalar of the shape and dtype of t; of no elements if there is no t.
-Tensor scalar_like(const MaybeTensor& t, const Tensor& otherwise, double value) {
-  if (!t) return empty({0}, otherwise.scalar_type());
-  Tensor r = torch::stable::empty_like(*t);
-  write_scalar(r, value);
-  return r;
-}
+struct Backend : SimilarityOperators<Backend> {
+  using Tile = ops::Tile;
+  using SimilarityOperators<Backend>::run;
 
-// The reduced loss; the gradients of rows and columns, in the computing type, and of scale and bias, for an upstream
-// gradient of one.
-std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> whole(
-    int64_t loss, const Tensor& rows, MaybeTensor columns, MaybeTensor mask, MaybeTensor positives,
-    MaybeTensor row_labels, MaybeTensor column_labels, MaybeTensor weight, MaybeTensor normalizer, MaybeTensor scale,
-    MaybeTensor bias, std::vector<double> affine, std::vector<double> params, bool normalized, bool both, bool mean,
-    bool empty_zero, int64_t loss_dtype, bool want_rows, bool want_columns, bool want_sums) {
-  check_loss(loss);
-  const ScalarType loss_type = dtype_of_code("loss_dtype", loss_dtype);
-  check_vectors("rows", rows, rows);
-  if (columns) check_vectors("columns", *columns, rows);
-  STD_TORCH_CHECK(!both || !weight || !columns || columns->size(0) == rows.size(0),
-                  "fastloss: expected as many columns as rows, which share the weights");
-  const bool itself = !columns;
-  const UnitRows x(rows, normalized), y(itself ? rows : *columns, normalized && !itself);
-  const Tensor &left = x.vectors, &right = itself ? x.vectors : y.vectors;
-  const Tensor tile = product(left, transposed(right));
-  const bool symmetric = itself && !mask && !positives;
-  if (symmetric) mirror(tile, 0, tile.size(0));
-  const MaybeTensor none;
-  const TileInputs in{tile,   mask,  positives, row_labels, column_labels, 0,      0,
-                      itself, scale, bias,      none,       none,          affine, params};
-  Tile work(in);
-  TileArgs& args = work.args;
-  std::vector<AnchorSums> row_sums(args.rows), column_sums(both ? args.columns : 0);
-  add_statistics(loss, in, args, row_sums.data(), both ? column_sums.data() : nullptr);
-  const bool is_double = compute_type(tile) == ScalarType::Double;
-  const AnchorCall call{loss,     per_anchor("weight", weight, tile, args.rows),
-                        nullptr,  per_anchor("normalizer", normalizer, tile, 1),
-                        params,   both ? 0.5 : 1.0,
-                        mean,     empty_zero,
-                        is_double};
-  Anchors row_anchors = evaluate_anchors(call, row_sums.data(), args.rows), column_anchors = row_anchors;
-  if (both) column_anchors = evaluate_anchors(call, column_sums.data(), args.columns);
-  Tensor value = empty({}, loss_type);
-  write_scalar(value, row_anchors.reduced + (both ? column_anchors.reduced : 0));
-  const Tensor nothing = empty({0}, rows.scalar_type());
-  if (!want_rows && !want_columns && !want_sums) return {value, nothing, nothing, nothing, nothing};
-
-  args.row_anchors = {row_anchors.coefficients.const_data_ptr(), args.rows};
-  if (both || symmetric) args.column_anchors = {column_anchors.coefficients.const_data_ptr(), args.columns};
-  std::vector<double> parts(2 * args.rows);
-  make_derivatives(loss, in, args, parts.data());
-  double total[2] = {0, 0};
-  for (int64_t i = 0; i < 2 * args.rows; ++i) total[i % 2] += symmetric ? parts[i] / 2 : parts[i];
-  Tensor grad_rows = nothing, grad_columns = nothing;
-  if (want_rows) {
-    Tensor taken = nothing;
-    if (symmetric) {
-      taken = empty({args.rows, left.size(1)}, compute_type(tile));
-      memset(taken.mutable_data_ptr(), 0, taken.numel() * taken.element_size());
-      take_positives(args, tile, right, taken);
-    }
-    grad_rows = product(tile, right);
-    if (symmetric) grad_rows = torch::stable::subtract(as_compute(grad_rows, compute_type(tile)), taken, -1);
-    if (itself && !symmetric) {
-      const Tensor more = product(transposed(tile), left);
-      grad_rows = torch::stable::subtract(grad_rows, more, -1);
-    }
-    grad_rows = x.back(grad_rows);
+  // CPUs multiply float16 a hundred times slower than float32.
+  static ScalarType products(ScalarType type) { return type == ScalarType::Half ? ScalarType::Float : type; }
+  static void evaluate(const AnchorArgs& args, const Tensor&) { evaluate_anchors(args); }
+  static void unit(const UnitArgs& args, int64_t rows, const Tensor& x) {
+    const UnitKernel kernel = isa::kernels().engine[(int)dtype_of(x)].unit_rows;
+    parallel(x.numel(), rows, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
   }
-  if (want_columns) grad_columns = y.back(product(transposed(tile), left));
-  return {value, grad_rows, grad_columns, scalar_like(scale, rows, total[0] * affine[0]),
-          scalar_like(bias, rows, total[1])};
-}
+  static void unit_backward(UnitArgs& args, int64_t rows, DType, const Tensor& factor, const Tensor& result) {
+    args.factor = number("factor", factor);
+    const UnitKernel kernel = isa::kernels().engine[(int)dtype_of(result)].unit_rows_backward;
+    parallel(result.numel(), rows, [&](int64_t begin, int64_t end) { kernel(args, begin, end); });
+  }
+
+  static void run(const Mirror& a) {
+    const Tensor& matrix = a.matrix.tensor;
+    check_matrix("matrix", matrix);
+    dtype_of(matrix);
+    STD_TORCH_CHECK(matrix.size(0) == matrix.size(1) && 0 <= a.begin && a.begin <= a.end && a.end <= matrix.size(0),
+                    "fastloss: expected rows of a square matrix");
+    mirror(matrix, a.begin, a.end);
+  }
+
+  static Tensor run(const Whole& a) {
+    check_loss(a.loss);
+    const bool itself = !a.columns, symmetric = itself && !a.mask && !a.positives;
+    Tensor value = empty({}, dtype_of_code("loss_dtype", a.loss_dtype));
+    check_vectors("rows", a.rows, a.rows);
+    if (a.columns) check_vectors("columns", *a.columns, a.rows);
+    STD_TORCH_CHECK(itself == a.skip_self, "fastloss: expected skip_self where there are no columns");
+    STD_TORCH_CHECK(!a.both || !a.weight || itself || a.columns->size(0) == a.rows.size(0),
+                    "fastloss: expected as many columns as rows, which share the weights");
+    const UnitRows x(a.rows, a.normalized), y(itself ? a.rows : *a.columns, a.normalized && !itself);
+    const Tensor &left = x.vectors, &right = itself ? x.vectors : y.vectors;
+    const Tensor similarities = product(left, transposed(right));
+    if (symmetric) mirror(similarities, 0, similarities.size(0));
+    Tile tile(a, similarities);
+    TileArgs& args = tile.args;
+    const ScalarType compute = compute_type(similarities);
+    Side rows(args.rows, compute), columns(a.both ? args.columns : 0, compute);
+    args.row_sums = rows.state();
+    if (a.both) args.column_sums = columns.state();
+    if (similarities.numel()) tile.statistics((int)a.loss);
+    double loss = rows.evaluate(a);
+    if (a.both) loss += columns.evaluate(a);
+    write_scalar(value, loss);
+    const Tensor *const to_rows = pointer(a.grad_rows.tensor), *const to_columns = pointer(a.grad_columns.tensor);
+    if (!to_rows && !to_columns && !a.grad_scale.tensor && !a.grad_bias.tensor) return value;
+
+    args.row_anchors = rows.view();
+    if (a.both || symmetric) args.column_anchors = (a.both ? columns : rows).view();
+    std::vector<double> parts(2 * args.rows);
+    args.derivative_sums = parts.data();
+    tile.derivatives((int)a.loss);
+    double total[2] = {0, 0};
+    for (int64_t i = 0; i < 2 * args.rows; ++i) total[i % 2] += symmetric ? parts[i] / 2 : parts[i];
+    if (to_rows) {
+      Tensor taken;
+      if (symmetric) {
+        taken = empty({args.rows, left.size(1)}, compute);
+        memset(taken.mutable_data_ptr(), 0, taken.numel() * taken.element_size());
+        tile.take_positives(right, taken);
+      }
+      Tensor made = product(similarities, right);
+      if (symmetric) made = torch::stable::subtract(as_compute(made, compute), taken, -1);
+      if (itself && !symmetric) made = torch::stable::subtract(made, product(transposed(similarities), left), -1);
+      x.back(made, *to_rows);
+    }
+    if (to_columns) (itself ? x : y).back(product(transposed(similarities), left), *to_columns);
+    write_number("grad_scale", a.grad_scale.tensor, total[0] * a.affine[0]);
+    write_number("grad_bias", a.grad_bias.tensor, total[1]);
+    return value;
+  }
+
+ private:
+  struct UnitRows {
+    Tensor vectors;
+    MaybeTensor length;
+
+    UnitRows(const Tensor& x, bool normalized) : vectors(x) {
+      const ScalarType type = products(x.scalar_type());
+      if (normalized) {
+        vectors = empty({x.size(0), x.size(1)}, type);
+        length = empty({x.size(0)}, ScalarType::Double);
+        normalize(x.stride(1) == 1 || x.size(1) <= 1 ? x : torch::stable::contiguous(x), vectors, *length);
+      } else if (type != x.scalar_type()) {
+        vectors = torch::stable::to(x, type);
+      }
+    }
+
+    // Writes the gradient of x for one of `vectors`, in the computing type.
+    void back(const Tensor& gradient, const Tensor& to) const {
+      const ScalarType compute = compute_type(vectors);
+      const Tensor one = empty({}, ScalarType::Double);
+      write_scalar(one, 1);
+      MaybeTensor unit;
+      if (length) unit = as_compute(vectors, compute);
+      finish(as_compute(gradient, compute), unit, length, one, to);
+    }
+  };
+
+  // Anchors of one side.
+  struct Side {
+    const int64_t n;
+    const Tensor sums, coefficients;
+
+    Side(int64_t n, ScalarType compute)
+        : n(n), sums(empty({n, kStateWidth}, ScalarType::Double)), coefficients(empty({kCoefficients, n}, compute)) {
+      std::fill_n(state(), n, AnchorSums{});
+    }
+    AnchorSums* state() const { return (AnchorSums*)sums.mutable_data_ptr(); }
+    AnchorView view() const { return {coefficients.const_data_ptr(), n}; }
+
+    // The reduced loss.
+    double evaluate(const Whole& a) const {
+      const Tensor losses = empty({n}, ScalarType::Double), totals = empty({3}, ScalarType::Double);
+      anchors(a.loss, a.params, sums, a.weight, {}, a.normalizer, a.both ? 0.5 : 1.0, a.mean, a.empty_zero, losses,
+              totals, coefficients);
+      return ((const double*)totals.const_data_ptr())[2];
+    }
+  };
+};
 
 }  // namespace
 
-#define FASTLOSS_TILE_SCHEMA(tile)                                                                                \
-  "Tensor" tile                                                                                                   \
-  " tile, Tensor? mask, Tensor? positives, Tensor? row_labels, Tensor? column_labels, int row_offset, int "       \
-  "column_offset, bool skip_self, Tensor? scale, Tensor? bias, Tensor? row_terms, Tensor? column_terms, float[] " \
-  "affine, float[] params"
+#define FASTLOSS_OF_CPU(X) FASTLOSS_SIMILARITY_OPERATORS(X) X(mirror_, Mirror) X(whole, Whole)
 
-STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
-  m.def("similarity_statistics_(int loss, " FASTLOSS_TILE_SCHEMA(
-      "") ", Tensor(a!) row_sums, Tensor(b!)? column_sums) -> ()");
-  m.def("similarity_gradient_(int loss, " FASTLOSS_TILE_SCHEMA(
-      "(a!)") ", Tensor? row_anchors, Tensor? column_anchors) -> Tensor");
-  m.def(
-      "similarity_anchors(int loss, Tensor sums, Tensor? factor, Tensor? parts, Tensor? normalizer, float[] params, "
-      "float "
-      "share, bool mean, bool empty_zero, int dtype) -> (Tensor losses, Tensor totals, Tensor reduced, Tensor "
-      "coefficients)");
-  m.def(
-      "similarity_whole(int loss, Tensor rows, Tensor? columns, Tensor? mask, Tensor? positives, Tensor? row_labels, "
-      "Tensor? "
-      "column_labels, Tensor? weight, Tensor? normalizer, Tensor? scale, Tensor? bias, float[] affine, float[] params, "
-      "bool "
-      "normalized, bool both, bool mean, bool empty_zero, int loss_dtype, bool want_rows, bool want_columns, bool "
-      "want_sums) -> "
-      "(Tensor loss, "
-      "Tensor grad_rows, Tensor grad_columns, Tensor grad_scale, Tensor grad_bias)");
-  m.def("similarity_triplets_(int mining, " FASTLOSS_TILE_SCHEMA(
-      "(a!)") ", Tensor? factor, bool want_gradient) -> (Tensor, Tensor)");
-  m.def("similarity_few_triplets_(int mining, " FASTLOSS_TILE_SCHEMA(
-      "(a!)") ", Tensor? factor, Tensor vectors, Tensor(b!) gradients, int most) -> (Tensor, Tensor)");
-  m.def(
-      "similarity_positives_(int loss, " FASTLOSS_TILE_SCHEMA("(a!)") ", Tensor vectors, Tensor(b!) gradients) -> ()");
-  m.def("similarity_mirror_(Tensor(a!) matrix, int begin, int end) -> ()");
-  m.def("similarity_normalize(Tensor x) -> (Tensor unit, Tensor length)");
-  m.def("similarity_finish(Tensor gradient, Tensor? unit, Tensor? length, Tensor factor, int dtype) -> Tensor");
-}
-
-STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-  m.impl("similarity_statistics_", TORCH_BOX(&statistics_));
-  m.impl("similarity_gradient_", TORCH_BOX(&gradient_));
-  m.impl("similarity_anchors", TORCH_BOX(&anchors));
-  m.impl("similarity_triplets_", TORCH_BOX(&triplets_));
-  m.impl("similarity_few_triplets_", TORCH_BOX(&few_triplets_));
-  m.impl("similarity_positives_", TORCH_BOX(&positives_));
-  m.impl("similarity_mirror_", TORCH_BOX(&mirror_));
-  m.impl("similarity_whole", TORCH_BOX(&whole));
-  m.impl("similarity_normalize", TORCH_BOX(&normalize));
-  m.impl("similarity_finish", TORCH_BOX(&finish));
+STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
+    FASTLOSS_OF_CPU(FASTLOSS_DEFINE_ARGUMENTS)} STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
+  FASTLOSS_OF_CPU(FASTLOSS_IMPLEMENT_ARGUMENTS)
 }
 
 }  // namespace fastloss::ops

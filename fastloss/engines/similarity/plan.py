@@ -37,7 +37,7 @@ them by the upstream gradient, takes the normalisation back and rounds once, as 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -62,6 +62,7 @@ _PRODUCT_PAIRS = 16
 _SMALLEST_LENGTH = 1e-12  # as in csrc/engines/similarity/args.h: a shorter vector is divided by this
 _STATE = 8  # doubles of AnchorSums in csrc/engines/similarity/contract.h
 _COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
+_COEFFICIENTS = 5  # numbers per anchor that the derivative of a pair takes, in the same file
 
 
 class Unit(NamedTuple):
@@ -71,36 +72,19 @@ class Unit(NamedTuple):
     length: Tensor | None
 
 
-class Outcome(NamedTuple):
-    """``gradients`` of rows, columns and negatives lack ``factor`` and the normalisation's part; so do ``sums``, of the
-    derivatives times the similarities and of the derivatives alone, the factor."""
-
-    loss: Tensor
-    gradients: tuple[Tensor | None, Tensor | None, Tensor | None]
-    sums: Tensor | None
-    factor: Tensor | None
-    units: tuple[Unit | None, Unit | None, Unit | None]
-
-    def kept(self) -> tuple[Tensor | None, ...]:
-        """What backward needs, in its order."""
-        kept: list[Tensor | None] = []
-        for gradient, unit in zip(self.gradients, self.units, strict=True):
-            if gradient is None or unit is None or unit.length is None:
-                kept += [gradient, None, None]
-            else:
-                kept += [gradient, *unit]
-        return *kept, self.sums, self.factor
-
-
 def _unit(vectors: Tensor | None, normalize: bool) -> Unit | None:
     if vectors is None:
         return None
-    if normalize:
-        flat = vectors.reshape(-1, vectors.shape[-1]) if vectors.dim() > 2 else vectors
-        unit, length = _ops.SIMILARITY.normalize(flat if flat.stride(1) == 1 else flat.contiguous())
-        return Unit(unit.view(vectors.shape), length)
     # A CPU multiplies float16 a hundred times slower than float32.
-    return Unit(vectors.float() if vectors.is_cpu and vectors.dtype == torch.float16 else vectors, None)
+    dtype = torch.float32 if vectors.dtype == torch.float16 and not strips.on_gpu(vectors) else vectors.dtype
+    if not normalize:
+        return Unit(vectors.to(dtype), None)
+    flat = vectors.reshape(-1, vectors.shape[-1]) if vectors.dim() > 2 else vectors
+    flat = flat if flat.stride(1) == 1 else flat.contiguous()
+    unit = vectors.new_empty(vectors.shape, dtype=dtype)
+    length = vectors.new_empty(flat.shape[0], dtype=torch.float64)
+    _ops.SIMILARITY.normalize(flat, unit, length)
+    return Unit(unit, length)
 
 
 class Block(NamedTuple):
@@ -117,7 +101,8 @@ class Block(NamedTuple):
 class Plan:
     """One call: Note [Plan]."""
 
-    def __init__(self, call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, bool, bool, bool]) -> None:
+    def __init__(self, call: Call, vectors: Vectors, relation: Relation, want: Sequence[bool]) -> None:
+        """``want``: of which vectors, and whether of scale and bias, a gradient is wanted."""
         self.call, self.relation = call, relation
         self.scale, self.bias = vectors.scale, vectors.bias
         self.units = units = (
@@ -131,7 +116,8 @@ class Plan:
         self.n, self.shared = rows.shape[0], columns.shape[0]
         self.row_offset = 0  # of row 0 among the columns
         self.m = self.width()
-        self.want_rows, self.want_columns, self.want_negatives, self.want_sums = want
+        self.want_rows, self.want_columns, self.want_negatives, *sums = want
+        self.want_sums = any(sums)
         self.want = any(want)
         # One product serves both anchors of a pair if what is positive to i is so to j. A triplet is no pair.
         mines = call.loss in MINING
@@ -139,18 +125,18 @@ class Plan:
         self.waits = call.both or self.symmetric or call.by_kind
         self.strips = Strips(rows, self.m, call.memory_budget, self.waits, self.want)
         # Note [One number for a pair] in csrc/engines/similarity/operators.cpp. Hinges know nothing of sums.
-        exact = self.symmetric and self.want and not call.distances
-        self.mirrors = exact and self.strips.whole and rows.is_cpu and call.group is None
+        on_cpu, exact = not strips.on_gpu(rows), self.symmetric and self.want and not call.distances
+        self.mirrors = exact and self.strips.whole and on_cpu and call.group is None
         self.down = call.both or (exact and not self.mirrors)  # columns have sums of their own
-        self.takes_positives = self.symmetric and rows.is_cpu  # which then are no part of the products
+        self.takes_positives = self.symmetric and on_cpu  # which then are no part of the products
         self.adds = self.takes_positives  # to rows of the gradient: something is there before the products are
         self.affine = call.affine
         self.terms = self.square_terms() if call.distances else None
         self.column_terms, self.column_labels = self.terms, relation.column_labels
         self.index = MINING.index(call.loss) if mines else _ops.SIMILARITY.losses[call.loss]
         self.mines = mines
-        self.few = mines and call.loss != "all" and self.want and rows.is_cpu
-        self.dtype = _ops.DTYPE_CODES[_ops.compute_dtype(rows.dtype)]
+        self.few = mines and call.loss != "all" and self.want and on_cpu
+        self.compute = _ops.compute_dtype(rows.dtype)
         self.gradients: list[Tensor | None] = [None, None, None]
         self.sums: Tensor | None = None
 
@@ -212,33 +198,36 @@ class Plan:
         tile[:, self.shared :] = torch.bmm(self.further[begin:end], rows.unsqueeze(2)).squeeze(2)
         return tile
 
-    def about(self, begin: int, end: int, tile: Tensor, block: Block) -> tuple[Any, ...]:
+    def about(self, begin: int, end: int, block: Block) -> tuple[Any, ...]:
         """What the operators are told about the pairs of a strip."""
         call, relation, cut, first, last = self.call, self.relation, self.strips.cut, block.first, block.last
         mask, positives = cut(relation.mask, begin, end), cut(relation.positives, begin, end)
         if last - first != self.m:
             mask, positives = (None if t is None else t[:, first:last] for t in (mask, positives))
         return (
-            self.index, tile, mask, positives, cut(relation.row_labels, begin, end), block.labels,
+            self.index, mask, positives, cut(relation.row_labels, begin, end), block.labels,
             self.row_offset + begin, first, call.itself, self.scale, self.bias, cut(self.terms, begin, end),
             block.terms, self.affine, call.params,
         )  # fmt: skip
 
-    def evaluate(self, upstream: Tensor | None = None) -> Outcome:
-        """``upstream``: float64 per anchor, with ``reduction="none"``."""
+    def evaluate(self, upstream: Tensor | None = None) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+        """The loss; and what its gradients are made of by `gradients_of`.
+
+        ``upstream``: float64 per anchor, with ``reduction="none"``.
+        """
         weight = self.relation.weight
         if upstream is not None:
             weight = upstream if weight is None else weight * upstream
-        return self.run(weight)
+        two = not self.mines and (self.waits or self.strips.whole or self.call.group is not None)
+        loss, factor = self.in_two_looks(weight) if two else self.in_one_look(weight)
+        return loss.to(self.call.loss_dtype), self.kept(factor)
 
-    def run(self, weight: Tensor | None) -> Outcome:
-        """``weight``: float64, the factor of each anchor's value."""
-        two = (self.waits or self.strips.whole) and not self.mines
-        return self.in_two_looks(weight) if two else self.in_one_look(weight)
+    def in_two_looks(self, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Sums of all strips first, then derivatives of all strips.
 
-    def in_two_looks(self, weight: Tensor | None) -> Outcome:
-        """Sums of all strips first, then derivatives of all strips."""
-        ops, bounds, single = _ops.SIMILARITY, self.strips.bounds, self.strips.single
+        ``weight``: float64, the factor of each anchor's value. Returns the loss and what the gradients lack.
+        """
+        bounds, cut = self.strips.bounds, self.strips.cut
         state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=self.rows.device)
         home = [state.new_zeros(self.shared, _STATE)] if self.down else []
         if self.mirrors:
@@ -246,40 +235,58 @@ class Plan:
         for block, moving in self.blocks(home):
             for begin, end in bounds:
                 tile = self.similarities(begin, end, block, made=self.mirrors)
-                column_state = moving[0] if moving else None
-                ops.statistics_(*self.about(begin, end, tile, block), self.strips.cut(state, begin, end), column_state)
+                self.add_statistics(begin, end, tile, block, cut(state, begin, end), moving[0] if moving else None)
         loss, factor, anchors, column_anchors = self.weigh(state, home, weight)
         if self.want:
             home = self.returning()
             for block, moving in self.blocks(home, column_anchors):
                 for begin, end in bounds:
                     tile = self.similarities(begin, end, block, made=self.strips.whole)
-                    about = self.about(begin, end, tile, block)
-                    sums = ops.gradient_(*about, anchors if single else anchors[:, begin:end], block.anchors)
-                    self.multiply(begin, end, tile, sums, block, moving)
+                    own = anchors if self.strips.single else anchors[:, begin:end]
+                    self.differentiate(begin, end, tile, block, own, block.anchors, moving)
             if home:
                 self.gradients[1] = home[0]
-        return self.outcome(loss, factor)
+        return loss, factor
+
+    def add_statistics(
+        self, begin: int, end: int, tile: Tensor, block: Block, state: Tensor, column_state: Tensor | None
+    ) -> None:
+        _ops.SIMILARITY.statistics_(*self.about(begin, end, block), tile, state, column_state)
+
+    def anchors(
+        self,
+        state: Tensor,
+        weight: Tensor | None,
+        parts: Tensor | None = None,
+        normalizer: Tensor | None = None,
+        mean: bool = False,
+        empty_zero: bool = False,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the anchors of one side: values; their sum, the number that counts and the reduced loss; coefficients."""
+        n, call = state.shape[0], self.call
+        made = state.new_empty(n), state.new_empty(3), strips.matrix(_COEFFICIENTS, n, state, self.compute)
+        share = 0.5 if call.both else 1.0
+        _ops.SIMILARITY.anchors(
+            self.index, state, weight, parts, normalizer, call.params, share, mean, empty_zero, *made
+        )
+        return made
 
     def weigh(
         self, state: Tensor, home: list[Tensor], weight: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
         """What sums mean: the loss, a factor that the derivatives lack, the coefficients of rows and of columns."""
-        call, relation, anchors_of = self.call, self.relation, _ops.SIMILARITY.anchors
+        call, relation = self.call, self.relation
         mean = call.reduction == 1
         parts = None
         if call.by_kind and mean and relation.normalizer is None:
             parts = state[:, _COUNTS].sum(0).clamp_min(1).reciprocal()
-        share = 0.5 if call.both else 1.0
-        finish = (
-            parts, relation.normalizer, call.params, share, mean and parts is None, call.empty_zero, self.dtype
-        )  # fmt: skip
-        losses, totals, loss, anchors = anchors_of(self.index, state, weight, *finish)
-        column_anchors = anchors if self.symmetric else None
+        finish = parts, relation.normalizer, mean and parts is None, call.empty_zero
+        losses, totals, anchors = self.anchors(state, weight, *finish)
+        column_anchors, loss = anchors if self.symmetric else None, totals[2]
         if home:
-            more, _, loss_of_columns, column_anchors = anchors_of(self.index, home[0], weight, *finish)
+            more, of_columns, column_anchors = self.anchors(home[0], weight, *finish)
             if call.both:
-                losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + loss_of_columns)
+                losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + of_columns[2])
         factor = None
         if self.want and mean and self.rows.dtype == torch.float16:  # which holds no probability over the batch's size
             divisor = totals[1] if relation.normalizer is None else relation.normalizer
@@ -292,12 +299,11 @@ class Plan:
             loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
         return losses if call.reduction == 0 else loss, factor, anchors, column_anchors
 
-    def in_one_look(self, weight: Tensor | None) -> Outcome:
+    def in_one_look(self, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Both steps of a strip, then the next; the mean's divisor is known at the end."""
-        call, relation, ops = self.call, self.relation, _ops.SIMILARITY
+        call, relation = self.call, self.relation
         kept = []
         totals = torch.zeros(2, dtype=torch.float64, device=self.rows.device)
-        finish = (None, None, call.params, 1.0, False, False, self.dtype)
         block = self.all_columns()
         for begin, end in self.strips.bounds:
             tile = self.similarities(begin, end, block)
@@ -307,37 +313,58 @@ class Plan:
                 losses, more = found[:, 0], found.sum(0)
             else:
                 state = torch.zeros(end - begin, _STATE, dtype=torch.float64, device=self.rows.device)
-                about = self.about(begin, end, tile, block)
-                ops.statistics_(*about, state, None)
-                losses, more, _, anchors = ops.anchors(self.index, state, factor, *finish)
+                self.add_statistics(begin, end, tile, block, state, None)
+                losses, more, anchors = self.anchors(state, factor)
                 if self.want:
-                    self.multiply(begin, end, tile, ops.gradient_(*about, anchors, None), block, [])
+                    self.differentiate(begin, end, tile, block, anchors, None, [])
             kept.append(losses)
-            totals += more
+            totals += more[:2]
         if call.reduction == 0:
-            return self.outcome(torch.cat(kept), None)
+            return torch.cat(kept), None
         totals = self.total(totals)
         if call.reduction == 2:
-            return self.outcome(totals[0], None)
+            return totals[0], None
         divisor = totals[1] if relation.normalizer is None else relation.normalizer
         loss = totals[0] / divisor
         if call.empty_zero:
             loss = torch.where(divisor == 0, 0.0, loss)
-        return self.outcome(loss, torch.where(divisor == 0, 0.0, 1 / divisor))
+        return loss, torch.where(divisor == 0, 0.0, 1 / divisor)
 
     def mine(self, begin: int, end: int, tile: Tensor, factor: Tensor | None, block: Block) -> Tensor:
         """Value and count per row of a strip's triplets; adds to gradients what they mean: Note [Few triplets]."""
-        about, ops = self.about(begin, end, tile, block), _ops.SIMILARITY
+        found = torch.empty(end - begin, 2, dtype=torch.float64, device=tile.device)
+        sums = torch.empty_like(found) if self.want else None
+        by_pairs: tuple[Any, ...] = None, None, 0
         if self.few:
             if self.gradients[1] is None:
                 self.gradients[1] = self.memory(block.last).zero_()
-            most = tile.numel() // _PRODUCT_PAIRS
-            found, sums = ops.few_triplets_(*about, factor, block.vectors, self.gradients[1], most)
-        else:
-            found, sums = ops.triplets_(*about, factor, self.want)
-        if self.want and not (self.few and len(sums) == 0):
+            by_pairs = block.vectors, self.gradients[1], tile.numel() // _PRODUCT_PAIRS
+        about = self.about(begin, end, block)
+        added = _ops.SIMILARITY.triplets_(*about, tile, factor, found, sums, *by_pairs)
+        if sums is not None and not added:
             self.multiply(begin, end, tile, sums, block, [])
         return found
+
+    def differentiate(
+        self,
+        begin: int,
+        end: int,
+        tile: Tensor,
+        block: Block,
+        anchors: Tensor,
+        column_anchors: Any,
+        moving: list[Tensor],
+    ) -> None:
+        """Turns a strip into derivatives, and adds to gradients what they mean."""
+        sums = torch.empty(end - begin, 2, dtype=torch.float64, device=tile.device)
+        taken: tuple[Any, ...] = None, None
+        if self.takes_positives and self.want_rows:  # positives start rows of the gradient
+            if self.gradients[0] is None:
+                self.gradients[0] = self.memory(self.n).zero_()
+            taken = block.vectors, self.strips.cut(self.gradients[0], begin, end)
+        about = self.about(begin, end, block)
+        _ops.SIMILARITY.gradient_(*about, tile, anchors, column_anchors, sums, *taken)
+        self.multiply(begin, end, tile, sums, block, moving)
 
     def multiply(self, begin: int, end: int, tile: Tensor, sums: Tensor, block: Block, moving: list[Tensor]) -> None:
         """Adds what the derivatives of a strip, and their sums per row, mean for the gradients.
@@ -351,8 +378,6 @@ class Plan:
         rows = self.strips.cut(self.rows, begin, end)
         shared = tile if self.further is None else tile[:, : self.shared]
         if self.want_rows:
-            if self.takes_positives:
-                self.take_positives(begin, end, self.about(begin, end, tile, block), block.vectors)
             gradient = self.rows_gradient(begin, end, shared, block.vectors)
             if self.terms is not None:
                 gradient.addcmul_(rows, sums[:, 1:].to(gradient.dtype), value=2)
@@ -370,22 +395,14 @@ class Plan:
         if self.want_negatives:
             assert self.further is not None
             if self.gradients[2] is None:
-                self.gradients[2] = torch.empty(
-                    self.further.shape, dtype=_ops.compute_dtype(rows.dtype), device=rows.device
-                )
+                self.gradients[2] = torch.empty(self.further.shape, dtype=self.compute, device=rows.device)
             further: Any = self.gradients[2]
             own = tile[:, self.shared :].unsqueeze(2)
             torch.mul(own.to(further.dtype), rows.unsqueeze(1), out=further[begin:end])
 
     def memory(self, height: int) -> Tensor:
         """For a gradient, in the computing type."""
-        return _memory.empty((height, self.rows.shape[1]), self.rows, _ops.compute_dtype(self.rows.dtype))
-
-    def take_positives(self, begin: int, end: int, about: tuple[Any, ...], columns: Tensor) -> None:
-        """Starts rows of the gradient with what the positives contribute, which are no part of the product then."""
-        if self.gradients[0] is None:
-            self.gradients[0] = self.memory(self.n).zero_()
-        _ops.SIMILARITY.positives_(*about, columns, self.strips.cut(self.gradients[0], begin, end))
+        return _memory.empty((height, self.rows.shape[1]), self.rows, self.compute)
 
     def rows_gradient(self, begin: int, end: int, derivatives: Tensor, vectors: Tensor) -> Tensor:
         """Adds a product to a strip's rows of the gradient; the first to reach them writes them. Returns those rows."""
@@ -396,20 +413,27 @@ class Plan:
         to = self.strips.cut(self.gradients[0], begin, end)
         return add_product(to, derivatives, vectors, first=not self.adds)
 
-    def outcome(self, loss: Tensor, factor: Tensor | None) -> Outcome:
+    def kept(self, factor: Tensor | None) -> tuple[Tensor | None, ...]:
+        """What gradients are made of: those of rows, columns and negatives, which lack ``factor`` and the
+        normalisation's part, each with the vectors of length one and what they were divided by; the sums of the
+        derivatives times the similarities and of the derivatives alone, which lack the factor too; the factor."""
         rows, columns, negatives = self.gradients
         if self.call.itself and columns is not None:
             rows, columns = columns if rows is None else rows.add_(columns), None
         if self.symmetric and self.sums is not None:  # every pair was there twice, once with each of its anchors
             self.sums = self.sums / 2
-        return Outcome(loss, (rows, columns, negatives), self.sums, factor, self.units)
+        kept: list[Tensor | None] = []
+        for gradient, unit in zip((rows, columns, negatives), self.units, strict=True):
+            normalized = gradient is not None and unit is not None and unit.length is not None
+            kept += [gradient, *(unit if normalized else (None, None))]  # type: ignore[misc]
+        return *kept, self.sums, factor
 
 
 def is_small(call: Call, vectors: Vectors) -> bool:
     """Whether one operator does it all: Note [Small problems] in csrc/engines/similarity/operators.cpp."""
     rows, columns, negatives, _, _ = vectors
     return (
-        rows.is_cpu
+        not strips.on_gpu(rows)
         and call.reduction != 0
         and negatives is None
         and call.group is None
@@ -420,26 +444,50 @@ def is_small(call: Call, vectors: Vectors) -> bool:
     )
 
 
-def at_once(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, ...]) -> tuple[Tensor, ...]:
-    """Loss; gradients of rows and columns (in the computing type), scale and bias for an upstream gradient of one."""
+def at_once(
+    call: Call, vectors: Vectors, relation: Relation, want: Sequence[bool]
+) -> tuple[Tensor, list[Tensor | None]]:
+    """Loss; the wanted gradients for an upstream gradient of one, those of vectors in the computing type."""
     rows, columns, _, scale, bias = vectors
     row_labels, column_labels, mask, positives, weight, normalizer = relation
-    return _ops.SIMILARITY.whole(
-        _ops.SIMILARITY.losses[call.loss], rows, columns, mask, positives, row_labels, column_labels, weight,
-        normalizer, scale, bias, call.affine, call.params, call.normalize, call.both, call.reduction == 1,
-        call.empty_zero, _ops.DTYPE_CODES[call.loss_dtype], *want,
+    compute = _ops.compute_dtype(rows.dtype)
+    made: list[Any] = [
+        None if not needed else torch.empty(t.shape, dtype=compute) if k < 2 else torch.empty_like(t)  # type: ignore[union-attr,arg-type]
+        for k, (t, needed) in enumerate(zip(vectors, want, strict=True))
+    ]
+    loss = _ops.SIMILARITY.whole(
+        _ops.SIMILARITY.losses[call.loss], mask, positives, row_labels, column_labels, 0, 0, call.itself, scale, bias,
+        None, None, call.affine, call.params, rows, columns, weight, normalizer, call.normalize, call.both,
+        call.reduction == 1, call.empty_zero, _ops.DTYPE_CODES[call.loss_dtype], made[0], made[1], made[3], made[4],
     )  # fmt: skip
+    return loss, made
+
+
+def scaled(
+    tensors: Sequence[Any], made: list[Tensor | None], factor: Tensor, dtypes: Sequence[Any] | None = None
+) -> list[Tensor | None]:
+    """The gradients of which `at_once` has made those for one, of the tensors' dtypes unless others are given."""
+    exact, result = float(factor) == 1.0, made.copy()
+    for k, (t, gradient) in enumerate(zip(tensors, made, strict=True)):
+        if gradient is None:
+            continue
+        dtype = t.dtype if dtypes is None else dtypes[k]
+        if k < 2 and not (exact and gradient.dtype == dtype):
+            result[k] = _finish(gradient, None, None, factor, dtype)
+        elif k >= 3 and not exact:
+            result[k] = (gradient * factor).to(dtype)
+    return result
 
 
 def gradients_of(
-    call: Call,
-    tensors: tuple[Any, ...],
-    need: tuple[bool, ...],
-    kept: tuple[Any, ...],
+    tensors: Sequence[Any],
+    want: Sequence[bool],
+    affine: tuple[float, float],
+    kept: Sequence[Any],
     factor: Tensor,
-    dtypes: list[torch.dtype | None] | None = None,
+    dtypes: Sequence[Any] | None = None,
 ) -> list[Tensor | None]:
-    """The gradients, of the tensors' dtypes unless others are given."""
+    """The gradients of which `Plan.evaluate` has kept the parts, likewise."""
     dtypes = dtypes or [None if t is None else t.dtype for t in tensors]
     sums, missing = kept[9:]
     if missing is not None:
@@ -447,14 +495,17 @@ def gradients_of(
     result: list[Tensor | None] = [None] * 5
     for k, tensor in enumerate(tensors[:3]):
         gradient, unit, length = kept[3 * k : 3 * k + 3]
-        if gradient is None:
-            continue
-        if k == 2:
+        if gradient is not None:
             flat = (-1, tensor.shape[-1])
-            gradient, unit = gradient.view(flat), None if unit is None else unit.view(flat)
-        grad = _ops.SIMILARITY.finish(gradient, unit, length, factor, _ops.DTYPE_CODES[dtypes[k]])  # type: ignore[index]
-        result[k] = grad.view(tensor.shape) if k == 2 else grad
-    for k, by in ((3, call.affine[0]), (4, 1.0)):
-        if need[k]:
+            unit = None if unit is None else unit.view(flat)
+            result[k] = _finish(gradient.view(flat), unit, length, factor, dtypes[k]).view(tensor.shape)
+    for k, by in ((3, affine[0]), (4, 1.0)):
+        if want[k]:
             result[k] = (factor * sums[k - 3] * by).to(dtypes[k]).view(tensors[k].shape)
+    return result
+
+
+def _finish(gradient: Tensor, unit: Any, length: Any, factor: Tensor, dtype: torch.dtype) -> Tensor:
+    result = torch.empty_like(gradient, dtype=dtype)
+    _ops.SIMILARITY.finish(gradient, unit, length, factor, result)
     return result

@@ -98,14 +98,14 @@ class Call(NamedTuple):
         normalize: Vectors are brought to length one first.
         distances: The functor takes squared distances, the formula distances.
         by_kind: A mean averages positive and negative pairs apart, each over those with a value.
-        reduction: 0, 1 or 2: none, mean, sum.
         empty_zero: A mean over nothing is zero, not NaN.
+        ddp: Gradients will be averaged over the processes of the group.
+        unseen: As in `Problem`.
+        reduction: 0, 1 or 2: none, mean, sum.
         loss_dtype: Of the result.
         memory_budget: Bytes.
         formula: That of the loss; None where nobody asks for a second derivative.
         group: Processes that have the rest of the batch, see `fastloss.distributed`.
-        ddp: Gradients will be averaged over them.
-        unseen: As in `Problem`.
         divides: The factor is a temperature, which divides. Kernels multiply.
     """
 
@@ -117,14 +117,14 @@ class Call(NamedTuple):
     normalize: bool
     distances: bool
     by_kind: bool
-    reduction: int
     empty_zero: bool
+    ddp: bool
+    unseen: bool
+    reduction: int
     loss_dtype: torch.dtype
     memory_budget: int
     formula: Callable[..., Any] | None
     group: Any = None
-    ddp: bool = False
-    unseen: bool = False
     divides: bool = False
 
     def processes(self) -> int:
@@ -152,9 +152,9 @@ def call_of(
         bias, shift = None, bias
     call = Call(
         mining or record.functor, params, (float(factor), 0.0 if bias is None else float(bias)),
-        vectors.columns is None, both, normalize, record.distances, record.by_kind, reduction, empty_zero, loss_dtype,
-        MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)),
-        functools.partial(record.formula, mining=mining) if mining else record.formula, group, ddp, unseen, divides,
+        vectors.columns is None, both, normalize, record.distances, record.by_kind, empty_zero, ddp, unseen,
+        reduction, loss_dtype, MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)),
+        functools.partial(record.formula, mining=mining) if mining else record.formula, group, divides,
     )  # fmt: skip
     return call, scale, shift
 

@@ -10,24 +10,21 @@ coefficients travel instead, and every process makes the gradient of its own row
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from fastloss._core import operators as _ops
 from fastloss.distributed import Ring
-from fastloss.engines.similarity.plan import _COUNTS, Block, Outcome, Plan
+from fastloss.engines.similarity.plan import _COUNTS, Block, Plan
 from fastloss.engines.similarity.problem import Call, Relation, Vectors
 
 
 class RingPlan(Plan):
     """`Plan` for one process of a group: Note [Ring]."""
 
-    def __init__(
-        self, call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, bool, bool, bool], ring: Ring
-    ) -> None:
+    def __init__(self, call: Call, vectors: Vectors, relation: Relation, want: Sequence[bool], ring: Ring) -> None:
         self.ring = ring
         own = vectors.rows if vectors.columns is None else vectors.columns
         sizes = ring.sizes(vectors.rows.shape[0], own.shape[0], device=own.device)
@@ -85,27 +82,22 @@ class RingPlan(Plan):
         returns = not self.symmetric and (self.want_columns or (self.want_rows and self.call.itself))
         return [self.memory(self.shared).zero_()] if returns else []
 
-    def run(self, weight: Tensor | None) -> Outcome:
-        return self.in_one_look(weight) if self.mines else self.in_two_looks(weight)
-
     def weigh(
         self, state: Tensor, home: list[Tensor], weight: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
         """Likewise; what a mean divides by is known when the processes' totals are."""
-        call, relation, ops, ring = self.call, self.relation, _ops.SIMILARITY, self.ring
+        call, relation, ring = self.call, self.relation, self.ring
         mean = call.reduction == 1
         parts = None
         if call.by_kind and mean and relation.normalizer is None:
             counts = ring.sum_(state[:, _COUNTS].sum(0))
             parts = counts.clamp_min(1).reciprocal()
-        share = 0.5 if call.both else 1.0
-        finish = (parts, None, call.params, share, False, False, self.dtype)
         row_weight = weight
         if call.unseen and self.known is not None:  # a row without a positive has no gradient
             row_weight = torch.where(self.known, 1.0, torch.nan).double() * (1.0 if weight is None else weight)
         weights = (row_weight, weight)
-        sides = [ops.anchors(self.index, side, of, *finish) for side, of in zip((state, *home), weights, strict=False)]
-        anchors = [side[3] for side in sides]
+        sides = [self.anchors(side, of, parts) for side, of in zip((state, *home), weights, strict=False)]
+        anchors = [side[2] for side in sides]
         counted = sides if call.both else sides[:1]
         losses = sum(side[0] for side in counted)
         totals = ring.sum_(torch.stack([side[1] for side in counted]))
@@ -126,14 +118,14 @@ class RingPlan(Plan):
         others = anchors[-1] if call.both or self.symmetric else None
         return losses if call.reduction == 0 else loss, factor, anchors[0], others
 
-    def outcome(self, loss: Tensor, factor: Tensor | None) -> Outcome:
+    def kept(self, factor: Tensor | None) -> tuple[Tensor | None, ...]:
         if self.mines and self.gradients[1] is not None:
             own = self.ring.rank
             self.gradients[1] = self.ring.sum_(self.gradients[1])[self.starts[own] : self.starts[own + 1]]
-        return super().outcome(loss, factor)
+        return super().kept(factor)
 
 
-def plan_of(call: Call, vectors: Vectors, relation: Relation, want: tuple[bool, bool, bool, bool]) -> Plan:
+def plan_of(call: Call, vectors: Vectors, relation: Relation, want: Sequence[bool]) -> Plan:
     """The plan of a call, in a group or alone."""
     if call.group is None:
         return Plan(call, vectors, relation, want)

@@ -17,14 +17,14 @@ _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradie
 _MIN_STRIP_ROWS = 128
 
 
-def _pads(t: Tensor) -> bool:
+def on_gpu(t: Tensor) -> bool:
     return t.is_cuda
 
 
-def _matrix(height: int, width: int, like: Tensor) -> Tensor:
-    """Memory for products. On a GPU rows begin on 16 bytes, or products and kernels would read fewer at a time."""
-    lanes = 16 // like.element_size() if _pads(like) else 1
-    return _memory.empty((height, -(-width // lanes) * lanes), like)[:, :width]
+def matrix(height: int, width: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Memory for a matrix. On a GPU rows begin on 16 bytes, or products and kernels would read fewer at a time."""
+    lanes = 16 // (dtype or like.dtype).itemsize if on_gpu(like) else 1
+    return _memory.empty((height, -(-width // lanes) * lanes), like, dtype)[:, :width]
 
 
 class Strips:
@@ -51,7 +51,7 @@ class Strips:
         self.bounds = [(0, n)]
         if not self.single:
             self.bounds = [(b, min(b + height, n)) for b in range(0, n, height)]
-        self.matrix = _matrix(n if self.kept else min(height, n), width, rows)
+        self.matrix = matrix(n if self.kept else min(height, n), width, rows)
 
     def cut(self, t: Any, begin: int, end: int) -> Any:
         """A strip's part of a tensor with an entry per row. (Every view costs a microsecond of a small problem.)"""

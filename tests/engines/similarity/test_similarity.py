@@ -135,13 +135,13 @@ def test_half_products_in_float32(adds, monkeypatch):
     monkeypatch.setattr(similarity, "similarity", lambda *posed: posed)
     call, relation, vectors = case.functional(x, y, **options)
     with WideProducts(adds) as products:
-        gradients = plan.Plan(call, vectors, relation, (True, True, True, False)).evaluate().gradients
+        kept = plan.Plan(call, vectors, relation, (True, True, True, False, False)).evaluate()[1]
     strips._adds_wide.cache_clear()
     assert products.seen.count("addmm") == (3 if adds else 0)  # the columns' second and third strip; and asking
     assert {"mm", "bmm"} <= set(products.seen)
     leaves = [t.double().requires_grad_() for t in (x, y, far)]
     loss = case.reference(leaves[0], leaves[1], **{**options, "negatives": leaves[2]})
-    for gradient, exact in zip(gradients, torch.autograd.grad(loss, leaves), strict=True):
+    for gradient, exact in zip(kept[:9:3], torch.autograd.grad(loss, leaves), strict=True):
         assert gradient.dtype == torch.float32
         assert (gradient != gradient.bfloat16()).float().mean() > 0.9
         assert (gradient / exact - 1).abs().median() < 2**-8
@@ -857,14 +857,14 @@ KINDS = ("any", "duplicates", "ties", "hub", "alone", "one label")
 @pytest.fixture
 def by_pairs(monkeypatch):
     """How many strips have taken the pairs, and how many the products."""
-    counts, operator = [0, 0], _ops.SIMILARITY.few_triplets_
+    counts, operator = [0, 0], _ops.SIMILARITY.triplets_
 
     def counted(*args):
-        found, sums = operator(*args)
-        counts[len(sums) > 0] += 1
-        return found, sums
+        added = operator(*args)
+        counts[not added] += 1
+        return added
 
-    monkeypatch.setattr(_ops, "SIMILARITY", _ops.SIMILARITY._replace(few_triplets_=counted))
+    monkeypatch.setattr(_ops, "SIMILARITY", _ops.SIMILARITY._replace(triplets_=counted))
     return counts
 
 
@@ -953,10 +953,11 @@ def test_operator_of_few_triplets():
     def call(mining=0, tile=None, vectors=x, to=gradients, offset=0):
         tile = x @ x.t() if tile is None else tile
         rows = labels[offset : offset + len(tile)] if offset + len(tile) <= 12 else labels[: len(tile)]
-        return (mining, tile, None, None, rows, labels, offset, 0, True, None, None, None, None, (-2.0, 2.0),
-                (0.5, 0.0), None, vectors, to, 100)  # fmt: skip
+        memory = (torch.empty(len(tile), 2, dtype=torch.float64) for _ in range(2))
+        return (mining, None, None, rows, labels, offset, 0, True, None, None, None, None, (-2.0, 2.0), (0.5, 0.0),
+                tile, None, *memory, vectors, to, 100)  # fmt: skip
 
-    operator = _ops.SIMILARITY.few_triplets_
+    operator = _ops.SIMILARITY.triplets_
     for mining in (0, 1):
         torch.library.opcheck(operator, call(mining), test_utils=("test_schema",))
     for bad in (
