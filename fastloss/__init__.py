@@ -8,6 +8,7 @@ from fastloss._core.route import Explanation, explain
 from fastloss._core.stats import PointStats, RowStats
 from fastloss._version import __version__
 from fastloss.nn.adversarial import *
+from fastloss.nn.composed import *
 from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *
 from fastloss.nn.rows import *

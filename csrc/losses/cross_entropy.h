@@ -30,4 +30,47 @@ struct Poly1 {
   }
 };
 
+// Generalized cross entropy (Zhang and Sabuncu 2018): with p = e^-nll
+//     f = (1 - p^a) / a = -expm1(-a nll) / a,   f' = p^a,
+// which keeps its relative accuracy as p -> 1, and has nll as its limit for a -> 0. Where p <= k, f is the constant that it
+// is at p = k; p - p there carries NaN along.
+template <class T>
+struct Generalized {
+  T a, inverse, k, most;
+  FASTLOSS_FN explicit Generalized(const double* p)
+      : a((T)p[0]),
+        inverse((T)(1 / p[0])),
+        k((T)p[1]),
+        most((T)(p[1] <= 0   ? 0.0
+                 : p[0] == 0 ? -log(p[1])
+                             : -expm1_negative(p[0] * log(p[1])) / p[0])) {}
+
+  template <class V>
+  FASTLOSS_FN Eval<V> operator()(V nll, V p, V /*q*/) const {
+    Eval<V> free{nll, V(T(1))};
+    if (a != 0) {
+      const V power = -V(a) * nll;
+      free = {-expm1_negative(power) * V(inverse), exp_negative(power)};
+    }
+    if (k == 0) return free;
+    const auto above = V(k) < p;
+    return {select(above, free.loss, V(most) + (p - p)), select(above, free.grad, p - p)};
+  }
+};
+
+// Symmetric cross entropy (Wang et al. 2019): alpha times cross entropy, and beta times that with the roles of p and the
+// target exchanged, -sum_c p_c log t_c, which is -A q where the logarithm of 0 is set to A:
+//     f = alpha nll - beta A q,   f' = alpha - beta A p.
+template <class T>
+struct Symmetric {
+  T alpha, reverse;
+  FASTLOSS_FN explicit Symmetric(const double* p) : alpha((T)p[0]), reverse((T)(-p[1] * p[2])) {}
+
+  template <class V>
+  FASTLOSS_FN Eval<V> operator()(V nll, V p, V q) const {
+    const V back = V(reverse) * q;
+    return {alpha == 0 ? back : V(alpha) * nll + back, V(alpha) + V(reverse) * p};  // nll may be infinite
+  }
+};
+
 }  // namespace fastloss

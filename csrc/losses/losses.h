@@ -3,10 +3,13 @@
 // Every loss of the softmax engine: name of the operator and of the Python function, functor, names of its parameters
 // (comma separated, in the order the functor's constructor reads them). Schemas, CPU kernels of every ISA and the
 // Python registrations are generated from this list.
-#define FASTLOSS_ROWS_LOSSES(X)                      \
-  X(cross_entropy, CrossEntropy, "")                 \
-  X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma") \
-  X(poly1_cross_entropy, Poly1, "epsilon")
+#define FASTLOSS_ROWS_LOSSES(X)                                \
+  X(cross_entropy, CrossEntropy, "")                           \
+  X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma")           \
+  X(poly1_cross_entropy, Poly1, "epsilon")                     \
+  X(generalized_cross_entropy, Generalized, "q,k")             \
+  X(symmetric_cross_entropy, Symmetric, "alpha,beta,log_zero") \
+  X(asymmetric_cross_entropy, AsymmetricClasses, "gamma_pos,gamma_neg")
 
 // Every loss of the elements engine: name of the operator, functor, names of its parameters. Names of the tensors and
 // what is differentiable stand with the Python function.

@@ -74,6 +74,12 @@ class TripletOptions(WeightedPointOptions, total=False):
     ddp: bool
 
 
+class ComposedOptions(SharedOptions, total=False):
+    """Keyword-only options of losses whose rows are reduced in plain PyTorch; see `ldam_loss`."""
+
+    mask: Tensor | None
+
+
 class AnchorOptions(SharedOptions, total=False):
     """What the references of the similarity losses take."""
 

@@ -246,6 +246,8 @@ class SoftmaxLoss(Record):
         probabilities: Whether the kernel takes probabilities as targets, and not only classes.
         torch: PyTorch's function, which takes calls without our options.
         native: PyTorch's operator: of input, target, weight, the reduction's number, ignore_index and label_smoothing.
+        others: What a class that is not the row's costs where smoothing gives it a share, of nll and the hyperparameters;
+            in plain PyTorch alone. None: cross entropy's nll.
         reads: Which of nll, p and q the formula reads.
     """
 
@@ -257,6 +259,7 @@ class SoftmaxLoss(Record):
     probabilities: bool = False
     torch: Callable[..., Tensor] | None = None
     native: Callable[..., Tensor] | None = None
+    others: Callable[..., Tensor] | None = None
     reads: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -298,11 +301,40 @@ class SimilarityLoss(Record):
 
 @dataclass(eq=False)
 class Composition(Record):
-    """A loss made of others. Its formula takes the arguments of a call."""
+    """A loss made of others. Its formula takes the arguments of a call.
 
-    family = "adversarial"
-    options = _options.NoOptions
+    Attributes:
+        room: Its `family`.
+        takes: Its `options`.
+        tensors: Arguments of a call of the module, where they are not those that have no default, or None.
+        keeps: Those of its constructor that it keeps as buffers.
+        path, why: Of a loss that its function writes out in plain PyTorch, what `explain` says; its formula is itself.
+    """
+
     returns = "Tensor"
+
+    room: str = "composed"
+    takes: type = _options.NoOptions
+    tensors: tuple[str, ...] = ()  # type: ignore[assignment]
+    keeps: tuple[str, ...] = ()
+    path: Literal["", "native", "reference"] = ""
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.tensors:
+            self.tensors = super().tensors
+
+    @property
+    def family(self) -> str:
+        return self.room
+
+    @property
+    def options(self) -> type:  # type: ignore[override]
+        return self.takes
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        return self.keeps
 
     def check_words(self, name: str, **values: Any) -> None:
         """Refuses what is none of the `words`."""

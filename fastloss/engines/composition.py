@@ -1,13 +1,28 @@
-"""Losses made of others, each of which takes its own path."""
+"""Losses made of others, each of which takes its own path, and losses that PyTorch computes."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fastloss._core import operators as _ops
 from fastloss._core import options as _options
+from fastloss._core import route
 from fastloss._core.record import Composition, P, PublicLoss, publish
+from fastloss._core.row_formula import class_dim, dtype_of_loss
+
+_SHARED = """
+    Keyword-only options:
+        mask: Bool, one entry per row; rows where it is False are ignored.
+        normalizer: Replaces the mean's divisor; float or 0-d tensor.
+        empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
+"""
 
 
 def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
@@ -25,12 +40,104 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
             check(args, kwargs)
+            if record.path and route.watched:
+                route.take(record.name, record.path, record.why)
             return made(*args, **kwargs)
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             check(args, kwargs)
             return record.formula(*args, **kwargs)
 
-        return publish(record, function, reference, written.__doc__ or "")
+        own, example, rest = (written.__doc__ or "").rstrip().partition("\n    Returns:")
+        shared = _SHARED if record.options is _options.ComposedOptions and "options:" not in own else ""
+        public = publish(record, function, reference, f"{own}{shared}{example}{rest}\n")
+        if record.path:
+            record.declare(made)
+        return public
 
     return complete
+
+
+class Rows(NamedTuple):
+    """What classes as targets say of each row.
+
+    Attributes:
+        index: The class, 0 where the row does not count.
+        kept: Whether the row counts.
+        weight: Of its class; 0 where it does not count.
+    """
+
+    index: Tensor
+    kept: Tensor
+    weight: Tensor
+
+
+def rows_of(
+    name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mask: Tensor | None
+) -> Rows:
+    """Checks classes as targets of rows of logits; raises IndexError for a class that does not exist."""
+    shape = input.shape[:1] + input.shape[2:] if input.dim() > 1 else input.shape[:0]
+    target = target.long() if target.dtype is torch.uint8 else target
+    if not input.is_floating_point() or not input.dim() or target.dtype != torch.int64 or target.shape != shape:
+        raise RuntimeError(
+            f"fastloss.{name}: input is {input.dtype} of shape {tuple(input.shape)}, target {target.dtype} of shape "
+            f"{tuple(target.shape)}; expected floating point (C), (N, C) or (N, C, d1, ...), and torch.int64 of the "
+            "same shape without C"
+        )
+    if mask is not None:
+        if mask.dtype != torch.bool or mask.shape != shape:
+            raise RuntimeError(
+                f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
+                f"{tuple(shape)}, one entry per row"
+            )
+        target = torch.where(mask, target, ignore_index)
+    kept = target != ignore_index
+    wide = torch.promote_types(input.dtype, torch.float32)
+    ones = input.new_full((), -1.0, dtype=wide).expand_as(input)  # a log-probability of -1 costs the weight
+    weight = None if weight is None else weight.to(wide)
+    cost = F.nll_loss(ones, target, weight, None, ignore_index, reduction="none")
+    return Rows(torch.where(kept, target, 0), kept, cost)
+
+
+def reduce_rows(
+    name: str,
+    values: Tensor,
+    rows: Rows,
+    reduction: str,
+    dtype: torch.dtype,
+    normalizer: float | Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    mask: Tensor | None = None,
+    **unknown: Any,
+) -> Tensor:
+    """Weighs and reduces the values of rows as `cross_entropy` does; ``rows`` knows the mask."""
+    _options.refuse_unknown(name, unknown, _options.names(_options.ComposedOptions))
+    code = _options.reduction_code(reduction)
+    _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
+    value = torch.where(rows.kept, values * rows.weight, 0.0)
+    if code:
+        value = value.sum()
+    if code == 1:
+        value = value / (rows.weight.sum() if normalizer is None else normalizer)
+        value = torch.where(rows.kept.any(), value, 0.0) if empty == "zero" else value
+    return value.to(loss_dtype or dtype)
+
+
+def loss_dtype_of(input: Tensor, target: Tensor) -> torch.dtype:
+    return dtype_of_loss(input, target, None)
+
+
+def along_classes(values: Tensor, input: Tensor) -> Tensor:
+    """One number per class in the place of the classes of ``input``."""
+    return values.view(-1, *[1] * (input.dim() - class_dim(input) - 1))
+
+
+def check_classes(name: str, input: Tensor, **values: Tensor | None) -> None:
+    """Refuses what is not one number for each class of ``input``."""
+    for what, value in values.items():
+        classes = input.shape[class_dim(input)] if input.dim() else 0
+        if value is not None and value.shape != (classes,):
+            raise RuntimeError(
+                f"fastloss.{name}: {what} has shape {tuple(value.shape)}, expected ({classes},), one number per class"
+            )

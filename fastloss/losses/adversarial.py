@@ -85,7 +85,7 @@ def _of_generator(mode: str) -> str:
     return "wasserstein" if mode == "hinge" else mode
 
 
-@loss(title="GANGeneratorLoss", words=_WORDS)
+@loss(room="adversarial", title="GANGeneratorLoss", words=_WORDS)
 def gan_generator_loss(
     fake: Tensor,
     mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
@@ -125,7 +125,7 @@ def _(fake: Tensor, mode: str = "non_saturating", reduction: str = "mean") -> Te
     return _plain(fake, 1, _of_generator(mode), reduction)
 
 
-@loss(title="GANDiscriminatorLoss", words=_WORDS)
+@loss(room="adversarial", title="GANDiscriminatorLoss", words=_WORDS)
 def gan_discriminator_loss(
     real: Tensor,
     fake: Tensor,

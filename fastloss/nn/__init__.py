@@ -1,7 +1,8 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
-from fastloss.nn import adversarial, pairs, pointwise, rows, similarity
+from fastloss.nn import adversarial, composed, pairs, pointwise, rows, similarity
 from fastloss.nn.adversarial import *
+from fastloss.nn.composed import *
 from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *
 from fastloss.nn.rows import *
@@ -9,6 +10,7 @@ from fastloss.nn.similarity import *
 
 __all__: list[str] = []
 __all__ += adversarial.__all__
+__all__ += composed.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__
 __all__ += rows.__all__

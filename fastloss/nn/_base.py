@@ -168,6 +168,9 @@ def own(
             values = {**defaults, **dict(zip(names, args, strict=False))}
             values.update({key: kwargs.pop(key) for key in names if key in kwargs})
             _options.refuse_unknown(name, kwargs, known, names)
+            missing = [key for key, value in values.items() if value is inspect.Parameter.empty]
+            if missing:
+                raise TypeError(f"fastloss.{name}: missing argument {', '.join(missing)}")
             if check is not None:
                 check(name, **values)
             if "weight" in buffers:
@@ -214,11 +217,18 @@ def _of_triplets(
     return self.call((anchor, positive, negative), options)
 
 
+def _of_sequences(
+    self: LossModule, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, **options: Any
+) -> Any:
+    return self.call((log_probs, targets, input_lengths, target_lengths), options)
+
+
 _FORWARDS: dict[tuple[str, ...], Callable[..., Any]] = {
     ("input1", "input2", "target"): _of_pairs,
     ("log_input", "target"): _of_rates,
     ("input", "target", "var"): _of_gaussian,
     ("anchor", "positive", "negative"): _of_triplets,
+    ("log_probs", "targets", "input_lengths", "target_lengths"): _of_sequences,
 }
 
 

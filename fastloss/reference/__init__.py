@@ -5,8 +5,9 @@ compositions of torch operators: any device and dtype, differentiable to any ord
 home under ``torch.func`` and ``torch.compile``.
 """
 
-from fastloss.reference import adversarial, pairs, pointwise, rows, similarity
+from fastloss.reference import adversarial, composed, pairs, pointwise, rows, similarity
 from fastloss.reference.adversarial import *
+from fastloss.reference.composed import *
 from fastloss.reference.pairs import *
 from fastloss.reference.pointwise import *
 from fastloss.reference.rows import *
@@ -14,6 +15,7 @@ from fastloss.reference.similarity import *
 
 __all__: list[str] = []
 __all__ += adversarial.__all__
+__all__ += composed.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__
 __all__ += rows.__all__

@@ -6,7 +6,18 @@ left on purpose. What tensors hold is in the record (`Record.holds`), the domain
 `fastloss._core.options.DOMAINS`.
 """
 
-from cases import classification, contrastive, embedding, likelihood, regression, segmentation
+from cases import (
+    classification,
+    contrastive,
+    curriculum,
+    embedding,
+    imbalance,
+    likelihood,
+    ranking,
+    regression,
+    robust,
+    segmentation,
+)
 from cases.base import (
     DTYPES,
     HALF,
@@ -32,6 +43,7 @@ from cases.engines import (
     ROUNDINGS,
     Elements,
     Products,
+    Rows,
     Similarity,
     Softmax,
     cancelling,
@@ -47,11 +59,13 @@ from cases.engines import (
     tensors,
 )
 
-TOPICS = (classification, regression, likelihood, embedding, segmentation, contrastive)
+TOPICS = (
+    classification, regression, likelihood, embedding, segmentation, contrastive, robust, imbalance, ranking, curriculum,
+)  # fmt: skip
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
-ELEMENTS, PRODUCTS, SOFTMAX, SIMILARITY = (
+ELEMENTS, PRODUCTS, SOFTMAX, SIMILARITY, COMPOSED = (
     tuple(case for case in EVERY if case.engine == engine)
-    for engine in ("elements", "products", "softmax", "similarity")
+    for engine in ("elements", "products", "softmax", "similarity", "composition")
 )
 BY_NAME = {case.name: case for case in EVERY}
 

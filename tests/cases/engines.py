@@ -284,6 +284,8 @@ class Softmax(Case):
 
     Attributes:
         gamma: Default exponent of q, the target's missing probability.
+        spread: What the slack of a row is multiplied with, made of the number of classes: its logits are scaled by so
+            much, or as many of them are added.
     """
 
     engine = "softmax"
@@ -293,6 +295,7 @@ class Softmax(Case):
     }  # fmt: skip
 
     gamma: float = 0.0
+    spread: Callable[[int], float] = lambda classes: 1.0
 
     @property
     def tensor_names(self) -> tuple[str, ...]:
@@ -323,16 +326,17 @@ class Softmax(Case):
     @remembered
     def judge(self, arguments: dict[str, Any], upstream: Any = None, **options: Any) -> Judge:
         results = exact(self, arguments, upstream, **options)
-        x, target = arguments["input"], arguments["target"]
+        x, target = arguments["input"], arguments.get("target")
         given = {**arguments, **options}
         reduction = given.get("reduction", "mean")
         rows = max(1, math.prod(rows_of(tuple(x.shape)))) if reduction == "sum" else 1
         factor = largest_of(upstream)
-        limits: list[Any] = [slack(x) * self.enlarges(given) * rows]
+        unit = slack(x) * self.spread(classes_of(tuple(x.shape)))
+        limits: list[Any] = [unit * self.enlarges(given) * rows]
         names = [name for name in ("input", "target") if getattr(arguments[name], "requires_grad", False)]
         for name, wanted in zip(names, results[1:], strict=True):
-            extra = cancelling(target, reduction) * factor if name == "input" else 0.0
-            limits.append(slack(x) * grad_scale(wanted, x.dtype, extra))
+            extra = cancelling(target, reduction) * factor if name == "input" and target is not None else 0.0
+            limits.append(unit * grad_scale(wanted, x.dtype, extra))
         return Judge(results, limits)
 
     def enlarges(self, params: dict[str, Any]) -> float:
@@ -421,6 +425,50 @@ def grad_scale(wanted: Tensor, dtype: torch.dtype, extra: float) -> Tensor:
     if sizes.numel() and (dtype == torch.float64 or not _ops.AVAILABLE):
         extra = extra + float(sizes.max())  # PyTorch's own float64, our measure, rounds p_y - 1 at the size of 1
     return scale + extra
+
+
+# ---------------------------------------------------------------------------------------------- composed
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Rows(Softmax):
+    """A loss that is composed of row losses. A size is the shape of the logits, or of what stands for them.
+
+    Attributes:
+        given: Further arguments that are needed, made of the number of classes.
+        items: Whether targets and masks are of the size of the input.
+        vectors: Whether the input has classes, and a target; else it is one number per sample.
+    """
+
+    engine = "composition"
+    shared: ClassVar = {}
+
+    given: dict[str, Callable[[int], Any]] = field(default_factory=dict)
+    items: bool = False
+    vectors: bool = True
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return self.params
+
+    def values(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        return rows_of(size) if self.vectors else size
+
+    def make(
+        self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
+    ) -> dict[str, Any]:
+        x, target = make_rows(size, dtype, "probability" if self.items else "index", seed)
+        made: dict[str, Any] = {"input": x.requires_grad_()}
+        if self.vectors:
+            made["target"] = target.requires_grad_(self.items)
+        return {**made, **{name: value(classes_of(size)) for name, value in self.given.items()}, **(params or {})}
+
+    def extras(self, size: tuple[int, ...], dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+        made = super().extras(size, dtype)
+        if self.items or not self.vectors:
+            rows = torch.arange(size[0]).reshape(-1, *[1] * (len(size) - 1))
+            made["mask"] = (rows % 3 != 0).expand(size).contiguous()
+        return {name: t for name, t in made.items() if name in self.parameters}
 
 
 # ---------------------------------------------------------------------------------------------- similarity

@@ -11,12 +11,16 @@ import fastloss
 from fastloss._core import operators as _ops
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
-COMPOSED = {"count_positives", "gan_generator_loss", "gan_discriminator_loss"}
+# Tested by themselves.
+APART = {
+    "count_positives", "class_balanced_weights", "gan_generator_loss", "gan_discriminator_loss", "hard_example_cross_entropy",
+    *(name for name in fastloss.functional.composed.__all__ if hasattr(torch.nn.functional, name)),
+}  # fmt: skip
 SETTINGS = [pytest.param(case, s, id=f"{case}-{k}") for case in EVERY for k, s in enumerate(case.settings)]
 
 
 def test_every_loss_has_a_case():
-    assert {case.name for case in EVERY} == set(fastloss.functional.__all__) - COMPOSED
+    assert {case.name for case in EVERY} == set(fastloss.functional.__all__) - APART
     if _ops.AVAILABLE:
         records = [case.record for case in (*ELEMENTS, *PRODUCTS)]
         records += [record.fuller for record in records if record.optional]
@@ -30,6 +34,7 @@ def test_points(case, dtype, isa):
     # Rounding the logits to ``dtype`` moves the loss by some units; PyTorch adds 1e-6 to the vectors of triplets.
     rtol, atol = {
         "elements": (16 * UNIT[dtype], 4 * UNIT[dtype]), "softmax": (16 * UNIT[dtype], 64 * UNIT[dtype]),
+        "composition": (16 * UNIT[dtype], 64 * UNIT[dtype]),
         "products": (1e-6, 3e-6),
     }[case.engine]  # fmt: skip
     for arguments, options, loss in case.points:

@@ -1,0 +1,8 @@
+"""Losses made of others, and those that PyTorch computes."""
+
+from fastloss import losses
+from fastloss.losses import imbalance
+
+_functions = {**losses.functions("composed"), "class_balanced_weights": imbalance.class_balanced_weights}
+globals().update(_functions)
+__all__ = sorted(_functions)

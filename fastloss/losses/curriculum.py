@@ -1,0 +1,218 @@
+"""Losses that choose among the rows of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from fastloss._core import options as _options
+from fastloss._core.formula import Number, as_number
+from fastloss._core.options import FINITE, POSITIVE, ComposedOptions
+from fastloss._core.row_formula import dtype_of_loss
+from fastloss.engines.composition import loss, rows_of
+from fastloss.losses.classification import cross_entropy
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["hard_example_cross_entropy", "super_loss"]
+
+_WORDS = {"reduction": ("mean", "sum")}
+
+
+@loss(tensors=("input", "target"), keeps=("weight",), words=_WORDS, takes=ComposedOptions)
+def hard_example_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    k: int,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[ComposedOptions],
+) -> Tensor:
+    r"""Cross entropy of the k rows that have the largest (online hard example mining, Shrivastava et al. 2016,
+    https://arxiv.org/abs/1604.03540).
+
+    Equivalent to ``cross_entropy(input, target, weight, reduction="none").flatten().topk(k).values.mean()``.
+
+    Args:
+        input, target, weight, ignore_index, label_smoothing: As in `cross_entropy`; weighted rows are compared.
+        k: How many rows, at least 1. If fewer count, these.
+        reduction: ``"mean"``, which divides by the number of chosen rows, or ``"sum"``.
+
+    Returns:
+        The loss, shape ``()``.
+
+    Raises: As `cross_entropy`; ValueError for k.
+    Gradient: with respect to ``input``: exactly 0 in rows that are not chosen; differentiable again. Of rows with equal
+        losses some are chosen, as `torch.topk` does.
+    Memory: one gradient buffer and a few numbers per row. Forward reads the logits, backward reads them and writes the
+        gradient.
+    Accuracy: that of `cross_entropy`.
+    """
+    return _hardest(cross_entropy, input, target, k, weight, ignore_index, reduction, label_smoothing, options)
+
+
+@hard_example_cross_entropy.formula
+def _(
+    input: Tensor,
+    target: Tensor,
+    k: int,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: Number = 0.0,
+    **options: Any,
+) -> Tensor:
+    """The largest k of the rows' cross entropies, added or averaged."""
+    made = cross_entropy.record.reference
+    return _hardest(made, input, target, k, weight, ignore_index, reduction, label_smoothing, options)
+
+
+def _hardest(
+    row_losses: Any,
+    input: Tensor,
+    target: Tensor,
+    k: int,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: Number,
+    options: Any,
+) -> Tensor:
+    name = "hard_example_cross_entropy"
+    _options.refuse_unknown(name, options, _options.names(ComposedOptions))
+    normalizer, empty, loss_dtype = (options.get(what) for what in ("normalizer", "empty", "loss_dtype"))
+    _options.check(name, reduction, normalizer, empty or "nan", loss_dtype)
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"fastloss.{name}: k must be a number of rows, 1 or more, got {k!r}")
+    wide = torch.promote_types(input.dtype, torch.float32)
+    mask = options.get("mask")
+    values = row_losses(
+        input, target, weight, None, ignore_index, None, "none", label_smoothing, mask=mask, loss_dtype=wide
+    ).flatten()
+    kept = rows_of(name, input, target, None, ignore_index, mask).kept.flatten()
+    chosen = torch.where(kept, values, -torch.inf).topk(min(k, values.numel())).indices
+    total = torch.where(kept, values, 0.0)[chosen].sum()
+    if reduction == "mean":
+        count = kept.sum()
+        mean = total / (count.clamp_max(k) if normalizer is None else normalizer)
+        total = torch.where(count > 0, mean, 0.0) if empty == "zero" else mean
+    return total.to(loss_dtype or dtype_of_loss(input, target, None))
+
+
+_STEPS = 8
+
+
+def _log_weight(beta: Tensor) -> Tensor:
+    r"""The s up to 1 with :math:`-2 s e^{-s} = \beta`, which is -W(beta / 2), for beta from -2 / e on.
+
+    Halley's iteration on w = -s, from the series at the branch point and from a bound of W far away. All its orders but
+    the last are lost where beta is within a rounding of -2 / e.
+    """
+    y = 0.5 * beta
+    p = (2 * (1 + torch.e * y)).clamp_min(0).sqrt()
+    near = -1 + p * (1 - p / 3 * (1 - p * (11 / 24)))
+    far = torch.log1p(y.clamp_min(0))
+    w = torch.where(y < 0.5, near, far * (1 - torch.log1p(far) / (2 + far)))
+    for _ in range(_STEPS):
+        e = w.exp()
+        f = w * e - y
+        step = f / (e * (w + 1) - 0.5 * (w + 2) * f / (w + 1).clamp_min(1e-9))
+        w = torch.where(step.isfinite(), w - step, w)
+    return -w
+
+
+@loss(
+    tensors=("input",),
+    takes=ComposedOptions,
+    domains={"tau": FINITE, "lam": POSITIVE},
+    path="reference",
+    why="one number per row is little beside the loss that gives it",
+)
+def super_loss(
+    input: Tensor,
+    tau: float | Tensor,
+    lam: float | Tensor = 1.0,
+    reduction: str = "mean",
+    **options: Unpack[ComposedOptions],
+) -> Tensor:
+    r"""SuperLoss (Castells et al. 2020): losses :math:`\ell` of samples, large ones weighed down and small ones up, as in a
+    curriculum.
+
+    .. math::
+        \min_\sigma\ (\ell - \tau) \sigma + \lambda \log^2 \sigma, \qquad
+        \sigma^* = e^{-W\left(\frac12 \max\left(-\frac2e,\, \frac{\ell - \tau}{\lambda}\right)\right)},
+
+    W being Lambert's function.
+
+    Equivalent to ``(l - tau) * sigma + lam * sigma.log() ** 2`` with
+    ``sigma = exp(-scipy.special.lambertw(0.5 * max(-2 / e, (l - tau) / lam)))``, the authors', which is a constant for
+    their gradient. So it is here, for at the minimum no derivative by way of :math:`\sigma` is left; second derivatives
+    have it.
+
+    Args:
+        input: Losses of samples, any shape: ``reduction="none"`` of another loss.
+        tau: What separates easy samples from hard ones, log C for cross entropy of C classes, or a running mean of the
+            losses. Float or 0-d tensor.
+        lam: :math:`\lambda`, positive: the larger, the closer to :math:`\ell - \tau`. Float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+
+    Keyword-only options:
+        mask: Bool, broadcastable to ``input``; samples where it is False are ignored.
+        normalizer: Replaces the mean's divisor; float or 0-d tensor.
+        empty: Value of a mean over nothing: ``"nan"``, or ``"zero"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: ``input``'s.
+
+    Returns:
+        The loss: shape of ``input`` for ``"none"``, otherwise ``()``.
+
+    Raises: ValueError for hyperparameters and options; RuntimeError for a mask of another dtype.
+    Gradient: :math:`\sigma^*` with respect to ``input``, up to e; with respect to ``tau`` and ``lam`` too. Derivatives up to
+        the second.
+    Memory: some numbers per sample, in float64.
+    Accuracy: :math:`\sigma^*` to 1e-14, near :math:`\ell - \tau = -2 \lambda / e` to 1e-8, where the loss is flat in it.
+
+    Example:
+        >>> logits, target = torch.randn(8, 5, requires_grad=True), torch.randint(5, (8,))
+        >>> rows = fastloss.functional.cross_entropy(logits, target, reduction='none')
+        >>> fastloss.functional.super_loss(rows, torch.tensor(5.0).log()).backward()
+    """
+    name = "super_loss"
+    _options.refuse_unknown(name, options, _options.names(ComposedOptions))
+    _options.check_domain(name, tau=tau, lam=lam)
+    code = _options.reduction_code(reduction)
+    mask, normalizer, empty, loss_dtype = (options.get(k) for k in ("mask", "normalizer", "empty", "loss_dtype"))
+    _options.check(name, ("none", "mean", "sum")[code], normalizer, empty or "nan", loss_dtype)
+    l = input.double()
+    kept = None
+    if mask is not None:
+        if mask.dtype != torch.bool:
+            raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
+        kept = mask.expand(input.shape)
+        l = torch.where(kept, l, 0.0)
+    scale = as_number(lam, l)
+    beta = (l - as_number(tau, l)) / scale
+    least = -2 / torch.e
+    fixed = beta.detach()
+    inside = ~(fixed <= least)
+    s = torch.where(inside, _log_weight(fixed), 1.0)
+    sigma = s.exp()
+    # Value, slope sigma and curvature at the fixed beta, as a polynomial in what beta has moved, which is nothing.
+    moved = beta - fixed
+    curvature = torch.where(inside & (s < 1), -0.5 * sigma * sigma / (1 - s).clamp_min(1e-300), 0.0)
+    value = fixed * sigma + s * s + sigma * moved + 0.5 * curvature * moved * moved
+    made = scale * value
+    if kept is not None:
+        made = torch.where(kept, made, 0.0)
+    if code:
+        total = made.sum()
+        if code == 1:
+            count = made.new_tensor(made.numel()) if kept is None else kept.sum()
+            mean = total / (count if normalizer is None else normalizer)
+            total = torch.where(count > 0, mean, 0.0) if empty == "zero" else mean
+        made = total
+    return made.to(loss_dtype or input.dtype)

@@ -1,0 +1,288 @@
+"""Losses for classes of which some are rare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from fastloss._core.formula import Number, as_number
+from fastloss._core.options import (
+    FINITE,
+    NOT_NEGATIVE,
+    POSITIVE,
+    ComposedOptions,
+    RowOptions,
+    check_domain,
+    check_numbers,
+)
+from fastloss._core.row_formula import class_dim, dtype_of_loss
+from fastloss.engines import softmax
+from fastloss.engines.composition import along_classes, check_classes, loss, reduce_rows, rows_of
+from fastloss.losses.classification import cross_entropy
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["asymmetric_cross_entropy", "class_balanced_weights", "ldam_loss", "logit_adjusted_cross_entropy"]
+
+
+def _others(nll: Tensor, gamma_pos: Number, gamma_neg: Number) -> Tensor:
+    r""":math:`-p^{\gamma_-} \log p`, which is 0 where p is, unless the exponent is."""
+    gamma = as_number(gamma_neg, nll)
+    n = torch.where(nll.isinf() & (gamma > 0), 0.0, nll)
+    return torch.exp(-gamma * n) * n
+
+
+@softmax.loss(
+    params=("gamma_pos", "gamma_neg"),
+    domains={"gamma_pos": NOT_NEGATIVE, "gamma_neg": NOT_NEGATIVE},
+    others=_others,
+)
+def asymmetric_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    gamma_pos: float | Tensor = 1.0,
+    gamma_neg: float | Tensor = 4.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.1,
+    **options: Unpack[RowOptions],
+) -> softmax.Posed:
+    r"""The asymmetric loss (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119) of classes that exclude each other:
+    label smoothing weighs unlikely classes down by :math:`\gamma_-`, as :math:`\gamma_+` does likely rows.
+
+    With p the softmax of ``input`` and :math:`\varepsilon` = ``label_smoothing``,
+
+    .. math::
+        \ell = -\left(1 - \varepsilon + \tfrac{\varepsilon}{C}\right) w_y\, (1 - p_y)^{\gamma_+} \log p_y
+             - \frac{\varepsilon}{C} \sum_{c \ne y} w_c\, p_c^{\gamma_-} \log p_c.
+
+    Of probability targets t each class pays the first term by :math:`t_c`, the second one by :math:`1 - t_c`.
+
+    Equivalent to timm's ``AsymmetricLossSingleLabel(gamma_pos, gamma_neg, eps=label_smoothing)(input, target)``. Without
+    smoothing ``softmax_focal_loss(input, target, gamma=gamma_pos)``.
+
+    Args:
+        input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`. ``label_smoothing`` is 0.1
+            if it is not given, as timm's.
+        gamma_pos, gamma_neg: Exponents, not negative; floats or 0-d tensors.
+
+    Gradient: finite for every exponent. A kernel without smoothing; with smoothing, probability targets and learned
+        hyperparameters in plain PyTorch, in a third of timm's passes over the logits.
+    Accuracy: q is summed without the target, never 1 - p, so the tail keeps its relative accuracy.
+    """
+    return input, target, (gamma_pos, gamma_neg), weight, ignore_index, reduction, label_smoothing, options
+
+
+@asymmetric_cross_entropy.formula
+def _(nll: Tensor, p: Tensor, q: Tensor, gamma_pos: Number, gamma_neg: Number) -> Tensor:
+    r""":math:`-q^{\gamma_+} \log p`."""
+    factor = torch.exp(gamma_pos * q.clamp_min(torch.finfo(q.dtype).tiny).log())
+    # As of softmax focal loss: where p is 0 its derivative is 0, and is multiplied by an nll that may be infinite.
+    return torch.where(p == 0, factor.detach(), factor) * nll
+
+
+def _adjusted(input: Tensor, log_prior: Tensor, tau: Number) -> Tensor:
+    name = "logit_adjusted_cross_entropy"
+    check_classes(name, input, log_prior=log_prior)
+    check_domain(name, tau=tau)
+    wide = torch.promote_types(input.dtype, torch.float32)
+    prior = log_prior.to(wide)
+    return input + along_classes(as_number(tau, prior) * prior, input)
+
+
+@loss(
+    takes=RowOptions,
+    tensors=("input", "target"),
+    keeps=("log_prior", "weight"),
+    domains={"tau": FINITE},
+)
+def logit_adjusted_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    log_prior: Tensor,
+    tau: float | Tensor = 1.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[RowOptions],
+) -> Tensor:
+    r"""Cross entropy of logits that are shifted by the classes' prior (Menon et al. 2021,
+    https://arxiv.org/abs/2007.07314), which asks for larger logits of rare classes:
+
+    .. math::
+        \ell = w_y\, (\operatorname{lse}(z) - z_y), \qquad z_c = x_c + \tau \log \pi_c.
+
+    Equivalent to ``cross_entropy(input + tau * log_prior, target)``. Balanced softmax (Ren et al. 2020,
+    https://arxiv.org/abs/2007.10740) is ``log_prior=counts.log()``, ``tau=1``: a constant in all classes changes nothing.
+
+    Args:
+        input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`.
+        log_prior: :math:`\log \pi_c`, shape :math:`(C)`; -inf for a class that does not occur.
+        tau: Factor of the shift; 0 is cross entropy. Float or 0-d tensor.
+
+    Keyword-only options: those of `cross_entropy`, of the shifted logits z. ``inplace`` writes the gradient over them,
+        not over ``input``, and halves the memory likewise.
+
+    Returns:
+        The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
+        ``(loss, RowStats)``.
+
+    Raises: As `cross_entropy`; RuntimeError for a prior that is not one number per class.
+    Gradient: with respect to ``input``, ``log_prior`` and ``tau``; differentiable again.
+    Memory: the shifted logits, in float32 for half ones, and cross entropy's.
+    Accuracy: that of `cross_entropy`; half logits are shifted in float32.
+    """
+    z = _adjusted(input, log_prior, tau)
+    if options.get("loss_dtype") is None:
+        options["loss_dtype"] = dtype_of_loss(input, target, weight)
+    weight = None if weight is None else weight.to(z.dtype)
+    made: Tensor = cross_entropy(
+        z, target, weight, None, ignore_index, None, reduction, label_smoothing, **options
+    )
+    return made
+
+
+@logit_adjusted_cross_entropy.formula
+def _(
+    input: Tensor,
+    target: Tensor,
+    log_prior: Tensor,
+    tau: Number = 1.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: Number = 0.0,
+    **options: Any,
+) -> Tensor:
+    r"""Cross entropy of :math:`x_c + \tau \log \pi_c`."""
+    options["loss_dtype"] = options.get("loss_dtype") or dtype_of_loss(input, target, weight)
+    made: Tensor = cross_entropy.record.reference(
+        _adjusted(input, log_prior, tau), target, weight, None, ignore_index, None, reduction, label_smoothing, **options
+    )
+    return made
+
+
+def _margins(input: Tensor, counts: Tensor, max_margin: Number, scale: Number) -> Tensor:
+    """The margin of each class, times the scale, in float64."""
+    check_classes("ldam_loss", input, counts=counts)
+    check_domain("ldam_loss", max_margin=max_margin, scale=scale)
+    n = counts.double()
+    least = torch.where(n > 0, n, torch.inf).amin()
+    return as_number(max_margin, n) * as_number(scale, n) * (least / n.maximum(least)).sqrt().sqrt()
+
+
+@loss(
+    takes=ComposedOptions,
+    tensors=("input", "target"),
+    keeps=("counts", "weight"),
+    domains={"max_margin": NOT_NEGATIVE, "scale": POSITIVE},
+)
+def ldam_loss(
+    input: Tensor,
+    target: Tensor,
+    counts: Tensor,
+    max_margin: float | Tensor = 0.5,
+    scale: float | Tensor = 30.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    **options: Unpack[ComposedOptions],
+) -> Tensor:
+    r"""Label-distribution-aware margin loss (Cao et al. 2019, https://arxiv.org/abs/1906.07413): cross entropy of scaled
+    logits with a margin below the target's, larger for rare classes.
+
+    .. math::
+        \ell = -w_y \log \frac{e^{s (x_y - m_y)}}{e^{s (x_y - m_y)} + \sum_{c \ne y} e^{s x_c}}, \qquad
+        m_c = m_{\max} \left(\frac{\min_j n_j}{n_c}\right)^{1/4}.
+
+    Equivalent to ``F.cross_entropy(scale * (input - m * F.one_hot(target, C)), target, weight)``, the authors' code. They
+    defer ``weight`` (`class_balanced_weights`) to the last epochs. With equal counts it is the additive margin softmax.
+
+    Args:
+        input, target, ignore_index, reduction: As in `cross_entropy`, classes only; logits are cosines in the paper.
+        counts: :math:`n_c`, the number of samples of each class, shape :math:`(C)`. A class without samples has the
+            largest margin.
+        max_margin: :math:`m_{\max}`, the margin of the rarest class, not negative; float or 0-d tensor.
+        scale: s, positive; float or 0-d tensor.
+        weight: Factor of each class, shape :math:`(C)`; the mean divides by the sum of :math:`w_y`.
+
+    Returns:
+        The loss: shape of index targets for ``"none"``, otherwise ``()``.
+
+    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for options.
+    Gradient: with respect to ``input``; differentiable again (through the reference).
+    Memory: one gradient buffer and a few numbers per row: the margin enters as a function of the row's probability,
+        :math:`\ell = -\log p_y + \log(1 + (1 - p_y)(e^{s m_y} - 1))`, so no copy of the logits is made. Forward reads the
+        logits, backward reads them and writes the gradient.
+    Accuracy: keeps its relative accuracy as p nears 1, up to :math:`s m_y = 700`.
+    """
+    rows = rows_of("ldam_loss", input, target, weight, ignore_index, options.get("mask"))
+    wide = torch.promote_types(input.dtype, torch.float32)
+    rise = torch.expm1(_margins(input, counts, max_margin, scale))[rows.index]
+    nll = cross_entropy(
+        input, target, None, None, ignore_index, None, "none",
+        temperature=1 / scale, mask=options.get("mask"), loss_dtype=wide,
+    )  # fmt: skip
+    nll = nll.double()
+    values = nll + torch.log1p(-torch.expm1(-nll) * rise)
+    return reduce_rows("ldam_loss", values, rows, reduction, dtype_of_loss(input, target, None), **options)
+
+
+@ldam_loss.formula
+def _(
+    input: Tensor,
+    target: Tensor,
+    counts: Tensor,
+    max_margin: Number = 0.5,
+    scale: Number = 30.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    **options: Any,
+) -> Tensor:
+    """Cross entropy of the scaled logits less the scaled margin of the target."""
+    rows = rows_of("ldam_loss", input, target, weight, ignore_index, options.get("mask"))
+    margins, index = _margins(input, counts, max_margin, scale), rows.index.unsqueeze(class_dim(input))
+    z = input.double() * as_number(scale, margins)
+    z = z.scatter_add(class_dim(input), index, -margins[index])
+    options["loss_dtype"] = options.get("loss_dtype") or dtype_of_loss(input, target, None)
+    weight = None if weight is None else weight.to(z.dtype)
+    made: Tensor = cross_entropy.record.reference(z, target, weight, None, ignore_index, None, reduction, **options)
+    return made
+
+
+def class_balanced_weights(counts: Tensor, beta: float = 0.999) -> Tensor:
+    r"""Weights of classes by their effective number of samples (Cui et al. 2019, https://arxiv.org/abs/1901.05555):
+    :math:`w_c \propto (1 - \beta) / (1 - \beta^{n_c})`, and they sum to C.
+
+    Args:
+        counts: :math:`n_c`, the number of samples of each class, shape :math:`(C)`. A class without samples has weight 0.
+        beta: In [0, 1]: 0 weighs all classes alike, 1 by the inverse of their counts; the paper takes 0.9 to 0.9999.
+
+    Returns:
+        Weights for the ``weight`` of a loss, shape :math:`(C)`, of the dtype of ``counts`` or, of integers, PyTorch's
+        default. Computed in float64.
+
+    Example:
+        >>> weight = fastloss.functional.class_balanced_weights(torch.tensor([1000, 100, 10]))
+        >>> logits = torch.randn(8, 3, requires_grad=True)
+        >>> fastloss.functional.cross_entropy(logits, torch.randint(3, (8,)), weight).backward()
+    """
+    check_numbers("class_balanced_weights", beta=beta)
+    if not 0 <= beta <= 1:
+        raise ValueError(f"fastloss.class_balanced_weights: beta must be in [0, 1], got {beta!r}")
+    n = counts.double()
+    if beta == 1:
+        effective = n
+    elif beta == 0:
+        effective = torch.ones_like(n)
+    else:
+        effective = -torch.expm1(n * torch.log1p(n.new_tensor(beta) - 1))
+    weights = torch.where(n > 0, 1 / effective, 0.0)
+    dtype = counts.dtype if counts.is_floating_point() else torch.get_default_dtype()
+    return (weights * (n.numel() / weights.sum())).to(dtype)

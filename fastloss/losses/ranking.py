@@ -1,0 +1,155 @@
+"""Losses of scores of a list, of which some should be higher than others."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from fastloss._core.formula import Number, as_number
+from fastloss._core.options import FINITE, ComposedOptions, check_domain
+from fastloss._core.row_formula import class_dim, dtype_of_loss
+from fastloss.engines.composition import loss, reduce_rows, rows_of
+from fastloss.losses.classification import cross_entropy
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["listnet_loss", "multiclass_hinge_loss"]
+
+
+@loss(
+    takes=ComposedOptions,
+    tensors=("input", "target"),
+    keeps=("weight",),
+    domains={"margin": FINITE},
+    words={"kind": ("crammer_singer", "weston_watkins")},
+    path="reference",
+    why="it reads the scores two or three times, and no kernel of ours does so faster",
+)
+def multiclass_hinge_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 1.0,
+    kind: Literal["crammer_singer", "weston_watkins"] = "crammer_singer",
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    **options: Unpack[ComposedOptions],
+) -> Tensor:
+    r"""Hinge of the scores of classes, m = ``margin``:
+
+    ====================  ====================================================  ============================
+    ``kind``              loss                                                  paper
+    ====================  ====================================================  ============================
+    ``crammer_singer``    :math:`w_y \max(0, m + \max_{c \ne y} x_c - x_y)`     Crammer and Singer 2001
+    ``weston_watkins``    :math:`w_y \sum_{c \ne y} \max(0, m + x_c - x_y)`     Weston and Watkins 1999
+    ====================  ====================================================  ============================
+
+    Equivalent to ``C * F.multi_margin_loss(input, target, margin=margin)`` for ``"weston_watkins"``; neither is divided
+    by C.
+
+    Args:
+        input: Scores, shape :math:`(C)`, :math:`(N, C)` or :math:`(N, C, d_1, ..., d_K)`.
+        target: Class indices, int64 or uint8, the shape of ``input`` without its class dimension.
+        margin: m, float or 0-d tensor.
+        kind: As above.
+        weight: Factor of each class, shape :math:`(C)`; the mean divides by the sum of :math:`w_y`.
+        ignore_index: Rows with this target contribute nothing.
+        reduction: ``"none"``, ``"sum"`` or ``"mean"``.
+
+    Returns:
+        The loss: shape of ``target`` for ``"none"``, otherwise ``()``.
+
+    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for options.
+    Gradient: with respect to ``input``; 0 where the margin is just kept, as in PyTorch, and in rows that do not count.
+    Memory: a copy of the scores, in which the target is -inf, and of them above the margin for ``"weston_watkins"``.
+    Accuracy: half scores are compared and summed in float32.
+    """
+    rows = rows_of("multiclass_hinge_loss", input, target, weight, ignore_index, options.get("mask"))
+    check_domain("multiclass_hinge_loss", margin=margin)
+    dim, index = class_dim(input), rows.index.unsqueeze(class_dim(input))
+    x = input.to(torch.promote_types(input.dtype, torch.float32))
+    room, others = as_number(margin, x) - x.gather(dim, index), x.scatter(dim, index, -torch.inf)
+    if kind == "crammer_singer":
+        values = torch.relu(others.max(dim).values + room.squeeze(dim))
+    else:
+        values = torch.relu(others + room).sum(dim)
+    dtype = dtype_of_loss(input, target, None)
+    return reduce_rows("multiclass_hinge_loss", values, rows, reduction, dtype, **options)
+
+
+def _listed(input: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Scores and the distribution of their relevance, without items that the mask leaves out; lists that have any."""
+    if input.shape != target.shape or not input.dim() or not input.is_floating_point():
+        raise RuntimeError(
+            f"fastloss.listnet_loss: input is {input.dtype} of shape {tuple(input.shape)}, target has shape "
+            f"{tuple(target.shape)}; expected floating point scores and relevances of one shape (L) or (N, L)"
+        )
+    dim = class_dim(input)
+    wide = torch.promote_types(input.dtype, torch.float32)
+    relevance = target.to(torch.promote_types(wide, target.dtype) if target.is_floating_point() else wide)
+    if mask is None:
+        return input, relevance.softmax(dim).to(wide), None
+    if mask.dtype != torch.bool or mask.shape != input.shape:
+        raise RuntimeError(
+            f"fastloss.listnet_loss: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
+            f"{tuple(input.shape)}, True for each item that counts"
+        )
+    lists = mask.any(dim)
+    relevance = relevance.masked_fill(~mask, -torch.inf).masked_fill(~lists.unsqueeze(dim), 0.0)
+    # An item far below the others costs nothing: its relevance is 0, and finite.
+    least = input.detach().masked_fill(~mask, torch.inf).amin(dim, keepdim=True).clamp_max(0)
+    low = (least - least.abs().clamp_min(2000)).clamp_min(torch.finfo(input.dtype).min)
+    return torch.where(mask, input, low), relevance.softmax(dim).to(wide), lists
+
+
+@loss(takes=ComposedOptions, tensors=("input", "target"))
+def listnet_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    **options: Unpack[ComposedOptions],
+) -> Tensor:
+    r"""ListNet (Cao et al. 2007): cross entropy between the softmax of the relevances r of a list and that of its scores x:
+
+    .. math::
+        \ell = -\sum_j \frac{e^{r_j}}{\sum_k e^{r_k}} \log \frac{e^{x_j}}{\sum_k e^{x_k}}.
+
+    Equivalent to ``-(target.softmax(1) * input.log_softmax(1)).sum(1).mean()``. allRank's ``listNet`` adds 1e-10 to the
+    second softmax, and masks what it pads.
+
+    Args:
+        input: Scores, lists along dimension 1: :math:`(N, L)`, or one list :math:`(L)`.
+        target: Relevances, the shape of ``input``; floating point or integers.
+        reduction: ``"none"`` (one value per list), ``"sum"``, or ``"mean"`` over the lists that have an item.
+
+    Keyword-only options:
+        mask: Bool, shape of ``input``: True where an item counts. The others, padding, count as if they were not there;
+            so do lists without an item.
+        normalizer: Replaces the mean's divisor; float or 0-d tensor.
+        empty: Value of a mean over no lists: ``"nan"``, or ``"zero"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
+
+    Returns:
+        The loss: shape :math:`(N)` for ``"none"``, otherwise ``()``.
+
+    Raises: RuntimeError for other shapes and dtypes; ValueError for options.
+    Gradient: with respect to ``input`` and, if it is of floating point, ``target``; differentiable again.
+    Memory: the softmax of the relevances, in float32 at least, and the gradient; with a mask a copy of both.
+    Accuracy: that of `cross_entropy` with probabilities.
+    """
+    scores, t, lists = _listed(input, target, options.get("mask"))
+    options = {**options, "mask": lists, "loss_dtype": options.get("loss_dtype") or dtype_of_loss(input, input, None)}
+    made: Tensor = cross_entropy(scores, t, None, None, -100, None, reduction, **options)
+    return made
+
+
+@listnet_loss.formula
+def _(input: Tensor, target: Tensor, reduction: str = "mean", **options: Any) -> Tensor:
+    """Cross entropy of the softmax of the relevances."""
+    scores, t, lists = _listed(input, target, options.get("mask"))
+    options |= {"mask": lists, "loss_dtype": options.get("loss_dtype") or dtype_of_loss(input, input, None)}
+    made: Tensor = cross_entropy.record.reference(scores, t, None, None, -100, None, reduction, **options)
+    return made
