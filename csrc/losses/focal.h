@@ -132,8 +132,7 @@ template <class T>
 struct SoftmaxFocal {
   FocalPower<T> power;
   T alpha;
-  FASTLOSS_FN explicit SoftmaxFocal(const double* p) : SoftmaxFocal(p[0], p[1]) {}
-  FASTLOSS_FN SoftmaxFocal(double alpha, double gamma) : power(gamma), alpha((T)alpha) {}
+  FASTLOSS_FN explicit SoftmaxFocal(const double* p) : power(p[1]), alpha((T)p[0]) {}
 
   template <class V>
   FASTLOSS_FN Eval<V> operator()(V nll, V p, V q) const {
@@ -142,12 +141,6 @@ struct SoftmaxFocal {
     const V factor = V(alpha) * power(q);
     return {factor * nll, factor * (one + V(power.gamma) * p * ratio)};
   }
-};
-
-// Asymmetric cross entropy (timm's asymmetric loss of one label): without smoothing the softmax focal loss of gamma_pos.
-template <class T>
-struct AsymmetricClasses : SoftmaxFocal<T> {
-  FASTLOSS_FN explicit AsymmetricClasses(const double* p) : SoftmaxFocal<T>(1, p[0]) {}
 };
 
 }  // namespace fastloss

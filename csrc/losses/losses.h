@@ -8,8 +8,7 @@
   X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma")           \
   X(poly1_cross_entropy, Poly1, "epsilon")                     \
   X(generalized_cross_entropy, Generalized, "q,k")             \
-  X(symmetric_cross_entropy, Symmetric, "alpha,beta,log_zero") \
-  X(asymmetric_cross_entropy, AsymmetricClasses, "gamma_pos,gamma_neg")
+  X(symmetric_cross_entropy, Symmetric, "alpha,beta,log_zero")
 
 // Every loss of the elements engine: name of the operator, functor, names of its parameters. Names of the tensors and
 // what is differentiable stand with the Python function.

@@ -246,8 +246,6 @@ class SoftmaxLoss(Record):
         probabilities: Whether the kernel takes probabilities as targets, and not only classes.
         torch: PyTorch's function, which takes calls without our options.
         native: PyTorch's operator: of input, target, weight, the reduction's number, ignore_index and label_smoothing.
-        others: What a class that is not the row's costs where smoothing gives it a share, of nll and the hyperparameters;
-            in plain PyTorch alone. None: cross entropy's nll.
         reads: Which of nll, p and q the formula reads.
     """
 
@@ -259,7 +257,6 @@ class SoftmaxLoss(Record):
     probabilities: bool = False
     torch: Callable[..., Tensor] | None = None
     native: Callable[..., Tensor] | None = None
-    others: Callable[..., Tensor] | None = None
     reads: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
@@ -306,7 +303,7 @@ class Composition(Record):
     Attributes:
         room: Its `family`.
         takes: Its `options`.
-        tensors: Arguments of a call of the module, where they are not those that have no default, or None.
+        inputs: Its `tensors`, where they are not those that have no default, or None.
         keeps: Those of its constructor that it keeps as buffers.
         path, why: Of a loss that its function writes out in plain PyTorch, what `explain` says; its formula is itself.
     """
@@ -315,14 +312,14 @@ class Composition(Record):
 
     room: str = "composed"
     takes: type = _options.NoOptions
-    tensors: tuple[str, ...] = ()  # type: ignore[assignment]
+    inputs: tuple[str, ...] = ()
     keeps: tuple[str, ...] = ()
     path: Literal["", "native", "reference"] = ""
     why: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.tensors:
-            self.tensors = super().tensors
+    @functools.cached_property
+    def tensors(self) -> tuple[str, ...]:
+        return self.inputs or super().tensors
 
     @property
     def family(self) -> str:
@@ -338,9 +335,9 @@ class Composition(Record):
 
     def check_words(self, name: str, **values: Any) -> None:
         """Refuses what is none of the `words`."""
-        for what, value in values.items():
-            if value not in self.words[what]:
-                raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(self.words[what])}, got {value!r}")
+        for what, words in self.words.items():
+            if values[what] not in words:
+                raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(words)}, got {values[what]!r}")
 
 
 class PublicLoss(Protocol, Generic[P]):

@@ -71,8 +71,7 @@ def evaluate(
         \sum_c w_c \left((1-\epsilon) t_c + \tfrac{\epsilon}{C}\right) f(n_c) + \zeta\, s^2
             &\quad\text{for class probabilities } t,
 
-    where a loss may have others than :math:`n_c` for classes that are not the row's (`SoftmaxLoss.others`), and zero,
-    with zero gradient whatever the logits hold, for a row that is ignored or masked out. ``"mean"`` divides
+    and zero, with zero gradient whatever the logits hold, for a row that is ignored or masked out. ``"mean"`` divides
     the sum by :math:`\sum w_y` over the kept rows (probabilities: by their number), or by ``normalizer``.
     """
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
@@ -149,11 +148,6 @@ def evaluate(
                 row[name] = _of_dtype(number, compute)
         return record.formula(**{name: row[name] for name in (*record.reads, *record.params)})
 
-    def spread(log_p: Tensor) -> Tensor:
-        """What smoothing's share of each class costs, if it is not the row's."""
-        numbers = {name: _of_dtype(number, compute) for name, number in zip(record.params, params, strict=True)}
-        return record.others(-log_p, **numbers)  # type: ignore[misc]
-
     def loss_of(x: Tensor) -> tuple[Tensor, Tensor]:
         z = torch.where(kept.unsqueeze(dim), x, 0.0)
         if softcap is not None:
@@ -161,19 +155,12 @@ def evaluate(
         z = z / temperature
         log_p = F.log_softmax(z, dim)
         if soft:
-            t, own = target, value(log_p)
-            if smooth and record.others is not None:
-                share = label_smoothing / C
-                t, own = w.new_ones(()), (1 - label_smoothing + share) * t * own + share * (1 - t) * spread(log_p)
-            elif smooth:
-                t = (1 - label_smoothing) * target + label_smoothing / C
-            row = (w.view(to_classes) * t * own).sum(dim)
+            t = (1 - label_smoothing) * target + label_smoothing / C if smooth else target
+            row = (w.view(to_classes) * t * value(log_p)).sum(dim)
         else:
-            own = value(log_p)
-            row = w_per_row * own
+            row = w_per_row * value(log_p)
             if smooth:
-                every = log_p if record.others is None else -spread(log_p).scatter(dim, y.unsqueeze(dim), own.unsqueeze(dim))
-                row = (1 - label_smoothing) * row - label_smoothing / C * (w.view(to_classes) * every).sum(dim)
+                row = (1 - label_smoothing) * row - label_smoothing / C * (w.view(to_classes) * log_p).sum(dim)
         if penalised:
             row = row + z_loss * w_per_row * _logsumexp(z, dim).square()
         row = torch.where(kept, row, 0.0)

@@ -13,8 +13,10 @@ from torch import Tensor
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
+from fastloss._core.autograd import savable
+from fastloss._core.guards import is_compiling
 from fastloss._core.record import Composition, P, PublicLoss, publish
-from fastloss._core.row_formula import class_dim, dtype_of_loss
+from fastloss._core.row_formula import class_dim
 
 _SHARED = """
     Keyword-only options:
@@ -42,6 +44,8 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             check(args, kwargs)
             if record.path and route.watched:
                 route.take(record.name, record.path, record.why)
+            if record.path != "native" and torch.is_grad_enabled() and not is_compiling():
+                return made(*map(savable, args), **{name: savable(value) for name, value in kwargs.items()})
             return made(*args, **kwargs)
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -111,21 +115,17 @@ def reduce_rows(
     mask: Tensor | None = None,
     **unknown: Any,
 ) -> Tensor:
-    """Weighs and reduces the values of rows as `cross_entropy` does; ``rows`` knows the mask."""
+    """Reduces weighted values of rows as `cross_entropy` does; ``rows`` knows the mask."""
     _options.refuse_unknown(name, unknown, _options.names(_options.ComposedOptions))
     code = _options.reduction_code(reduction)
     _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
-    value = torch.where(rows.kept, values * rows.weight, 0.0)
+    value = torch.where(rows.kept, values, 0.0)
     if code:
         value = value.sum()
     if code == 1:
         value = value / (rows.weight.sum() if normalizer is None else normalizer)
         value = torch.where(rows.kept.any(), value, 0.0) if empty == "zero" else value
     return value.to(loss_dtype or dtype)
-
-
-def loss_dtype_of(input: Tensor, target: Tensor) -> torch.dtype:
-    return dtype_of_loss(input, target, None)
 
 
 def along_classes(values: Tensor, input: Tensor) -> Tensor:

@@ -189,7 +189,7 @@ def _accepted_call(
     loss_dtype: torch.dtype,
     inplace: bool,
 ) -> Call | None:
-    if _ops.missing_kernel(record.name) or not record.accepts(*params) or (record.others and label_smoothing):
+    if _ops.missing_kernel(record.name) or not record.accepts(*params):
         return None
     numbers = {**dict(zip(record.params, params, strict=True)), "label_smoothing": label_smoothing}
     return _call(record, numbers, ignore_index, code, loss_dtype, makes_gradient_now(code, dtype), inplace)
@@ -347,8 +347,6 @@ def _why_not_kernel(
         return f"{unknown[0]} is a tensor that needs a gradient or lives on another device, or no number"
     if factor is not None and (factor.requires_grad or numbers["label_smoothing"] or numbers["z_loss"]):
         return f"{record.factor} per class with smoothing or z_loss, or with a gradient"
-    if record.others and numbers["label_smoothing"]:
-        return "with smoothing this loss is of all classes, not of one per row"
     if not isinstance(ignore_index, int) or abs(ignore_index) > _LARGEST_INDEX:
         return "PyTorch decides this ignore_index"
     if not 0.0 <= numbers["label_smoothing"] <= 1.0:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from fastloss._core import options as _options
 from fastloss._core.formula import Number, as_number
+from fastloss._core.guards import loss_dtype_of
 from fastloss._core.options import FINITE, POSITIVE, ComposedOptions
 from fastloss._core.row_formula import dtype_of_loss
 from fastloss.engines.composition import loss, rows_of
@@ -22,7 +23,7 @@ __all__ = ["hard_example_cross_entropy", "super_loss"]
 _WORDS = {"reduction": ("mean", "sum")}
 
 
-@loss(tensors=("input", "target"), keeps=("weight",), words=_WORDS, takes=ComposedOptions)
+@loss(inputs=("input", "target"), keeps=("weight",), words=_WORDS, takes=ComposedOptions)
 def hard_example_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -127,7 +128,7 @@ def _log_weight(beta: Tensor) -> Tensor:
 
 
 @loss(
-    tensors=("input",),
+    inputs=("input",),
     takes=ComposedOptions,
     domains={"tau": FINITE, "lam": POSITIVE},
     path="reference",
@@ -165,7 +166,7 @@ def super_loss(
         mask: Bool, broadcastable to ``input``; samples where it is False are ignored.
         normalizer: Replaces the mean's divisor; float or 0-d tensor.
         empty: Value of a mean over nothing: ``"nan"``, or ``"zero"``. The gradient is zero either way.
-        loss_dtype: dtype of the loss. Default: ``input``'s.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
 
     Returns:
         The loss: shape of ``input`` for ``"none"``, otherwise ``()``.
@@ -215,4 +216,4 @@ def super_loss(
             mean = total / (count if normalizer is None else normalizer)
             total = torch.where(count > 0, mean, 0.0) if empty == "zero" else mean
         made = total
-    return made.to(loss_dtype or input.dtype)
+    return made.to(loss_dtype or loss_dtype_of(input))

@@ -18,9 +18,8 @@ from fastloss._core.options import (
     check_numbers,
 )
 from fastloss._core.row_formula import class_dim, dtype_of_loss
-from fastloss.engines import softmax
 from fastloss.engines.composition import along_classes, check_classes, loss, reduce_rows, rows_of
-from fastloss.losses.classification import cross_entropy
+from fastloss.losses.classification import cross_entropy, softmax_focal_loss
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -28,17 +27,48 @@ if TYPE_CHECKING:
 __all__ = ["asymmetric_cross_entropy", "class_balanced_weights", "ldam_loss", "logit_adjusted_cross_entropy"]
 
 
-def _others(nll: Tensor, gamma_pos: Number, gamma_neg: Number) -> Tensor:
-    r""":math:`-p^{\gamma_-} \log p`, which is 0 where p is, unless the exponent is."""
-    gamma = as_number(gamma_neg, nll)
-    n = torch.where(nll.isinf() & (gamma > 0), 0.0, nll)
-    return torch.exp(-gamma * n) * n
+def _asymmetric(
+    focal: Any,
+    input: Tensor,
+    target: Tensor,
+    gamma_pos: Number,
+    gamma_neg: Number,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: Number,
+    options: Any,
+) -> Tensor:
+    name = "asymmetric_cross_entropy"
+    check_domain(name, gamma_pos=gamma_pos, gamma_neg=gamma_neg, label_smoothing=label_smoothing)
+    if not isinstance(label_smoothing, Tensor) and label_smoothing == 0:
+        alone: Tensor = focal(input, target, None, gamma_pos, weight, ignore_index, reduction, **options)
+        return alone
+    mask = options.get("mask")
+    rows = rows_of(name, input, target, weight, ignore_index, mask)
+    wide, dim = torch.promote_types(input.dtype, torch.float32), class_dim(input)
+    near = focal(input, target, None, gamma_pos, None, ignore_index, "none", mask=mask, loss_dtype=wide)
+    n = -torch.where(rows.kept.unsqueeze(dim), input, 0).to(wide).log_softmax(dim)
+    gamma = as_number(gamma_neg, n)
+    n = torch.where(n.isinf() & (gamma > 0), 0.0, n)  # p^gamma log p is 0 where p is
+    far = (torch.exp(-gamma * n) * n).scatter(dim, rows.index.unsqueeze(dim), 0.0)
+    if weight is not None:
+        check_classes(name, input, weight=weight)
+        far = far * along_classes(weight.to(wide), input)
+    share = label_smoothing / n.shape[dim]
+    values = (1 - label_smoothing + share) * rows.weight * near + share * far.sum(dim)
+    return reduce_rows(name, values, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 
-@softmax.loss(
-    params=("gamma_pos", "gamma_neg"),
-    domains={"gamma_pos": NOT_NEGATIVE, "gamma_neg": NOT_NEGATIVE},
-    others=_others,
+@loss(
+    takes=ComposedOptions,
+    inputs=("input", "target"),
+    keeps=("weight",),
+    domains={
+        "gamma_pos": NOT_NEGATIVE,
+        "gamma_neg": NOT_NEGATIVE,
+        "label_smoothing": ("between 0 and 1", lambda v: 0 <= v <= 1, ValueError),
+    },
 )
 def asymmetric_cross_entropy(
     input: Tensor,
@@ -49,10 +79,11 @@ def asymmetric_cross_entropy(
     ignore_index: int = -100,
     reduction: str = "mean",
     label_smoothing: float | Tensor = 0.1,
-    **options: Unpack[RowOptions],
-) -> softmax.Posed:
+    **options: Unpack[ComposedOptions],
+) -> Tensor:
     r"""The asymmetric loss (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119) of classes that exclude each other:
-    label smoothing weighs unlikely classes down by :math:`\gamma_-`, as :math:`\gamma_+` does likely rows.
+    the share that smoothing gives to unlikely classes is weighed down by :math:`\gamma_-`, a likely row by
+    :math:`\gamma_+`.
 
     With p the softmax of ``input`` and :math:`\varepsilon` = ``label_smoothing``,
 
@@ -60,29 +91,45 @@ def asymmetric_cross_entropy(
         \ell = -\left(1 - \varepsilon + \tfrac{\varepsilon}{C}\right) w_y\, (1 - p_y)^{\gamma_+} \log p_y
              - \frac{\varepsilon}{C} \sum_{c \ne y} w_c\, p_c^{\gamma_-} \log p_c.
 
-    Of probability targets t each class pays the first term by :math:`t_c`, the second one by :math:`1 - t_c`.
-
     Equivalent to timm's ``AsymmetricLossSingleLabel(gamma_pos, gamma_neg, eps=label_smoothing)(input, target)``. Without
-    smoothing ``softmax_focal_loss(input, target, gamma=gamma_pos)``.
+    smoothing it is ``softmax_focal_loss(input, target, gamma=gamma_pos)``, from that kernel.
 
     Args:
-        input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`. ``label_smoothing`` is 0.1
-            if it is not given, as timm's.
+        input, target, ignore_index, reduction: As in `cross_entropy`, classes only.
         gamma_pos, gamma_neg: Exponents, not negative; floats or 0-d tensors.
+        weight: Factor of each class, shape :math:`(C)`; the mean divides by the sum of :math:`w_y`.
+        label_smoothing: :math:`\varepsilon` in [0, 1]; float or 0-d tensor.
 
-    Gradient: finite for every exponent. A kernel without smoothing; with smoothing, probability targets and learned
-        hyperparameters in plain PyTorch, in a third of timm's passes over the logits.
-    Accuracy: q is summed without the target, never 1 - p, so the tail keeps its relative accuracy.
+    Returns:
+        The loss: shape of index targets for ``"none"``, otherwise ``()``.
+
+    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for options.
+    Gradient: with respect to ``input``, finite for every exponent; differentiable again (through the reference).
+    Memory: without smoothing one gradient buffer; with smoothing the log-softmax and what PyTorch makes of it.
+    Accuracy: 1 - p is the sum of the other probabilities, so it keeps its relative accuracy as p nears 1.
     """
-    return input, target, (gamma_pos, gamma_neg), weight, ignore_index, reduction, label_smoothing, options
+    return _asymmetric(
+        softmax_focal_loss, input, target, gamma_pos, gamma_neg, weight, ignore_index, reduction, label_smoothing, options
+    )
 
 
 @asymmetric_cross_entropy.formula
-def _(nll: Tensor, p: Tensor, q: Tensor, gamma_pos: Number, gamma_neg: Number) -> Tensor:
-    r""":math:`-q^{\gamma_+} \log p`."""
-    factor = torch.exp(gamma_pos * q.clamp_min(torch.finfo(q.dtype).tiny).log())
-    # As of softmax focal loss: where p is 0 its derivative is 0, and is multiplied by an nll that may be infinite.
-    return torch.where(p == 0, factor.detach(), factor) * nll
+def _(
+    input: Tensor,
+    target: Tensor,
+    gamma_pos: Number = 1.0,
+    gamma_neg: Number = 4.0,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: Number = 0.1,
+    **options: Any,
+) -> Tensor:
+    r"""The focal loss of the row's class, and :math:`-p^{\gamma_-} \log p` of each other one by its share."""
+    focal = softmax_focal_loss.record.reference
+    return _asymmetric(
+        focal, input, target, gamma_pos, gamma_neg, weight, ignore_index, reduction, label_smoothing, options
+    )
 
 
 def _adjusted(input: Tensor, log_prior: Tensor, tau: Number) -> Tensor:
@@ -96,7 +143,7 @@ def _adjusted(input: Tensor, log_prior: Tensor, tau: Number) -> Tensor:
 
 @loss(
     takes=RowOptions,
-    tensors=("input", "target"),
+    inputs=("input", "target"),
     keeps=("log_prior", "weight"),
     domains={"tau": FINITE},
 )
@@ -177,8 +224,9 @@ def _margins(input: Tensor, counts: Tensor, max_margin: Number, scale: Number) -
 
 
 @loss(
+    title="LDAMLoss",
     takes=ComposedOptions,
-    tensors=("input", "target"),
+    inputs=("input", "target"),
     keeps=("counts", "weight"),
     domains={"max_margin": NOT_NEGATIVE, "scale": POSITIVE},
 )
@@ -219,7 +267,8 @@ def ldam_loss(
     Memory: one gradient buffer and a few numbers per row: the margin enters as a function of the row's probability,
         :math:`\ell = -\log p_y + \log(1 + (1 - p_y)(e^{s m_y} - 1))`, so no copy of the logits is made. Forward reads the
         logits, backward reads them and writes the gradient.
-    Accuracy: keeps its relative accuracy as p nears 1, up to :math:`s m_y = 700`.
+    Accuracy: keeps its relative accuracy as p nears 1, up to :math:`s m_y = 700`; in float32 where
+        no scaled logit is more than 87 below the target's.
     """
     rows = rows_of("ldam_loss", input, target, weight, ignore_index, options.get("mask"))
     wide = torch.promote_types(input.dtype, torch.float32)
@@ -230,7 +279,7 @@ def ldam_loss(
     )  # fmt: skip
     nll = nll.double()
     values = nll + torch.log1p(-torch.expm1(-nll) * rise)
-    return reduce_rows("ldam_loss", values, rows, reduction, dtype_of_loss(input, target, None), **options)
+    return reduce_rows("ldam_loss", values * rows.weight, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 
 @ldam_loss.formula

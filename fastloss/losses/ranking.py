@@ -21,7 +21,7 @@ __all__ = ["listnet_loss", "multiclass_hinge_loss"]
 
 @loss(
     takes=ComposedOptions,
-    tensors=("input", "target"),
+    inputs=("input", "target"),
     keeps=("weight",),
     domains={"margin": FINITE},
     words={"kind": ("crammer_singer", "weston_watkins")},
@@ -77,7 +77,7 @@ def multiclass_hinge_loss(
     else:
         values = torch.relu(others + room).sum(dim)
     dtype = dtype_of_loss(input, target, None)
-    return reduce_rows("multiclass_hinge_loss", values, rows, reduction, dtype, **options)
+    return reduce_rows("multiclass_hinge_loss", values * rows.weight, rows, reduction, dtype, **options)
 
 
 def _listed(input: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -105,7 +105,7 @@ def _listed(input: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor,
     return torch.where(mask, input, low), relevance.softmax(dim).to(wide), lists
 
 
-@loss(takes=ComposedOptions, tensors=("input", "target"))
+@loss(title="ListNetLoss", takes=ComposedOptions, inputs=("input", "target"))
 def listnet_loss(
     input: Tensor,
     target: Tensor,

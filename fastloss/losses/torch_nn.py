@@ -26,7 +26,7 @@ __all__ = [
 _WHY = "no kernel of ours is faster than PyTorch's operator"
 
 
-@loss(module=torch.nn.NLLLoss, tensors=("input", "target"), path="native", why=_WHY)
+@loss(module=torch.nn.NLLLoss, inputs=("input", "target"), path="native", why=_WHY)
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -62,7 +62,7 @@ def nll_loss(
     return F.nll_loss(input, target, weight, size_average, ignore_index, reduce, reduction)
 
 
-@loss(module=torch.nn.MultiMarginLoss, tensors=("input", "target"), path="native", why=_WHY)
+@loss(module=torch.nn.MultiMarginLoss, inputs=("input", "target"), path="native", why=_WHY)
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -99,7 +99,7 @@ def multi_margin_loss(
     return F.multi_margin_loss(input, target, p, margin, weight, size_average, reduce, reduction)
 
 
-@loss(module=torch.nn.MultiLabelMarginLoss, tensors=("input", "target"), path="native", why=_WHY)
+@loss(module=torch.nn.MultiLabelMarginLoss, inputs=("input", "target"), path="native", why=_WHY)
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -137,7 +137,7 @@ def _alike(input: Tensor, *others: Tensor | None) -> bool:
     )
 
 
-@loss(module=torch.nn.MultiLabelSoftMarginLoss, tensors=("input", "target"))
+@loss(module=torch.nn.MultiLabelSoftMarginLoss, inputs=("input", "target"))
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -193,7 +193,7 @@ def _(
     return F.multilabel_soft_margin_loss(input, target, weight, size_average, reduce, reduction)
 
 
-@loss(module=torch.nn.TripletMarginWithDistanceLoss, tensors=("anchor", "positive", "negative"))
+@loss(module=torch.nn.TripletMarginWithDistanceLoss, inputs=("anchor", "positive", "negative"))
 def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -241,7 +241,7 @@ def _(anchor: Tensor, positive: Tensor, negative: Tensor, **settings: Any) -> Te
 
 @loss(
     module=torch.nn.CTCLoss,
-    tensors=("log_probs", "targets", "input_lengths", "target_lengths"),
+    inputs=("log_probs", "targets", "input_lengths", "target_lengths"),
     path="native",
     why=_WHY,
 )

@@ -302,6 +302,10 @@ class Softmax(Case):
         return ("input",)
 
     @property
+    def smooths(self) -> bool:
+        return "label_smoothing" in self.parameters
+
+    @property
     def settings(self) -> tuple[Setting, ...]:
         return tuple({**params, "kind": kind} for params in self.params for kind in ("index", "probability"))
 
@@ -333,9 +337,13 @@ class Softmax(Case):
         factor = largest_of(upstream)
         unit = slack(x) * self.spread(classes_of(tuple(x.shape)))
         limits: list[Any] = [unit * self.enlarges(given) * rows]
-        names = [name for name in ("input", "target") if getattr(arguments[name], "requires_grad", False)]
+        names = [name for name in ("input", "target") if getattr(arguments.get(name), "requires_grad", False)]
         for name, wanted in zip(names, results[1:], strict=True):
-            extra = cancelling(target, reduction) * factor if name == "input" and target is not None else 0.0
+            extra = 0.0
+            if name == "input" and target is not None:
+                uniform = given.get("label_smoothing", self.default("label_smoothing") if self.smooths else 0.0)
+                count = max(1, math.prod(rows_of(tuple(x.shape)))) if reduction == "mean" else 1
+                extra = (cancelling(target, reduction) + uniform / count) * factor
             limits.append(unit * grad_scale(wanted, x.dtype, extra))
         return Judge(results, limits)
 
@@ -438,6 +446,7 @@ class Rows(Softmax):
         given: Further arguments that are needed, made of the number of classes.
         items: Whether targets and masks are of the size of the input.
         vectors: Whether the input has classes, and a target; else it is one number per sample.
+        scaled: Of the input.
     """
 
     engine = "composition"
@@ -446,6 +455,7 @@ class Rows(Softmax):
     given: dict[str, Callable[[int], Any]] = field(default_factory=dict)
     items: bool = False
     vectors: bool = True
+    scaled: float = 1.0
 
     @property
     def settings(self) -> tuple[Setting, ...]:
@@ -458,7 +468,7 @@ class Rows(Softmax):
         self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
     ) -> dict[str, Any]:
         x, target = make_rows(size, dtype, "probability" if self.items else "index", seed)
-        made: dict[str, Any] = {"input": x.requires_grad_()}
+        made: dict[str, Any] = {"input": (x * self.scaled).requires_grad_()}
         if self.vectors:
             made["target"] = target.requires_grad_(self.items)
         return {**made, **{name: value(classes_of(size)) for name, value in self.given.items()}, **(params or {})}

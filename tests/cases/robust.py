@@ -31,7 +31,7 @@ CASES = (
         "symmetric_cross_entropy",
         params=({}, {"alpha": 6.0, "beta": 0.1}, {"alpha": 0.0, "log_zero": -1}, {"beta": 0}),
         further={"alpha": (1,), "beta": (1.0,), "log_zero": (-9.2, 0.0)},
-        written=fastloss.reference.symmetric_cross_entropy,
+        written=fastloss.reference.symmetric_cross_entropy, spread=lambda classes: 10.0,  # alpha and 4 beta
         points=(
             (([0.0, 0.0], 0), {}, 0.1 * LN2 + 4 * 0.5),
             ((Z, 0), dict(alpha=2.0, beta=0.5, log_zero=-1.0), 2 * LN6 + 0.5 * 5 / 6),

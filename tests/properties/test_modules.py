@@ -1,6 +1,7 @@
 """The module of every loss: its constructor, calls, copies, pickles, `repr`, and options given either way."""
 
 import copy
+import functools
 import inspect
 import pickle
 
@@ -18,7 +19,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 def test_module(case, params, kernel):
     arguments = {k: v for k, v in case.make((14, 6), params).items() if v is not None}
     takes = inspect.signature(case.module).parameters
-    own = {k: v for k, v in arguments.items() if k in takes and (k == "temperature" or not isinstance(v, torch.Tensor))}
+    kept = ("temperature", *case.record.buffers)
+    own = {k: v for k, v in arguments.items() if k in takes and (k in kept or not isinstance(v, torch.Tensor))}
     own |= {"temperature": 0.3} if "temperature" in own else {}
     tensors = {k: v for k, v in arguments.items() if k not in own}
     # Names of PyTorch's modules may be others (`log_input`).
@@ -41,19 +43,25 @@ def test_module(case, params, kernel):
 @pytest.mark.parametrize("case", EVERY, ids=str)
 def test_options_and_class(case, kernel):
     arguments = case.make((14, 6), {"symmetric": True} if case.name == "info_nce_loss" else {})
+    takes = inspect.signature(case.module).parameters
+    needed = {k: arguments.pop(k) for k, p in takes.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
     tensors = [v for k, v in arguments.items() if k not in ("symmetric", "temperature")]
-    assert repr(case.module()).startswith(case.module.__name__ + "(")
+    made, function = functools.partial(case.module, **needed), functools.partial(case.functional, **needed)
+    assert repr(made()).startswith(case.module.__name__ + "(")
     if case not in SIMILARITY:
-        mask = torch.rand(case.values((14, 6))) < 0.5
+        mask = torch.rand(case.extras((14, 6))["mask"].shape) < 0.5
         options = {"reduction": "sum", "mask": mask}
-        wanted = case.functional(*tensors, **options)
-        torch.testing.assert_close(case.module(reduction="sum")(*tensors, mask=mask), wanted)
-        torch.testing.assert_close(case.module(empty="zero")(*tensors, mask=mask & False), torch.tensor(0.0))
+        wanted = function(*tensors, **options)
+        torch.testing.assert_close(made(reduction="sum")(*tensors, mask=mask), wanted)
+        torch.testing.assert_close(made(empty="zero")(*tensors, mask=mask & False), torch.tensor(0.0))
     if case.drop_in:
         module, native = case.module(), case.native_module()
         assert isinstance(module, case.native_module)
         assert module.state_dict().keys() == native.state_dict().keys()
         assert repr(module) == repr(native)
-    for call in (lambda: case.module(nonsense=1), lambda: case.module()(*tensors, nonsense=1)):
+    for name in needed:
+        with pytest.raises(TypeError, match=f"missing argument .*{name}"):
+            case.module()
+    for call in (lambda: made(nonsense=1), lambda: made()(*tensors, nonsense=1)):
         with pytest.raises(TypeError, match="nonsense"):
             call()
