@@ -162,6 +162,8 @@ def call(module: type[Any]) -> Parameters:
 
 def module_stub(name: str) -> str:
     module = getattr(nn, name)
+    if not hasattr(module, "_function") and not hasattr(module, "_modes"):  # PyTorch's, and its arguments
+        return f"class {name}(torch.nn.{name}): ..."
     native = next((base.__name__ for base in module.__mro__ if base.__module__ == "torch.nn.modules.loss"), "")
     made, takes = constructors(module), call(module)
     stats = " | ".join(dict.fromkeys(map(statistics, made)))
@@ -245,6 +247,7 @@ FAMILIES = {
     "pairs": "Pairs of vectors",
     "similarity": "All pairs",
     "adversarial": "Adversarial training",
+    "composed": "Composed, and PyTorch's own",
 }
 
 

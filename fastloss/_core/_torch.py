@@ -7,6 +7,7 @@ those that this PyTorch lacks, and ``python -m fastloss`` prints them.
 
 from __future__ import annotations
 
+import collections
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -118,6 +119,9 @@ def past_python(function: type[torch.autograd.Function]) -> Callable[..., Any]:
     node.apply = function.backward
     return super(torch.autograd.Function, function).apply  # type: ignore[misc]
 
+
+# What the adaptive softmax returns.
+AdaptiveOutput: Any = _find("nn.modules.adaptive._ASMoutput") or collections.namedtuple("AdaptiveOutput", "output loss")
 
 _resolve_group = (
     _find("distributed.distributed_c10d._resolve_process_group") if torch.distributed.is_available() else None

@@ -66,12 +66,12 @@ class Rows(NamedTuple):
     """What classes as targets say of each row.
 
     Attributes:
-        index: The class, 0 where the row does not count.
+        label: The class, 0 where the row does not count.
         kept: Whether the row counts.
         weight: Of its class; 0 where it does not count.
     """
 
-    index: Tensor
+    label: Tensor
     kept: Tensor
     weight: Tensor
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core.formula import Number, as_number
 from fastloss._core.guards import loss_dtype_of
@@ -141,8 +142,8 @@ def super_loss(
     reduction: str = "mean",
     **options: Unpack[ComposedOptions],
 ) -> Tensor:
-    r"""SuperLoss (Castells et al. 2020): losses :math:`\ell` of samples, large ones weighed down and small ones up, as in a
-    curriculum.
+    r"""SuperLoss (Castells et al. 2020): losses :math:`\ell` of samples, large ones weighed down and small ones up, as
+    in a curriculum.
 
     .. math::
         \min_\sigma\ (\ell - \tau) \sigma + \lambda \log^2 \sigma, \qquad
@@ -172,10 +173,11 @@ def super_loss(
         The loss: shape of ``input`` for ``"none"``, otherwise ``()``.
 
     Raises: ValueError for hyperparameters and options; RuntimeError for a mask of another dtype.
-    Gradient: :math:`\sigma^*` with respect to ``input``, up to e; with respect to ``tau`` and ``lam`` too. Derivatives up to
-        the second.
+    Gradient: :math:`\sigma^*` with respect to ``input``, up to e; with respect to ``tau`` and ``lam`` too. Derivatives
+        up to the second.
     Memory: some numbers per sample, in float64.
-    Accuracy: :math:`\sigma^*` to 1e-14, near :math:`\ell - \tau = -2 \lambda / e` to 1e-8, where the loss is flat in it.
+    Accuracy: :math:`\sigma^*` to 1e-14, near :math:`\ell - \tau = -2 \lambda / e` to 1e-8, where the loss is flat in
+        it.
 
     Example:
         >>> logits, target = torch.randn(8, 5, requires_grad=True), torch.randint(5, (8,))
@@ -186,17 +188,18 @@ def super_loss(
     _options.refuse_unknown(name, options, _options.names(ComposedOptions))
     _options.check_domain(name, tau=tau, lam=lam)
     code = _options.reduction_code(reduction)
-    mask, normalizer, empty, loss_dtype = (options.get(k) for k in ("mask", "normalizer", "empty", "loss_dtype"))
-    _options.check(name, ("none", "mean", "sum")[code], normalizer, empty or "nan", loss_dtype)
-    l = input.double()
+    mask, normalizer, loss_dtype = options.get("mask"), options.get("normalizer"), options.get("loss_dtype")
+    empty = options.get("empty", "nan")
+    _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
+    given = input.double()
     kept = None
     if mask is not None:
         if mask.dtype != torch.bool:
             raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
         kept = mask.expand(input.shape)
-        l = torch.where(kept, l, 0.0)
-    scale = as_number(lam, l)
-    beta = (l - as_number(tau, l)) / scale
+        given = torch.where(kept, given, 0.0)
+    scale = as_number(lam, given)
+    beta = (given - as_number(tau, given)) / scale
     least = -2 / torch.e
     fixed = beta.detach()
     inside = ~(fixed <= least)

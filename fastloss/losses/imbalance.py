@@ -51,7 +51,7 @@ def _asymmetric(
     n = -torch.where(rows.kept.unsqueeze(dim), input, 0).to(wide).log_softmax(dim)
     gamma = as_number(gamma_neg, n)
     n = torch.where(n.isinf() & (gamma > 0), 0.0, n)  # p^gamma log p is 0 where p is
-    far = (torch.exp(-gamma * n) * n).scatter(dim, rows.index.unsqueeze(dim), 0.0)
+    far = (torch.exp(-gamma * n) * n).scatter(dim, rows.label.unsqueeze(dim), 0.0)
     if weight is not None:
         check_classes(name, input, weight=weight)
         far = far * along_classes(weight.to(wide), input)
@@ -91,8 +91,8 @@ def asymmetric_cross_entropy(
         \ell = -\left(1 - \varepsilon + \tfrac{\varepsilon}{C}\right) w_y\, (1 - p_y)^{\gamma_+} \log p_y
              - \frac{\varepsilon}{C} \sum_{c \ne y} w_c\, p_c^{\gamma_-} \log p_c.
 
-    Equivalent to timm's ``AsymmetricLossSingleLabel(gamma_pos, gamma_neg, eps=label_smoothing)(input, target)``. Without
-    smoothing it is ``softmax_focal_loss(input, target, gamma=gamma_pos)``, from that kernel.
+    Equivalent to timm's ``AsymmetricLossSingleLabel(gamma_pos, gamma_neg, eps=label_smoothing)(input, target)``.
+    Without smoothing it is ``softmax_focal_loss(input, target, gamma=gamma_pos)``, from that kernel.
 
     Args:
         input, target, ignore_index, reduction: As in `cross_entropy`, classes only.
@@ -103,13 +103,23 @@ def asymmetric_cross_entropy(
     Returns:
         The loss: shape of index targets for ``"none"``, otherwise ``()``.
 
-    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for options.
+    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for
+        options.
     Gradient: with respect to ``input``, finite for every exponent; differentiable again (through the reference).
     Memory: without smoothing one gradient buffer; with smoothing the log-softmax and what PyTorch makes of it.
     Accuracy: 1 - p is the sum of the other probabilities, so it keeps its relative accuracy as p nears 1.
     """
     return _asymmetric(
-        softmax_focal_loss, input, target, gamma_pos, gamma_neg, weight, ignore_index, reduction, label_smoothing, options
+        softmax_focal_loss,
+        input,
+        target,
+        gamma_pos,
+        gamma_neg,
+        weight,
+        ignore_index,
+        reduction,
+        label_smoothing,
+        options,
     )
 
 
@@ -165,7 +175,8 @@ def logit_adjusted_cross_entropy(
         \ell = w_y\, (\operatorname{lse}(z) - z_y), \qquad z_c = x_c + \tau \log \pi_c.
 
     Equivalent to ``cross_entropy(input + tau * log_prior, target)``. Balanced softmax (Ren et al. 2020,
-    https://arxiv.org/abs/2007.10740) is ``log_prior=counts.log()``, ``tau=1``: a constant in all classes changes nothing.
+    https://arxiv.org/abs/2007.10740) is ``log_prior=counts.log()``, ``tau=1``: a constant in all classes changes
+        nothing.
 
     Args:
         input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`.
@@ -188,9 +199,7 @@ def logit_adjusted_cross_entropy(
     if options.get("loss_dtype") is None:
         options["loss_dtype"] = dtype_of_loss(input, target, weight)
     weight = None if weight is None else weight.to(z.dtype)
-    made: Tensor = cross_entropy(
-        z, target, weight, None, ignore_index, None, reduction, label_smoothing, **options
-    )
+    made: Tensor = cross_entropy(z, target, weight, None, ignore_index, None, reduction, label_smoothing, **options)
     return made
 
 
@@ -209,7 +218,15 @@ def _(
     r"""Cross entropy of :math:`x_c + \tau \log \pi_c`."""
     options["loss_dtype"] = options.get("loss_dtype") or dtype_of_loss(input, target, weight)
     made: Tensor = cross_entropy.record.reference(
-        _adjusted(input, log_prior, tau), target, weight, None, ignore_index, None, reduction, label_smoothing, **options
+        _adjusted(input, log_prior, tau),
+        target,
+        weight,
+        None,
+        ignore_index,
+        None,
+        reduction,
+        label_smoothing,
+        **options,
     )
     return made
 
@@ -241,15 +258,16 @@ def ldam_loss(
     reduction: str = "mean",
     **options: Unpack[ComposedOptions],
 ) -> Tensor:
-    r"""Label-distribution-aware margin loss (Cao et al. 2019, https://arxiv.org/abs/1906.07413): cross entropy of scaled
-    logits with a margin below the target's, larger for rare classes.
+    r"""Label-distribution-aware margin loss (Cao et al. 2019, https://arxiv.org/abs/1906.07413): cross entropy of
+    scaled logits with a margin below the target's, larger for rare classes.
 
     .. math::
         \ell = -w_y \log \frac{e^{s (x_y - m_y)}}{e^{s (x_y - m_y)} + \sum_{c \ne y} e^{s x_c}}, \qquad
         m_c = m_{\max} \left(\frac{\min_j n_j}{n_c}\right)^{1/4}.
 
-    Equivalent to ``F.cross_entropy(scale * (input - m * F.one_hot(target, C)), target, weight)``, the authors' code. They
-    defer ``weight`` (`class_balanced_weights`) to the last epochs. With equal counts it is the additive margin softmax.
+    Equivalent to ``F.cross_entropy(scale * (input - m * F.one_hot(target, C)), target, weight)``, the authors' code.
+    They defer ``weight`` (`class_balanced_weights`) to the last epochs. With equal counts it is the additive margin
+    softmax.
 
     Args:
         input, target, ignore_index, reduction: As in `cross_entropy`, classes only; logits are cosines in the paper.
@@ -262,24 +280,27 @@ def ldam_loss(
     Returns:
         The loss: shape of index targets for ``"none"``, otherwise ``()``.
 
-    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for options.
+    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for
+        options.
     Gradient: with respect to ``input``; differentiable again (through the reference).
     Memory: one gradient buffer and a few numbers per row: the margin enters as a function of the row's probability,
-        :math:`\ell = -\log p_y + \log(1 + (1 - p_y)(e^{s m_y} - 1))`, so no copy of the logits is made. Forward reads the
-        logits, backward reads them and writes the gradient.
+        :math:`\ell = -\log p_y + \log(1 + (1 - p_y)(e^{s m_y} - 1))`, so no copy of the logits is made. Forward reads
+        the logits, backward reads them and writes the gradient.
     Accuracy: keeps its relative accuracy as p nears 1, up to :math:`s m_y = 700`; in float32 where
         no scaled logit is more than 87 below the target's.
     """
     rows = rows_of("ldam_loss", input, target, weight, ignore_index, options.get("mask"))
     wide = torch.promote_types(input.dtype, torch.float32)
-    rise = torch.expm1(_margins(input, counts, max_margin, scale))[rows.index]
+    rise = torch.expm1(_margins(input, counts, max_margin, scale))[rows.label]
     nll = cross_entropy(
         input, target, None, None, ignore_index, None, "none",
         temperature=1 / scale, mask=options.get("mask"), loss_dtype=wide,
     )  # fmt: skip
     nll = nll.double()
     values = nll + torch.log1p(-torch.expm1(-nll) * rise)
-    return reduce_rows("ldam_loss", values * rows.weight, rows, reduction, dtype_of_loss(input, target, None), **options)
+    return reduce_rows(
+        "ldam_loss", values * rows.weight, rows, reduction, dtype_of_loss(input, target, None), **options
+    )
 
 
 @ldam_loss.formula
@@ -296,7 +317,7 @@ def _(
 ) -> Tensor:
     """Cross entropy of the scaled logits less the scaled margin of the target."""
     rows = rows_of("ldam_loss", input, target, weight, ignore_index, options.get("mask"))
-    margins, index = _margins(input, counts, max_margin, scale), rows.index.unsqueeze(class_dim(input))
+    margins, index = _margins(input, counts, max_margin, scale), rows.label.unsqueeze(class_dim(input))
     z = input.double() * as_number(scale, margins)
     z = z.scatter_add(class_dim(input), index, -margins[index])
     options["loss_dtype"] = options.get("loss_dtype") or dtype_of_loss(input, target, None)
@@ -310,7 +331,8 @@ def class_balanced_weights(counts: Tensor, beta: float = 0.999) -> Tensor:
     :math:`w_c \propto (1 - \beta) / (1 - \beta^{n_c})`, and they sum to C.
 
     Args:
-        counts: :math:`n_c`, the number of samples of each class, shape :math:`(C)`. A class without samples has weight 0.
+        counts: :math:`n_c`, the number of samples of each class, shape :math:`(C)`. A class without samples has weight
+            0.
         beta: In [0, 1]: 0 weighs all classes alike, 1 by the inverse of their counts; the paper takes 0.9 to 0.9999.
 
     Returns:

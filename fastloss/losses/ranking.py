@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
-from fastloss._core.formula import Number, as_number
+from fastloss._core.formula import as_number
 from fastloss._core.options import FINITE, ComposedOptions, check_domain
 from fastloss._core.row_formula import class_dim, dtype_of_loss
 from fastloss.engines.composition import loss, reduce_rows, rows_of
@@ -62,14 +62,15 @@ def multiclass_hinge_loss(
     Returns:
         The loss: shape of ``target`` for ``"none"``, otherwise ``()``.
 
-    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for options.
+    Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for
+        options.
     Gradient: with respect to ``input``; 0 where the margin is just kept, as in PyTorch, and in rows that do not count.
     Memory: a copy of the scores, in which the target is -inf, and of them above the margin for ``"weston_watkins"``.
     Accuracy: half scores are compared and summed in float32.
     """
     rows = rows_of("multiclass_hinge_loss", input, target, weight, ignore_index, options.get("mask"))
     check_domain("multiclass_hinge_loss", margin=margin)
-    dim, index = class_dim(input), rows.index.unsqueeze(class_dim(input))
+    dim, index = class_dim(input), rows.label.unsqueeze(class_dim(input))
     x = input.to(torch.promote_types(input.dtype, torch.float32))
     room, others = as_number(margin, x) - x.gather(dim, index), x.scatter(dim, index, -torch.inf)
     if kind == "crammer_singer":
@@ -112,7 +113,9 @@ def listnet_loss(
     reduction: str = "mean",
     **options: Unpack[ComposedOptions],
 ) -> Tensor:
-    r"""ListNet (Cao et al. 2007): cross entropy between the softmax of the relevances r of a list and that of its scores x:
+    r"""ListNet (Cao et al. 2007): cross entropy between the softmax of the relevances r of a list and that of its
+    scores
+    x:
 
     .. math::
         \ell = -\sum_j \frac{e^{r_j}}{\sum_k e^{r_k}} \log \frac{e^{x_j}}{\sum_k e^{x_k}}.

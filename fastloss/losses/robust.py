@@ -43,8 +43,9 @@ def generalized_cross_entropy(
         \text{with}\ k:\ \ell = w_y\, \frac{1 - k^q}{q}\ \text{and no gradient where}\ p_y \le k.
 
     The limit q = 0 is cross entropy, q = 1 half of the mean absolute error of the probabilities. The share
-    :math:`\varepsilon` = ``label_smoothing`` that all classes have is cross entropy's. Of probability targets t the loss
-    is the sum of :math:`w_c t'_c` times the value at :math:`p_c`, :math:`t' = (1-\varepsilon) t + \varepsilon / C`.
+    :math:`\varepsilon` = ``label_smoothing`` that all classes have is cross entropy's. Of probability targets t the
+    loss is the sum of :math:`w_c t'_c` times the value at :math:`p_c`, :math:`t' = (1-\varepsilon) t + \varepsilon /
+    C`.
 
     Equivalent to ``w * (1 - p ** q) / q`` with ``p = input.softmax(1).gather(1, target[:, None])`` where nothing is
     rounded. The authors' truncated loss is this one less the constant at k, which it prunes rows by.
@@ -103,8 +104,8 @@ def symmetric_cross_entropy(
     .. math::
         \ell = w_y\, (-\alpha \log p_y - \beta A\, (1 - p_y)).
 
-    The share :math:`\varepsilon` = ``label_smoothing`` that all classes have is cross entropy's. Of probability targets t
-    the loss is the sum of :math:`w_c t'_c` times the value at :math:`p_c`, :math:`t' = (1-\varepsilon) t +
+    The share :math:`\varepsilon` = ``label_smoothing`` that all classes have is cross entropy's. Of probability targets
+    t the loss is the sum of :math:`w_c t'_c` times the value at :math:`p_c`, :math:`t' = (1-\varepsilon) t +
     \varepsilon / C`.
 
     Equivalent to ``alpha * cross_entropy(input, target) - beta * log_zero * (1 - p).mean()`` with
@@ -112,8 +113,8 @@ def symmetric_cross_entropy(
 
     Args:
         input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`.
-        alpha, beta: Factors of the two terms, not negative; the paper takes 0.1 and 1 (CIFAR-10), 6 and 0.1 (CIFAR-100).
-            Floats or 0-d tensors.
+        alpha, beta: Factors of the two terms, not negative; the paper takes 0.1 and 1 (CIFAR-10), 6 and 0.1
+            (CIFAR-100). Floats or 0-d tensors.
         log_zero: A, at most 0. Float or 0-d tensor.
 
     Gradient: as `cross_entropy`'s. Probability targets and learned hyperparameters run in plain PyTorch.

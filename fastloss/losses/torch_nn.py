@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import route
+from fastloss._core.guards import REDUCTIONS
 from fastloss.engines.composition import loss
 from fastloss.losses.classification import binary_cross_entropy_with_logits
 from fastloss.losses.embedding import triplet_margin_loss
@@ -38,9 +39,9 @@ def nll_loss(
 ) -> Tensor:
     r"""Negative log-likelihood of a class, given log-probabilities: :math:`\ell = -w_y\, x_y`.
 
-    Equivalent to ``torch.nn.functional.nll_loss(input, target, weight, ignore_index=ignore_index, reduction=reduction)``,
-    which it calls: PyTorch's operator reads one number per row. `cross_entropy` takes logits, and need not store their
-    log-softmax.
+    Equivalent to ``torch.nn.functional.nll_loss(input, target, weight, ignore_index=ignore_index,
+    reduction=reduction)``, which it calls: PyTorch's operator reads one number per row. `cross_entropy` takes logits,
+    and need not store their log-softmax.
 
     Args:
         input: Log-probabilities, shape :math:`(C)`, :math:`(N, C)` or :math:`(N, C, d_1, ..., d_K)`.
@@ -75,8 +76,9 @@ def multi_margin_loss(
 ) -> Tensor:
     r"""Hinge of each other class's score, :math:`\ell = \frac1C \sum_{c \ne y} w_y \max(0, m + x_c - x_y)^p`.
 
-    Equivalent to ``torch.nn.functional.multi_margin_loss(input, target, p, margin, weight, reduction=reduction)``, which
-    it calls. `multiclass_hinge_loss` has ``kind``, ``ignore_index`` and ``mask``, half precision and more dimensions.
+    Equivalent to ``torch.nn.functional.multi_margin_loss(input, target, p, margin, weight, reduction=reduction)``,
+    which it calls. `multiclass_hinge_loss` has ``kind``, ``ignore_index`` and ``mask``, half precision and more
+    dimensions.
 
     Args:
         input: Scores, shape :math:`(C)` or :math:`(N, C)`.
@@ -149,8 +151,9 @@ def multilabel_soft_margin_loss(
     r"""Mean of the binary cross entropies of a row's logits, :math:`\ell = -\frac1C \sum_c w_c\,
     (y_c \log \sigma(x_c) + (1 - y_c) \log \sigma(-x_c))`.
 
-    Equivalent to ``torch.nn.functional.multilabel_soft_margin_loss(input, target, weight, reduction=reduction)``, by way of
-    `binary_cross_entropy_with_logits` where ``input`` and ``target`` have one shape and dtype; else PyTorch computes it.
+    Equivalent to ``torch.nn.functional.multilabel_soft_margin_loss(input, target, weight, reduction=reduction)``, by
+    way of `binary_cross_entropy_with_logits` where ``input`` and ``target`` have one shape and dtype; else PyTorch
+    computes it.
 
     Args:
         input: Logits, shape :math:`(*, C)`.
@@ -165,13 +168,21 @@ def multilabel_soft_margin_loss(
     Dtypes, errors: PyTorch's.
     Gradient, memory, accuracy: those of `binary_cross_entropy_with_logits`.
     """
-    code = {"none": dict(reduce_dims=-1), "mean": {}, "sum": dict(normalizer=float(max(1, *input.shape[-1:])))}
-    plain = size_average is None and reduce is None and reduction in code
-    if not (plain and input.dim() and input.shape == target.shape and input.numel() and _alike(input, target, weight)):
-        return _of_pytorch(
-            "multilabel_soft_margin_loss", F.multilabel_soft_margin_loss, input, target, weight, size_average, reduce, reduction
-        )
-    return binary_cross_entropy_with_logits(input, target, weight, **code[reduction])
+    if (
+        size_average is None
+        and reduce is None
+        and input.dim()
+        and input.numel()
+        and input.shape == target.shape
+        and _alike(input, target, weight)
+        and reduction in REDUCTIONS
+    ):
+        options: dict[str, Any] = {"none": {"reduce_dims": input.dim() - 1}, "sum": {"normalizer": input.shape[-1]}}
+        return binary_cross_entropy_with_logits(input, target, weight, **options.get(reduction, {}))
+    return _of_pytorch(
+        "multilabel_soft_margin_loss", F.multilabel_soft_margin_loss, input, target, weight,
+        size_average, reduce, reduction,
+    )  # fmt: skip
 
 
 def _of_pytorch(name: str, function: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
@@ -225,7 +236,11 @@ def triplet_margin_with_distance_loss(
     """
     d = distance_function
     default = d is None or (type(d) is torch.nn.PairwiseDistance and (d.norm, d.eps, d.keepdim) == (2.0, 1e-6, False))
-    if default and anchor.shape == positive.shape == negative.shape and anchor.dtype == positive.dtype == negative.dtype:
+    if (
+        default
+        and anchor.shape == positive.shape == negative.shape
+        and anchor.dtype == positive.dtype == negative.dtype
+    ):
         return triplet_margin_loss(anchor, positive, negative, margin=margin, swap=swap, reduction=reduction)
     return _of_pytorch(
         "triplet_margin_with_distance_loss", F.triplet_margin_with_distance_loss, anchor, positive, negative,
@@ -254,8 +269,8 @@ def ctc_loss(
     reduction: str = "mean",
     zero_infinity: bool = False,
 ) -> Tensor:
-    r"""Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of a sequence of labels, over
-    all its alignments with the input.
+    r"""Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of a sequence of labels,
+    over all its alignments with the input.
 
     Equivalent to ``torch.nn.functional.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction,
     zero_infinity)``, which it calls.
@@ -279,4 +294,5 @@ def ctc_loss(
         >>> lengths = torch.full((4,), 50), torch.full((4,), 10)
         >>> fastloss.functional.ctc_loss(log_probs, targets, *lengths).backward()
     """
-    return F.ctc_loss(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)
+    native: Callable[..., Tensor] = F.ctc_loss  # whose annotation knows lengths in tensors alone
+    return native(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)

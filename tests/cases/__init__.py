@@ -6,6 +6,9 @@ left on purpose. What tensors hold is in the record (`Record.holds`), the domain
 `fastloss._core.options.DOMAINS`.
 """
 
+import torch
+
+import fastloss
 from cases import (
     classification,
     contrastive,
@@ -60,7 +63,8 @@ from cases.engines import (
 )
 
 TOPICS = (
-    classification, regression, likelihood, embedding, segmentation, contrastive, robust, imbalance, ranking, curriculum,
+    classification, regression, likelihood, embedding, segmentation, contrastive,
+    robust, imbalance, ranking, curriculum,
 )  # fmt: skip
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
 ELEMENTS, PRODUCTS, SOFTMAX, SIMILARITY, COMPOSED = (
@@ -68,6 +72,8 @@ ELEMENTS, PRODUCTS, SOFTMAX, SIMILARITY, COMPOSED = (
     for engine in ("elements", "products", "softmax", "similarity", "composition")
 )
 BY_NAME = {case.name: case for case in EVERY}
+# Losses that PyTorch computes, in whole or in part.
+PYTORCHS = tuple(Case(name) for name in fastloss.functional.composed.__all__ if hasattr(torch.nn.functional, name))
 
 
 def of(name: str) -> Case:

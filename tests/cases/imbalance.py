@@ -1,6 +1,7 @@
 """Cases of `fastloss.losses.imbalance`."""
 
 import torch
+
 from cases.classification import LN2, LN3, LN6, Z
 from cases.engines import Rows
 

@@ -10,7 +10,8 @@ from cases.engines import Softmax
 CASES = (
     Softmax(
         "generalized_cross_entropy",
-        params=({}, {"q": 1}, {"q": 0.0}, {"q": 0.3, "k": 0.2}, {"q": 0, "k": 0.05}), further={"q": (1.0,), "k": (0.5, 0)},
+        params=({}, {"q": 1}, {"q": 0.0}, {"q": 0.3, "k": 0.2}, {"q": 0, "k": 0.05}),
+        further={"q": (1.0,), "k": (0.5, 0)},
         written=fastloss.reference.generalized_cross_entropy,
         points=(
             (([0.0, 0.0], 0), dict(q=1.0), 0.5),

@@ -6,7 +6,20 @@ import cases
 import pytest
 import torch
 import torch.utils.checkpoint
-from cases import ELEMENTS, EVERY, HALF, PRODUCTS, REDUCTIONS, UNIT, gradients, info_of, outcome, python, same_outcome
+from cases import (
+    ELEMENTS,
+    EVERY,
+    HALF,
+    PRODUCTS,
+    PYTORCHS,
+    REDUCTIONS,
+    UNIT,
+    gradients,
+    info_of,
+    outcome,
+    python,
+    same_outcome,
+)
 from recorder import OPERATORS, recorded_calls
 from torch._subclasses import FakeTensorMode
 from torch.autograd import forward_ad
@@ -21,6 +34,7 @@ pytestmark = pytest.mark.filterwarnings(
 close = torch.testing.assert_close
 LOSSES = (*ELEMENTS, *PRODUCTS)
 IN_PYTORCH = [case for case in LOSSES if case.drop_in]
+SAMPLED = [*IN_PYTORCH, *PYTORCHS]
 
 
 @pytest.fixture(params=["kernel", "as used"])
@@ -198,7 +212,7 @@ def tables(case, torch_tables):
     return operator, [entry for entry in modules if entry.module_cls is case.native_module]
 
 
-@pytest.mark.parametrize("case", IN_PYTORCH, ids=str)
+@pytest.mark.parametrize("case", SAMPLED, ids=str)
 def test_samples_of_pytorch(case, torch_tables, small):
     """PyTorch's own inputs for its operator, the odd ones of its reference tests too, and for its module."""
     operator, modules = tables(case, torch_tables)
@@ -217,7 +231,7 @@ def test_samples_of_pytorch(case, torch_tables, small):
     assert count >= 12
 
 
-@pytest.mark.parametrize("case", IN_PYTORCH, ids=str)
+@pytest.mark.parametrize("case", SAMPLED, ids=str)
 def test_error_inputs_of_pytorch(case, torch_tables, small):
     operator, modules = tables(case, torch_tables)
     for error in operator.error_inputs("cpu") if operator.error_inputs_func else ():

@@ -13,7 +13,8 @@ from fastloss._core import operators as _ops
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 # Tested by themselves.
 APART = {
-    "count_positives", "class_balanced_weights", "gan_generator_loss", "gan_discriminator_loss", "hard_example_cross_entropy",
+    "count_positives", "class_balanced_weights", "gan_generator_loss", "gan_discriminator_loss",
+    "hard_example_cross_entropy",
     *(name for name in fastloss.functional.composed.__all__ if hasattr(torch.nn.functional, name)),
 }  # fmt: skip
 SETTINGS = [pytest.param(case, s, id=f"{case}-{k}") for case in EVERY for k, s in enumerate(case.settings)]
