@@ -36,9 +36,19 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         places = [(k, name, parameters[name].default) for k, name in enumerate(parameters) if name in record.words]
         made = _options.takes_tensors(written)
 
+        known = _options.names(record.options)
+        place = [*parameters].index("reduction")
+
         def check(args: Any, kwargs: Any) -> None:
             given = {name: args[k] if k < len(args) else kwargs.get(name, default) for k, name, default in places}
             record.check_words(record.name, **given)
+            if known:
+                of = kwargs.get
+                reduction = args[place] if place < len(args) else of("reduction", "mean")
+                reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
+                own = kwargs.keys() - {*record.names}
+                _options.refuse_unknown(record.name, own, known, record.names)
+                _options.check(record.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
             check(args, kwargs)
@@ -104,7 +114,6 @@ def rows_of(
 
 
 def reduce_rows(
-    name: str,
     values: Tensor,
     rows: Rows,
     reduction: str,
@@ -113,12 +122,9 @@ def reduce_rows(
     empty: str = "nan",
     loss_dtype: torch.dtype | None = None,
     mask: Tensor | None = None,
-    **unknown: Any,
 ) -> Tensor:
     """Reduces weighted values of rows as `cross_entropy` does; ``rows`` knows the mask."""
-    _options.refuse_unknown(name, unknown, _options.names(_options.ComposedOptions))
     code = _options.reduction_code(reduction)
-    _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     value = torch.where(rows.kept, values, 0.0)
     if code:
         value = value.sum()

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core.formula import Number, as_number
 from fastloss._core.guards import loss_dtype_of
@@ -86,9 +85,7 @@ def _hardest(
     options: Any,
 ) -> Tensor:
     name = "hard_example_cross_entropy"
-    _options.refuse_unknown(name, options, _options.names(ComposedOptions))
     normalizer, empty, loss_dtype = (options.get(what) for what in ("normalizer", "empty", "loss_dtype"))
-    _options.check(name, reduction, normalizer, empty or "nan", loss_dtype)
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"fastloss.{name}: k must be a number of rows, 1 or more, got {k!r}")
     wide = torch.promote_types(input.dtype, torch.float32)
@@ -185,12 +182,10 @@ def super_loss(
         >>> fastloss.functional.super_loss(rows, torch.tensor(5.0).log()).backward()
     """
     name = "super_loss"
-    _options.refuse_unknown(name, options, _options.names(ComposedOptions))
     _options.check_domain(name, tau=tau, lam=lam)
     code = _options.reduction_code(reduction)
     mask, normalizer, loss_dtype = options.get("mask"), options.get("normalizer"), options.get("loss_dtype")
     empty = options.get("empty", "nan")
-    _options.check(name, _ops.REDUCTION_NAMES[code], normalizer, empty, loss_dtype)
     given = input.double()
     kept = None
     if mask is not None:

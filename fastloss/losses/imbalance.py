@@ -57,7 +57,7 @@ def _asymmetric(
         far = far * along_classes(weight.to(wide), input)
     share = label_smoothing / n.shape[dim]
     values = (1 - label_smoothing + share) * rows.weight * near + share * far.sum(dim)
-    return reduce_rows(name, values, rows, reduction, dtype_of_loss(input, target, None), **options)
+    return reduce_rows(values, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 
 @loss(
@@ -298,9 +298,7 @@ def ldam_loss(
     )  # fmt: skip
     nll = nll.double()
     values = nll + torch.log1p(-torch.expm1(-nll) * rise)
-    return reduce_rows(
-        "ldam_loss", values * rows.weight, rows, reduction, dtype_of_loss(input, target, None), **options
-    )
+    return reduce_rows(values * rows.weight, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 
 @ldam_loss.formula

@@ -78,7 +78,7 @@ def multiclass_hinge_loss(
     else:
         values = torch.relu(others + room).sum(dim)
     dtype = dtype_of_loss(input, target, None)
-    return reduce_rows("multiclass_hinge_loss", values * rows.weight, rows, reduction, dtype, **options)
+    return reduce_rows(values * rows.weight, rows, reduction, dtype, **options)
 
 
 def _listed(input: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:

@@ -108,6 +108,12 @@ class Case:
     def native_module(self) -> type[Any] | None:
         return getattr(torch.nn, self.module.__name__, self.written_module)
 
+    def needed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Those that the constructor of the module cannot do without."""
+        parameters = inspect.signature(self.module).parameters.values()
+        required = [p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD]
+        return {name: arguments[name] for name in required}
+
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:
         """Of the function, options by name."""

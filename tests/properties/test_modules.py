@@ -43,9 +43,8 @@ def test_module(case, params, kernel):
 @pytest.mark.parametrize("case", EVERY, ids=str)
 def test_options_and_class(case, kernel):
     arguments = case.make((14, 6), {"symmetric": True} if case.name == "info_nce_loss" else {})
-    takes = inspect.signature(case.module).parameters
-    needed = {k: arguments.pop(k) for k, p in takes.items() if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
-    tensors = [v for k, v in arguments.items() if k not in ("symmetric", "temperature")]
+    needed = case.needed(arguments)
+    tensors = [v for k, v in arguments.items() if k not in ("symmetric", "temperature", *needed)]
     made, function = functools.partial(case.module, **needed), functools.partial(case.functional, **needed)
     assert repr(made()).startswith(case.module.__name__ + "(")
     if case not in SIMILARITY:
