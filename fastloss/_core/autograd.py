@@ -66,19 +66,19 @@ def gradients(
 
 
 class Kernel(torch.autograd.Function):
-    """``(engine, call, *tensors) -> loss[, statistics]``, of which an engine knows:
+    """``(engine, call, *others, *tensors) -> loss[, statistics]``, of which an engine knows:
 
-    fixed: None for engine, call, and each of the tensors that have no gradient and come first.
-    forward: Of context, call and tensors: the outcome. Saves what backward needs.
-    backward: Of context, call and upstream gradient: the gradients of the tensors that have one.
+    fixed: None for engine, call, and each of the others, which have no gradient.
+    forward: Of context, call, others and tensors: the outcome. Saves what backward needs.
+    backward: Of context, call and upstream gradient: the gradients of the tensors.
     formula: Of context and call: the loss in plain PyTorch as a function of these tensors, and the tensors.
     """
 
     @staticmethod
-    def forward(ctx: Any, engine: Any, call: Any, *tensors: Tensor | None) -> Any:
+    def forward(ctx: Any, engine: Any, call: Any, *given: Any) -> Any:
         ctx.engine, ctx.call = engine, call
         ctx.set_materialize_grads(False)
-        return engine.forward(ctx, call, *tensors)
+        return engine.forward(ctx, call, *given)
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:

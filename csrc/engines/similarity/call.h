@@ -159,6 +159,22 @@ inline AnchorSums* anchor_sums(const char* name, const Tensor* sums, int64_t cou
   return (AnchorSums*)doubles(name, sums, count * kStateWidth);
 }
 
+// What operators with anchors are told alike.
+template <class A>
+AnchorArgs anchor_args(const A& a, int64_t n, const Tensor& coefficients) {
+  AnchorArgs args{};
+  args.loss = (int)a.loss;
+  copy_params(a.params, args.params);
+  args.anchors = n;
+  args.normalizer = doubles("normalizer", pointer(a.normalizer), 1);
+  args.mean = a.mean;
+  args.empty_zero = a.empty_zero;
+  args.is_double = coefficients.scalar_type() == ScalarType::Double;
+  args.coefficients = (void*)data_of(coefficients);
+  args.plane = coefficients.stride(0);
+  return args;
+}
+
 // Planes of a value per anchor.
 inline void check_coefficients(const char* name, const Tensor& c, ScalarType type, int64_t count) {
   STD_TORCH_CHECK(c.scalar_type() == type && c.dim() == 2 && c.size(0) == kCoefficients && c.size(1) == count &&
@@ -246,35 +262,19 @@ struct SimilarityOperators {
   }
 
   static void run(const Anchors& a) {
-    anchors((int)a.loss, a.params, a.sums, a.factor, a.parts, a.normalizer, a.share, a.mean, a.empty_zero,
-            a.losses.tensor, a.totals.tensor, a.coefficients.tensor);
-  }
-  static void anchors(int64_t loss, const std::vector<double>& params, const Tensor& sums, const MaybeTensor& factor,
-                      const MaybeTensor& parts, const MaybeTensor& normalizer, double share, bool mean, bool empty_zero,
-                      const Tensor& losses, const Tensor& totals, const Tensor& coefficients) {
-    check_loss(loss);
-    STD_TORCH_CHECK(sums.dim() == 2, "fastloss: expected sums to be a matrix, got ", sums.dim(), " dimensions");
-    const int64_t n = sums.size(0);
-    check_coefficients("coefficients", coefficients, compute_type(coefficients), n);
-    double* const of = doubles("totals", &totals, 3);
-    AnchorArgs args{(int)loss,
-                    {},
-                    anchor_sums("sums", &sums, n),
-                    n,
-                    doubles("factor", pointer(factor), n),
-                    doubles("parts", pointer(parts), kPairKinds),
-                    doubles("normalizer", pointer(normalizer), 1),
-                    share,
-                    mean,
-                    empty_zero,
-                    coefficients.scalar_type() == ScalarType::Double,
-                    doubles("losses", &losses, n),
-                    of,
-                    of + 2,
-                    (void*)data_of(coefficients),
-                    coefficients.stride(0)};
-    copy_params(params, args.params);
-    Backend::evaluate(args, sums);
+    check_loss(a.loss);
+    STD_TORCH_CHECK(a.sums.dim() == 2, "fastloss: expected sums to be a matrix, got ", a.sums.dim(), " dimensions");
+    const int64_t n = a.sums.size(0);
+    check_coefficients("coefficients", a.coefficients.tensor, compute_type(a.coefficients.tensor), n);
+    AnchorArgs args = anchor_args(a, n, a.coefficients.tensor);
+    args.sums = anchor_sums("sums", &a.sums, n);
+    args.factor = doubles("factor", pointer(a.factor), n);
+    args.weight = doubles("parts", pointer(a.parts), kPairKinds);
+    args.share = a.share;
+    args.losses = doubles("losses", &a.losses.tensor, n);
+    args.totals = doubles("totals", &a.totals.tensor, 3);
+    args.reduced = args.totals + 2;
+    Backend::evaluate(args, a.sums);
   }
 
   static void run(const Normalize& a) { normalize(a.x, a.unit.tensor, a.length.tensor); }

@@ -390,8 +390,8 @@ struct Backend : SimilarityOperators<Backend> {
     TileArgs& args = tile.args;
     const ScalarType compute = compute_type(similarities);
     Side rows(args.rows, compute), columns(a.both ? args.columns : 0, compute);
-    args.row_sums = rows.state();
-    if (a.both) args.column_sums = columns.state();
+    args.row_sums = rows.sums.data();
+    if (a.both) args.column_sums = columns.sums.data();
     if (similarities.numel()) tile.statistics((int)a.loss);
     double loss = rows.evaluate(a);
     if (a.both) loss += columns.evaluate(a);
@@ -454,21 +454,25 @@ struct Backend : SimilarityOperators<Backend> {
   // Anchors of one side.
   struct Side {
     const int64_t n;
-    const Tensor sums, coefficients;
+    std::vector<AnchorSums> sums;
+    std::vector<double> losses;
+    const Tensor coefficients;
 
-    Side(int64_t n, ScalarType compute)
-        : n(n), sums(empty({n, kStateWidth}, ScalarType::Double)), coefficients(empty({kCoefficients, n}, compute)) {
-      std::fill_n(state(), n, AnchorSums{});
-    }
-    AnchorSums* state() const { return (AnchorSums*)sums.mutable_data_ptr(); }
+    Side(int64_t n, ScalarType compute) : n(n), sums(n), losses(n), coefficients(empty({kCoefficients, n}, compute)) {}
     AnchorView view() const { return {coefficients.const_data_ptr(), n}; }
 
     // The reduced loss.
-    double evaluate(const Whole& a) const {
-      const Tensor losses = empty({n}, ScalarType::Double), totals = empty({3}, ScalarType::Double);
-      anchors(a.loss, a.params, sums, a.weight, {}, a.normalizer, a.both ? 0.5 : 1.0, a.mean, a.empty_zero, losses,
-              totals, coefficients);
-      return ((const double*)totals.const_data_ptr())[2];
+    double evaluate(const Whole& a) {
+      double totals[3];
+      AnchorArgs args = anchor_args(a, n, coefficients);
+      args.sums = sums.data();
+      args.factor = doubles("weight", pointer(a.weight), n);
+      args.share = a.both ? 0.5 : 1.0;
+      args.losses = losses.data();
+      args.totals = totals;
+      args.reduced = totals + 2;
+      evaluate_anchors(args);
+      return totals[2];
     }
   };
 };

@@ -18,18 +18,18 @@ _NOTHING = (False,) * len(Vectors._fields)
 
 
 class AllPairs:
-    """The engine for `Kernel`: of the tensors of `Relation` and `Vectors`.
+    """The engine for `Kernel`: of a relation, vectors, and these one by one.
 
     Of a small problem (`plan.is_small`) backward hands out the gradients once, and then makes them again. Else backward
     keeps, with the tensors of the call, what `plan.Plan.evaluate` says.
     """
 
-    fixed = (None,) * (2 + len(Relation._fields))
+    fixed = (None,) * 4
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *tensors: Any) -> Tensor:
-        relation, vectors, want = Relation(*tensors[:6]), Vectors(*tensors[6:]), ctx.needs_input_grad[8:]
-        kept: tuple[Tensor | None, ...] = ()
+    def forward(ctx: Any, call: Call, relation: Relation, vectors: Vectors, *_: Any) -> Tensor:
+        want = ctx.needs_input_grad[4:]
+        ctx.made, kept = None, ()
         if plan.is_small(call, vectors):
             loss, ctx.made = plan.at_once(call, vectors, relation, want)
         elif call.reduction == 0:
@@ -37,11 +37,15 @@ class AllPairs:
         else:
             loss, kept = plan_of(call, vectors, relation, want).evaluate()
         ctx.save_for_backward(*vectors, *relation, *kept)
+        ctx.half = vectors.rows.dtype.itemsize == 2
         return loss
 
     @staticmethod
     def backward(ctx: Any, call: Call, grad_output: Tensor) -> list[Tensor | None]:
-        saved, want = ctx.saved_tensors, ctx.needs_input_grad[8:]
+        made, ctx.made = ctx.made, None
+        if made is not None and not ctx.half and float(grad_output) == 1.0:
+            return made
+        saved, want = ctx.saved_tensors, ctx.needs_input_grad[4:]
         vectors, relation, kept = Vectors(*saved[:5]), Relation(*saved[5:11]), saved[11:]
         if call.ddp:
             grad_output = grad_output * call.processes()
@@ -50,7 +54,6 @@ class AllPairs:
         if call.reduction == 0:
             _, kept = plan_of(call, vectors, relation, want).evaluate(grad_output.double().contiguous())
             return plan.gradients_of(vectors, want, call.affine, kept, grad_output.new_ones((), dtype=torch.float64))
-        made, ctx.made = ctx.made, None
         if made is None:
             _, made = plan.at_once(call, vectors, relation, want)
         return plan.scaled(vectors, made, grad_output)
@@ -79,7 +82,9 @@ def _solve(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     if torch.compiler.is_compiling():
         return trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        return apply(AllPairs, call, *map(savable, relation), *map(savable, vectors))
+        if any([t is not None and t.is_inference() for t in (*relation, *vectors)]):
+            relation, vectors = Relation(*map(savable, relation)), Vectors(*map(savable, vectors))
+        return apply(AllPairs, call, relation, vectors, *vectors)
     if plan.is_small(call, vectors):
         return plan.at_once(call, vectors, relation, _NOTHING)[0]
     return plan_of(call, vectors, relation, _NOTHING).evaluate()[0]

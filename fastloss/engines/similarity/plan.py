@@ -65,6 +65,9 @@ _COUNTS = slice(5, 7)  # of them, the numbers of positive and negative pairs
 _COEFFICIENTS = 5  # numbers per anchor that the derivative of a pair takes, in the same file
 
 
+_DENSE = torch.contiguous_format
+
+
 class Unit(NamedTuple):
     """Vectors as the products take them. ``length`` is what they were divided by, None if they were not."""
 
@@ -96,6 +99,21 @@ class Block(NamedTuple):
     labels: Tensor | None
     terms: Tensor | None
     anchors: Tensor | None = None  # their coefficients
+
+
+class Strip(NamedTuple):
+    """Some rows of the matrix, and of the columns those of a block."""
+
+    begin: int
+    end: int
+    block: Block
+    tile: Tensor  # similarities, or what has taken their place
+
+
+def _divided(total: Tensor, divisor: Tensor, empty_zero: bool) -> tuple[Tensor, Tensor]:
+    """A mean, and what derivatives are to be multiplied by for it."""
+    nothing, mean = divisor == 0, total / divisor
+    return torch.where(nothing, 0.0, mean) if empty_zero else mean, torch.where(nothing, 0.0, 1 / divisor)
 
 
 class Plan:
@@ -164,6 +182,10 @@ class Plan:
         """What a sum over anchors comes to."""
         return t
 
+    def weights(self, weight: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        """Those of rows and of columns that are anchors."""
+        return weight, weight
+
     def all_columns(self, anchors: Tensor | None = None) -> Block:
         return Block(0, self.m, self.columns, self.column_labels, self.column_terms, anchors)
 
@@ -186,28 +208,36 @@ class Plan:
             torch.mm(self.rows[begin:end], self.rows[begin:].t(), out=matrix[begin:end, begin:])
             _ops.SIMILARITY.mirror_(matrix, begin, end)
 
-    def similarities(self, begin: int, end: int, block: Block, made: bool = False) -> Tensor:
-        """A strip of them, which is there if it was ``made`` before."""
-        tile = self.strips.tile(begin, end, block.first, block.last)
-        if made:
-            return tile
-        if self.further is None:
-            return self.strips.product(begin, end, block.vectors, tile)
-        self.strips.product(begin, end, block.vectors, tile[:, : self.shared])
-        rows = self.strips.cut(self.rows, begin, end)
-        tile[:, self.shared :] = torch.bmm(self.further[begin:end], rows.unsqueeze(2)).squeeze(2)
-        return tile
+    def look(self, block: Block, made: bool = False) -> Iterator[Strip]:
+        """Strip after strip. They are there if they were ``made`` before."""
+        for begin, end in self.strips.bounds:
+            strip = Strip(begin, end, block, self.strips.tile(begin, end, block.first, block.last))
+            if not made:
+                self.multiply_vectors(strip)
+            yield strip
 
-    def about(self, begin: int, end: int, block: Block) -> tuple[Any, ...]:
+    def multiply_vectors(self, strip: Strip) -> None:
+        begin, end, block, tile = strip
+        if self.further is None:
+            self.strips.product(begin, end, block.vectors, tile)
+            return
+        self.strips.product(begin, end, block.vectors, tile[:, : self.shared])
+        rows = self.cut(self.rows, strip)
+        tile[:, self.shared :] = torch.bmm(self.further[begin:end], rows.unsqueeze(2)).squeeze(2)
+
+    def cut(self, t: Any, strip: Strip) -> Any:
+        return self.strips.cut(t, strip.begin, strip.end)
+
+    def about(self, strip: Strip) -> tuple[Any, ...]:
         """What the operators are told about the pairs of a strip."""
-        call, relation, cut, first, last = self.call, self.relation, self.strips.cut, block.first, block.last
-        mask, positives = cut(relation.mask, begin, end), cut(relation.positives, begin, end)
-        if last - first != self.m:
-            mask, positives = (None if t is None else t[:, first:last] for t in (mask, positives))
+        call, relation, cut, block = self.call, self.relation, self.cut, strip.block
+        mask, positives = cut(relation.mask, strip), cut(relation.positives, strip)
+        if block.last - block.first != self.m:
+            mask, positives = (None if t is None else t[:, block.first : block.last] for t in (mask, positives))
         return (
-            self.index, mask, positives, cut(relation.row_labels, begin, end), block.labels,
-            self.row_offset + begin, first, call.itself, self.scale, self.bias, cut(self.terms, begin, end),
-            block.terms, self.affine, call.params,
+            self.index, mask, positives, cut(relation.row_labels, strip), block.labels, self.row_offset + strip.begin,
+            block.first, call.itself, self.scale, self.bias, cut(self.terms, strip), block.terms, self.affine,
+            call.params,
         )  # fmt: skip
 
     def evaluate(self, upstream: Tensor | None = None) -> tuple[Tensor, tuple[Tensor | None, ...]]:
@@ -227,96 +257,86 @@ class Plan:
 
         ``weight``: float64, the factor of each anchor's value. Returns the loss and what the gradients lack.
         """
-        bounds, cut = self.strips.bounds, self.strips.cut
         state = torch.zeros(self.n, _STATE, dtype=torch.float64, device=self.rows.device)
         home = [state.new_zeros(self.shared, _STATE)] if self.down else []
         if self.mirrors:
             self.mirrored()
         for block, moving in self.blocks(home):
-            for begin, end in bounds:
-                tile = self.similarities(begin, end, block, made=self.mirrors)
-                self.add_statistics(begin, end, tile, block, cut(state, begin, end), moving[0] if moving else None)
+            for strip in self.look(block, made=self.mirrors):
+                sums = self.cut(state, strip), moving[0] if moving else None
+                _ops.SIMILARITY.statistics_(*self.about(strip), strip.tile, *sums)
         loss, factor, anchors, column_anchors = self.weigh(state, home, weight)
         if self.want:
             home = self.returning()
             for block, moving in self.blocks(home, column_anchors):
-                for begin, end in bounds:
-                    tile = self.similarities(begin, end, block, made=self.strips.whole)
-                    own = anchors if self.strips.single else anchors[:, begin:end]
-                    self.differentiate(begin, end, tile, block, own, block.anchors, moving)
+                for strip in self.look(block, made=self.strips.whole):
+                    own = anchors if self.strips.single else anchors[:, strip.begin : strip.end]
+                    self.differentiate(strip, own, moving)
             if home:
                 self.gradients[1] = home[0]
         return loss, factor
 
-    def add_statistics(
-        self, begin: int, end: int, tile: Tensor, block: Block, state: Tensor, column_state: Tensor | None
-    ) -> None:
-        _ops.SIMILARITY.statistics_(*self.about(begin, end, block), tile, state, column_state)
+    def anchors(self, state: Tensor, weight: Tensor | None, *how: Any) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the anchors of one side: values; their sum, the number that counts and the reduced loss; coefficients.
 
-    def anchors(
-        self,
-        state: Tensor,
-        weight: Tensor | None,
-        parts: Tensor | None = None,
-        normalizer: Tensor | None = None,
-        mean: bool = False,
-        empty_zero: bool = False,
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the anchors of one side: values; their sum, the number that counts and the reduced loss; coefficients."""
-        n, call = state.shape[0], self.call
+        ``how``: parts, normalizer, mean and empty_zero, as the operator takes them.
+        """
+        n, share = state.shape[0], 0.5 if self.call.both else 1.0
         made = state.new_empty(n), state.new_empty(3), strips.matrix(_COEFFICIENTS, n, state, self.compute)
-        share = 0.5 if call.both else 1.0
-        _ops.SIMILARITY.anchors(
-            self.index, state, weight, parts, normalizer, call.params, share, mean, empty_zero, *made
-        )
+        parts, normalizer, *means = how or (None, None, False, False)
+        _ops.SIMILARITY.anchors(self.index, state, weight, parts, normalizer, self.call.params, share, *means, *made)
         return made
 
     def weigh(
         self, state: Tensor, home: list[Tensor], weight: Tensor | None
     ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
         """What sums mean: the loss, a factor that the derivatives lack, the coefficients of rows and of columns."""
-        call, relation = self.call, self.relation
+        call, normalizer, sides = self.call, self.relation.normalizer, (state, *home)
         mean = call.reduction == 1
         parts = None
-        if call.by_kind and mean and relation.normalizer is None:
-            parts = state[:, _COUNTS].sum(0).clamp_min(1).reciprocal()
-        finish = parts, relation.normalizer, mean and parts is None, call.empty_zero
-        losses, totals, anchors = self.anchors(state, weight, *finish)
-        column_anchors, loss = anchors if self.symmetric else None, totals[2]
-        if home:
-            more, of_columns, column_anchors = self.anchors(home[0], weight, *finish)
-            if call.both:
-                losses, loss = (losses + more, loss) if call.reduction == 0 else (losses, loss + of_columns[2])
-        factor = None
-        if self.want and mean and self.rows.dtype == torch.float16:  # which holds no probability over the batch's size
-            divisor = totals[1] if relation.normalizer is None else relation.normalizer
-            divisor = torch.where(divisor == 0, 1.0, divisor)
-            anchors[2:] *= divisor  # all but the maxima
-            if home:
-                column_anchors[2:] *= divisor  # type: ignore[index]
-            factor = 1 / divisor
+        if call.by_kind and mean and normalizer is None:
+            counts = self.total(state[:, _COUNTS].sum(0))
+            parts, mean = counts.clamp_min(1).reciprocal(), False
+        half = self.rows.dtype == torch.float16  # which holds no probability over the batch's size
+        divided = mean and call.group is None and not (half and self.want)
+        how = parts, normalizer, divided, call.empty_zero
+        made = [self.anchors(side, of, *how) for side, of in zip(sides, self.weights(weight), strict=False)]
+        coefficients = [side[2] for side in made]
+        others = coefficients[-1] if call.both or self.symmetric else None
+        counted = made if call.both else made[:1]
+        if call.reduction == 0:
+            return sum(side[0] for side in counted), None, coefficients[0], others  # type: ignore[return-value]
+        totals, factor = self.total(torch.stack([side[1] for side in counted])), None
+        loss = totals[:, 2].sum()
+        if mean and not divided:
+            divisor = totals[:, 1] if normalizer is None else normalizer.expand(len(counted))
+            means, shares = _divided(totals[:, 0], divisor, call.empty_zero)
+            loss = means.sum()
+            if half:
+                factor = shares[0]
+                shares = torch.where(factor == 0, 0.0, shares / factor)
+            for one, by in zip(coefficients, shares.expand(len(coefficients)), strict=True):
+                one[2:] *= by  # all but the maxima
         if parts is not None and not call.empty_zero:
-            loss = torch.where(state[:, _COUNTS].sum() == 0, torch.nan, loss)
-        return losses if call.reduction == 0 else loss, factor, anchors, column_anchors
+            loss = torch.where(counts.sum() == 0, torch.nan, loss)
+        return loss, factor, coefficients[0], others
 
     def in_one_look(self, weight: Tensor | None) -> tuple[Tensor, Tensor | None]:
         """Both steps of a strip, then the next; the mean's divisor is known at the end."""
         call, relation = self.call, self.relation
         kept = []
         totals = torch.zeros(2, dtype=torch.float64, device=self.rows.device)
-        block = self.all_columns()
-        for begin, end in self.strips.bounds:
-            tile = self.similarities(begin, end, block)
-            factor = self.strips.cut(weight, begin, end)
+        for strip in self.look(self.all_columns()):
+            factor = self.cut(weight, strip)
             if self.mines:
-                found = self.mine(begin, end, tile, factor, block)
+                found = self.mine(strip, factor)
                 losses, more = found[:, 0], found.sum(0)
             else:
-                state = torch.zeros(end - begin, _STATE, dtype=torch.float64, device=self.rows.device)
-                self.add_statistics(begin, end, tile, block, state, None)
+                state = totals.new_zeros(strip.end - strip.begin, _STATE)
+                _ops.SIMILARITY.statistics_(*self.about(strip), strip.tile, state, None)
                 losses, more, anchors = self.anchors(state, factor)
                 if self.want:
-                    self.differentiate(begin, end, tile, block, anchors, None, [])
+                    self.differentiate(strip, anchors, [])
             kept.append(losses)
             totals += more[:2]
         if call.reduction == 0:
@@ -325,60 +345,47 @@ class Plan:
         if call.reduction == 2:
             return totals[0], None
         divisor = totals[1] if relation.normalizer is None else relation.normalizer
-        loss = totals[0] / divisor
-        if call.empty_zero:
-            loss = torch.where(divisor == 0, 0.0, loss)
-        return loss, torch.where(divisor == 0, 0.0, 1 / divisor)
+        return _divided(totals[0], divisor, call.empty_zero)
 
-    def mine(self, begin: int, end: int, tile: Tensor, factor: Tensor | None, block: Block) -> Tensor:
+    def mine(self, strip: Strip, factor: Tensor | None) -> Tensor:
         """Value and count per row of a strip's triplets; adds to gradients what they mean: Note [Few triplets]."""
-        found = torch.empty(end - begin, 2, dtype=torch.float64, device=tile.device)
+        found = torch.empty(strip.end - strip.begin, 2, dtype=torch.float64, device=self.rows.device)
         sums = torch.empty_like(found) if self.want else None
         by_pairs: tuple[Any, ...] = None, None, 0
         if self.few:
             if self.gradients[1] is None:
-                self.gradients[1] = self.memory(block.last).zero_()
-            by_pairs = block.vectors, self.gradients[1], tile.numel() // _PRODUCT_PAIRS
-        about = self.about(begin, end, block)
-        added = _ops.SIMILARITY.triplets_(*about, tile, factor, found, sums, *by_pairs)
+                self.gradients[1] = self.memory(self.m).zero_()
+            by_pairs = strip.block.vectors, self.gradients[1], strip.tile.numel() // _PRODUCT_PAIRS
+        added = _ops.SIMILARITY.triplets_(*self.about(strip), strip.tile, factor, found, sums, *by_pairs)
         if sums is not None and not added:
-            self.multiply(begin, end, tile, sums, block, [])
+            self.multiply(strip, sums, [])
         return found
 
-    def differentiate(
-        self,
-        begin: int,
-        end: int,
-        tile: Tensor,
-        block: Block,
-        anchors: Tensor,
-        column_anchors: Any,
-        moving: list[Tensor],
-    ) -> None:
+    def differentiate(self, strip: Strip, anchors: Tensor, moving: list[Tensor]) -> None:
         """Turns a strip into derivatives, and adds to gradients what they mean."""
-        sums = torch.empty(end - begin, 2, dtype=torch.float64, device=tile.device)
+        sums = torch.empty(strip.end - strip.begin, 2, dtype=torch.float64, device=self.rows.device)
         taken: tuple[Any, ...] = None, None
         if self.takes_positives and self.want_rows:  # positives start rows of the gradient
             if self.gradients[0] is None:
                 self.gradients[0] = self.memory(self.n).zero_()
-            taken = block.vectors, self.strips.cut(self.gradients[0], begin, end)
-        about = self.about(begin, end, block)
-        _ops.SIMILARITY.gradient_(*about, tile, anchors, column_anchors, sums, *taken)
-        self.multiply(begin, end, tile, sums, block, moving)
+            taken = strip.block.vectors, self.cut(self.gradients[0], strip)
+        _ops.SIMILARITY.gradient_(*self.about(strip), strip.tile, anchors, strip.block.anchors, sums, *taken)
+        self.multiply(strip, sums, moving)
 
-    def multiply(self, begin: int, end: int, tile: Tensor, sums: Tensor, block: Block, moving: list[Tensor]) -> None:
+    def multiply(self, strip: Strip, sums: Tensor, moving: list[Tensor]) -> None:
         """Adds what the derivatives of a strip, and their sums per row, mean for the gradients.
 
         Where z = |x_i|^2 + |x_j|^2 - 2 <x_i, x_j>, a derivative g_ij also gives 2 g_ij x_i to row i, and 2 g_ij x_j to
         column j: the sums see to the one, and the other is the same if the tile is symmetric. The tile holds -2 g_ij.
         """
+        begin, end, block, tile = strip
         if self.want_sums:
             part = sums.sum(0)
             self.sums = part if self.sums is None else self.sums + part
-        rows = self.strips.cut(self.rows, begin, end)
+        rows = self.cut(self.rows, strip)
         shared = tile if self.further is None else tile[:, : self.shared]
         if self.want_rows:
-            gradient = self.rows_gradient(begin, end, shared, block.vectors)
+            gradient = self.rows_gradient(strip, shared)
             if self.terms is not None:
                 gradient.addcmul_(rows, sums[:, 1:].to(gradient.dtype), value=2)
             if self.further is not None:
@@ -404,14 +411,13 @@ class Plan:
         """For a gradient, in the computing type."""
         return _memory.empty((height, self.rows.shape[1]), self.rows, self.compute)
 
-    def rows_gradient(self, begin: int, end: int, derivatives: Tensor, vectors: Tensor) -> Tensor:
+    def rows_gradient(self, strip: Strip, derivatives: Tensor) -> Tensor:
         """Adds a product to a strip's rows of the gradient; the first to reach them writes them. Returns those rows."""
         if self.gradients[0] is None:
             made = self.gradients[0] = self.memory(self.n)
             if self.few:  # strips of few triplets leave their rows to the columns' gradient
                 made.zero_()
-        to = self.strips.cut(self.gradients[0], begin, end)
-        return add_product(to, derivatives, vectors, first=not self.adds)
+        return add_product(self.cut(self.gradients[0], strip), derivatives, strip.block.vectors, first=not self.adds)
 
     def kept(self, factor: Tensor | None) -> tuple[Tensor | None, ...]:
         """What gradients are made of: those of rows, columns and negatives, which lack ``factor`` and the
@@ -450,11 +456,10 @@ def at_once(
     """Loss; the wanted gradients for an upstream gradient of one, those of vectors in the computing type."""
     rows, columns, _, scale, bias = vectors
     row_labels, column_labels, mask, positives, weight, normalizer = relation
-    compute = _ops.compute_dtype(rows.dtype)
-    made: list[Any] = [
-        None if not needed else torch.empty(t.shape, dtype=compute) if k < 2 else torch.empty_like(t)  # type: ignore[union-attr,arg-type]
-        for k, (t, needed) in enumerate(zip(vectors, want, strict=True))
-    ]
+    dtype, made = _ops.compute_dtype(rows.dtype), [None] * 5
+    for k, needed in enumerate(want):
+        if needed:
+            made[k] = torch.empty_like(vectors[k], dtype=dtype if k < 2 else None, memory_format=_DENSE)
     loss = _ops.SIMILARITY.whole(
         _ops.SIMILARITY.losses[call.loss], mask, positives, row_labels, column_labels, 0, 0, call.itself, scale, bias,
         None, None, call.affine, call.params, rows, columns, weight, normalizer, call.normalize, call.both,
@@ -464,19 +469,14 @@ def at_once(
 
 
 def scaled(
-    tensors: Sequence[Any], made: list[Tensor | None], factor: Tensor, dtypes: Sequence[Any] | None = None
+    tensors: Sequence[Any], made: list[Any], factor: Tensor, dtypes: Sequence[Any] | None = None
 ) -> list[Tensor | None]:
     """The gradients of which `at_once` has made those for one, of the tensors' dtypes unless others are given."""
-    exact, result = float(factor) == 1.0, made.copy()
-    for k, (t, gradient) in enumerate(zip(tensors, made, strict=True)):
-        if gradient is None:
-            continue
-        dtype = t.dtype if dtypes is None else dtypes[k]
-        if k < 2 and not (exact and gradient.dtype == dtype):
-            result[k] = _finish(gradient, None, None, factor, dtype)
-        elif k >= 3 and not exact:
-            result[k] = (gradient * factor).to(dtype)
-    return result
+    dtypes = dtypes or [None if t is None else t.dtype for t in tensors]
+    result: list[Tensor | None] = [None if t is None else _finish(t, None, None, factor, dtypes[0]) for t in made[:3]]
+    return result + [
+        None if t is None else (t * factor).to(dtype) for t, dtype in zip(made[3:], dtypes[3:], strict=True)
+    ]
 
 
 def gradients_of(

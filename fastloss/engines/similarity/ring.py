@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from fastloss.distributed import Ring
-from fastloss.engines.similarity.plan import _COUNTS, Block, Plan
+from fastloss.engines.similarity.plan import Block, Plan
 from fastloss.engines.similarity.problem import Call, Relation, Vectors
 
 
@@ -82,41 +82,11 @@ class RingPlan(Plan):
         returns = not self.symmetric and (self.want_columns or (self.want_rows and self.call.itself))
         return [self.memory(self.shared).zero_()] if returns else []
 
-    def weigh(
-        self, state: Tensor, home: list[Tensor], weight: Tensor | None
-    ) -> tuple[Tensor, Tensor | None, Tensor, Tensor | None]:
-        """Likewise; what a mean divides by is known when the processes' totals are."""
-        call, relation, ring = self.call, self.relation, self.ring
-        mean = call.reduction == 1
-        parts = None
-        if call.by_kind and mean and relation.normalizer is None:
-            counts = ring.sum_(state[:, _COUNTS].sum(0))
-            parts = counts.clamp_min(1).reciprocal()
-        row_weight = weight
-        if call.unseen and self.known is not None:  # a row without a positive has no gradient
-            row_weight = torch.where(self.known, 1.0, torch.nan).double() * (1.0 if weight is None else weight)
-        weights = (row_weight, weight)
-        sides = [self.anchors(side, of, parts) for side, of in zip((state, *home), weights, strict=False)]
-        anchors = [side[2] for side in sides]
-        counted = sides if call.both else sides[:1]
-        losses = sum(side[0] for side in counted)
-        totals = ring.sum_(torch.stack([side[1] for side in counted]))
-        loss, factor = totals[:, 0].sum(), None
-        if parts is not None:
-            if not call.empty_zero:
-                loss = torch.where(counts.sum() == 0, torch.nan, loss)
-        elif mean:
-            divisor = totals[:, 1] if relation.normalizer is None else relation.normalizer.expand(len(counted))
-            means = totals[:, 0] / divisor
-            loss = (torch.where(divisor == 0, 0.0, means) if call.empty_zero else means).sum()
-            shares = torch.where(divisor == 0, 0.0, 1 / divisor)
-            if self.rows.dtype == torch.float16:  # as in Plan.weigh
-                factor = shares[0]
-                shares = torch.where(factor == 0, 0.0, shares / factor)
-            for coefficients, by in zip(anchors, shares.expand(len(anchors)), strict=True):
-                coefficients[2:] *= by  # all but the maxima
-        others = anchors[-1] if call.both or self.symmetric else None
-        return losses if call.reduction == 0 else loss, factor, anchors[0], others
+    def weights(self, weight: Tensor | None) -> tuple[Tensor | None, Tensor | None]:
+        if not self.call.unseen or self.known is None:
+            return weight, weight
+        # A row without a positive has no gradient.
+        return torch.where(self.known, 1.0, torch.nan).double() * (1.0 if weight is None else weight), weight
 
     def kept(self, factor: Tensor | None) -> tuple[Tensor | None, ...]:
         if self.mines and self.gradients[1] is not None:

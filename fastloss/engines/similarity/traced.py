@@ -17,7 +17,7 @@ from fastloss.engines.similarity.ring import plan_of
 # torch.compile sees one opaque operator, written in Python over the engine: loss and gradients for an upstream gradient
 # of one (that of float16 in float32: it may be small). With reduction="none" its backward runs the engine with the
 # upstream gradients inside, as the eager one does. A process group comes by its name; what is sent is sent inside.
-# Autograd is the operator's own: dynamo refuses an autograd function that is given one tensor twice (labels, or vectors).
+# Autograd is the operator's own: dynamo refuses an autograd function that is given a tensor twice (labels, or vectors).
 
 
 def _traced_dtype(t: Any) -> torch.dtype:
@@ -55,8 +55,8 @@ def _traced(
             "fastloss::similarity: expected matrices of vectors (negatives: one a row), of at most 2^40 elements"
         )
     reduction, dtype, budget = codes
-    call = Call(
-        loss, tuple(numbers[2:]), (numbers[0], numbers[1]), *flags, reduction, _ops.DTYPE_OF_CODE[dtype], budget, None,
+    call = Call(  # type: ignore[call-arg]
+        loss, tuple(numbers[2:]), (numbers[0], numbers[1]), *flags, reduction, _ops.DTYPE_OF_CODE[dtype], budget, None,  # type: ignore[arg-type]
         process_group(group) if group else None,
     )  # fmt: skip
     dtypes = [None if t is None else _traced_dtype(t) for t in vectors]
@@ -96,7 +96,7 @@ def _traced_setup(ctx: Any, inputs: Any, output: Any) -> None:
 def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
     found: list[Tensor | None] = [None] * 5
     if grads[0] is not None:
-        made, by = ctx.saved_tensors, grads[0]
+        made, by = ctx.saved_tensors, grads[0]  # type: Any, Any
         if ctx.codes[0] == 0:
             about = (ctx.loss, ctx.group, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
             (_, *made), by = _traced(*made, by.double().contiguous(), *about), 1

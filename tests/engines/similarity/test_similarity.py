@@ -860,8 +860,8 @@ def by_pairs(monkeypatch):
     counts, operator = [0, 0], _ops.SIMILARITY.triplets_
 
     def counted(*args):
-        added = operator(*args)
-        counts[not added] += 1
+        added, vectors = operator(*args), args[-3]
+        counts[not added] += vectors is not None
         return added
 
     monkeypatch.setattr(_ops, "SIMILARITY", _ops.SIMILARITY._replace(triplets_=counted))
