@@ -10,6 +10,7 @@
 #include <memory>
 #include <stdexcept>
 
+#include "losses/functors.h"
 #include "simd/isa.h"
 #include "torch/memory.h"
 
@@ -27,6 +28,13 @@ std::vector<std::pair<std::string, std::string>> similarity_losses() {
   return {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_NAME)};
 }
 #undef FASTLOSS_NAME
+
+// Of a pointwise loss, how many numbers an element of a tensor is.
+std::map<std::string, int> components() {
+#define FASTLOSS_COMPONENTS(name, Functor, params) {#name, fastloss::kComponents<fastloss::Functor<double>>},
+  return {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_COMPONENTS)};
+#undef FASTLOSS_COMPONENTS
+}
 
 // Names of the options of losses over rows, and the values that change nothing.
 std::vector<std::pair<std::string, double>> rows_options() {
@@ -209,6 +217,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("rows_options", &rows_options);
   m.def("pointwise_losses", &pointwise_losses);
   m.def("pairs_losses", &pairs_losses);
+  m.def("components", &components);
   m.def("similarity_losses", &similarity_losses);
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),

@@ -25,6 +25,9 @@ def pointwise_losses() -> list[tuple[str, str]]:
 def pairs_losses() -> list[tuple[str, str]]:
     """Losses of the pairs family, likewise."""
 
+def components() -> dict[str, int]:
+    """Of each operator of the pointwise family, how many numbers an element of a tensor is."""
+
 def similarity_losses() -> list[tuple[str, str]]:
     """Losses of the similarity family, likewise, in the order of the numbers by which its operators know them."""
 

@@ -128,6 +128,10 @@ VALUES: dict[str, Callable[..., Tensor]] = {
     "wide": lambda shape, g: 20 * torch.randn(shape, generator=g, dtype=torch.float64),
     "ones": lambda shape, g: torch.ones(shape, dtype=torch.float64),
     "zeros": lambda shape, g: torch.zeros(shape, dtype=torch.float64),
+    "boxes": lambda shape, g: (
+        2 * torch.rand((*shape[:-1], 2, 2), generator=g, dtype=torch.float64).cumsum(-2).flatten(-2)
+    ),
+    "corners": _choice(0, 1, 2, 3),
 }
 VALUES |= {
     "ends": _among(0.5, "unit", 0, 1, 1e-30, 1e-9, 1 - 2**-24, 1 - 2**-11, 0.5),
@@ -337,7 +341,7 @@ def number_of(value: Any) -> Any:
 def check(call: Call) -> None:
     """Raises a `Difference` if the call does not do what is wanted."""
     if call.name in OTHERS:
-        return OTHERS[call.name](call)
+        return OTHERS[call.name][1](call)
     arguments = call.make()
     reference = getattr(fastloss.reference, call.name, None) or COMPOSED[call.name]
     native, wide = native_of(call), widen(call, arguments)
@@ -996,7 +1000,7 @@ KINDS = {
     "real": ANY, "log_probability": ("real", "grid", "special"), "log_rate": ("real", "positive", "grid", "special"),
     "probability": ("unit", "ends", "ends", "bits"), "distribution": ("unit", "bits", "ends"),
     "binary": ("bits", "soft", "unit"), "sign": ("sign", "sign", "signs"), "row_sign": ("sign", "sign", "signs"),
-    "count": ("count", "positive"), "positive": ("positive", "positive", "unit", "zeros"),
+    "count": ("count", "positive"), "positive": ("positive", "positive", "unit", "zeros"), "box": ("boxes", "corners"),
 }  # fmt: skip
 GAN = {"gan_generator_loss": ("fake",), "gan_discriminator_loss": ("real", "fake")}
 FAMILY = {**{case.name: case.engine for case in cases.EVERY}, **dict.fromkeys(GAN, "gan")}
@@ -1291,7 +1295,60 @@ def check_count(call: Call) -> None:
         raise difference("count_positives_number")(f"{got}, expected {wanted}")
 
 
-OTHERS: dict[str, Callable[[Call], None]] = {"count_positives": check_count}
+TWO_BOXES = ("boxes1", "boxes2")
+BOXES = {
+    **dict.fromkeys(("box_iou_loss", "distribution_focal_loss"), ("input", "target")), "box_cost": ("boxes", "targets"),
+    **dict.fromkeys(("generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss"), TWO_BOXES),
+}  # fmt: skip
+
+
+@st.composite
+def box_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    dtype, shape, (first, second) = d.one("float32", *FLOATS), shape_of(d, 2), BOXES[name]
+    if name == "distribution_focal_loss":
+        made = {first: d.tensor("real", (*shape, d.one(17, 2, 3)), dtype, True), second: d.tensor("unit", shape, dtype)}
+    else:
+        shapes = ((4, 4), (d.one(3, 1, 0), 4)) if name == "box_cost" else ((*shape, 4), (*shape, 4))
+        kind = d.one("boxes", "boxes", "corners")
+        made = {k: d.tensor(kind, s, dtype, k == first) for k, s in zip((first, second), shapes, strict=True)}
+    arguments: dict[str, Any] = dict(made)
+    if name != "box_cost":
+        arguments["reduction"] = d.one("mean", "none", "sum")
+    if name == "box_iou_loss":
+        arguments |= {"kind": d.one("giou", "iou", "diou", "ciou", "eiou", "siou")}
+    if name in ("box_iou_loss", "box_cost"):
+        arguments |= {"format": d.one("xyxy", "xywh", "cxcywh")}
+    return Call(name, arguments, d.one(1.0, -2.5))
+
+
+def check_boxes(call: Call) -> None:
+    """A function of boxes, and its gradient, against the formula in float64: relative to the largest number."""
+    made = call.make()
+    wide = {
+        k: v.detach().double().requires_grad_(v.requires_grad) if isinstance(v, Tensor) else v for k, v in made.items()
+    }
+    if call.name == "box_cost":
+        rows, columns = wide["boxes"].unsqueeze(1), wide["targets"].unsqueeze(0)
+        loss = fastloss.reference.box_iou_loss(rows, columns, format=wide["format"], reduction="none")
+        wanted = [2 * (loss - 1) + 5 * (rows - columns).abs().sum(-1)]
+    else:
+        wanted = [getattr(fastloss.reference, call.name)(**wide)]
+    got = [getattr(fastloss.functional, call.name)(**made)]
+    for results, arguments in ((got, made), (wanted, wide)):
+        free = [v for v in arguments.values() if isinstance(v, Tensor) and v.requires_grad]
+        upstream = torch.full_like(results[0], call.upstream)
+        results += torch.autograd.grad(results[0], free, upstream) if results[0].requires_grad else []
+    for a, b in zip(got, wanted, strict=True):
+        unit = U[name_of(a.dtype)] + 64 * U["float32" if a.dtype != torch.float64 else "float64"]
+        limit = unit * (b.abs().max() if b.numel() else 0.0) + 2.0**-24
+        if a.shape != b.shape or ((a.double() - b).abs() > limit).any():
+            raise difference("boxes")(f"{call.name}: {a}, expected {b}")
+
+
+OTHERS: dict[str, tuple[Callable[[str], st.SearchStrategy[Call]], Callable[[Call], None]]] = {
+    "count_positives": (count_calls, check_count), **dict.fromkeys(BOXES, (box_calls, check_boxes)),
+}  # fmt: skip
 
 
 def _high(scores: Tensor, mode: str) -> Tensor:
@@ -1330,7 +1387,7 @@ CALLS: dict[str, Callable[[str], st.SearchStrategy[Call]]] = {
 
 
 def calls_of(name: str) -> st.SearchStrategy[Call]:
-    return count_calls(name) if name in OTHERS else CALLS[FAMILY[name]](name)
+    return OTHERS[name][0](name) if name in OTHERS else CALLS[FAMILY[name]](name)
 
 
 def functions() -> list[str]:

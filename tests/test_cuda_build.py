@@ -23,8 +23,8 @@ needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 
 # Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/notes count
 # on; of a rows kernel by bytes of an element and whether it has extras, of a pointwise one by tensors and whether it
-# takes upstream gradients per element (float64: one block fewer), of a pairs kernel by tensors and by what reads a row
-# (float64: by elements), of a similarity kernel by what it does (derivatives of float64: one block fewer).
+# takes upstream gradients per element (float64: one block fewer; of components: two blocks), of a pairs kernel by
+# tensors and by what reads a row (float64: by elements), of a similarity kernel by what it does (derivatives of float64: one block fewer).
 ROWS_REGISTERS = {
     ("rows_by_group", 2, False): 96,
     ("rows_by_group", 4, False): 96,
@@ -53,7 +53,7 @@ SIZE = f"({'|'.join(SIZES)})"
 ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
 TILE = re.compile(rf"rows_by_tileI{SIZE}N\w*?_\d+([A-Za-z]\w*?)EEE")
 POINTS = re.compile(rf"points_plainI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
-GENERAL = re.compile(rf"points_generalI{SIZE}Lb([01])EE")
+GENERAL = re.compile(rf"points_generalI{SIZE}Li(\d)ELi(\d)ELb([01])EE")
 PAIRS = re.compile(rf"pairs_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELi(\d+)ELi(\d+)ELb([01])ELb([01])EE")
 SIMILARITY = re.compile(rf"similarity_(rows|gradient|columns)I{SIZE}N\w*?_\d+([A-Za-z]\w*?)E(?:Li(\d)E)?E")
 LOSSES = (CSRC / "losses" / "losses.h").read_text()
@@ -61,6 +61,13 @@ ROWS_FUNCTORS, POINTS_FUNCTORS, PAIRS_FUNCTORS, SIMILARITY_FUNCTORS = (
     set(re.findall(r"X\(\w+, (\w+), ", re.search(rf"FASTLOSS_{family}_LOSSES\(X\)(.*?)\n\n", LOSSES, re.DOTALL)[1]))
     for family in ("ROWS", "POINTWISE", "PAIRS", "SIMILARITY")
 )
+
+
+COMPONENTS = {  # pointwise functors of elements that have several
+    functor
+    for path in (CSRC / "losses").glob("*.h")
+    for functor in re.findall(r"struct (\w+) {\s+static constexpr int arity = \d, components = ", path.read_text())
+}
 
 
 def tensors_of(functor):
@@ -130,6 +137,8 @@ def test_resources(compiled):
             elif points := POINTS.search(symbol):
                 size, functor, each = points.groups()
                 limit = 80 if size == "d" and each == "0" else POINTS_REGISTERS[tensors_of(functor), each]
+                if functor in COMPONENTS:
+                    limit = 128
                 seen.add((size, functor, each))
             elif pairs := PAIRS.search(symbol):
                 size, functor, elements, threads, held, mixed = pairs.groups()
@@ -168,7 +177,12 @@ def test_resources(compiled):
             for size in SIZES
             for columns in ("12" if SIZES[size] == 2 else "1")
         ),
-        *((size, mixed) for size in SIZES for mixed in ("01" if size in "fd" else "0")),
+        *(
+            (size, *kernel, mixed)
+            for size in SIZES
+            for kernel in (("3", "1"), ("2", "4"))  # tensors, components
+            for mixed in ("01" if size in "fd" else "0")
+        ),
     }
 
 

@@ -160,7 +160,7 @@ POINTS_PLANTS = {
     ),
     "vectors overlap": (
         "written twice",
-        "const int start = first + u * kPointThreads * V;",
+        "const int start = first + u * kPointThreads * E;",
         "const int start = first + u * kPointThreads;",
     ),
     "upstream gradients of the vector before": (
@@ -170,8 +170,18 @@ POINTS_PLANTS = {
     ),
     "mask forgotten in the gradient": (
         "gradient",
-        "const T slope = kept[u] ? h.grad[u][k] * c : (T)0;",
-        "const T slope = h.grad[u][k] * c;",
+        "const T slope = kept[u] ? h.grad[u][k * K + j] * c : (T)0;",
+        "const T slope = h.grad[u][k * K + j] * c;",
+    ),
+    "components next to each other": (
+        "got",
+        "const int64_t there = at[k] + c * (K > 1 ? a.operand[k].component : 0);\n          h.value",
+        "const int64_t there = at[k] + c;\n          h.value",
+    ),
+    "components of the element before": (
+        "got",
+        "const int at = v * K + j % K;",
+        "const int at = j % K;",
     ),
     "outside its domain, with a gradient": (
         "gradient",

@@ -37,7 +37,7 @@ def test_packages_contain_the_stubs(tmp_path):
 
 # ------------------------------------------------------------------------------- the stubs against the calls themselves
 
-LOSSES = [name for name in functional.__all__ if name != "count_positives"]
+LOSSES = [name for name in functional.__all__ if name not in ("box_cost", "count_positives")]
 
 
 def example(what):

@@ -34,6 +34,7 @@ FUNCTIONS = {
     "exp_logit": np.exp,
     "log1p_unit": np.log1p,
     "over_one_plus": lambda x: x / (1 + x),
+    "atan": np.arctan,
 }
 UNIT = ("log1p_unit", "over_one_plus")  # of x in [0, 1]
 
@@ -68,6 +69,7 @@ def test_every_function_has_a_bound():
     if not BOUNDS:
         pytest.skip("not a source checkout")
     functions = {
+        "atan",
         "exp",
         "exp_negative",
         "exp_logit",

@@ -42,6 +42,8 @@ FASTLOSS_FN void tanh_and_slope(double x, double& value, double& slope) {
   const double e = ::exp(-2.0 * ::fabs(x));
   value = ::tanh(x), slope = 4.0 * e / ((1.0 + e) * (1.0 + e));
 }
+FASTLOSS_FN float atan(float x) { return ::atanf(x); }
+FASTLOSS_FN double atan(double x) { return ::atan(x); }
 FASTLOSS_FN float abs(float x) { return ::fabsf(x); }
 FASTLOSS_FN double abs(double x) { return ::fabs(x); }
 FASTLOSS_FN float sqrt(float x) { return ::sqrtf(x); }
@@ -52,5 +54,9 @@ FASTLOSS_FN float min(float a, float b) { return a < b ? a : b; }
 FASTLOSS_FN double min(double a, double b) { return a < b ? a : b; }
 FASTLOSS_FN float select(bool condition, float a, float b) { return condition ? a : b; }
 FASTLOSS_FN double select(bool condition, double a, double b) { return condition ? a : b; }
+
+// x, whose derivative a formula leaves out on purpose.
+FASTLOSS_FN float constant(float x) { return x; }
+FASTLOSS_FN double constant(double x) { return x; }
 
 }  // namespace fastloss

@@ -125,6 +125,80 @@ struct Asymmetric {
   }
 };
 
+// Quality focal loss (Li et al. 2020) of a logit x and a quality y in [0, 1], p = sigmoid(x), c the binary cross entropy:
+//     f = |p - y|^beta c,   df/dx = beta |p - y|^(beta - 1) sgn(p - y) p (1 - p) c + |p - y|^beta (p - y),
+//     df/dy = -beta |p - y|^(beta - 1) sgn(p - y) c - |p - y|^beta x.
+// p - y is formed on the side of x, as in SigmoidFocal.
+template <class T>
+struct QualityFocal {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  FocalPower<T> power;
+  FASTLOSS_FN explicit QualityFocal(const double* p) : power(p[0]) {}
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1));
+    const Logistic<V> l = logistic<T>(x);
+    const V wrong = if_positive<T>(x, one - y, y), d = wrong - l.small;
+    const V c = abs(x) * wrong + l.log1p_e;
+    V below, factor;
+    power(abs(d), below, factor);
+    const V rate = V(power.gamma) * below * sign<T>(d);
+    const V slope = rate * (l.large * l.small * c) + factor * d;
+    return {factor * c, {if_positive<T>(x, slope, -slope), if_positive<T>(x, -rate, rate) * c - factor * x}};
+  }
+};
+
+// Varifocal loss (Zhang et al. 2021), p = sigmoid(x), c the binary cross entropy:
+//     f = y c where y > 0,   alpha p^gamma (-log(1 - p)) elsewhere,
+//     df/dx = y (p - y),   alpha p^gamma (gamma (1 - p) (-log(1 - p)) + p).
+template <class T>
+struct Varifocal {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  T alpha;
+  FocalPower<T> power;
+  FASTLOSS_FN explicit Varifocal(const double* p) : alpha((T)p[0]), power(p[1]) {}
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1)), zero(T(0));
+    const Logistic<V> l = logistic<T>(x);
+    const V p = if_positive<T>(x, l.large, l.small), rest = if_positive<T>(x, l.small, l.large);
+    const V wrong = if_positive<T>(x, one - y, y), d = wrong - l.small;
+    const V cost = max(zero, x) + l.log1p_e, factor = V(alpha) * power(p);
+    const auto positive = zero < y;
+    const V keep = select(y == y, one, y);  // NaN stays
+    return {select(positive, y * (abs(x) * wrong + l.log1p_e), keep * factor * cost),
+            {select(positive, y * if_positive<T>(x, d, -d), keep * factor * (V(power.gamma) * rest * cost + p)), zero}};
+  }
+};
+
+// Focal loss of a heat map (Law and Deng 2018, CenterNet) of a logit x; a target of 1 is a center, others lie around one:
+//     f = w s^alpha c,   s = sigmoid(z),   c = -log(1 - s),   z = -x and w = 1 where y = 1, else z = x and w = (1 - y)^gamma,
+//     df/dz = w s^alpha (alpha (1 - s) c + s).
+template <class T>
+struct GaussianFocal {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  FocalPower<T> power, around;
+  FASTLOSS_FN explicit GaussianFocal(const double* p) : power(p[0]), around(p[1]) {}
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1)), zero(T(0));
+    const auto center = y == one;
+    const V z = select(center, -x, x);
+    const Logistic<V> l = logistic<T>(z);
+    const V s = if_positive<T>(z, l.large, l.small), rest = if_positive<T>(z, l.small, l.large);
+    const V c = max(zero, z) + l.log1p_e;
+    const V factor = power(s) * select(center, one, around(one - y));
+    const V slope = factor * (V(power.gamma) * rest * c + s);
+    return {factor * c, {select(center, -slope, slope), zero}};
+  }
+};
+
 // Softmax focal loss as a rows functor: with p = p_y and q the sum of the other probabilities,
 //     f = alpha q^gamma nll,   df/dnll = alpha q^gamma (1 + gamma p nll / q),
 // nll / q tending to 1 as q -> 0. (dq/dnll = p since p = e^-nll.)

@@ -3,6 +3,7 @@
 // Every functor that losses.h lists.
 
 #include "losses/binary.h"
+#include "losses/boxes.h"
 #include "losses/cross_entropy.h"
 #include "losses/focal.h"
 #include "losses/huber.h"

@@ -3,11 +3,11 @@
 // Every loss of the softmax engine: name of the operator and of the Python function, functor, names of its parameters
 // (comma separated, in the order the functor's constructor reads them). Schemas, CPU kernels of every ISA and the
 // Python registrations are generated from this list.
-#define FASTLOSS_ROWS_LOSSES(X)                                \
-  X(cross_entropy, CrossEntropy, "")                           \
-  X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma")           \
-  X(poly1_cross_entropy, Poly1, "epsilon")                     \
-  X(generalized_cross_entropy, Generalized, "q,k")             \
+#define FASTLOSS_ROWS_LOSSES(X)                      \
+  X(cross_entropy, CrossEntropy, "")                 \
+  X(softmax_focal_loss, SoftmaxFocal, "alpha,gamma") \
+  X(poly1_cross_entropy, Poly1, "epsilon")           \
+  X(generalized_cross_entropy, Generalized, "q,k")   \
   X(symmetric_cross_entropy, Symmetric, "alpha,beta,log_zero")
 
 // Every loss of the elements engine: name of the operator, functor, names of its parameters. Names of the tensors and
@@ -33,7 +33,12 @@
   X(quantile_loss, Quantile, "q")                                            \
   X(charbonnier_loss, Charbonnier, "eps")                                    \
   X(robust_loss, Robust, "alpha,scale")                                      \
-  X(asymmetric_loss, Asymmetric, "gamma_neg,gamma_pos,clip")
+  X(asymmetric_loss, Asymmetric, "gamma_neg,gamma_pos,clip")                 \
+  X(box_iou_loss, BoxIou, "kind,format,eps")                                 \
+  X(quality_focal_loss, QualityFocal, "beta")                                \
+  X(varifocal_loss, Varifocal, "alpha,gamma")                                \
+  X(gaussian_focal_loss, GaussianFocal, "alpha,gamma")                       \
+  X(balanced_l1_loss, BalancedL1, "alpha,gamma,beta")
 
 // Every loss of the products engine, likewise.
 #define FASTLOSS_PAIRS_LOSSES(X)                              \

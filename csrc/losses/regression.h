@@ -53,6 +53,40 @@ struct L1 {
   }
 };
 
+// Balanced L1 (Pang et al. 2019), z = |x - y|, b = e^(gamma / alpha) - 1, t = b z / beta, L = log(1 + t):
+//     f = alpha ((z + 1 / b) L - z) where z < beta,   gamma (z + 1 / b) - alpha beta elsewhere,
+//     df/dz = alpha (L + (b z + 1) / (b z + beta) - 1),   gamma.
+// With s = t / (2 + t), of which L is 2 artanh(s), and E = artanh(s) - s, for small t from its series,
+//     b ((z + 1 / b) L - z) = t^2 / (2 + t) + 2 (1 + t) E + (beta - 1) t (L - 1),   in which for beta = 1 nothing cancels.
+template <class T>
+struct BalancedL1 {
+  static constexpr int arity = 2;
+  static constexpr bool checked = false;
+  T alpha, gamma, beta, b, inverse, offset;
+  FASTLOSS_FN explicit BalancedL1(const double* p) : alpha((T)p[0]), gamma((T)p[1]), beta((T)p[2]) {
+    const double exact = ::expm1(p[1] / p[0]);
+    b = (T)exact;
+    inverse = (T)(1 / exact);
+    offset = (T)(p[1] / exact - p[0] * p[2]);
+  }
+
+  template <class V>
+  FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
+    const V one(T(1)), d = x - y, z = abs(d), near = min(V(beta), z), inner = V(b) * near;
+    const V l = log1p(inner / V(beta));
+    const auto is_near = z < V(beta);
+    const V t = inner / V(beta), s = t / (V(T(2)) + t), s2 = s * s;
+    V series(T(1.0 / 15));
+    for (int k = 13; k >= 3; k -= 2) series = series * s2 + V(T(1.0 / k));
+    const V e = select(t < V(T(0.1)), s * s2 * series, V(T(0.5)) * l - s);
+    const V g = t * s + V(T(2)) * (one + t) * e + V(beta - T(1)) * t * (l - one);
+    const V f = select(is_near, V(alpha * inverse) * g, V(gamma) * z + V(offset));
+    const V rate = select(is_near, V(alpha) * (l + ((inner + one) / (inner + V(beta)) - one)), V(gamma));
+    const V slope = sign<T>(d) * rate;
+    return {f, {slope, -slope}};
+  }
+};
+
 // log cosh d, a = |d|, with m = e^-a - 1 and k = e^-a = 1 + m:
 //     a < 1:  log(1 + m^2 / (2 k)), since cosh a - 1 = 2 sinh^2(a/2) = m^2 / (2 k); exact as d -> 0,
 //     else    a + log(1 + k^2) - log 2, which does not overflow.

@@ -21,20 +21,20 @@ struct RowsFormulas {
 template <class T>
 struct PointBlock {
   int n;
-  const T* operand[kMaxOperands];
+  const T* operand[kMaxValues];  // a component of an operand each
   T* loss;
-  T* gradient[kMaxOperands];  // null: not wanted
-  T* outside;                 // written if the loss has a domain: 1 outside it, else 0
+  T* gradient[kMaxValues];  // null: not wanted
+  T* outside;               // written if the loss has a domain: 1 outside it, else 0
 };
 
 // Elements [first, last) of a plain call, whole blocks of them.
 using PointwiseBlocks = void (*)(const PointArgs&, int64_t first, int64_t last, PointSums*);
 struct PointwiseFormula {
-  int arity;
+  int arity, components;
   bool checked;
   void (*block_f32)(const double* params, const PointBlock<float>&);
   void (*block_f64)(const double* params, const PointBlock<double>&);
-  PointwiseBlocks whole_blocks_f32, whole_blocks_bf16;
+  PointwiseBlocks whole_blocks_f32, whole_blocks_bf16;  // null: the loss has no such loop
 };
 
 // All run tasks [begin, end).
@@ -47,6 +47,7 @@ using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double fact
 // What the accuracy tests reach of vec_math.h and vec.h, on n packed values: functions of float and of double, and
 // conversions with the bytes of a value on either side.
 #define FASTLOSS_VECTOR_FUNCTIONS(X) \
+  X(atan)                            \
   X(exp)                             \
   X(exp_negative)                    \
   X(exp_logit)                       \

@@ -12,7 +12,7 @@ namespace fastloss::FASTLOSS_ISA {
 
 #define FASTLOSS_ROWS(name, Functor, params) *rows++ = {&finish_rows<float, Functor>, &finish_rows<double, Functor>};
 #if defined(FASTLOSS_ONLY_BFLOAT16)
-#define FASTLOSS_POINTWISE(name, Functor, params) (pointwise++)->whole_blocks_bf16 = &whole_blocks<BFloat16, Functor>;
+#define FASTLOSS_POINTWISE(name, Functor, params) (pointwise++)->whole_blocks_bf16 = fused_blocks<BFloat16, Functor>();
 #define FASTLOSS_PAIRS(name, Functor, params) (*pairs++)[(int)DType::bf16] = &Pairs<BFloat16, Functor>::run;
 #define FASTLOSS_SIMILARITY(name, Functor, params) \
   (*similarity++)[(int)DType::bf16] = similarity_kernels<BFloat16, Functor>();

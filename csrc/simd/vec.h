@@ -280,6 +280,12 @@ FASTLOSS_FN Vec<T> rounded(Vec<T> a) {
   return a;
 }
 
+// As core/math.h has it.
+template <class T>
+FASTLOSS_FN Vec<T> constant(Vec<T> a) {
+  return a;
+}
+
 // Horizontal reductions, always as a balanced tree over the lanes: same bits on every call.
 template <class T, class F>
 FASTLOSS_FN T reduce_lanes(Vec<T> a, F combine) {
@@ -682,6 +688,43 @@ FASTLOSS_FN void interleave(Vec<T> a, Vec<T> b, Vec<T>& lower, Vec<T>& upper) {
   lower = Vec<T>(__builtin_shuffle(a.v, b.v, low));
   upper = Vec<T>(__builtin_shuffle(a.v, b.v, high));
 #endif
+}
+
+// The way back: lanes of even and of odd places in a and, after it, b.
+template <class T>
+FASTLOSS_FN void separate(Vec<T> a, Vec<T> b, Vec<T>& even, Vec<T>& odd) {
+#if defined(__clang__)
+  constexpr int n = Vec<T>::size;
+  T from[2 * n], to[2][n];
+  memcpy(from, &a, sizeof(a));
+  memcpy(from + n, &b, sizeof(b));
+  for (int i = 0; i < 2 * n; ++i) to[i % 2][i / 2] = from[i];
+  memcpy(&even, to[0], sizeof(even));
+  memcpy(&odd, to[1], sizeof(odd));
+#else
+  const typename Vec<T>::NativeInt first = lane_indices<T>() + lane_indices<T>();
+  even = Vec<T>(__builtin_shuffle(a.v, b.v, first));
+  odd = Vec<T>(__builtin_shuffle(a.v, b.v, first + 1));
+#endif
+}
+
+// Elements of four adjacent components as a vector of each component, and back.
+template <class S, class T>
+FASTLOSS_FN void load_fours(const S* p, Vec<T>* v) {
+  constexpr int n = Vec<T>::size;
+  Vec<T> even[2], odd[2];
+  separate(load(p), load(p + n), even[0], odd[0]);
+  separate(load(p + 2 * n), load(p + 3 * n), even[1], odd[1]);
+  separate(even[0], even[1], v[0], v[2]);
+  separate(odd[0], odd[1], v[1], v[3]);
+}
+template <class T>
+FASTLOSS_FN void mix_fours(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, Vec<T>* to) {
+  Vec<T> even[2], odd[2];
+  interleave(a, c, even[0], even[1]);
+  interleave(b, d, odd[0], odd[1]);
+  interleave(even[0], odd[0], to[0], to[1]);
+  interleave(even[1], odd[1], to[2], to[3]);
 }
 
 // Transposes size x size lanes: log2(size) rounds of interleaving row i with row i + size / 2.

@@ -1,11 +1,11 @@
 #pragma once
 
-// exp, log, log1p and tanh of Vec. Bounds in ULP of the result: the largest error found over one float in 16 and over ten
+// exp, log, log1p, tanh and atan of Vec. Bounds in ULP of the result: the largest error found over one float in 16 and over ten
 // million doubles and more, rounded up. tests/test_vec_math.py reads them here and holds them over a sample of bit patterns.
 //     float: exp 0.8, exp_negative 1.1, exp_logit 1.9 + 0.23 |x|, expm1_negative 0.9, log 0.9, log1p 1.2,
-//            log1p_unit 1.5, over_one_plus 1.5, tanh 2.6
+//            log1p_unit 1.5, over_one_plus 1.5, tanh 2.6, atan 2.5
 //     double: exp 0.9, exp_negative 1, exp_logit 0.9, expm1_negative 1.2, log 0.9, log1p 1.2,
-//             log1p_unit 1.4, over_one_plus 1.5, tanh 2.6
+//             log1p_unit 1.4, over_one_plus 1.5, tanh 2.6, atan 2.5
 // float's exp and log are off by 0.255 on average where a correctly rounded result is off by 0.25.
 
 #include "simd/vec.h"
@@ -306,6 +306,32 @@ FASTLOSS_FN void tanh_and_slope(Vec<T> x, Vec<T>& value, Vec<T>& slope) {
   const Vec<T> magnitude = -m1 / (one + one + m1);
   value = Vec<T>::from_bits(magnitude.bits() | (x.bits() & sign_bit));
   slope = Vec<T>((T)4) * e * inverse * inverse;
+}
+
+// (atan(t) / t - 1) / t^2 of z = t^2, |t| <= tan(pi / 8). Minimax fits of the relative error of atan(t): 2^-30 and 2^-59.
+FASTLOSS_FN Vec<float> atan_tail(Vec<float> z) {
+  static constexpr float c[] = {-6.083458072e-2f, 1.059600409e-1f, -1.424384921e-1f, 1.999848947e-1f, -3.333331551e-1f};
+  return polynomial(z, c);
+}
+FASTLOSS_FN Vec<double> atan_tail(Vec<double> z) {
+  static constexpr double c[] = {-1.7922402722528566245e-2, 3.8078439415946840268e-2,  -5.0398504356867358613e-2,
+                                 5.8480100770432317014e-2,  -6.6631205544433175212e-2, 7.6920616532756918715e-2,
+                                 -9.0908978374359466028e-2, 1.1111110786175520987e-1,  -1.4285714280249348706e-1,
+                                 1.9999999999954091542e-1,  -3.3333333333333199148e-1};
+  return polynomial(z, c);
+}
+
+// Of the smaller of |x| and 1 / |x|, r: pi / 4 + atan((r - 1) / (r + 1)) where r is above tan(pi / 8), by one division.
+template <class T>
+FASTLOSS_FN Vec<T> atan(Vec<T> x) {
+  const Vec<T> one((T)1), a = abs(x), small = min(one, a), large = max(one, a);  // a second: NaN survives
+  const Mask<T> steep = Vec<T>((T)0.414213562373095049) * large < small;
+  const Vec<T> t = select(steep, small - large, small) / select(steep, small + large, large);
+  const Vec<T> z = t * t;
+  const Vec<T> tail = fma(t * z, atan_tail(z), t);
+  const Vec<T> r = tail + select(steep, Vec<T>((T)0.785398163397448310), Vec<T>((T)0));
+  const Vec<T> magnitude = select(one < a, Vec<T>((T)1.57079632679489662) - r, r);
+  return Vec<T>::from_bits(magnitude.bits() | (x.bits() & Vec<T>((T)-0.0).bits()));
 }
 
 }  // namespace

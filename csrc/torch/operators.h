@@ -136,7 +136,7 @@ struct Operators<Backend, id, std::index_sequence<k...>> {
 
   template <class Library>
   static void define(Library& m, const std::string& name) {
-    static const char* const names[] = {"input", "target", "third"};
+    static const char* const names[] = {"input", "target", "third", "fourth"};
     std::string tensors, gradients;
     ((tensors += std::string("Tensor ") + names[k] + ", "), ...);
     ((gradients += std::string(", Tensor(") + (char)('c' + k) + "!)? grad_" + names[k]), ...);

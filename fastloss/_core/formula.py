@@ -26,6 +26,7 @@ def evaluate(record: Loss, arguments: dict[str, Any], reduction: str, options: A
     native, values = record.torch, params.values()
     if native is not None and is_plain(options, *values) and (record.plain is None or record.plain(*values)):
         return native(**arguments, reduction=reduction)
+    record.check_words(record.name, **params)
     _options.check_domain(record.name, **{name: value for name, value in params.items() if name not in record.words})
     if record.check is not None:
         record.check(arguments, options)
@@ -40,7 +41,7 @@ def evaluate(record: Loss, arguments: dict[str, Any], reduction: str, options: A
         "sum" if batch else reduction,
         dtype=_dtype(record, arguments),
         **({"weight": arguments["weight"]} if "weight" in arguments else {}),
-        **options,
+        **{"empty": record.empty, **options},
     )
     return loss / tensors[0].shape[0] if batch and tensors[0].dim() and tensors[0].shape[0] != 0 else loss
 
@@ -120,7 +121,8 @@ def reduce(
 ) -> Any:
     r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
 
-    Of pairs tensors of the first one's shape hold vectors in their last dimension, which give one value a row.
+    Of pairs tensors of the first one's shape hold vectors in their last dimension, which give one value a row; elements
+    of several components are such vectors, too.
     A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
     of the kept weights (`Loss.weight_mean` and a weight is given) or by the number of kept elements. The loss has the
     common dtype of tensors and weight, or that of PyTorch's function, ``dtype``; float32 if that is half and autocast
@@ -133,10 +135,13 @@ def reduce(
     _refuse_as_torch(record, tensors, weight, _ops.REDUCTION_NAMES[code])
     if reduce_dims is not None and code == 0:
         raise ValueError(f"fastloss.{name}: reduce_dims needs reduction='mean' or 'sum', got {reduction!r}")
-    vectors = tensors[0].shape if pairs else None
+    if record.components > 1 and any(t.shape[-1:] != (record.components,) for t in tensors):
+        sizes = " and ".join(str(tuple(t.shape)) for t in tensors)
+        raise ValueError(f"fastloss.{name}: expected tensors of shape (..., {record.components}), got {sizes}")
     if not pairs:
         tensors = torch.broadcast_tensors(*tensors)
-    shape = tensors[0].shape[:-1] if pairs else tensors[0].shape
+    vectors = tensors[0].shape if record.along else None
+    shape = tensors[0].shape[:-1] if record.along else tensors[0].shape
     compute = tensors[0].dtype
     for t in (*tensors[1:], *(() if weight is None else (weight,))):
         if pairs and (t is weight or t.shape == vectors[:-1]):  # type: ignore[index]

@@ -218,9 +218,11 @@ OPERATORS: dict[str, Operators] = {}
 # What those over rows take besides their parameters, in the operators' order, with the values that change nothing.
 ROWS_OPTIONS: dict[str, float] = {} if _C is None else dict(_C.rows_options())
 if _C is not None:
+    _components = _C.components()
     for _family in ("rows", "pointwise", "pairs"):
         for _name, _ in getattr(_C, f"{_family}_losses")():
-            OPERATORS[_name] = _operators(_name, _family)
+            # A value of elements of several components is made of what lies along the last dimension, as that of pairs.
+            OPERATORS[_name] = _operators(_name, "pairs" if _components.get(_name, 1) > 1 else _family)
     SIMILARITY = _similarity_ops(_C.similarity_losses())
     torch.library.register_fake("fastloss::scale_", lambda grad, scale: None)
     scale_ = torch.ops.fastloss.scale_.default

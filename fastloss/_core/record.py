@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Generic, Literal, NamedTuple, ParamSpec, Protocol
 
@@ -97,6 +97,12 @@ class Record:
         """Whether the kernel takes these hyperparameters; the formula refuses or computes others."""
         return _options.in_domain(self.name, **dict(zip(self.params, params, strict=True)))
 
+    def check_words(self, name: str, **values: Any) -> None:
+        """Refuses what is none of the `words`."""
+        for what, value in values.items():
+            if what in self.words and value not in self.words[what]:
+                raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(self.words[what])}, got {value!r}")
+
     def declare(self, formula: Callable[..., Any]) -> None:
         """Takes the formula, which is written below the function."""
         self.formula = formula
@@ -128,6 +134,7 @@ class Loss(Record):
         same_size: Whether the tensors must have one shape, as opposed to being broadcast.
         same_rank: Whether they must have as many dimensions each.
         warns: Whether a broadcast target is worth a warning, as in PyTorch.
+        components: How many numbers, along the last dimension of each tensor, an element is: 4 of boxes.
         pairs: Whether it is of the pairs family: a value per row of vectors, of one size, and per weight and mask.
         label: Name of the tensor with one label per row, the last one, if there is one.
         torch: PyTorch's function, which takes calls without our options, by name.
@@ -141,6 +148,7 @@ class Loss(Record):
         bools: Whether the others may be bool, and not only integers.
         autocasts: Whether PyTorch's autocast makes the loss float32 where the arguments are half.
         batchmean: Whether ``"batchmean"`` is a reduction too.
+        empty: Value of a mean over nothing, unless the option of this name says another.
         takes: Which values of the hyperparameters the kernel takes, of those in ``domains``.
         check: Raises what PyTorch raises for the arguments of a call with our options.
     """
@@ -156,6 +164,7 @@ class Loss(Record):
     same_size: bool = False
     same_rank: bool = False
     warns: bool = False
+    components: int = 1
     pairs: bool = False
     label: str = ""
     torch: Callable[..., Any] | None = None
@@ -167,6 +176,7 @@ class Loss(Record):
     bools: bool = True
     autocasts: bool = True
     batchmean: bool = False
+    empty: Literal["nan", "zero"] = "nan"
     takes: Callable[..., bool] = lambda *params: True
     check: Callable[[dict[str, Any], Any], None] | None = None
 
@@ -208,7 +218,7 @@ class Loss(Record):
 
     @functools.cached_property
     def default_params(self) -> tuple[Any, ...]:
-        return tuple(self.defaults[name] for name in self.params)
+        return self.numbers(self.defaults[name] for name in self.params)
 
     @functools.cached_property
     def absent(self) -> tuple[str, ...]:
@@ -229,10 +239,19 @@ class Loss(Record):
     def accepts(self, *params: Any) -> bool:
         return super().accepts(*params) and self.takes(*params)
 
-    def number(self, name: str, value: Any) -> Any:
-        """A hyperparameter as the functor takes it; as it is if it is not one of its words."""
-        words = self.words.get(name, ())
-        return words.index(value) if value in words else value
+    @functools.cached_property
+    def along(self) -> bool:
+        """Whether a value is made of what lies along the last dimension of the tensors."""
+        return self.pairs or self.components > 1
+
+    def numbers(self, params: Iterable[Any]) -> tuple[Any, ...]:
+        """The hyperparameters as the functor takes them: of a word its number; a text, which no kernel takes, of what
+        should be one and is none."""
+        made = []
+        for name, value in zip(self.params, params, strict=True):
+            words = self.words.get(name)
+            made.append(value if words is None else words.index(value) if value in words else str(value))
+        return tuple(made)
 
 
 @dataclass(eq=False)
@@ -332,12 +351,6 @@ class Composition(Record):
     @property
     def buffers(self) -> tuple[str, ...]:
         return self.keeps
-
-    def check_words(self, name: str, **values: Any) -> None:
-        """Refuses what is none of the `words`."""
-        for what, words in self.words.items():
-            if values[what] not in words:
-                raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(words)}, got {values[what]!r}")
 
 
 class PublicLoss(Protocol, Generic[P]):

@@ -14,17 +14,18 @@ from fastloss._core import options as _options
 _DEFAULT_EMPTY = {"SimilarityOptions": "zero", "TripletOptions": ...}
 
 
-def _spelled(parameters: list[Parameter]) -> dict[str, Parameter]:
-    """The parameters, with keyword-only ones in the place of ``**options: Unpack[SomeOptions]``."""
+def _spelled(signature: inspect.Signature, function: Callable[..., Any]) -> dict[str, Parameter]:
+    """The parameters, with keyword-only ones in the place of ``**options: Unpack[SomeOptions]``, of a function."""
+    empty = getattr(getattr(function, "record", None), "empty", "nan")
     made: dict[str, Parameter] = {}
-    for parameter in parameters:
+    for parameter in signature.parameters.values():
         unpacked = re.fullmatch(r"Unpack\[(\w+)\]", str(parameter.annotation))
         if unpacked is None:
             made[parameter.name] = parameter
             continue
         options = unpacked[1]
         for name, type_ in getattr(_options, options).__annotations__.items():
-            default = _DEFAULT_EMPTY.get(options, "nan") if name == "empty" else _options.DEFAULTS.get(name)
+            default = _DEFAULT_EMPTY.get(options, empty) if name == "empty" else _options.DEFAULTS.get(name)
             option = Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=type_.__forward_arg__)
             made.setdefault(name, option)
     return made
@@ -32,14 +33,15 @@ def _spelled(parameters: list[Parameter]) -> dict[str, Parameter]:
 
 def of_function(function: Callable[..., Any]) -> dict[str, Parameter]:
     """What a function of `fastloss.functional` takes."""
-    return _spelled(list(inspect.signature(function).parameters.values()))
+    return _spelled(inspect.signature(function), function)
 
 
 def of_constructor(module: type[Any]) -> dict[str, Parameter]:
     """What the constructor of a module of `fastloss.nn` takes, annotated as the function's arguments are."""
     known = of_function(module._function)
-    settings = inspect.signature(module).parameters
-    made = _spelled(list(settings.values()))
+    signature = inspect.signature(module)
+    settings = signature.parameters
+    made = _spelled(signature, module._function)
     for name in made.keys() & known.keys():
         if name in settings:
             made[name] = made[name].replace(annotation=known[name].annotation)

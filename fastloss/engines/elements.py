@@ -47,20 +47,21 @@ _MAX_DIMS = 8
 _OPTIONS = _options.names(WeightedPointOptions)
 
 _WEIGHT = """
-        weight: Factor of each element, broadcastable to the common shape. Does not enter the mean's divisor. Not
+        weight: Factor of each element, broadcastable to {shape}. Does not enter the mean's divisor. Not
             differentiated by the kernel."""
 _OF_ELEMENTS = """
     Keyword-only options, shared by every pointwise loss:{weight}
-        mask: Bool, broadcastable to the common shape; elements where it is False count as if they were not there:
+        mask: Bool, broadcastable to {shape}; elements where it is False count as if they were not there:
             value and gradient are exactly zero whatever they hold.
         normalizer: Replaces the mean's divisor (number of positives, of tokens in a whole batch, ...).
-        empty: Value of a mean over nothing: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
+        empty: Value of a mean over nothing: ``"nan"`` or ``"zero"``, by default ``"{empty}"``. The gradient is zero
+            either way.
         reduce_dims: Reduce over these dimensions only (one value per sample); needs ``"mean"`` or ``"sum"``.
         loss_dtype: dtype of the loss. Default: the arguments'; float32 for half arguments under autocast.
         return_stats: Also return `PointStats`, measured in the same pass.
 
     Returns:
-        The loss: the arguments' common shape for ``"none"``, that shape without ``reduce_dims`` if they are given, else
+        The loss: {shape} for ``"none"``, that shape without ``reduce_dims`` if they are given, else
         ``()``. With ``return_stats`` the pair ``(loss, PointStats)``.
 
     Shapes: any, any strides.
@@ -135,9 +136,11 @@ def _other(room: str, call: Other) -> Any:
 
 def documented(record: Loss, text: str | None) -> str:
     """A docstring with what all losses of its kind share."""
-    weight = "" if "weight" in record.names else _WEIGHT
-    shared = _OF_PAIRS if record.pairs else _OF_ELEMENTS.format(weight=weight)
-    return (text or "").rstrip() + "\n" + shared
+    if record.pairs:
+        return (text or "").rstrip() + "\n" + _OF_PAIRS
+    shape = "the common shape" + (" without its last dimension" if record.along else "")
+    weight = "" if "weight" in record.names else _WEIGHT.format(shape=shape)
+    return (text or "").rstrip() + "\n" + _OF_ELEMENTS.format(weight=weight, shape=shape, empty=record.empty)
 
 
 def gate(record: Loss, tensors: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -152,6 +155,8 @@ def gate(record: Loss, tensors: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     elif kwargs.keys() <= defaults.keys():
         reduction = kwargs.get("reduction", reduction)
         params = tuple([kwargs.get(name, defaults[name]) for name in record.params])
+        if record.words:
+            params = record.numbers(params)
         for name in record.absent:
             if kwargs.get(name) is not None:
                 return None
@@ -202,7 +207,7 @@ def _prepare(
     """Why the kernel does not take this call (empty when it does); its tensors, parameters, weight and mask, and the
     dtype of its loss."""
     tensors = tuple(arguments[name] for name in record.tensors)
-    params = tuple(scalar(record.number(name, arguments[name])) for name in record.params)
+    params = tuple(map(scalar, record.numbers(arguments[name] for name in record.params)))
     weight, mask = arguments.get("weight", options.get("weight")), options.get("mask")
 
     def no(reason: str) -> tuple[str, tuple[Tensor, ...], tuple[float, ...], None, None, torch.dtype]:
@@ -231,6 +236,8 @@ def _prepare(
     reason = why_not_normalizer(options.get("normalizer"), device)
     if reason:
         return no(reason)
+    if record.components > 1 and any(t.shape[-1:] != (record.components,) for t in tensors):
+        return no("the last dimension is of another size")
     if record.pairs:
         if not shape or any(t.shape != shape for t in tensors if t is not label):
             return no("PyTorch decides about different sizes")
@@ -250,6 +257,8 @@ def _prepare(
         if record.same_size and shape != input.shape:
             return no("PyTorch decides about different sizes")
         tensors = tuple(t.expand(shape) for t in tensors)
+    if record.components > 1:
+        shape = shape[:-1]
     if 0 in shape or len(shape) > _MAX_DIMS:  # `Size.numel` would make symbolic sizes constants
         return no("the arguments are empty or have many dimensions")
     if mask is not None and mask.dtype != torch.bool:
@@ -317,7 +326,8 @@ def solve(record: Loss, arguments: dict[str, Any], reduction: str, options: Any,
 
 
 def _in_order(record: Loss, arguments: dict[str, Any]) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
-    return tuple(map(arguments.__getitem__, record.tensors)), tuple(map(arguments.__getitem__, record.params))
+    params = tuple(map(arguments.__getitem__, record.params))
+    return tuple(map(arguments.__getitem__, record.tensors)), record.numbers(params) if record.words else params
 
 
 def run(record: Loss, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
@@ -475,7 +485,7 @@ def _kernel(
     """Turns the shared options into what the operators take."""
     input, code = tensors[0], REDUCTIONS[reduction]
     dims, want_stats = options.get("reduce_dims"), options.get("return_stats", False)
-    normalizer, empty = options.get("normalizer"), options.get("empty", "nan")
+    normalizer, empty = options.get("normalizer"), options.get("empty", record.empty)
     kernel_code = 0 if dims is not None else code
     divisor = None
     if kernel_code == 1:
@@ -497,7 +507,7 @@ def _kernel(
         loss = _reduce_dims(record, loss, weight, mask, code, dims, normalizer, empty).to(loss_dtype)
     if measured is None:
         return loss
-    number = input.numel() // (input.shape[-1] if record.pairs else 1)
+    number = input.numel() // (input.shape[-1] if record.along else 1)
     count = mask.sum() if mask is not None else torch.full((), number, device=input.device)
     finite = measured.isfinite().all() & loss.detach().isfinite().all()
     return loss, PointStats(measured[1].sqrt(), finite, count)

@@ -1,8 +1,12 @@
 """Losses made of others, and those that PyTorch computes."""
 
 from fastloss import losses
-from fastloss.losses import imbalance
+from fastloss.losses import detection, imbalance
 
-_functions = {**losses.functions("composed"), "class_balanced_weights": imbalance.class_balanced_weights}
+_functions = {
+    **losses.functions("composed"),
+    "box_cost": detection.box_cost,
+    "class_balanced_weights": imbalance.class_balanced_weights,
+}
 globals().update(_functions)
 __all__ = sorted(_functions)

@@ -154,7 +154,7 @@ def own(
     function: Any,
     defaults: dict[str, Any],
     options: type,
-    check: Callable[..., None] | None = None,
+    check: Callable[..., None],
 ) -> type[Any]:
     """A module for a loss that torch.nn does not have; ``check`` refuses bad arguments of the constructor."""
     names, known = tuple(defaults), _options.names(options) - defaults.keys()
@@ -171,8 +171,7 @@ def own(
             missing = [key for key, value in values.items() if value is inspect.Parameter.empty]
             if missing:
                 raise TypeError(f"fastloss.{name}: missing argument {', '.join(missing)}")
-            if check is not None:
-                check(name, **values)
+            check(name, **values)
             if "weight" in buffers:
                 _options.check_tensors(name, weight=values["weight"])
             for key, value in values.items():
@@ -241,7 +240,7 @@ def module_of(function: Any) -> type[Any]:
         return drop_in(record.module, function, tuple(arguments - {"size_average", "reduce"}), _FORWARDS.get(tensors))
     settings = {name: parameters[name].default for name in record.names if name not in record.tensors}
     name = record.title or "".join(word.capitalize() for word in record.name.split("_"))
-    return own(name, function, {**settings, "reduction": "mean"}, record.options, getattr(record, "check_words", None))
+    return own(name, function, {**settings, "reduction": "mean"}, record.options, record.check_words)
 
 
 def modules_of(functions: ModuleType) -> dict[str, type[Any]]:

@@ -18,39 +18,39 @@ namespace {
 constexpr double kParams[4] = {0.3, 1, 1e-3, 0};  // of any loss: its thresholds lie among the values
 
 struct Expected {
-  double loss, grad[kMaxOperands];
+  double loss, grad[kMaxValues];
 };
 
 template <class T, template <class> class Loss>
-Expected evaluate(const double (&x)[kMaxOperands]) {
+Expected evaluate(const double (&values)[kMaxValues]) {
   using F = Loss<T>;
+  constexpr int N = kValues<F>;
   const F f(kParams);
-  const T a = (T)x[0], b = (T)x[1], c = (T)x[2];
-  Expected e{};
-  bool outside = false;
-  const auto take = [&](const auto& r) {
-    e.loss = (double)r.loss;
-    for (int k = 0; k < F::arity; ++k) e.grad[k] = (double)r.grad[k];
-  };
-  if constexpr (F::arity == 2) {
-    take(f(a, b));
-    if constexpr (F::checked) outside = f.outside(a, b) != 0;
-  } else {
-    take(f(a, b, c));
-    if constexpr (F::checked) outside = f.outside(a, b, c) != 0;
+  T x[N];
+  std::copy(values, values + N, x);
+  if constexpr (F::checked) {
+    if (outside_domain(f, x) != 0) return {NAN, {}};
   }
-  return outside ? Expected{NAN, {}} : e;
+  const PointEval<T, N> r = evaluate_point(f, x);
+  Expected e{(double)r.loss, {}};
+  std::copy(r.grad, r.grad + N, e.grad);
+  return e;
 }
 
 struct LossEntry {
   const char* name;
-  int arity;
+  int arity, components;
   bool checked;
-  Expected (*in_float)(const double (&)[kMaxOperands]);
-  Expected (*in_double)(const double (&)[kMaxOperands]);
+  Expected (*in_float)(const double (&)[kMaxValues]);
+  Expected (*in_double)(const double (&)[kMaxValues]);
 };
 #define FASTLOSS_ENTRY(name, Functor, params) \
-  {#name, Functor<double>::arity, Functor<double>::checked, &evaluate<float, Functor>, &evaluate<double, Functor>},
+  {#name,                                     \
+   Functor<double>::arity,                    \
+   kComponents<Functor<double>>,              \
+   Functor<double>::checked,                  \
+   &evaluate<float, Functor>,                 \
+   &evaluate<double, Functor>},
 const LossEntry kLosses[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ENTRY)};
 #undef FASTLOSS_ENTRY
 
@@ -69,19 +69,22 @@ struct Tensor {
   PointView view{};
   int64_t extent = 0;  // elements of memory
 
+  // The components are a last dimension.
   Tensor() = default;
-  Tensor(const Shape& s, Lay lay, Element type) {
+  Tensor(const Shape& s, Lay lay, Element type, int components = 1) {
     view.type = type;
     int64_t step = lay == Lay::spread ? 2 : 1;
+    const auto take = [&](int64_t& stride, int64_t size) { stride = step, step *= size; };
+    if (lay != Lay::reversed) take(view.component, components);
     for (int i = 0; i < s.dims; ++i) {
       const int d = lay == Lay::reversed ? i : s.dims - 1 - i;
-      view.stride[d] = step;
-      step *= s.size[d];
+      take(view.stride[d], s.size[d]);
     }
+    if (lay == Lay::reversed) take(view.component, components);
     if (lay == Lay::expanded) view.stride[s.dims - 1] = 0;
-    extent = 1;
-    int64_t dense = 1;
-    view.flat = true;
+    extent = 1 + (components - 1) * view.component;
+    int64_t dense = components;
+    view.flat = components == 1 || view.component == 1;
     for (int d = s.dims - 1; d >= 0; --d) {
       extent += (s.size[d] - 1) * view.stride[d];
       view.flat = view.flat && view.stride[d] == dense;
@@ -146,7 +149,8 @@ class Case {
     for (int k = 0; k < kMaxOperands; ++k) {
       const Tensor& g = gradient_[k];
       if (g.view.data) {
-        outputs.push_back({"gradients not written", g.view.data, g.extent * g.size(), g.size(), g.extent - n});
+        const int64_t gaps = g.extent - n * loss_.components;
+        outputs.push_back({"gradients not written", g.view.data, g.extent * g.size(), g.size(), gaps});
       }
     }
     if (o_.unreduced) {
@@ -179,6 +183,7 @@ class Case {
 
   void describe(PointArgs& a) {
     a.elements = shape_.elements();
+    a.components = loss_.components;
     a.dims = shape_.dims;
     for (int d = 0; d < a.dims; ++d) a.size[d] = shape_.size[d];
     std::copy(kParams, kParams + 4, a.params);
@@ -188,13 +193,13 @@ class Case {
       a.plain = a.plain && view.flat && view.type == a.operand[0].type;
     };
     for (int k = 0; k < loss_.arity; ++k) {
-      operand_[k] = Tensor(shape_, lay(false), k == 0 ? element_of<S>() : any_type());
+      operand_[k] = Tensor(shape_, lay(false), k == 0 ? element_of<S>() : any_type(), loss_.components);
       operand_[k].fill(random_, memory_, k == 2 && !is_floating(operand_[k].view.type) ? 0.6 : 0.05, 0.95);
       add(a.operand[k], operand_[k]);
     }
     for (int k = 0; k < kMaxOperands; ++k) {
       if (!o_.gradients[k] || !is_floating(operand_[k].view.type)) continue;
-      gradient_[k] = Tensor(shape_, lay(true), operand_[k].view.type);
+      gradient_[k] = Tensor(shape_, lay(true), operand_[k].view.type, loss_.components);
       gradient_[k].take(memory_);
       a.plain = a.plain && k == 0;
       add(a.gradient[k], gradient_[k]);
@@ -239,8 +244,11 @@ class Case {
     }
     expected_.resize(shape_.elements());
     for (int64_t e = 0; e < shape_.elements(); ++e) {
-      double x[kMaxOperands] = {};
-      for (int k = 0; k < loss_.arity; ++k) x[k] = operand_[k].get(operand_[k].at(shape_, e));
+      double x[kMaxValues] = {};
+      for (int v = 0; v < loss_.arity * loss_.components; ++v) {
+        const Tensor& t = operand_[v / loss_.components];
+        x[v] = t.get(t.at(shape_, e) + v % loss_.components * t.view.component);
+      }
       expected_[e] = sizeof(T) == 4 ? loss_.in_float(x) : loss_.in_double(x);
     }
   }
@@ -265,14 +273,16 @@ class Case {
         const double stored = unit_of(type) * std::fabs(loss) + underflow_of(type);
         same("loss", e, got, loss, backend_.roundings() * u * std::max(std::fabs(loss), term * w) + stored);
       }
-      for (int k = 0; k < loss_.arity; ++k) {
-        const double slope = kept(e) ? expected_[e].grad[k] * c : 0.0;
+      for (int v = 0; v < loss_.arity * loss_.components; ++v) {
+        const int k = v / loss_.components;
+        const double slope = kept(e) ? expected_[e].grad[v] * c : 0.0;
         if (k == 0) square += slope * slope;
-        if (!gradient_[k].view.data) continue;
+        const Tensor& g = gradient_[k];
+        if (!g.view.data) continue;
         ++gradients;
-        const Element type = gradient_[k].view.type;
+        const Element type = g.view.type;
         const double terms = std::max(std::fabs(slope), term * std::fabs(c));
-        same("gradient", e, gradient_[k].get(gradient_[k].at(shape_, e)), slope,
+        same("gradient", e, g.get(g.at(shape_, e) + v % loss_.components * g.view.component), slope,
              backend_.roundings() * u * terms + unit_of(type) * std::fabs(slope) + underflow_of(type));
       }
     }

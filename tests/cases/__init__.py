@@ -13,6 +13,7 @@ from cases import (
     classification,
     contrastive,
     curriculum,
+    detection,
     embedding,
     imbalance,
     likelihood,
@@ -63,7 +64,7 @@ from cases.engines import (
 )
 
 TOPICS = (
-    classification, regression, likelihood, embedding, segmentation, contrastive,
+    classification, regression, likelihood, embedding, segmentation, detection, contrastive,
     robust, imbalance, ranking, curriculum,
 )  # fmt: skip
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)

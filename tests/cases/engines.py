@@ -38,6 +38,7 @@ RANGES: dict[str, tuple[float, ...]] = {
     "count": (0.0, 6.0),
     "binary": (0, 0, 1, 1, 0.5, 0.25),
     "sign": (-1, 1),
+    "box": (0.0, 2.0),  # the first corner; the second one is as far from it
 }
 
 
@@ -102,8 +103,12 @@ class Elements(Case):
         generator = torch.Generator().manual_seed(seed)
         made = []
         for name in self.record.tensors:
-            drawn = self.ranges.get(name, RANGES[self.record.holds.get(name, "real")])
-            if len(drawn) == 2 and all(isinstance(v, float) for v in drawn):
+            holds = self.record.holds.get(name, "real")
+            drawn = self.ranges.get(name, RANGES[holds])
+            if holds == "box":  # in every format
+                corner, size = drawn[1] * torch.rand((2, *shape, 2), generator=generator, dtype=torch.float64)
+                t = torch.cat((corner, corner + size + 0.1), -1)
+            elif len(drawn) == 2 and all(isinstance(v, float) for v in drawn):
                 low, high = drawn
                 t = low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64)
             else:
@@ -158,7 +163,7 @@ class Elements(Case):
         results = exact(self, arguments, upstream, **options)
         n = 1
         if options.get("reduction", self.default("reduction")) == "mean":
-            n = max(1, torch.broadcast_shapes(*(t.shape for t in tensors)).numel())
+            n = max(1, torch.broadcast_shapes(*(t.shape for t in tensors)).numel() // self.record.components)
         unit = ROUNDINGS * compute_unit(tensors[0].dtype) / n
         summed = scales[0] if results[0].dim() else scales[0].sum()
         return Judge(results, [unit * summed, *(unit * largest_of(upstream) * s for s in scales[1:])])
@@ -180,17 +185,22 @@ class Elements(Case):
         }
         free = [t for t in given.values() if t.requires_grad]
 
+        several = self.record.components > 1
+
         def moves(value: Tensor) -> Tensor:
             grads = torch.autograd.grad(value.sum(), free, create_graph=True, allow_unused=True)
             parts = [(x * g).abs() for x, g in zip(free, grads, strict=True) if g is not None]
-            return value.abs() + sum(parts, torch.zeros_like(value))
+            return value.abs() + sum((p.sum(-1) if several else p for p in parts), torch.zeros_like(value))
+
+        def each(gradient: Tensor) -> Tensor:
+            return torch.stack([moves(g) for g in gradient.unbind(-1)], -1) if several else moves(gradient)
 
         options = {k: v for k, v in options.items() if k not in ("reduction", "loss_dtype")}
         loss = self.reference(**given, **params, **wide(options), reduction="none")
         wanted = [given[name] for name in names if arguments[name].requires_grad]
         scales = [moves(loss)]
         for g in torch.autograd.grad(loss.sum(), wanted, create_graph=True):
-            scales.append(moves(g) if g.requires_grad else g.abs())
+            scales.append(each(g) if g.requires_grad else g.abs())
         power = self.power(params)
         return [power * (s.detach() + c) for s, c in zip(scales, (0.0, *self.cancelling), strict=False)]
 

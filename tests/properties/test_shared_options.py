@@ -56,7 +56,7 @@ def test_masked_values_are_not_there(case, isa):
                     assert torch.equal(a[mask], b)
                     assert a[~mask].count_nonzero() == 0
         loss, *grads = gradients(case.functional, broken, reduction="mean", mask=mask & False)
-        assert loss.isnan()
+        assert loss.isnan() if case.record.empty == "nan" else loss == 0
         assert all(g.count_nonzero() == 0 for g in grads)
         assert case.functional(**broken, reduction="mean", mask=mask & False, empty="zero") == 0
 

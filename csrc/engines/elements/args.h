@@ -9,15 +9,18 @@
 namespace fastloss {
 
 constexpr int kMaxPointDims = 8;
-constexpr int kMaxOperands = 3;
+constexpr int kMaxOperands = 4;
+constexpr int kMaxValues = 8;  // of an element: of all components of all operands
 
-// A tensor of the common shape; strides count elements, 0 where it is expanded.
+// A tensor of the common shape; strides count stored numbers, 0 where it is expanded.
 struct PointView {
   void* data;  // null: absent
   int64_t stride[kMaxPointDims];
-  bool flat;  // element i of the iteration is at data + i
+  bool flat;  // element i of the iteration is at data + i, its components, if there are several, from there on
   Element type;
-  bool wide;  // on CUDA, of upstream and loss: of the computing type, else of the stored type; unused where types are mixed
+  bool
+      wide;  // on CUDA, of upstream and loss: of the computing type, else of the stored type; unused where types are mixed
+  int64_t component;  // stride of an operand's components
 };
 
 // What a task adds up to; summed over tasks in order, so the result does not depend on the threads.
@@ -29,6 +32,7 @@ struct PointSums {
 
 struct PointArgs {
   int64_t elements;
+  int components;         // of an element of an operand
   int64_t task_elements;  // of a CPU task
   int dims;               // collapsed, outermost first
   int64_t size[kMaxPointDims];

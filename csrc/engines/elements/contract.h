@@ -8,13 +8,19 @@ namespace fastloss {
 // A pointwise loss is a functor over the values of one element: N tensors (input, target, sometimes a third) give one
 // value. It is a template over the computing type T, built from its parameters, and offers
 //
-//     static constexpr int arity;                   // N, 2 or 3
+//     static constexpr int arity;                   // N, 1 to 4
 //     static constexpr bool checked;                // whether it has a domain
 //     template <class V> PointEval<V, N> operator()(V, V[, V]) const;      // value and derivative in each argument
 //     template <class V> V outside(V, V[, V]) const;                       // if checked: 1 outside its domain, else 0
 //
 // The derivative of an argument in which PyTorch does not differentiate stays 0, and Python never asks for it. Unused
 // derivatives cost nothing: the functor is inlined and what nobody reads is removed.
+//
+// Where an element of each tensor is several numbers, K along the tensors' last dimension (a box is 4), the functor has
+//
+//     static constexpr int components;              // K
+//
+// too, and its functions take `const V (&)[N * K]`: the components of the first tensor, then those of the second, ...
 //
 // Around it the engine computes, with w the weight, k the mask, g the upstream gradient and c = 1 / divisor,
 //     loss = sum_i k_i w_i f_i c,      gradient_i = k_i w_i g_i c f'_i,
@@ -25,6 +31,50 @@ struct PointEval {
   V loss;
   V grad[N];
 };
+
+template <class F, int components = F::components>
+constexpr int components_of(int) {
+  return components;
+}
+template <class F>
+constexpr int components_of(...) {
+  return 1;
+}
+template <class F>
+constexpr int kComponents = components_of<F>(0);
+template <class F>
+constexpr int kValues = F::arity * kComponents<F>;  // of an element
+
+// What the functor makes of an element's values.
+template <class F, class V>
+FASTLOSS_FN PointEval<V, kValues<F>> evaluate_point(const F& f, const V (&x)[kValues<F>]) {
+  if constexpr (kComponents<F> > 1) {
+    return f(x);
+  } else if constexpr (F::arity == 1) {
+    return f(x[0]);
+  } else if constexpr (F::arity == 2) {
+    return f(x[0], x[1]);
+  } else if constexpr (F::arity == 3) {
+    return f(x[0], x[1], x[2]);
+  } else {
+    return f(x[0], x[1], x[2], x[3]);
+  }
+}
+// 1 where the element is outside the domain.
+template <class F, class V>
+FASTLOSS_FN V outside_domain(const F& f, const V (&x)[kValues<F>]) {
+  if constexpr (kComponents<F> > 1) {
+    return f.outside(x);
+  } else if constexpr (F::arity == 1) {
+    return f.outside(x[0]);
+  } else if constexpr (F::arity == 2) {
+    return f.outside(x[0], x[1]);
+  } else if constexpr (F::arity == 3) {
+    return f.outside(x[0], x[1], x[2]);
+  } else {
+    return f.outside(x[0], x[1], x[2], x[3]);
+  }
+}
 
 // log(1 + e^-|x|) and the two sigmoids, from one exponential: e / (1 + e) is that of -|x|, its complement that of |x|.
 // Both keep their relative accuracy in either tail, and the large one, at least 1/2, has less of 1 + e's rounding than

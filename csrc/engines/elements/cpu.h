@@ -97,24 +97,76 @@ void write_block(const PointArgs& a, const PointView& view, int64_t first, int n
   });
 }
 
+// One component of a tensor whose elements have several.
+inline PointView component_of(const PointView& view, int c) {
+  PointView one = view;
+  one.data = (char*)view.data + c * view.component * bytes_of(view.type);
+  one.flat = false;
+  return one;
+}
+
+// The components of a block of an operand as dense values, each where it lies or in its `staging`. Dense fours are separated
+// in registers, what else there is one component at a time.
+template <class T>
+void read_components(const PointArgs& a, const PointView& view, int64_t first, int n, T (*staging)[kBlock],
+                     const T** found) {
+  const int components = a.components;
+  if (components == 1) {
+    *found = read_block(a, view, first, n, *staging);
+  } else if (components == 4 && view.flat) {
+    T fours[4 * kBlock];
+    with_element(view.type, [&](auto e) { convert_elements((const decltype(e)*)view.data + 4 * first, 4 * n, fours); });
+    for (int i = 0; i < n; i += Vec<T>::size) {
+      Vec<T> v[4];
+      load_fours(fours + 4 * i, v);
+      for (int c = 0; c < 4; ++c) store(staging[c] + i, v[c]);
+    }
+    for (int c = 0; c < 4; ++c) found[c] = staging[c];
+  } else {
+    for (int c = 0; c < components; ++c) found[c] = read_block(a, component_of(view, c), first, n, staging[c]);
+  }
+}
+
+// The way back.
+template <class T>
+void write_components(const PointArgs& a, const PointView& view, int64_t first, int n, const T (*values)[kBlock]) {
+  const int components = a.components;
+  if (components == 1) {
+    write_block(a, view, first, n, *values);
+  } else if (components == 4 && view.flat) {
+    T fours[4 * kBlock];
+    for (int i = 0; i < n; i += Vec<T>::size) {
+      Vec<T> v[4];
+      mix_fours(load(values[0] + i), load(values[1] + i), load(values[2] + i), load(values[3] + i), v);
+      for (int c = 0; c < 4; ++c) store(fours + 4 * i + c * Vec<T>::size, v[c]);
+    }
+    with_floating(view.type, [&](auto e) { convert_elements(fours, 4 * n, (decltype(e)*)view.data + 4 * first); });
+  } else {
+    for (int c = 0; c < components; ++c) write_block(a, component_of(view, c), first, n, values[c]);
+  }
+}
+
 template <class T>
 void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFormula& formula, PointSums* out) {
   using V = Vec<T>;
   constexpr int W = V::size;
-  const int arity = formula.arity;
-  alignas(64) T operands[kMaxOperands][kBlock], gradients[kMaxOperands][kBlock], losses[kBlock], outside[kBlock];
+  const int arity = formula.arity, components = formula.components, values = arity * components;
+  alignas(64) T operands[kMaxValues][kBlock], gradients[kMaxValues][kBlock], losses[kBlock], outside[kBlock];
   alignas(64) T weights[kBlock], upstreams[kBlock];
   Flag mask[kBlock + W];
   TaskSums<T> sums;
   PointBlock<T> block;
   block.loss = losses;
   block.outside = outside;
-  for (int k = 0; k < arity; ++k) {
-    block.gradient[k] = a.gradient[k].data || (a.want_stats && k == 0) ? gradients[k] : nullptr;
+  for (int v = 0; v < values; ++v) {
+    const int k = v / components;
+    block.gradient[v] = a.gradient[k].data || (a.want_stats && k == 0) ? gradients[v] : nullptr;
   }
   for (int64_t b = first; b < last; b += kBlock) {
     const int n = block.n = last - b < kBlock ? (int)(last - b) : kBlock;
-    for (int k = 0; k < arity; ++k) block.operand[k] = read_block(a, a.operand[k], b, n, operands[k]);
+    for (int k = 0, v = 0; k < arity; ++k, v += components) {
+      read_components(a, a.operand[k], b, n, operands + v, block.operand + v);
+    }
     if constexpr (sizeof(T) == sizeof(double)) {
       formula.block_f64(a.params, block);
     } else {
@@ -143,16 +195,16 @@ void general(const PointArgs& a, int64_t first, int64_t last, const PointwiseFor
       V& sum = sums.block[i < grouped ? i / W % 4 : 0];
       sum = sum + loss;
       if (formula.checked) sums.outside = max(sums.outside, keep_where(kept, load(outside + i)));
-      for (int k = 0; k < arity; ++k) {
-        if (!block.gradient[k]) continue;
-        const V slope = keep_where(kept, load(gradients[k] + i) * factor);
-        store(gradients[k] + i, slope);
-        if (a.want_stats && k == 0) sums.square = sums.square + widen(slope) * widen(slope);
+      for (int v = 0; v < values; ++v) {
+        if (!block.gradient[v]) continue;
+        const V slope = keep_where(kept, load(gradients[v] + i) * factor);
+        store(gradients[v] + i, slope);
+        if (a.want_stats && v < components) sums.square = sums.square + widen(slope) * widen(slope);
       }
     }
     sums.end_block();
     for (int k = 0; k < arity; ++k) {
-      if (a.gradient[k].data) write_block(a, a.gradient[k], b, n, gradients[k]);
+      if (a.gradient[k].data) write_components(a, a.gradient[k], b, n, gradients + k * components);
     }
     if (a.loss.data) write_block(a, a.loss, b, n, losses);
   }

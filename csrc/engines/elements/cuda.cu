@@ -7,10 +7,11 @@
 //       upstream gradients per element. All vectors of a tile are on their way
 //       before the first is used. By Little's law a multiprocessor of an H200 (4.8 TB/s over 132 of them, at 800 ns)
 //       needs 29 KB of traffic under way, 19 KB of it reads; 4 blocks of 256 threads with 2 vectors of 2 operands
-//       each have 64 KiB.
+//       each have 64 KiB. Elements of several components are as many as fill a vector, at least one.
 //   general: everything else, one element per thread at a time, neighbouring threads at neighbouring elements, which
 //       needs no alignment and reads whole sectors wherever the innermost dimension is dense. 4 elements are under
-//       way in each thread. Tensors of several types are read and written by the type that each one's view names.
+//       way in each thread, or one of several components. Tensors of several types are read and written by the type that
+//       each one's view names.
 // What is outside the tile's end is computed on zeros and dropped, as on the CPU.
 //
 // Sums. A thread adds the elements of a tile (at most 16) in the computing type, everything after that in double, in an
@@ -37,19 +38,13 @@ namespace {
 constexpr int kPointScratch = kPointThreads / 32 * (int)sizeof(double);
 
 template <class F, class T>
-FASTLOSS_DEVICE PointEval<T, F::arity> evaluate(const F& f, const T (&x)[F::arity]) {
-  PointEval<T, F::arity> r;
-  bool outside = false;
-  if constexpr (F::arity == 2) {
-    r = f(x[0], x[1]);
-    if constexpr (F::checked) outside = f.outside(x[0], x[1]) != 0;
-  } else {
-    r = f(x[0], x[1], x[2]);
-    if constexpr (F::checked) outside = f.outside(x[0], x[1], x[2]) != 0;
-  }
-  if (F::checked && outside) {
-    r.loss = (T)__builtin_nanf("");
-    for (T& g : r.grad) g = 0;
+FASTLOSS_DEVICE PointEval<T, kValues<F>> evaluate(const F& f, const T (&x)[kValues<F>]) {
+  PointEval<T, kValues<F>> r = evaluate_point(f, x);
+  if constexpr (F::checked) {
+    if (outside_domain(f, x) != 0) {
+      r.loss = (T)__builtin_nanf("");
+      for (T& g : r.grad) g = 0;
+    }
   }
   return r;
 }
@@ -98,16 +93,18 @@ FASTLOSS_DEVICE void write_values(E* p, int there, const T (&from)[V]) {
 }
 
 // Blocks that a multiprocessor is to hold: as many as do without spills.
-constexpr int point_blocks(int size, int arity, bool each) {
-  return arity == 3 && each ? 2 : arity == 3 || each || size == 8 ? 3 : 4;
+constexpr int point_blocks(int size, int values, bool each) {
+  return values > 3 || (values == 3 && each) ? 2 : values == 3 || each || size == 8 ? 3 : 4;
 }
 
 // With `each`, losses are written and upstream gradients read per element, where they are given.
 template <class S, template <class> class Loss, bool each>
-FASTLOSS_KERNEL(kPointThreads, point_blocks(sizeof(S), Loss<float>::arity, each))
+FASTLOSS_KERNEL(kPointThreads, point_blocks(sizeof(S), kValues<Loss<float>>, each))
 points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
-  constexpr int V = 16 / sizeof(S), U = kPlainVectors, A = Loss<T>::arity, kTile = kPointThreads * U * V;
+  constexpr int U = kPlainVectors, A = Loss<T>::arity, K = kComponents<Loss<T>>;
+  constexpr int V = 16 / sizeof(S), E = plain_elements(sizeof(S), K), P = E * K / V;  // P vectors have E elements
+  constexpr int kTile = kPointThreads * U * E;
   double factor;
   if (!find_factor(l, l.args.scale, factor)) return;
   const T scale = (T)factor;
@@ -115,36 +112,41 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
   const int n = length(l, begin);
   const S* x[A];
   FASTLOSS_UNROLL
-  for (int k = 0; k < A; ++k) x[k] = (const S*)l.args.operand[k].data + begin;
-  S* const g = l.args.gradient[0].data ? (S*)l.args.gradient[0].data + begin : nullptr;
+  for (int k = 0; k < A; ++k) x[k] = (const S*)l.args.operand[k].data + begin * K;
+  S* const g = l.args.gradient[0].data ? (S*)l.args.gradient[0].data + begin * K : nullptr;
   const PointView &loss = l.args.loss, &upstream = l.args.upstream;
   double sum = 0;
   for (int tile = 0; tile < n; tile += kTile) {
     const bool whole = tile + kTile <= n;
-    const int first = tile + thread() * V;
-    Pack<S, V> in[U][A];
+    const int first = tile + thread() * E;
+    Pack<S, V> in[U][A][P];
     if (whole) {
       FASTLOSS_UNROLL
       for (int u = 0; u < U; ++u) {
         FASTLOSS_UNROLL
-        for (int k = 0; k < A; ++k) in[u][k] = load_pack_once<V>(x[k] + first + u * kPointThreads * V);
+        for (int k = 0; k < A; ++k) {
+          FASTLOSS_UNROLL
+          for (int p = 0; p < P; ++p) {
+            in[u][k][p] = load_pack_once<V>(x[k] + (first + u * kPointThreads * E) * K + p * V);
+          }
+        }
       }
     } else {
       FASTLOSS_UNROLL
       for (int u = 0; u < U; ++u) {
         FASTLOSS_UNROLL
-        for (int v = 0; v < V; ++v) {
-          const int i = first + u * kPointThreads * V + v;
+        for (int v = 0; v < E * K; ++v) {
+          const int i = (first + u * kPointThreads * E) * K + v;
           FASTLOSS_UNROLL
-          for (int k = 0; k < A; ++k) in[u][k].v[v] = i < n ? x[k][i] : narrow<S>((T)0);
+          for (int k = 0; k < A; ++k) in[u][k][v / V].v[v % V] = i < n * K ? x[k][i] : narrow<S>((T)0);
         }
       }
     }
-    T factors[U][V];
+    T factors[U][E];
     if (each && upstream.data) {
       FASTLOSS_UNROLL
       for (int u = 0; u < U; ++u) {
-        const int start = first + u * kPointThreads * V, there = whole ? V : n - start;
+        const int start = first + u * kPointThreads * E, there = whole ? E : n - start;
         if (upstream.wide) {
           read_values((const T*)upstream.data + begin + start, there, factors[u]);
         } else {
@@ -155,20 +157,26 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
     T part = 0;
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
-      const int start = first + u * kPointThreads * V;
-      const int there = whole ? V : n - start;
-      T slopes[V], losses[V];
+      const int start = first + u * kPointThreads * E;
+      const int there = whole ? E : n - start;
+      T slopes[E * K], losses[E];
       FASTLOSS_UNROLL
-      for (int v = 0; v < V; ++v) {
-        T values[A];
+      for (int v = 0; v < E; ++v) {
+        T values[A * K];
         FASTLOSS_UNROLL
-        for (int k = 0; k < A; ++k) values[k] = widen(in[u][k].v[v]);
-        const PointEval<T, A> r = evaluate(f, values);
+        for (int j = 0; j < A * K; ++j) {
+          const int at = v * K + j % K;
+          values[j] = widen(in[u][j / K][at / V].v[at % V]);
+        }
+        const PointEval<T, A * K> r = evaluate(f, values);
         if (v < there) part += r.loss;
         losses[v] = r.loss;
-        slopes[v] = r.grad[0] * (each && upstream.data ? scale * factors[u][v] : scale);
+        FASTLOSS_UNROLL
+        for (int c = 0; c < K; ++c) {
+          slopes[v * K + c] = r.grad[c] * (each && upstream.data ? scale * factors[u][v] : scale);
+        }
       }
-      if (g) write_values(g + start, there, slopes);
+      if (g) write_values(g + start * K, there * K, slopes);
       if (!each || !loss.data) continue;
       if (loss.wide) {
         write_values((T*)loss.data + begin + start, there, losses);
@@ -193,11 +201,11 @@ FASTLOSS_DEVICE int64_t divide(int64_t& e, int64_t size) {
 }
 
 // Where element `e` is in each of these tensors.
-template <int N>
+template <int components, int N>
 FASTLOSS_DEVICE void locate(const PointLaunch& l, const PointView* const (&views)[N], int64_t e, int64_t (&at)[N]) {
   FASTLOSS_UNROLL
-  for (int k = 0; k < N; ++k) at[k] = l.flat ? e : 0;
-  if (l.flat) return;
+  for (int k = 0; k < N; ++k) at[k] = components == 1 && l.flat ? e : 0;
+  if (components == 1 && l.flat) return;
   for (int d = l.args.dims - 1; d >= 0; --d) {
     const int64_t index = d == 0 ? e : divide(e, l.args.size[d]);
     FASTLOSS_UNROLL
@@ -222,36 +230,44 @@ FASTLOSS_DEVICE void write_one(const PointView& view, int64_t at, T value, bool 
   }
 }
 
-// Values and results of the elements that a thread holds.
-template <class T>
+// Values and results of the elements that a thread holds: A operands of K components each.
+template <class T, int A, int K>
 struct Held {
-  T value[kGeneralElements][kMaxOperands];
-  T loss[kGeneralElements];
-  T grad[kGeneralElements][kMaxOperands];
+  T value[general_elements(K)][A * K];
+  T loss[general_elements(K)];
+  T grad[general_elements(K)][A * K];
 };
 
-template <class F, class T>
-FASTLOSS_DEVICE void evaluate_held(const PointLaunch& l, Held<T>& h) {
-  const F& f = *(const F*)l.functor;
-  FASTLOSS_UNROLL
-  for (int u = 0; u < kGeneralElements; ++u) {
-    T x[F::arity];
+// Operands of the kernel that takes a loss.
+template <class F>
+constexpr int general_arity = kComponents<F> == 1 && F::arity <= 3 ? 3 : F::arity;
+
+template <class F, class T, int A, int K>
+FASTLOSS_DEVICE void evaluate_held(const PointLaunch& l, Held<T, A, K>& h) {
+  if constexpr (general_arity<F> == A && kComponents<F> == K) {
+    constexpr int N = kValues<F>;
+    const F& f = *(const F*)l.functor;
     FASTLOSS_UNROLL
-    for (int k = 0; k < F::arity; ++k) x[k] = h.value[u][k];
-    const PointEval<T, F::arity> r = evaluate(f, x);
-    h.loss[u] = r.loss;
-    FASTLOSS_UNROLL
-    for (int k = 0; k < kMaxOperands; ++k) h.grad[u][k] = k < F::arity ? r.grad[k < F::arity ? k : 0] : (T)0;
+    for (int u = 0; u < general_elements(K); ++u) {
+      T x[N];
+      FASTLOSS_UNROLL
+      for (int k = 0; k < N; ++k) x[k] = h.value[u][k];
+      const PointEval<T, N> r = evaluate(f, x);
+      h.loss[u] = r.loss;
+      FASTLOSS_UNROLL
+      for (int k = 0; k < A * K; ++k) h.grad[u][k] = k < N ? r.grad[k < N ? k : 0] : (T)0;
+    }
   }
 }
 
 // One kernel for all losses of a stored type: with one per loss a dtype took 18 s to compile for one architecture
-// instead of 5, before plain kernels had a second instance. And one for all mixes of types that compute in S.
-template <class S, bool mixed>
+// instead of 5, before plain kernels had a second instance. And one for all mixes of types that compute in S. Losses of more
+// operands, or of components, have others, whose registers these need not share.
+template <class S, int A, int K, bool mixed>
 FASTLOSS_KERNEL(kPointThreads, 2)
 points_general(const PointLaunch l, const int loss_index) {
   using T = typename Compute<S>::type;
-  constexpr int U = kGeneralElements, A = kMaxOperands;
+  constexpr int U = general_elements(K);
   const PointArgs& a = l.args;
   double factor;
   if (!find_factor(l, l.args.scale, factor)) return;
@@ -268,22 +284,27 @@ points_general(const PointLaunch l, const int loss_index) {
   for (int k = 1; k <= A; ++k) outgrown = outgrown || outgrows<T>(reads[k]->type);
   double sum = 0, square = 0;
   for (int tile = 0; tile < n; tile += kPointThreads * U) {
-    Held<T> h;
+    Held<T, A, K> h;
     T weight[U], upstream[U];
     bool kept[U];
     FASTLOSS_UNROLL
     for (int u = 0; u < U; ++u) {
       const int i = tile + u * kPointThreads + thread();
       FASTLOSS_UNROLL
-      for (int k = 0; k < A; ++k) h.value[u][k] = 0;
+      for (int k = 0; k < A * K; ++k) h.value[u][k] = 0;
       weight[u] = upstream[u] = 1;
       kept[u] = i < n;
       if (!kept[u]) continue;
       int64_t at[A + 3];
-      locate(l, reads, begin + i, at);
+      locate<K>(l, reads, begin + i, at);
       FASTLOSS_UNROLL
       for (int k = 0; k < A; ++k) {
-        if (a.operand[k].data) h.value[u][k] = read_one<S, mixed, T>(a.operand[k], at[k], false);
+        if (!a.operand[k].data) continue;
+        FASTLOSS_UNROLL
+        for (int c = 0; c < K; ++c) {
+          const int64_t there = at[k] + c * (K > 1 ? a.operand[k].component : 0);
+          h.value[u][k * K + c] = read_one<S, mixed, T>(a.operand[k], there, false);
+        }
       }
       if (a.weight.data) weight[u] = read_one<S, mixed, T>(a.weight, at[A], false);
       if (a.mask.data) kept[u] = ((const uint8_t*)a.mask.data)[at[A + 1]];
@@ -291,7 +312,12 @@ points_general(const PointLaunch l, const int loss_index) {
       if (mixed && FASTLOSS_UNLIKELY(outgrown)) {
         FASTLOSS_UNROLL
         for (int k = 1; k < A; ++k) {
-          if (outgrows<T>(a.operand[k].type)) h.value[u][k] = load_outgrown<T>(a.operand[k].data, at[k]);
+          if (!outgrows<T>(a.operand[k].type)) continue;
+          FASTLOSS_UNROLL
+          for (int c = 0; c < K; ++c) {
+            const int64_t there = at[k] + c * (K > 1 ? a.operand[k].component : 0);
+            h.value[u][k * K + c] = load_outgrown<T>(a.operand[k].data, there);
+          }
         }
         if (outgrows<T>(a.weight.type)) weight[u] = load_outgrown<T>(a.weight.data, at[A]);
       }
@@ -301,7 +327,7 @@ points_general(const PointLaunch l, const int loss_index) {
         if (view.data) convert_bits<U, T>(view.type, value);
       };
       FASTLOSS_UNROLL
-      for (int k = 0; k < A; ++k) convert(a.operand[k], [&](int u) -> T& { return h.value[u][k]; });
+      for (int k = 0; k < A * K; ++k) convert(a.operand[k / K], [&](int u) -> T& { return h.value[u][k]; });
       convert(a.weight, [&](int u) -> T& { return weight[u]; });
       convert(a.upstream, [&](int u) -> T& { return upstream[u]; });
     }
@@ -321,12 +347,16 @@ points_general(const PointLaunch l, const int loss_index) {
       const T loss = kept[u] ? h.loss[u] * weight[u] : (T)0, c = scale * weight[u] * upstream[u];
       part += loss;
       int64_t at[A + 1];
-      locate(l, writes, begin + i, at);
+      locate<K>(l, writes, begin + i, at);
       FASTLOSS_UNROLL
       for (int k = 0; k < A; ++k) {
-        const T slope = kept[u] ? h.grad[u][k] * c : (T)0;
-        if (a.gradient[k].data) write_one<S, mixed>(a.gradient[k], at[k], slope, false);
-        if (k == 0) square += (double)slope * (double)slope;
+        FASTLOSS_UNROLL
+        for (int j = 0; j < K; ++j) {
+          const T slope = kept[u] ? h.grad[u][k * K + j] * c : (T)0;
+          const int64_t there = at[k] + j * (K > 1 ? a.gradient[k].component : 0);
+          if (a.gradient[k].data) write_one<S, mixed>(a.gradient[k], there, slope, false);
+          if (k == 0) square += (double)slope * (double)slope;
+        }
       }
       if (a.loss.data) write_one<S, mixed>(a.loss, at[A], loss, a.loss.wide);
     }
@@ -347,10 +377,11 @@ int run_loss(PointLaunch& l, int loss, const Grid& grid, Stream stream) {
     return launch(each ? &points_plain<S, Loss, true> : &points_plain<S, Loss, false>, grid, stream, l, f);
   }
   memcpy(l.functor, (const void*)&f, sizeof(F));
+  constexpr int A = general_arity<F>, K = kComponents<F>;
   if constexpr (std::is_same_v<S, typename Compute<S>::type>) {
-    if (l.mixed) return launch(&points_general<S, true>, grid, stream, l, loss);
+    if (l.mixed) return launch(&points_general<S, A, K, true>, grid, stream, l, loss);
   }
-  return launch(&points_general<S, false>, grid, stream, l, loss);
+  return launch(&points_general<S, A, K, false>, grid, stream, l, loss);
 }
 
 template <class S>

@@ -11,8 +11,11 @@ namespace fastloss::cuda {
 constexpr int kPointSums = 2;  // planes of partial sums: the loss, the square of the first gradient
 
 constexpr int kPointThreads = 256;
-constexpr int kPlainVectors = 2;     // 16-byte vectors of each operand that a thread holds at once
-constexpr int kGeneralElements = 4;  // elements that a thread of the general kernel holds at once
+constexpr int kPlainVectors =
+    2;  // times that a thread has these elements under way: of 16 bytes of each operand, or of one
+constexpr int plain_elements(int size, int components) { return 16 / size > components ? 16 / size / components : 1; }
+// Elements that a thread of the general kernel holds at once: registers hold many values of few elements, or of one.
+constexpr int general_elements(int components) { return components == 1 ? 4 : 1; }
 
 // What the device alone knows of the factor of every gradient, in the elements and products engines.
 struct DeviceFactor {

@@ -13,12 +13,12 @@ constexpr const char* kNames[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_NAME)};
 PointSums run(int id, PointViews& views) {
   PointArgs& args = views.args;
   views.finish();
-  args.stream = args.elements * (int64_t)views.input.element_size() >= kStreamBytes;
+  args.stream = views.input.numel() * (int64_t)views.input.element_size() >= kStreamBytes;
   args.task_elements = kTaskElements;
   const Kernels& kernels = isa::kernels();
   const DType dtype = views.kernel_dtype();
   const PointwiseKernel kernel = kernels.engine[(int)dtype].pointwise;
-  return run_tasks(args, args.elements, (args.elements + kTaskElements - 1) / kTaskElements,
+  return run_tasks(args, views.input.numel(), (args.elements + kTaskElements - 1) / kTaskElements,
                    [&](int64_t begin, int64_t end) { kernel(args, begin, end, kernels.pointwise[id]); });
 }
 
@@ -31,9 +31,9 @@ struct Backend : PointsEngine {
     PointViews views(call, written);
     PointArgs& args = views.args;
     double* const stats = written.stats ? statistics(*written.stats, input, kPointStats) : nullptr;
-    Tensor loss = call.reduced() ? empty({}, wanted) : unreduced_loss(input, wanted);
+    Tensor loss = call.reduced() ? empty({}, wanted) : unreduced_loss(input, args.components, wanted);
     if (!call.reduced()) views.add_each(args.loss, loss, "loss");
-    const double divisor = divisor_of(call, input.numel());
+    const double divisor = divisor_of(call, args.elements);
     args.scale = 1 / divisor;
     args.want_stats = stats;
     const PointSums sums = run(call.id, views);
@@ -48,7 +48,7 @@ struct Backend : PointsEngine {
     STD_TORCH_CHECK(call.input().is_cpu(), "fastloss: expected CPU tensors");
     PointViews views(call, written);
     PointArgs& args = views.args;
-    args.scale = 1 / divisor_of(call, call.input().numel());
+    args.scale = 1 / divisor_of(call, args.elements);
     if (call.reduced()) {
       args.scale *= upstream_of(grad_output);
     } else {

@@ -20,7 +20,7 @@ struct Problem {
       : device(call.input()),
         views(call, written),
         dtype(views.kernel_dtype()),
-        divisor(set_divisor(call, call.input().numel(), launch)) {
+        divisor(set_divisor(call, views.args.elements, launch)) {
     launch.mixed = views.mixed;
     views.args.scale = 1 / divisor;
   }
@@ -47,7 +47,7 @@ struct Backend : PointsEngine {
     PointArgs& args = problem.views.args;
     double* const stats = written.stats ? statistics(*written.stats, input, kPointStats) : nullptr;
     const ScalarType type = problem.each_type(wanted);
-    Tensor loss = call.reduced() ? new_empty(input, {}, wanted) : unreduced_loss(input, type);
+    Tensor loss = call.reduced() ? new_empty(input, {}, wanted) : unreduced_loss(input, args.components, type);
     if (!call.reduced()) problem.views.add_each(args.loss, loss, "loss");
     args.want_stats = stats;
     problem.plan();

@@ -25,8 +25,9 @@ void plan_points(DType dtype, PointLaunch& l) {
   // What args.plain asks for, but that losses and upstream gradients per element are welcome.
   l.vectors = !l.mixed && aligned && l.flat && !a.weight.data && !a.mask.data && !a.want_stats;
   for (int k = 1; k < kMaxOperands; ++k) l.vectors = l.vectors && !a.gradient[k].data;
-  const int64_t size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
-  const int64_t tile = kPointThreads * (l.vectors ? kPlainVectors * 16 / size : kGeneralElements);
+  const int size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
+  const int64_t tile = kPointThreads * (int64_t)(l.vectors ? kPlainVectors * plain_elements(size, a.components)
+                                                           : general_elements(a.components));
   // A block for every tile until there are enough to fill any GPU; then longer ones, whose sums cost less.
   const int64_t tiles = a.elements / (tile * kManyBlocks);
   l.block_elements = (int)(tile * (tiles < 1 ? 1 : tiles < kMostTiles ? tiles : kMostTiles));

@@ -12,6 +12,7 @@ from cases import ELEMENTS, RANGES
 from fastloss._core import operators as _ops
 
 POINTS = 100  # of each loss with each of its settings
+VALUES = 8  # that the driver reads of each point
 
 
 def points():
@@ -22,7 +23,7 @@ def points():
             continue
         fixed = sum(1 << record.tensors.index(name) for name in case.record.fixed)
         settings = dict.fromkeys(
-            tuple(record.number(name, params.get(name, case.default(name))) for name in record.params)
+            record.numbers(params.get(name, case.default(name)) for name in record.params)
             for params in (*case.params, *combinations(case))
         )
         for number, setting in enumerate(settings):
@@ -33,8 +34,8 @@ def points():
                 low, high = RANGES["positive"]
                 columns.append(low + (high - low) * torch.rand(POINTS, dtype=torch.float64))
             numbers = " ".join(repr(float(v)) for v in (*setting, *(0,) * (4 - len(setting))))
-            for values in zip(*(column.tolist() for column in columns), strict=True):
-                yield f"{record.operator} {numbers} {' '.join(map(repr, (*values, 0.0)[:3]))} {fixed}"
+            for values in torch.stack([c for t in columns for c in t.reshape(POINTS, -1).unbind(1)], 1).tolist():
+                yield f"{record.operator} {numbers} {' '.join(map(repr, (values + VALUES * [0.0])[:VALUES]))} {fixed}"
 
 
 def combinations(case):

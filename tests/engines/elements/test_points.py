@@ -74,6 +74,7 @@ def test_broadcast(case, isa):
 def test_as_many_elements_in_another_shape(case, shapes):
     """What the quick way lets through to the operator, which refuses it."""
     first, second, *more = case.tensors((6,), torch.float64)
+    shapes = [(*shape, *first.shape[1:]) for shape in shapes]
     tensors = (first.reshape(shapes[0]), second.reshape(shapes[1]), *(t.reshape(shapes[0]) for t in more))
 
     def outcome(function):
