@@ -5,10 +5,11 @@ from fastloss._build_info import build_info
 from fastloss._core.memory import empty_cache, memory_usage
 from fastloss._core.operators import debug
 from fastloss._core.route import Explanation, explain
-from fastloss._core.stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss._version import __version__
 from fastloss.nn.adversarial import *
 from fastloss.nn.composed import *
+from fastloss.nn.language import *
 from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *
 from fastloss.nn.rows import *
@@ -18,6 +19,7 @@ __all__ = [
     "Explanation",
     "PointStats",
     "RowStats",
+    "TokenLogprobs",
     "__version__",
     "build_info",
     "debug",

@@ -5,6 +5,7 @@ from fastloss.nn import *
 from fastloss._core.route import Explanation as Explanation
 from fastloss._core.stats import PointStats as PointStats
 from fastloss._core.stats import RowStats as RowStats
+from fastloss._core.stats import TokenLogprobs as TokenLogprobs
 from fastloss._build_info import build_info as build_info
 from fastloss._core.operators import debug as debug
 from fastloss._core.memory import empty_cache as empty_cache
@@ -13,13 +14,13 @@ from fastloss._core.memory import memory_usage as memory_usage
 __version__: str
 
 __all__ = [
-    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
     "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Explanation", "FocalLoss",
     "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
     "InfoNCELoss", "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
-    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PointStats", "PoissonNLLLoss",
+    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "Perplexity", "PointStats", "PoissonNLLLoss",
     "Poly1CrossEntropy", "QuantileLoss", "RobustLoss", "RowStats", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
-    "SoftMarginLoss", "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TripletMarginLoss", "TverskyLoss",
-    "__version__", "build_info", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "nn",
-    "reference",
+    "SoftMarginLoss", "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TokenLogprobs", "TripletMarginLoss",
+    "TverskyLoss", "__version__", "build_info", "debug", "empty_cache", "explain", "functional", "isa",
+    "memory_usage", "nn", "reference",
 ]

@@ -22,12 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 HEAD = '"""Written by `make stubs` from the signatures at run time; not to be edited."""\n\n'
 IMPORTS = """\
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss.engines.flex import Row
 """
 MODULE_IMPORTS = """\
 from typing import Any, Generic, Literal, overload
@@ -98,7 +100,16 @@ def definition(name: str, parameters: Parameters, returned: str, self_: str = ""
 
 
 def variants(parameters: Parameters, stats: str) -> list[tuple[Parameters, str]]:
-    """The parameters once for each type that ``return_stats`` may have, and what is returned then."""
+    """The parameters once for each type that ``return_stats`` or other flags may have, and what is returned then."""
+    flags = [name for name in parameters if name in ("return_entropy", "return_lse")]
+    if flags:
+        on = {name: parameters[name].replace(annotation="Literal[True]", default=Parameter.empty) for name in flags}
+        off = {name: parameters[name].replace(annotation="Literal[False]") for name in flags}
+        return [
+            ({**parameters, **off}, "Tensor"),
+            *(({**parameters, name: flag}, "TokenLogprobs") for name, flag in on.items()),
+            (parameters, "Tensor | TokenLogprobs"),
+        ]
     if not stats:
         return [(parameters, "Tensor")]
     option, pair = parameters["return_stats"], f"tuple[Tensor, {stats}]"
@@ -248,6 +259,7 @@ FAMILIES = {
     "similarity": "All pairs",
     "adversarial": "Adversarial training",
     "composed": "Composed, and PyTorch's own",
+    "language": "Language models",
 }
 
 

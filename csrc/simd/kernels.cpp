@@ -5,6 +5,7 @@
 #include "engines/similarity/mining.h"
 #include "engines/elements/cpu.h"
 #include "engines/softmax/cpu.h"
+#include "engines/outputs/cpu.h"
 #include "simd/scale.h"
 #include "engines/similarity/unit_rows.h"
 
@@ -23,6 +24,8 @@ Engine engine() {
   Engine e{};
   e.rows = &Rows<S>::run;
   e.rows_scratch = &rows_scratch<S>;
+  e.outputs = &Outputs<S>::run;
+  e.outputs_scratch = &Outputs<S>::scratch;
   e.pointwise = &pointwise<S>;
   e.scale = &scale<S>;
   e.unit_rows = &unit_rows<S, Unit>;

@@ -3,6 +3,7 @@
 #include "engines/products/args.h"
 #include "engines/elements/args.h"
 #include "engines/softmax/args.h"
+#include "engines/outputs/args.h"
 #include "engines/similarity/args.h"
 #include "losses/losses.h"
 
@@ -39,6 +40,7 @@ struct PointwiseFormula {
 
 // All run tasks [begin, end).
 using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch, RowsFormula);
+using OutputsKernel = void (*)(const OutputsArgs&, int64_t begin, int64_t end, void* scratch);
 using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end, const PointwiseFormula&);
 using PairsKernel = void (*)(const PairArgs&, int64_t begin, int64_t end);
 using UnitKernel = void (*)(const UnitArgs&, int64_t begin, int64_t end);
@@ -88,6 +90,8 @@ using WriteKernel = void (*)(Element type, void* to, int64_t n, const void* from
 struct Engine {
   RowsKernel rows;
   int64_t (*rows_scratch)(const RowsArgs&);  // bytes of scratch that `rows` needs
+  OutputsKernel outputs;
+  int64_t (*outputs_scratch)(const OutputsArgs&);
   PointwiseKernel pointwise;
   ReadKernel read;    // these two of float and double only
   WriteKernel write;  // of a floating type

@@ -162,7 +162,7 @@ class OnePass:
                 *saved, _state = ctx.saved_tensors
                 call.operators.backward(grad_output, *saved, None, *call.options[:2], True, *grads)
                 return grads
-            if call.inplace or all(_scales_exactly(grad, factor) for grad in made):
+            if call.inplace or all(scales_exactly(grad, factor) for grad in made):
                 for grad in made:
                     if call.inplace and not grad.is_contiguous():  # a part of other memory, perhaps
                         grad.mul_(grad_output)
@@ -170,7 +170,7 @@ class OnePass:
                         _ops.scale_(grad, grad_output)
                 return grads
         if call.inplace and call.now:
-            raise _gone("a second backward")
+            raise gone("a second backward")
         saved = ctx.saved_tensors
         grads = _gradient_memory(ctx, call, saved[: len(call.operators.no_gradients)])
         call.operators.backward(grad_output, *saved, *call.options[:2], False, *grads)
@@ -182,7 +182,7 @@ class OnePass:
     @staticmethod
     def formula(ctx: Any, call: Call) -> tuple[Callable[..., Tensor], list[Tensor]]:
         if call.inplace:
-            raise _gone("a second derivative")
+            raise gone("a second derivative")
         *tensors, weight, mask, divisor, _state = ctx.saved_tensors
         return lambda *tensors: call.formula(call, tensors, weight, mask, divisor), tensors
 
@@ -279,12 +279,12 @@ def _used_elsewhere(name: str) -> RuntimeError:
     )
 
 
-def _scales_exactly(grad: Tensor, factor: float) -> bool:
+def scales_exactly(grad: Tensor, factor: float) -> bool:
     """Whether ``grad`` may be scaled in place: bfloat16 is rounded once, so only by a power of two."""
     return grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5)
 
 
-def _gone(what: str) -> RuntimeError:
+def gone(what: str) -> RuntimeError:
     return RuntimeError(
         f"fastloss: {what} needs the logits, but inplace=True wrote the gradient over them; "
         "expected one first-order backward, remedy: inplace=False"

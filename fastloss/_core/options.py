@@ -48,6 +48,7 @@ class RowOptions(TypedDict, total=False):
     loss_dtype: torch.dtype | None
     inplace: bool
     return_stats: bool
+    group: Any
 
 
 class PointOptions(SharedOptions, total=False):

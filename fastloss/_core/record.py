@@ -54,6 +54,7 @@ class Record:
         family: Name of the modules of `fastloss.functional`, `fastloss.nn` and `fastloss.reference` that hold it.
         options: Those that its losses share.
         returns: What the public functions return.
+        criterion: Whether it has a module.
         module: PyTorch's module, whose place ours takes.
         title: Name of our module, if it is not that of the function.
         words: Of arguments that are one of several words: these.
@@ -64,6 +65,7 @@ class Record:
     family: ClassVar[Any]
     options: ClassVar[type]
     returns: ClassVar[str] = "Tensor | Any"
+    criterion: ClassVar[bool] = True
 
     name: str
     params: tuple[str, ...] = ()
@@ -288,6 +290,20 @@ class SoftmaxLoss(Record):
     def declare(self, formula: Callable[..., Any]) -> None:
         super().declare(formula)
         self.reads = frozenset(inspect.signature(formula).parameters) - {*self.params}
+
+
+@dataclass(eq=False)
+class RowOutputs(Record):
+    """What rows of logits yield, a number each: no loss, so it has no reduction and no module. Its formula takes logits
+    that are capped and tempered, with the classes last, and what else it names of the function's arguments.
+    """
+
+    family = "language"
+    options = _options.NoOptions
+    criterion = False
+
+    def __post_init__(self) -> None:
+        self.domains = {name: _options.ROW_NUMBERS[name] for name in ("softcap", "temperature")}
 
 
 @dataclass(eq=False)

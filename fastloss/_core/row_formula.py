@@ -76,6 +76,8 @@ def evaluate(
     """
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
     check(record, input, params, weight, reduction, label_smoothing, options)
+    if options.get("group") is not None:
+        raise ValueError(f"fastloss.{record.name}: expected group=None: the formula is that of whole rows")
     label_smoothing = _options.fixed(label_smoothing)
     given = {**ROW_DEFAULTS, **options, "inplace": False}
     given.update({name: _options.fixed(given[name]) for name in ROW_NUMBERS})
@@ -103,10 +105,10 @@ def evaluate(
     compute = torch.promote_types(dtype, torch.float32)
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing > 0.0
     penalised = isinstance(given["z_loss"], Tensor) or given["z_loss"] != 0.0
-    label_smoothing = _of_dtype(label_smoothing, compute)
+    label_smoothing = of_dtype(label_smoothing, compute)
     if isinstance(label_smoothing, Tensor):  # what is not above 0 PyTorch takes for 0
         label_smoothing = torch.where(label_smoothing >= 0, label_smoothing, 0.0)
-    z_loss, softcap, temperature = (_of_dtype(given[name], compute) for name in ("z_loss", "softcap", "temperature"))
+    z_loss, softcap, temperature = (of_dtype(given[name], compute) for name in ("z_loss", "softcap", "temperature"))
 
     C = input.shape[dim]
     to_classes = (-1, *[1] * (input.dim() - dim - 1))
@@ -145,14 +147,11 @@ def evaluate(
                 per_class = number.to(compute)
                 row[name] = per_class.view(to_classes) if y is None else per_class[y]
             else:
-                row[name] = _of_dtype(number, compute)
+                row[name] = of_dtype(number, compute)
         return record.formula(**{name: row[name] for name in (*record.reads, *record.params)})
 
     def loss_of(x: Tensor) -> tuple[Tensor, Tensor]:
-        z = torch.where(kept.unsqueeze(dim), x, 0.0)
-        if softcap is not None:
-            z = softcap * torch.tanh(z / softcap)
-        z = z / temperature
+        z = tempered(x, kept, dim, softcap, temperature)
         log_p = F.log_softmax(z, dim)
         if soft:
             t = (1 - label_smoothing) * target + label_smoothing / C if smooth else target
@@ -162,7 +161,7 @@ def evaluate(
             if smooth:
                 row = (1 - label_smoothing) * row - label_smoothing / C * (w.view(to_classes) * log_p).sum(dim)
         if penalised:
-            row = row + z_loss * w_per_row * _logsumexp(z, dim).square()
+            row = row + z_loss * w_per_row * logsumexp(z, dim).square()
         row = torch.where(kept, row, 0.0)
         if reduction == "none":
             return row, z
@@ -172,7 +171,7 @@ def evaluate(
         divisor = (
             torch.where(kept_weight == 0, torch.nan, kept_weight)
             if given["normalizer"] is None
-            else _of_dtype(given["normalizer"], compute)
+            else of_dtype(given["normalizer"], compute)
         )
         mean = row.sum() / divisor
         return (torch.where(count > 0, mean, 0.0) if given["empty"] == "zero" else mean), z
@@ -191,19 +190,27 @@ def dtype_of_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> torch
     return torch.float32 if dtype != torch.float64 and _ops.autocasts(input.device.type) else dtype
 
 
+def tempered(x: Tensor, kept: Tensor, dim: int, softcap: Any, temperature: Any) -> Tensor:
+    """The logits of a formula: capped, then tempered; zeros in rows that do not count, whatever those hold."""
+    z = torch.where(kept.unsqueeze(dim), x, 0.0)
+    if softcap is not None:
+        z = softcap * torch.tanh(z / softcap)
+    return z / temperature
+
+
 def class_dim(input: Tensor) -> int:
     """The dimension of the classes."""
     return 0 if input.dim() == 1 else 1
 
 
-def _of_dtype(number: Any, dtype: torch.dtype) -> Any:
+def of_dtype(number: Any, dtype: torch.dtype) -> Any:
     """A hyperparameter in the computing dtype, as a number is by itself."""
     if isinstance(number, Tensor):
         return number.to(dtype).reshape(())
     return number if number is None else float(number)  # NumPy's would compute in their own precision
 
 
-def _logsumexp(z: Tensor, dim: int) -> Tensor:
+def logsumexp(z: Tensor, dim: int) -> Tensor:
     """Its derivative comes from exponents of numbers without the largest, not from those of large ones."""
     largest = z.detach().amax(dim, keepdim=True)
     largest = torch.where(largest.isfinite(), largest, 0.0)
@@ -241,7 +248,7 @@ def _stats(
             accuracy=mean((z.argmax(dim) == best).double()),
             entropy=mean(torch.special.entr(log_p.exp()).sum(dim)),
             perplexity=mean(nll).exp(),
-            mean_lse=mean(_logsumexp(z, dim)),
+            mean_lse=mean(logsumexp(z, dim)),
             grad_norm=torch.linalg.vector_norm(grad, dtype=torch.float64),
             finite=loss.isfinite().all() & grad.isfinite().all(),
             count=count,

@@ -45,6 +45,20 @@ class RowStats(NamedTuple):
         return cls(accuracy, entropy, perplexity, mean_lse, grad_norm, finite != 0, count.to(torch.int64))
 
 
+class TokenLogprobs(NamedTuple):
+    """Outputs of rows of logits, each differentiable; None where it was not asked for.
+
+    Attributes:
+        logprob: Log-probability of each target.
+        entropy: Of each row's distribution, in nats.
+        lse: Log-sum-exp of each row's logits, after cap and temperature.
+    """
+
+    logprob: Tensor | None = None
+    entropy: Tensor | None = None
+    lse: Tensor | None = None
+
+
 class PointStats(NamedTuple):
     """Metrics of one call of a pointwise loss, made in the same pass (``return_stats=True``).
 

@@ -35,12 +35,12 @@ from fastloss.engines.elements import NUMBERS
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
 # vectorised too, break even later. Measured on 2 cores (`python -m benchmarks.harness --suite small`).
 TINY = 2560
-_TINY_WIDE = 28 * TINY
+TINY_WIDE = 28 * TINY
 _LARGEST_INDEX = 2**53  # the operators take ignore_index among other numbers, as a float64
 if _ops._C is not None and exchange_table is not None:
     _ops._C.open_gate(exchange_table, Tensor, torch.nn.Parameter)
 # Whether PyTorch's own operator is best for a call without options: Note [The gate of tiny calls] in csrc/module.cpp.
-_is_tiny: Callable[..., bool] = _ops._C.is_tiny if _ops._C is not None else lambda *_: False
+is_tiny: Callable[..., bool] = _ops._C.is_tiny if _ops._C is not None else lambda *_: False
 
 # Of a call: input, target, hyperparameters, weight, ignore_index, reduction, label_smoothing, options. One with names
 # would take as long as PyTorch's own layer over its operator.
@@ -61,6 +61,9 @@ _SHARED = """
             say) reads the gradient without notice. So does a use of a tensor that ``input`` is only a part of, through
             anything but ``input`` itself.
         return_stats: Also return `RowStats`, measured in the same pass.
+        group: Processes on which the classes of each row lie, in the order of ranks (vocabulary parallelism).
+            ``input``, ``weight`` and factors per class are then those of the classes here, class indices those of all.
+            The loss is the same on every process, the gradient that of its own logits.
 
     Returns:
         The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
@@ -94,7 +97,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                 try:
                     if (
                         native is not None
-                        and _is_tiny(input, target, ignore_index, TINY, _TINY_WIDE)
+                        and is_tiny(input, target, ignore_index, TINY, TINY_WIDE)
                         and reduction in REDUCTIONS
                     ):
                         if route.watched:
@@ -251,6 +254,12 @@ def solve(
 ) -> Any:
     """Checks what is posed, and runs the kernel of a loss, or its formula where that is due."""
     name = record.name
+    if options.get("group") is not None:
+        from fastloss.engines import parts
+
+        return parts.solve(
+            record, inplace, input, target, params, weight, ignore_index, reduction, label_smoothing, options
+        )
     for what, value in (("input", input), ("target", target)):
         if not isinstance(value, Tensor):
             raise TypeError(
@@ -263,11 +272,8 @@ def solve(
     if torch.is_grad_enabled() and not is_compiling():
         input, target, weight, params = savable(input), savable(target), savable(weight), tuple(map(savable, params))
         options = {what: savable(value) for what, value in options.items()}
-    if inplace and input.requires_grad and _of_leaf(input) and torch.is_grad_enabled():
-        raise RuntimeError(
-            f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad, or a view of one, with "
-            "its gradient; expected logits computed by the model, remedy: inplace=False"
-        )
+    if inplace:
+        refuse_leaf(name, input)
     given = dict(zip(record.params, params, strict=True))
     factor = given.get(record.factor)
     if isinstance(factor, Tensor) and factor.dim():
@@ -288,6 +294,15 @@ def solve(
         return _kernel(record, inplace, input, target, weight, factor, ignore_index, reduction, numbers, options)
     except Exception as error:
         _explain_error(name, error, input, target, weight, ignore_index)
+
+
+def refuse_leaf(name: str, input: Tensor) -> None:
+    """Refuses logits that inplace=True must not write over."""
+    if input.requires_grad and _of_leaf(input) and torch.is_grad_enabled():
+        raise RuntimeError(
+            f"fastloss.{name}: inplace=True would overwrite a leaf tensor that requires grad, or a view of one, with "
+            "its gradient; expected logits computed by the model, remedy: inplace=False"
+        )
 
 
 def _of_leaf(input: Tensor) -> bool:
@@ -381,10 +396,10 @@ def _kernel(
     divisor = None if normalizer is None else divisor_of(normalizer, input.device)
     soft = target.is_floating_point()
     if input.is_cuda and _ops.debugging() and not soft:
-        bad = _bad_target(target, input.shape[row_formula.class_dim(input)], ignore_index, mask)
+        bad = bad_target(target, input.shape[row_formula.class_dim(input)], ignore_index, mask)
         if bad:
             raise IndexError(f"fastloss.{record.name}: {bad}")
-    overwrite = inplace and not is_compiling() and not _repeats_memory(input)
+    overwrite = inplace and not is_compiling() and not repeats_memory(input)
     code = REDUCTIONS[reduction]
     now = makes_gradient_now(code, input.dtype) and not target.requires_grad
     empty_zero = options.get("empty") == "zero"
@@ -393,7 +408,7 @@ def _kernel(
     return (result[0], RowStats.from_vector(result[1])) if want_stats else result
 
 
-def _repeats_memory(tensor: Tensor) -> bool:
+def repeats_memory(tensor: Tensor) -> bool:
     """Whether several elements are one in memory (expanded tensors), so that each cannot have a gradient there."""
     return any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
 
@@ -436,12 +451,15 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
     if weight is not None and weight.dtype != input.dtype:
         return f"weight has dtype {weight.dtype}, expected {input.dtype} like input"
     if classes and not target.is_floating_point() and target.device.type == "cpu":
-        return _bad_target(target, classes, ignore_index)
+        return bad_target(target, classes, ignore_index)
     return ""
 
 
-def _bad_target(target: Tensor, classes: int, ignore_index: int, mask: Tensor | None = None) -> str:
-    """The first class index out of range, with row, value and remedy; empty if there is none. Waits for a device."""
+def bad_target(target: Tensor, classes: int, ignore_index: int, mask: Tensor | None = None, each: int = 1) -> str:
+    """The first class index out of range, of ``each`` in a row, with row, value and remedy; empty if there is none.
+
+    Waits for a device.
+    """
     flat = target.reshape(-1)
     bad = ((flat < 0) | (flat >= classes)) & (flat != ignore_index)
     if mask is not None:
@@ -450,7 +468,7 @@ def _bad_target(target: Tensor, classes: int, ignore_index: int, mask: Tensor | 
         return ""
     row = int(bad.nonzero()[0])
     return (
-        f"target {int(flat[row])} at row {row} is {_ops.OUT_OF_BOUNDS}, expected [0, {classes}) or "
+        f"target {int(flat[row])} at row {row // each} is {_ops.OUT_OF_BOUNDS}, expected [0, {classes}) or "
         f"ignore_index={ignore_index}; map it to a class or set ignore_index"
     )
 

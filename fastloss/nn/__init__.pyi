@@ -9,16 +9,16 @@ from typing_extensions import TypeVar
 from fastloss._core.stats import PointStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
-from fastloss.nn import adversarial as adversarial, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.nn import adversarial as adversarial, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
 __all__ = [
-    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
     "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "FocalLoss", "GANDiscriminatorLoss",
     "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
     "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
-    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "PoissonNLLLoss", "Poly1CrossEntropy",
-    "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
-    "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TripletMarginLoss", "TverskyLoss",
+    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss",
+    "Poly1CrossEntropy", "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
+    "SoftMarginLoss", "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TripletMarginLoss", "TverskyLoss",
 ]
 
 class GANDiscriminatorLoss(torch.nn.Module):
@@ -49,6 +49,46 @@ class GANGeneratorLoss(torch.nn.Module):
     ) -> Tensor: ...
     def __call__(
         self, fake: Tensor,
+    ) -> Tensor: ...
+
+class CausalLMLoss(torch.nn.Module):
+    r"""Cross entropy of each token given those before it, as Hugging Face transformers' ``ForCausalLMLoss``:"""
+    ignore_index: int
+    label_smoothing: float | Tensor
+    z_loss: float | Tensor
+    softcap: float | Tensor | None
+    temperature: float | Tensor
+    inplace: bool
+    loss_dtype: torch.dtype | None
+    def __init__(
+        self, ignore_index: int = -100, label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, inplace: bool = False,
+        loss_dtype: torch.dtype | None = None,
+    ) -> None: ...
+    def forward(
+        self, logits: Tensor, labels: Tensor, num_items_in_batch: float | Tensor | None = None, *,
+        shift_labels: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, logits: Tensor, labels: Tensor, num_items_in_batch: float | Tensor | None = None, *,
+        shift_labels: Tensor | None = None,
+    ) -> Tensor: ...
+
+class Perplexity(torch.nn.Module):
+    r"""Perplexity of a language model, with the classes in the last dimension:"""
+    ignore_index: int
+    temperature: float | Tensor
+    softcap: float | Tensor | None
+    loss_dtype: torch.dtype | None
+    def __init__(
+        self, ignore_index: int = -100, temperature: float | Tensor = 1.0, softcap: float | Tensor | None = None,
+        loss_dtype: torch.dtype | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, mask: Tensor | None = None,
     ) -> Tensor: ...
 
 class ContrastiveLoss(torch.nn.Module, Generic[_Result]):
@@ -1913,7 +1953,7 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1922,7 +1962,7 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1931,61 +1971,63 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload  # type: ignore[override]
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False],
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: bool,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False],
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: bool,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class FocalLoss(torch.nn.Module, Generic[_Result]):
@@ -1999,7 +2041,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False] = False, mode: Literal["softmax"] = "softmax",
+        return_stats: Literal[False] = False, group: Any = None, mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
     def __init__(
@@ -2008,7 +2050,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True], mode: Literal["softmax"] = "softmax",
+        return_stats: Literal[True], group: Any = None, mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
     def __init__(
@@ -2017,7 +2059,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False, group: Any = None,
         mode: Literal["softmax"] = "softmax",
     ) -> None: ...
     @overload
@@ -2053,6 +2095,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -2060,7 +2103,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
-        inplace: bool = False,
+        inplace: bool = False, group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -2068,7 +2111,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
-        inplace: bool = False,
+        inplace: bool = False, group: Any = None,
     ) -> tuple[Tensor, RowStats | PointStats]: ...
     @overload
     def forward(
@@ -2076,7 +2119,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
-        inplace: bool = False,
+        inplace: bool = False, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
     @overload
     def __call__(
@@ -2084,6 +2127,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -2091,7 +2135,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
-        inplace: bool = False,
+        inplace: bool = False, group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -2099,7 +2143,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
-        inplace: bool = False,
+        inplace: bool = False, group: Any = None,
     ) -> tuple[Tensor, RowStats | PointStats]: ...
     @overload
     def __call__(
@@ -2107,7 +2151,7 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
-        inplace: bool = False,
+        inplace: bool = False, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
 
 class Poly1CrossEntropy(torch.nn.Module, Generic[_Result]):
@@ -2124,7 +2168,7 @@ class Poly1CrossEntropy(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -2133,7 +2177,7 @@ class Poly1CrossEntropy(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -2142,61 +2186,63 @@ class Poly1CrossEntropy(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False],
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: bool,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False],
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: bool,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
@@ -2214,7 +2260,7 @@ class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -2223,7 +2269,7 @@ class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True], group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -2232,61 +2278,63 @@ class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False],
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: bool,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[False],
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-        return_stats: bool,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class CircleLoss(torch.nn.Module):
@@ -2294,49 +2342,52 @@ class CircleLoss(torch.nn.Module):
     m: float | Tensor
     gamma: float | Tensor
     normalize: bool
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
-        self, m: float | Tensor = 0.4, gamma: float | Tensor = 80.0, normalize: bool = True,
-        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+        self, m: float | Tensor = 0.4, gamma: float | Tensor = 80.0, normalize: bool = True, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class ClipLoss(torch.nn.Module):
     r"""Images and texts find each other (CLIP, Radford et al. 2021), both directions from one matrix product."""
     normalize: bool
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
-        self, normalize: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        self, normalize: bool = False, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
         logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
         logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class InfoNCELoss(torch.nn.Module):
@@ -2345,25 +2396,26 @@ class InfoNCELoss(torch.nn.Module):
     normalize: bool
     symmetric: bool
     multi_positive: Literal["out", "in"]
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
         self, temperature: float | Tensor = 0.07, normalize: bool = True, symmetric: bool = False,
-        multi_positive: Literal["out", "in"] = "out", reduction: Literal["none", "mean", "sum"] = "mean", *,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        multi_positive: Literal["out", "in"] = "out", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, query: Tensor, key: Tensor, labels: Tensor | None = None, *, negatives: Tensor | None = None,
         positives: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, query: Tensor, key: Tensor, labels: Tensor | None = None, *, negatives: Tensor | None = None,
         positives: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class MinedTripletMarginLoss(torch.nn.Module):
@@ -2372,25 +2424,26 @@ class MinedTripletMarginLoss(torch.nn.Module):
     mining: Literal["batch_hard", "semi_hard", "all"]
     soft: bool
     normalize: bool
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
         self, margin: float | Tensor = 1.0, mining: Literal["batch_hard", "semi_hard", "all"] = "batch_hard",
-        soft: bool = False, normalize: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        soft: bool = False, normalize: bool = False, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class MultiSimilarityLoss(torch.nn.Module):
@@ -2399,25 +2452,26 @@ class MultiSimilarityLoss(torch.nn.Module):
     beta: float | Tensor
     base: float | Tensor
     normalize: bool
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
         self, alpha: float | Tensor = 2.0, beta: float | Tensor = 50.0, base: float | Tensor = 0.5,
-        normalize: bool = True, reduction: Literal["none", "mean", "sum"] = "mean", *,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        normalize: bool = True, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class NTXentLoss(torch.nn.Module):
@@ -2425,22 +2479,24 @@ class NTXentLoss(torch.nn.Module):
     temperature: float | Tensor
     normalize: bool
     decoupled: bool
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
-        self, temperature: float | Tensor = 0.5, normalize: bool = True, decoupled: bool = False,
-        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+        self, temperature: float | Tensor = 0.5, normalize: bool = True, decoupled: bool = False, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, z0: Tensor, z1: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, z0: Tensor, z1: Tensor, *, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class PairwiseContrastiveLoss(torch.nn.Module):
@@ -2449,50 +2505,52 @@ class PairwiseContrastiveLoss(torch.nn.Module):
     neg_margin: float | Tensor
     normalize: bool
     squared: bool
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
         self, pos_margin: float | Tensor = 0.0, neg_margin: float | Tensor = 1.0, normalize: bool = True,
-        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        squared: bool = False, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, embeddings: Tensor, labels: Tensor, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class SigLipLoss(torch.nn.Module):
     r"""A yes or no for each pair of an image and a text (SigLIP, Zhai et al. 2023)."""
     normalize: bool
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
-        self, normalize: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        self, normalize: bool = False, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
         logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, image_features: Tensor, text_features: Tensor, logit_scale: float | Tensor,
         logit_bias: float | Tensor | None = None, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
 
 class SupConLoss(torch.nn.Module):
@@ -2500,22 +2558,24 @@ class SupConLoss(torch.nn.Module):
     temperature: float | Tensor
     normalize: bool
     positives: Literal["out", "in"]
-    reduction: Literal["none", "mean", "sum"]
     def __init__(
-        self, temperature: float | Tensor = 0.1, normalize: bool = True, positives: Literal["out", "in"] = "out",
-        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        memory_budget: int | None = None, group: Any = None, ddp: bool = False,
+        self, temperature: float | Tensor = 0.1, normalize: bool = True, positives: Literal["out", "in"] = "out", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> None: ...
     def forward(
         self, features: Tensor, labels: Tensor | None = None, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...
     def __call__(
         self, features: Tensor, labels: Tensor | None = None, *, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, memory_budget: int | None = None,
-        group: Any = None, ddp: bool = False,
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", memory_budget: int | None = None, group: Any = None,
+        ddp: bool = False,
     ) -> Tensor: ...

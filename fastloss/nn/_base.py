@@ -239,13 +239,16 @@ def module_of(function: Any) -> type[Any]:
         tensors = tuple(inspect.signature(record.module.forward).parameters)[1:]
         return drop_in(record.module, function, tuple(arguments - {"size_average", "reduce"}), _FORWARDS.get(tensors))
     settings = {name: parameters[name].default for name in record.names if name not in record.tensors}
+    if "reduction" in settings:
+        settings["reduction"] = "mean"
     name = record.title or "".join(word.capitalize() for word in record.name.split("_"))
-    return own(name, function, {**settings, "reduction": "mean"}, record.options, record.check_words)
+    return own(name, function, settings, record.options, record.check_words)
 
 
 def modules_of(functions: ModuleType) -> dict[str, type[Any]]:
     """The modules of the functions of a file, by name."""
-    made = [module_of(function) for function in vars(functions).values() if hasattr(function, "record")]
+    criteria = (f for f in vars(functions).values() if hasattr(f, "record") and f.record.criterion)
+    made = map(module_of, criteria)
     return {module.__name__: module for module in sorted(made, key=lambda module: module.__name__)}
 
 

@@ -1,22 +1,24 @@
 """Written by `make stubs` from the signatures at run time; not to be edited."""
 
+from collections.abc import Callable
 from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats
-from fastloss.reference import adversarial as adversarial, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss.engines.flex import Row
+from fastloss.reference import adversarial as adversarial, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
 __all__ = [
-    "asymmetric_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "charbonnier_loss",
-    "circle_loss", "clip_loss", "contrastive_loss", "cosine_embedding_loss", "cross_entropy",
-    "gan_discriminator_loss", "gan_generator_loss", "gaussian_nll_loss", "hinge_embedding_loss", "hinge_loss",
-    "huber_loss", "info_nce_loss", "kl_div", "l1_loss", "log_cosh_loss", "margin_ranking_loss",
-    "mined_triplet_margin_loss", "mse_loss", "multi_similarity_loss", "nt_xent_loss", "pairwise_contrastive_loss",
-    "poisson_nll_loss", "poly1_cross_entropy", "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss",
-    "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss", "squared_log_loss", "supcon_loss",
-    "triplet_margin_loss", "tversky_loss",
+    "asymmetric_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "causal_lm_loss",
+    "charbonnier_loss", "circle_loss", "clip_loss", "contrastive_loss", "cosine_embedding_loss", "cross_entropy",
+    "flex_cross_entropy", "gan_discriminator_loss", "gan_generator_loss", "gaussian_nll_loss",
+    "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "kl_div", "l1_loss", "log_cosh_loss",
+    "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss", "multi_similarity_loss", "nt_xent_loss",
+    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "quantile_loss",
+    "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss",
+    "squared_log_loss", "supcon_loss", "token_logprobs", "triplet_margin_loss", "tversky_loss",
 ]
 
 def gan_discriminator_loss(
@@ -30,6 +32,51 @@ def gan_generator_loss(
     reduction: Literal["mean", "sum"] = "mean",
 ) -> Tensor: ...
 
+def causal_lm_loss(
+    logits: Tensor, labels: Tensor, num_items_in_batch: float | Tensor | None = None, ignore_index: int = -100,
+    shift_labels: Tensor | None = None, *, label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None,
+) -> Tensor: ...
+
+def flex_cross_entropy(
+    input: Tensor, target: Tensor, row_loss: Callable[[Row], Tensor], *, temperature: float | Tensor = 1.0,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+) -> Tensor: ...
+
+def perplexity(
+    input: Tensor, target: Tensor, *, ignore_index: int = -100, temperature: float | Tensor = 1.0,
+    softcap: float | Tensor | None = None, mask: Tensor | None = None, loss_dtype: torch.dtype | None = None,
+) -> Tensor: ...
+
+@overload
+def token_logprobs(
+    input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0,
+    return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> Tensor: ...
+@overload
+def token_logprobs(
+    input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: Literal[True],
+    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> TokenLogprobs: ...
+@overload
+def token_logprobs(
+    input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
+    return_lse: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> TokenLogprobs: ...
+@overload
+def token_logprobs(
+    input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
+    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> Tensor | TokenLogprobs: ...
+
 @overload
 def contrastive_loss(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float | Tensor = 1.0, *,
@@ -596,7 +643,7 @@ def cross_entropy(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def cross_entropy(
@@ -605,7 +652,7 @@ def cross_entropy(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def cross_entropy(
@@ -614,7 +661,7 @@ def cross_entropy(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -624,6 +671,7 @@ def poly1_cross_entropy(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def poly1_cross_entropy(
@@ -631,7 +679,7 @@ def poly1_cross_entropy(
     ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def poly1_cross_entropy(
@@ -639,7 +687,7 @@ def poly1_cross_entropy(
     ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -649,7 +697,7 @@ def softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def softmax_focal_loss(
@@ -658,7 +706,7 @@ def softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def softmax_focal_loss(
@@ -667,7 +715,7 @@ def softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def circle_loss(

@@ -47,9 +47,16 @@ struct RowTerms {
   V offset;
 };
 
-template <class T, class V, class Loss>
-FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V others, V target, V e, V gap, V weight,
-                                  V upstream) {
+template <class V>
+struct Likelihood {
+  V nll;
+  V log_sum;  // log s
+  V p, q;
+  V inverse;  // 1 / s
+};
+
+template <class T, class V>
+FASTLOSS_FN Likelihood<V> likelihood(V others, V target, V e) {
   const V s = others + e;
   const V inverse = V(T(1)) / s;
   const V p = e * inverse;
@@ -58,8 +65,13 @@ FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V o
   // log1p(-q) = log(u) + what rounding u = 1 - q dropped, over u; as that is below 2^-54, 1 / u is 1 + q.
   const V u = select(likely, V(T(1)) - q, s);
   const V l = log(u) - select(likely, (q - (V(T(1)) - u)) * (V(T(1)) + q), V(T(0)));
-  const V nll = select(likely, -l, l - target);
-  const V log_s = select(likely, target - l, l);
+  return {select(likely, -l, l - target), select(likely, target - l, l), p, q, inverse};
+}
+
+template <class T, class V, class Loss>
+FASTLOSS_FN RowTerms<V> index_row(const Loss& f, const RowOptions& o, V max, V others, V target, V e, V gap, V weight,
+                                  V upstream) {
+  const auto [nll, log_s, p, q, inverse] = likelihood<T>(others, target, e);
   const Eval<V> value = f(nll, p, q);
   const V keep = weight * V(T(1 - o.smoothing));
   V loss = keep * value.loss;

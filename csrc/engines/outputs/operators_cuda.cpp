@@ -1,0 +1,28 @@
+// Operators of row outputs for CUDA tensors. Kernels are in cuda.cu.
+
+#include "engines/outputs/call.h"
+#include "engines/outputs/cuda.h"
+#include "torch/cuda_call.h"
+
+namespace fastloss::ops {
+namespace {
+
+struct Backend {
+  static void run(OutputsProblem& problem) {
+    const Device device(problem.input);
+    const DType dtype = dtype_of(problem.input);
+    cuda::OutputsLaunch launch{};
+    launch.args = problem.args;
+    cuda::plan_outputs(dtype, launch);
+    check(cuda::run_outputs(dtype, launch, device.stream));
+  }
+};
+
+}  // namespace
+
+STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) {
+  m.impl("row_outputs", TORCH_BOX(&row_outputs<Backend>));
+  m.impl("row_outputs_backward", TORCH_BOX(&row_outputs_backward<Backend>));
+}
+
+}  // namespace fastloss::ops

@@ -1,0 +1,245 @@
+"""Rows whose classes lie on several processes (vocabulary parallelism).
+
+Note [Parts of a row]
+Each process of a group has the logits of some classes, those of lower ranks first, and all targets. It measures its
+part; what travels is the part's maximum and sum, the target's logit relative to that maximum, from the process that has
+it, and where they are wanted entropy and spread. From these every process makes the outputs of the row, and the row's
+maximum and sum, from which its own kernel makes the gradient of its own logits. Backward sends nothing: the loss and
+its upstream gradient are the same on every process.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from fastloss._core import memory as _memory
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
+from fastloss._core import route, row_formula
+from fastloss._core.autograd import gone
+from fastloss._core.formula import expm1
+from fastloss._core.guards import loss_dtype_of
+from fastloss._core.record import Record, SoftmaxLoss
+from fastloss._core.stats import TokenLogprobs
+from fastloss.engines import outputs
+from fastloss.engines.outputs import Plan, Posed, measure, write_gradient
+from fastloss.engines.softmax import bad_target
+
+_IGNORED = -100
+
+
+class Classes(NamedTuple):
+    """Of all processes.
+
+    Attributes:
+        first: The first class that is here.
+        total: The number of classes.
+        weights: What the weights of each process's classes add up to; their numbers, where there are no weights.
+    """
+
+    first: Tensor
+    total: Tensor
+    weights: Tensor
+
+
+def _gather(t: Tensor, group: Any) -> Tensor:
+    """The tensors of all processes, by rank."""
+    made = [torch.empty_like(t) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(made, t.contiguous(), group)
+    return torch.stack(made)
+
+
+def classes_of(count: int, weight: Tensor | None, like: Tensor, group: Any) -> Classes:
+    here = like.new_full((), count, dtype=torch.float64)
+    total = here if weight is None else weight.detach().sum(dtype=torch.float64)
+    counts, weights = _gather(torch.stack([here, total]), group).unbind(1)
+    return Classes(counts[: dist.get_rank(group)].sum().long(), counts.sum().long(), weights)
+
+
+def _local(target: Tensor, classes: Classes, here: int, ignore_index: int) -> Tensor:
+    """The targets as the operators take them: those of other processes one past the classes that are here."""
+    y = target - classes.first
+    y = torch.where((y >= 0) & (y < here), y, here)
+    return torch.where(target == ignore_index, _IGNORED, y)
+
+
+class _Rows(torch.autograd.Function):
+    """``(plan, group, weights, target, mask, weight, input) -> logprob, entropy, lse, spread``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, plan: Plan, group: Any, weights: Tensor, target: Tensor | None, mask: Tensor | None,
+        weight: Tensor | None, input: Tensor,
+    ) -> Any:  # fmt: skip
+        state, relative, entropy, _, spread = measure(plan, input, target, mask, weight, part=True)
+        here = torch.full_like(state[0], -torch.inf) if relative is None else relative
+        planes = [state[0], state[1], here, *(t for t in (entropy, spread) if t is not None)]
+        m, others, t, *more = _gather(torch.stack(planes), group).double().unbind(1)
+        top = m.amax(0)
+        shift = (m - top).exp()
+        sums = others + t.exp()  # of each part, relative to its own maximum
+        rest, at = (others * shift).sum(0), (t + (m - top)).amax(0)
+        e = at.exp()
+        likely, total = rest < e, rest + e
+        nll = torch.where(likely, -torch.log1p(-rest / total), total.log() - at)
+        log_sum = torch.where(likely, at + nll, total.log())
+        kept = torch.ones_like(top, dtype=torch.bool) if target is None else target != _IGNORED
+        kept = kept if mask is None else kept & mask
+        log_share = (m - top) + sums.log() - log_sum
+        share = log_share.exp()
+        made: list[Tensor | None] = [None if target is None else -nll, None, top + log_sum, None]
+        if entropy is not None:
+            each = share * (more[0] - log_share)
+            made[1] = torch.where(share == 0, 0.0, each).sum(0)
+        if spread is not None:
+            made[3] = (more[-1] - weights.view(-1, *[1] * top.dim()) * log_share).sum(0)
+        result = [None if t is None else torch.where(kept, t, 0.0).to(state.dtype) for t in made]
+        state = torch.stack([top, torch.where(here == -torch.inf, total, rest)]).to(state.dtype)
+        ctx.plan, ctx.weight_sum, ctx.overwritten = plan, weights.sum().to(state.dtype), False
+        ctx.save_for_backward(input, target, mask, weight, state, result[1])
+        ctx.set_materialize_grads(False)
+        return tuple(result)
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
+        nothing = (None,) * 6
+        if all(g is None for g in upstream):
+            return *nothing, None
+        plan: Plan = ctx.plan
+        if ctx.overwritten:
+            raise gone("a second backward")
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                f"fastloss.{plan.name}: expected a first derivative of rows whose classes lie on several processes; "
+                "remedy for a second one: gather the logits"
+            )
+        input, target, mask, weight, state, entropy = ctx.saved_tensors
+        of_logprob, of_entropy, of_lse, of_spread = upstream
+        if of_spread is not None:
+            through = of_spread * ctx.weight_sum
+            of_lse = through if of_lse is None else of_lse + through
+        grad = input.detach() if plan.inplace else _memory.empty_like(input)
+        write_gradient(
+            plan, grad, input, target, mask, state, entropy, of_logprob, of_entropy, of_lse, weight, of_spread, True
+        )  # fmt: skip
+        if plan.inplace:
+            torch.autograd.graph.increment_version(input)
+            ctx.overwritten = True
+        return *nothing, grad
+
+
+def rows(
+    record: Record, posed: Posed, classes: Classes, weight: Tensor | None = None
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
+    """Log-probability, entropy, log-normaliser, and with weights the spread, of whole rows in the computing dtype."""
+    name, input, target = record.name, posed.input, posed.target
+    reason = outputs.why_not_kernel(posed)
+    if reason:
+        raise RuntimeError(f"fastloss.{name}: group= needs the kernel, but {reason}")
+    if target is not None and target.dim() == input.dim():
+        raise RuntimeError(
+            f"fastloss.{name}: target has shape {tuple(target.shape)}, expected one class for each row with group="
+        )
+    here = input.shape[posed.dim]
+    if target is not None:
+        if target.is_cpu or _ops.debugging():
+            mask, all_ = posed.mask, int(classes.total)
+            if bad := bad_target(target, all_, posed.ignore_index, mask):
+                raise IndexError(f"fastloss.{name}: {bad}")
+        target = _local(target, classes, here, posed.ignore_index)
+    plan = outputs.plan_of(name, record.formula, posed._replace(ignore_index=_IGNORED))
+    return _Rows.apply(plan, posed.group, classes.weights, target, posed.mask, weight, input)
+
+
+def token_logprobs(record: Record, posed: Posed) -> TokenLogprobs:
+    """`outputs.solve` of rows in parts."""
+    _options.check_sharing(record.name, None, posed.group)
+    route.kernel_unless(record.name, outputs.why_not_kernel(posed))
+    classes = classes_of(posed.input.shape[posed.dim], None, posed.input, posed.group)
+    made = rows(record, posed, classes)[:3]
+    return TokenLogprobs(*(t if wanted else None for t, wanted in zip(made, (True, *posed.flags), strict=True)))
+
+
+def solve(
+    record: SoftmaxLoss,
+    inplace: bool,
+    input: Tensor,
+    target: Tensor,
+    params: tuple[Any, ...],
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: Any,
+    options: dict[str, Any],
+) -> Tensor:
+    """The loss of `softmax.solve` from its formula; weights and factors per class are those of the classes here."""
+    name, group = record.name, options["group"]
+    _options.check_sharing(name, None, group)
+    if options.get("return_stats"):
+        raise ValueError(f"fastloss.{name}: expected return_stats=False with group=")
+    if target.is_floating_point():
+        raise RuntimeError(f"fastloss.{name}: target is {target.dtype}, expected class indices with group=")
+    code = _options.reduction_code(reduction)
+    given = {what: options.get(what) for what in ("mask", "softcap", "temperature")}
+    posed = outputs.check(
+        name,
+        Posed(
+            input, target, ignore_index, given["mask"], options.get("temperature", 1.0), given["softcap"],
+            (False, True), row_formula.class_dim(input), None, inplace, group,
+        ),
+    )  # fmt: skip
+    route.kernel_unless(name, outputs.why_not_kernel(posed))
+    compute, here = _ops.compute_dtype(input.dtype), input.shape[posed.dim]
+    smooth = isinstance(label_smoothing, Tensor) or label_smoothing != 0
+    ones = torch.ones(here, dtype=compute, device=input.device) if smooth else None
+    if weight is not None and weight.shape != (here,):
+        raise RuntimeError(
+            f"fastloss.{name}: weight has shape {tuple(weight.shape)}, expected ({here},), of the classes here"
+        )
+    weight = None if weight is None else weight.to(compute)
+    classes = classes_of(here, weight, input, group)
+    logprob, _, lse, spread = rows(record, posed, classes, (ones if weight is None else weight) if smooth else None)
+    assert logprob is not None
+    assert lse is not None
+    kept = posed.target != ignore_index
+    kept = kept if posed.mask is None else kept & posed.mask
+    local = _local(posed.target, classes, here, ignore_index)
+    mine = kept & (local >= 0) & (local < here)
+
+    def of_target(values: Tensor) -> Tensor:
+        """The value of each row's class, from the process that has it."""
+        found = torch.where(mine, values.to(compute)[local.clamp(0, here - 1)], 0.0)
+        dist.all_reduce(found, group=group)
+        return found
+
+    # An ignored row holds numbers at which no formula has an infinite slope.
+    safe = torch.where(kept, logprob, -1.0)
+    known: dict[str, Any] = {"nll": -safe}
+    if record.reads & {"p", "q"}:
+        known |= {"p": safe.exp(), "q": -expm1(safe)}
+    for what, number in zip(record.params, params, strict=True):
+        per_class = isinstance(number, Tensor) and number.dim() > 0
+        known[what] = of_target(number.detach()) if per_class else number
+    w = 1.0 if weight is None else of_target(weight.detach())
+    value = w * record.formula(**{what: known[what] for what in (*record.reads, *record.params)})
+    if spread is not None:
+        value = (1 - label_smoothing) * value + label_smoothing * spread / classes.total
+    z_loss = options.get("z_loss", 0.0)
+    if isinstance(z_loss, Tensor) or z_loss != 0:
+        value = value + z_loss * w * lse.square()
+    value = torch.where(kept, value, 0.0)
+    dtype = options.get("loss_dtype") or loss_dtype_of(input)
+    if code == 0:
+        return value.to(dtype)
+    total = value.sum(dtype=torch.float64)
+    if code == 2:
+        return total.to(dtype)
+    divisor = (kept * w).sum(dtype=torch.float64) if options.get("normalizer") is None else options["normalizer"]
+    mean = total / torch.where(torch.as_tensor(divisor) == 0, torch.nan, divisor)
+    if options.get("empty", "nan") == "zero":
+        mean = torch.where(kept.any(), mean, 0.0)
+    return mean.to(dtype)
