@@ -95,7 +95,7 @@ struct OutputsProblem {
     STD_TORCH_CHECK(t->is_contiguous(), "fastloss: expected adjacent memory for ", name);
     numbers_of(name, t, each);
     read.pop_back();
-    check_own_memory(name, *t, {});
+    check_own_memory(name, *t);
     for (const Tensor* other : read) {
       STD_TORCH_CHECK(!other || !overlaps(*t, *other), "fastloss: expected ", name, " in memory of its own");
     }
@@ -131,7 +131,7 @@ struct OutputsProblem {
     STD_TORCH_CHECK(!of_entropy || entropy, "fastloss: expected the entropy, for its gradient");
     STD_TORCH_CHECK(!of_spread || rows.weight, "fastloss: expected weights of the classes, for the spread");
     check_output("grad_input", grad, input);
-    check_own_memory("grad_input", grad, {});
+    check_own_memory("grad_input", grad);
     bool over_itself = grad.const_data_ptr() == input.const_data_ptr();
     for (int64_t d = 0; over_itself && d < input.dim(); ++d) {
       over_itself = input.size(d) == 1 || grad.stride(d) == input.stride(d);

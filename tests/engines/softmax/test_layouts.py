@@ -6,6 +6,7 @@ import cases
 import pytest
 import torch
 from cases import DTYPES, REDUCTIONS, SOFTMAX, of
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import fastloss
 from fastloss._core import operators as _ops
@@ -233,3 +234,36 @@ def test_last_class_and_first_class_are_targets(case, isa):
         wanted_loss, wanted_grad = cases.exact_rows(case, x, target, reduction="none")
         cases.check_loss(loss, wanted_loss, x, case.enlarges({}))
         cases.check_grad(grad, wanted_grad, x)
+
+
+class _Traffic(TorchDispatchMode):
+    """Operators that are called, and those among them that make a tensor as large as the logits."""
+
+    def __init__(self, elements):
+        super().__init__()
+        self.elements, self.called, self.large = elements, [], []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        name = func.name()
+        if not func.is_view and "detach" not in name:
+            self.called.append(name)
+            if isinstance(result, torch.Tensor) and result.numel() >= self.elements:
+                self.large.append(name)
+        return result
+
+
+@pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
+def test_a_transposed_view_costs_what_the_flat_one_does(case):
+    """The same operators, and nothing of the logits' size but the one gradient, which lies as they do."""
+    x, target = torch.randn(4, 64, 400), torch.randint(400, (4, 64))
+    traffic = {}
+    for how, see in {"flat": lambda x: x.flatten(0, 1), "transposed": lambda x: x.transpose(1, 2)}.items():
+        leaf = x.clone().requires_grad_()
+        with _Traffic(x.numel()) as seen:
+            case.functional(see(leaf), target.flatten() if how == "flat" else target).backward()
+        traffic[how] = seen.called
+        assert set(seen.large) <= {"aten::empty_like"}, seen.large
+        assert leaf.grad.is_contiguous()
+    assert traffic["flat"] == traffic["transposed"]
