@@ -180,7 +180,7 @@ pairs_rows(const PairLaunch l, const Loss<typename Compute<S>::type> f) {
   }
   group_sums<G>(s, (double*)shared_memory());
   bool far = false;
-  const auto far_atoms = [&](int64_t i, double(&z)[F::atoms]) {
+  const auto far_atoms = [&](int64_t i, double (&z)[F::atoms]) {
     double v[A];
     FASTLOSS_UNROLL
     for (int k = 0; k < A; ++k) {

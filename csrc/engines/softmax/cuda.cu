@@ -1092,8 +1092,8 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
         T value = 0, of_target = 0;
         if (kept) {
           const T x_c = chip.one(u * V + k);
-          value = gradient_at(a, f, x_c, t ? probability_at<S, Loss>(a, t, c + k) : (T)0, c + k,
-                              t ? (int64_t)-1 : row.y);
+          value =
+              gradient_at(a, f, x_c, t ? probability_at<S, Loss>(a, t, c + k) : (T)0, c + k, t ? (int64_t)-1 : row.y);
           of_target = target_gradient_at(a, f, x_c, c + k);
         }
         square += (double)value * (double)value;
