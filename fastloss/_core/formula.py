@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -39,18 +39,22 @@ def evaluate(record: Loss, arguments: dict[str, Any], reduction: str, options: A
         functools.partial(record.formula, **params),
         tensors,
         "sum" if batch else reduction,
-        dtype=_dtype(record, arguments),
         **({"weight": arguments["weight"]} if "weight" in arguments else {}),
         **{"empty": record.empty, **options},
     )
     return loss / tensors[0].shape[0] if batch and tensors[0].dim() and tensors[0].shape[0] != 0 else loss
 
 
-def _dtype(record: Loss, arguments: dict[str, Any]) -> torch.dtype | None:
-    """That of the loss where PyTorch's function does not promote."""
-    if record.dtype == "promoted" or (record.weight_promotes and arguments.get("weight") is not None):
-        return None
-    return arguments[record.tensors[1 if record.dtype == "target" else 0]].dtype
+def dtype_of(record: Loss, tensors: Sequence[Tensor], weight: Tensor | None) -> torch.dtype:
+    """That of the loss, by `Loss.dtype`, of these tensors, without those of rows."""
+    if record.dtype == "promoted" or (record.weight_promotes and weight is not None):
+        return _promoted(record, tensors, weight)
+    return tensors[1 if record.dtype == "target" else 0].dtype
+
+
+def _promoted(record: Loss, tensors: Sequence[Tensor], weight: Tensor | None) -> torch.dtype:
+    given = tensors if weight is None or record.pairs else (*tensors, weight)
+    return functools.reduce(torch.promote_types, [t.dtype for t in given])
 
 
 def is_plain(options: dict[str, Any], *hyperparameters: Any) -> bool:
@@ -116,7 +120,6 @@ def reduce(
     reduce_dims: int | tuple[int, ...] | None = None,
     loss_dtype: torch.dtype | None = None,
     return_stats: bool = False,
-    dtype: torch.dtype | None = None,
     **unknown: Any,
 ) -> Any:
     r"""Weighs, masks and reduces the values of ``elementwise(*tensors)``.
@@ -124,9 +127,9 @@ def reduce(
     Of pairs tensors of the first one's shape hold vectors in their last dimension, which give one value a row; elements
     of several components are such vectors, too.
     A masked element is zero with zero gradient whatever it holds. ``"mean"`` divides by ``normalizer``; else by the sum
-    of the kept weights (`Loss.weight_mean` and a weight is given) or by the number of kept elements. The loss has the
-    common dtype of tensors and weight, or that of PyTorch's function, ``dtype``; float32 if that is half and autocast
-    is on, unless PyTorch does not cast for this loss (`Loss.casts`).
+    of the kept weights (`Loss.weight_mean` and a weight is given) or by the number of kept elements. The loss has
+    the dtype that `dtype_of` says; float32 if that is half and autocast is on, unless PyTorch does not cast for
+    this loss (`Loss.casts`).
     """
     name, pairs = record.name, record.pairs
     _options.refuse_unknown(name, unknown, _options.names(_options.WeightedPointOptions))
@@ -142,16 +145,12 @@ def reduce(
         tensors = torch.broadcast_tensors(*tensors)
     vectors = tensors[0].shape if record.along else None
     shape = tensors[0].shape[:-1] if record.along else tensors[0].shape
-    compute = tensors[0].dtype
-    for t in (*tensors[1:], *(() if weight is None else (weight,))):
-        if pairs and (t is weight or t.shape == vectors[:-1]):  # type: ignore[index]
-            continue  # of rows
-        compute = torch.promote_types(compute, t.dtype)
-    dtype = dtype or compute
+    known = [t for t in tensors if not pairs or t.shape != vectors[:-1]]  # type: ignore[index]
+    dtype = dtype_of(record, known, weight)
     device = tensors[0].device.type
     if record.casts(weight, device) and dtype.itemsize < 4 and _ops.autocasts(device):
         loss_dtype = loss_dtype or torch.float32
-    compute = torch.promote_types(compute, torch.float32)
+    compute = torch.promote_types(_promoted(record, known, weight), torch.float32)
     kept = None
     if mask is not None:
         if mask.dtype != torch.bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -143,8 +143,9 @@ STATS = 7  # entries of the statistics vector: RowStats without its container
 POINT_STATS = 2  # of a pointwise loss: sum of the values, sum of the squared gradient
 
 
-def _rows_shape(input: Tensor) -> list[int]:
-    return [*input.shape[:1], *input.shape[2:]] if input.dim() > 1 else []
+def rows_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The shape of logits without their classes."""
+    return (*shape[:1], *shape[2:]) if len(shape) > 1 else ()
 
 
 class Operators(NamedTuple):
@@ -158,13 +159,13 @@ class Operators(NamedTuple):
 
 def rows_state(input: Tensor, target: Tensor) -> Tensor:
     """Memory for what forward keeps of each row for backward: two numbers, three if targets are probabilities."""
-    shape = (3, *_rows_shape(input)) if target.is_floating_point() else (2, *target.shape)
+    shape = (3, *rows_shape(input.shape)) if target.is_floating_point() else (2, *target.shape)
     return input.new_empty(shape, dtype=compute_dtype(input.dtype))
 
 
 # The loss of each row, pair or element, as the operators return it: without numbers.
 _UNREDUCED: dict[str, Callable[[Tensor, torch.dtype], Tensor]] = {
-    "rows": lambda input, dtype: input.new_empty(_rows_shape(input), dtype=dtype),
+    "rows": lambda input, dtype: input.new_empty(rows_shape(input.shape), dtype=dtype),
     "pointwise": lambda input, dtype: torch.empty_like(input, dtype=dtype),
     "pairs": lambda input, dtype: input.new_empty(input.shape[:-1], dtype=dtype),
 }

@@ -90,7 +90,7 @@ def rows_of(
     name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mask: Tensor | None
 ) -> Rows:
     """Checks classes as targets of rows of logits; raises IndexError for a class that does not exist."""
-    shape = input.shape[:1] + input.shape[2:] if input.dim() > 1 else input.shape[:0]
+    shape = _ops.rows_shape(input.shape)
     target = target.long() if target.dtype is torch.uint8 else target
     if not input.is_floating_point() or not input.dim() or target.dtype != torch.int64 or target.shape != shape:
         raise RuntimeError(

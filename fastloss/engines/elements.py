@@ -298,11 +298,7 @@ def _dtype_of_loss(record: Loss, tensors: tuple[Tensor, ...], weight: Tensor | N
             return "PyTorch decides about different dtypes", dtype
         if not record.warns and len({t.dim() == 0 for t in tensors}) > 1:
             return "PyTorch decides about different dtypes of a tensor and a scalar", dtype
-        if record.dtype == "promoted" or (record.dtype == "equal" and record.weight_promotes):
-            for kind in (*kinds, *of_weight):
-                dtype = torch.promote_types(dtype, kind)
-        elif record.dtype == "target":
-            dtype = tensors[1].dtype
+        dtype = formula.dtype_of(record, tensors, weight)
     return "", _guards.cast(dtype, autocast)
 
 

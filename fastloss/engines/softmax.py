@@ -333,7 +333,7 @@ def _why_not_kernel(
     if dim == 0 or input.numel() == 0:
         return "PyTorch decides empty arguments"
     shape, classes = input.shape, input.shape[row_formula.class_dim(input)]
-    rows_shape = shape[:1] + shape[2:] if dim > 1 else shape[:0]
+    rows_shape = _ops.rows_shape(shape)
     soft = target.is_floating_point()
     if soft:
         if not record.probabilities:
@@ -419,7 +419,7 @@ def _diagnose(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index
     if not shape:
         return "input is 0-dimensional, expected (C), (N, C) or (N, C, d1, ...)"
     classes = shape[0] if len(shape) == 1 else shape[1]
-    rows_shape = shape[:1] + shape[2:] if len(shape) > 1 else ()
+    rows_shape = _ops.rows_shape(shape)
     if target.device != input.device:
         return f"target is on {target.device}, expected {input.device} like input; move it with .to(input.device)"
     if target.is_floating_point():

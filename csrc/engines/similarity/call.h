@@ -37,8 +37,8 @@ FASTLOSS_ARGUMENTS(Pairs, Arguments, FASTLOSS_PAIRS_OF_TILE)
 #define FASTLOSS_STATISTICS(X) X(Tensor, tile) X(Written<Tensor>, row_sums) X(Written<MaybeTensor>, column_sums)
 FASTLOSS_ARGUMENTS(Statistics, Pairs, FASTLOSS_STATISTICS)
 
-// Derivatives take the tile's place; `derivative_sums`: per row, of df/dz <x, y> and of df/dz. On the CPU, if there are vectors of
-// the columns, what positives contribute is added to the gradients of the rows, and taken out of the tile.
+// Derivatives take the tile's place; `derivative_sums`: per row, of df/dz <x, y> and of df/dz. On the CPU, if there are
+// vectors of the columns, what positives contribute is added to the gradients of the rows, and taken out of the tile.
 #define FASTLOSS_DERIVATIVES(X)  \
   X(Written<Tensor>, tile)       \
   X(MaybeTensor, row_anchors)    \
@@ -46,9 +46,9 @@ FASTLOSS_ARGUMENTS(Statistics, Pairs, FASTLOSS_STATISTICS)
   X(Written<Tensor>, derivative_sums) X(MaybeTensor, vectors) X(Written<MaybeTensor>, gradients)
 FASTLOSS_ARGUMENTS(Derivatives, Pairs, FASTLOSS_DERIVATIVES)
 
-// `found`: per row, value and count of its triplets. With `derivative_sums`, derivatives as above. On the CPU, if there are vectors
-// (rows are columns, the first is column `row_offset`) and at most `most` pairs have a derivative, these are added to the
-// gradients of both their vectors instead: the tile is as it was, and the operator returns true.
+// `found`: per row, value and count of its triplets. With `derivative_sums`, derivatives as above. On the CPU, if there
+// are vectors (rows are columns, the first is column `row_offset`) and at most `most` pairs have a derivative, the pairs
+// are added to the gradients of both their vectors instead: the tile is as it was, and the operator returns true.
 #define FASTLOSS_TRIPLETS(X)               \
   X(Written<Tensor>, tile)                 \
   X(MaybeTensor, factor)                   \

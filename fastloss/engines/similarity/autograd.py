@@ -29,7 +29,8 @@ class AllPairs:
     @staticmethod
     def forward(ctx: Any, call: Call, relation: Relation, vectors: Vectors, *_: Any) -> Tensor:
         want = ctx.needs_input_grad[4:]
-        ctx.made, kept = None, ()
+        ctx.made = None
+        kept: tuple[Tensor | None, ...] = ()
         if plan.is_small(call, vectors):
             loss, ctx.made = plan.at_once(call, vectors, relation, want)
         elif call.reduction == 0:

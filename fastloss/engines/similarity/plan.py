@@ -456,10 +456,11 @@ def at_once(
     """Loss; the wanted gradients for an upstream gradient of one, those of vectors in the computing type."""
     rows, columns, _, scale, bias = vectors
     row_labels, column_labels, mask, positives, weight, normalizer = relation
-    dtype, made = _ops.compute_dtype(rows.dtype), [None] * 5
+    dtype = _ops.compute_dtype(rows.dtype)
+    made: list[Any] = [None] * 5
     for k, needed in enumerate(want):
         if needed:
-            made[k] = torch.empty_like(vectors[k], dtype=dtype if k < 2 else None, memory_format=_DENSE)
+            made[k] = torch.empty_like(vectors[k], dtype=dtype if k < 2 else None, memory_format=_DENSE)  # type: ignore[arg-type]
     loss = _ops.SIMILARITY.whole(
         _ops.SIMILARITY.losses[call.loss], mask, positives, row_labels, column_labels, 0, 0, call.itself, scale, bias,
         None, None, call.affine, call.params, rows, columns, weight, normalizer, call.normalize, call.both,
