@@ -2,7 +2,7 @@
 
 // An operator's arguments as a struct: one list of types and names gives the fields, which read themselves from the
 // dispatcher's stack, the schema, and the checks of memory.
-//     #define FASTLOSS_MIRROR(X) X(Written<Tensor>, matrix) X(int64_t, begin) X(int64_t, end)
+//     #define FASTLOSS_MIRROR(X) X(Output<Tensor>, matrix) X(int64_t, begin) X(int64_t, end)
 //     FASTLOSS_ARGUMENTS(Mirror, Arguments, FASTLOSS_MIRROR)
 // A backend has `static R run(const Mirror&)`; R is void, bool or Tensor.
 
@@ -16,7 +16,7 @@ namespace fastloss::ops {
 
 // Memory to write to; T is Tensor or MaybeTensor.
 template <class T>
-struct Written {
+struct Output {
   T tensor;
 };
 
@@ -33,14 +33,15 @@ struct Argument {
   }
 };
 template <class T>
-struct Argument<Written<T>> {
-  static Written<T> take(StableIValue value) { return {Argument<T>::take(value)}; }
+struct Argument<Output<T>> {
+  static Output<T> take(StableIValue value) { return {Argument<T>::take(value)}; }
   static std::string schema(char& alias) {
     return std::string("Tensor(") + alias++ + "!)" + (std::is_same_v<T, Tensor> ? "" : "?");
   }
 };
 
 struct Arguments {
+  static constexpr bool in_place = false;  // whether the last tensor, a gradient, may be written over the first one
   StableIValue* next;
 
   explicit Arguments(StableIValue* stack) : next(stack) {}
@@ -62,39 +63,29 @@ struct Arguments {
     }                                                       \
   };
 
-// Refuses tensors of several devices, memory that was freed, and memory to write to in which two elements may be one or
-// that may be another tensor's too. (What indices are read from above all: written over, they would lead anywhere.)
+// Refuses tensors of several devices, memory that was freed, and what the other function of this name does.
 template <class A>
 void check_memory(const A& arguments) {
-  struct Entry {
-    const char* name;
-    const Tensor* tensor;
-    bool written;
-  };
-  std::array<Entry, 24> entries;
+  std::array<Given, 24> all;
   size_t count = 0;
-  const auto add = [&](const char* name, const Tensor* tensor, bool written) {
-    if (tensor) entries.at(count++) = {name, tensor, written};
-  };
   A::fields([&](const char* name, auto member) {
     const auto& value = arguments.*member;
     using T = std::decay_t<decltype(value)>;
     if constexpr (std::is_same_v<T, Tensor> || std::is_same_v<T, MaybeTensor>) {
-      add(name, pointer(value), false);
+      all.at(count++) = {name, pointer(value), false};
     } else if constexpr (std::is_class_v<T> && !std::is_same_v<T, std::vector<double>>) {
-      add(name, pointer(value.tensor), true);
+      all.at(count++) = {name, pointer(value.tensor), true};
     }
   });
+  const Tensor *first = nullptr, *last = nullptr;
   for (size_t i = 0; i < count; ++i) {
-    const auto& [name, tensor, written] = entries[i];
-    STD_TORCH_CHECK(same_device(*tensor, *entries[0].tensor), "fastloss: expected tensors of one device");
-    data_of(*tensor);
-    if (written) check_own_memory(name, *tensor);
-    for (size_t j = 0; j < i; ++j) {
-      STD_TORCH_CHECK(!(written || entries[j].written) || !overlaps(*tensor, *entries[j].tensor), "fastloss: expected ",
-                      written ? name : entries[j].name, " in memory of its own");
-    }
+    if (!all[i].tensor) continue;
+    last = all[i].tensor;
+    if (!first) first = last;
+    STD_TORCH_CHECK(same_device(*last, *first), "fastloss: expected tensors of one device");
+    data_of(*last);
   }
+  check_memory(all.data(), count, A::in_place ? last : nullptr, first);
 }
 
 template <class Backend, class A>
@@ -122,5 +113,8 @@ std::string schema(const std::string& name) {
           : std::is_same_v<Result, bool> ? "bool"
                                          : "Tensor");
 }
+
+#define FASTLOSS_DEFINE_ARGUMENTS(name, Arguments) m.def(schema<Backend, Arguments>(#name).c_str());
+#define FASTLOSS_IMPLEMENT_ARGUMENTS(name, Arguments) m.impl(#name, &boxed<Backend, Arguments>);
 
 }  // namespace fastloss::ops

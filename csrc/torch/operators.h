@@ -39,33 +39,18 @@ struct Written {
   const Tensor *state, *stats;
 };
 
-// Refuses memory to write to in which elements meet, or that something else which is read or written may share. (Class
-// indices above all: overwritten, they would lead anywhere.) `in_place`: the first gradient may lie over its own tensor.
+// `in_place`: the first gradient may lie over its own tensor.
 inline void check_memory(const Call& call, const Written& written, const Tensor* upstream, const Tensor* state,
                          bool in_place) {
-  const Tensor* outputs[kMaxOperands + 2] = {written.state, written.stats};
-  const Tensor* read[kMaxOperands + 5] = {call.weight, call.mask, call.divisor, upstream, state};
-  std::copy_n(written.gradients, kMaxOperands, outputs + 2);
-  std::copy_n(call.tensors, kMaxOperands, read + 5);
-  const auto over_itself = [&](const Tensor* output, const Tensor* other) {
-    if (!in_place || output != written.gradients[0] || other != call.tensors[0]) return false;
-    bool same = output->const_data_ptr() == other->const_data_ptr() && output->dim() == other->dim();
-    for (int64_t d = 0; same && d < other->dim(); ++d) {
-      same = other->size(d) == 1 || output->stride(d) == other->stride(d);
-    }
-    return same;
-  };
-  for (const Tensor*& output : outputs) {
-    if (!output) continue;
-    check_own_memory("a result", *output);
-    for (const Tensor* other : read) {
-      STD_TORCH_CHECK(!other || over_itself(output, other) || !overlaps(*output, *other),
-                      "fastloss: expected to write to memory that is not read");
-    }
-    for (const Tensor** other = outputs; other != &output; ++other) {
-      STD_TORCH_CHECK(!*other || !overlaps(*output, **other), "fastloss: expected results in memory of their own");
-    }
+  Given all[2 * kMaxOperands + 7] = {{"state", written.state, true},   {"stats", written.stats, true},
+                                     {"weight", call.weight, false},   {"mask", call.mask, false},
+                                     {"divisor", call.divisor, false}, {"grad_output", upstream, false},
+                                     {"state", state, false}};
+  for (int k = 0; k < kMaxOperands; ++k) {
+    all[7 + 2 * k] = {"a tensor", call.tensors[k], false};
+    all[8 + 2 * k] = {"a gradient", written.gradients[k], true};
   }
+  check_memory(all, 2 * kMaxOperands + 7, in_place ? written.gradients[0] : nullptr, call.tensors[0]);
 }
 
 // What must hold for every engine; `torch.ops` is reachable without our Python.

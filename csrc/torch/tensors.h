@@ -186,6 +186,37 @@ inline void check_own_memory(const char* name, const Tensor& output) {
   }
 }
 
+// A tensor that an operator is given, null if it is not.
+struct Given {
+  const char* name;
+  const Tensor* tensor;
+  bool written;
+};
+
+// Whether two tensors are the same elements, each in the same place.
+inline bool same_places(const Tensor& a, const Tensor& b) {
+  bool same = a.const_data_ptr() == b.const_data_ptr() && a.dim() == b.dim();
+  for (int64_t d = 0; same && d < b.dim(); ++d) same = b.size(d) == 1 || a.stride(d) == b.stride(d);
+  return same;
+}
+
+// Refuses memory to write to in which two elements may be one or that may be another tensor's too. (What indices are read
+// from above all: written over, they would lead anywhere.) But `over` may lie over `under`, each element over its own.
+inline void check_memory(const Given* all, size_t count, const Tensor* over = nullptr, const Tensor* under = nullptr) {
+  for (size_t i = 0; i < count; ++i) {
+    const Tensor* const a = all[i].tensor;
+    if (!a) continue;
+    if (all[i].written) check_own_memory(all[i].name, *a);
+    for (size_t j = 0; j < i; ++j) {
+      const Tensor* const b = all[j].tensor;
+      if (!b || !(all[i].written || all[j].written) || !overlaps(*a, *b)) continue;
+      const bool in_place = ((a == over && b == under) || (b == over && a == under)) && same_places(*a, *b);
+      STD_TORCH_CHECK(in_place, "fastloss: expected ", all[i].written ? all[i].name : all[j].name,
+                      " in memory of its own");
+    }
+  }
+}
+
 inline void check_output(const char* name, const Tensor& output, const Tensor& like) {
   bool same = same_device(output, like) && output.scalar_type() == like.scalar_type() && output.dim() == like.dim();
   for (int64_t d = 0; same && d < like.dim(); ++d) same = output.size(d) == like.size(d);

@@ -23,7 +23,9 @@ struct Backend {
     }
   }
 
-  static void run(OutputsProblem& problem) {
+  template <class A>
+  static void run(const A& arguments) {
+    OutputsProblem problem(arguments);
     STD_TORCH_CHECK(problem.input.is_cpu(), "fastloss: expected CPU tensors");
     OutputsArgs& args = problem.args;
     RowsArgs& rows = args.rows;
@@ -46,14 +48,9 @@ struct Backend {
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m) {
-  m.def(kOutputsSchema);
-  m.def(kOutputsBackwardSchema);
-}
-
-STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
-  m.impl("row_outputs", TORCH_BOX(&row_outputs<Backend>));
-  m.impl("row_outputs_backward", TORCH_BOX(&row_outputs_backward<Backend>));
+STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
+    FASTLOSS_OUTPUTS_OPERATORS(FASTLOSS_DEFINE_ARGUMENTS)} STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
+  FASTLOSS_OUTPUTS_OPERATORS(FASTLOSS_IMPLEMENT_ARGUMENTS)
 }
 
 }  // namespace fastloss::ops

@@ -8,7 +8,9 @@ namespace fastloss::ops {
 namespace {
 
 struct Backend {
-  static void run(OutputsProblem& problem) {
+  template <class A>
+  static void run(const A& arguments) {
+    OutputsProblem problem(arguments);
     const Device device(problem.input);
     const DType dtype = dtype_of(problem.input);
     cuda::OutputsLaunch launch{};
@@ -20,9 +22,6 @@ struct Backend {
 
 }  // namespace
 
-STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) {
-  m.impl("row_outputs", TORCH_BOX(&row_outputs<Backend>));
-  m.impl("row_outputs_backward", TORCH_BOX(&row_outputs_backward<Backend>));
-}
+STABLE_TORCH_LIBRARY_IMPL(fastloss, CUDA, m) { FASTLOSS_OUTPUTS_OPERATORS(FASTLOSS_IMPLEMENT_ARGUMENTS) }
 
 }  // namespace fastloss::ops

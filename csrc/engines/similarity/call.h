@@ -34,27 +34,27 @@ constexpr int64_t kStateWidth = sizeof(AnchorSums) / sizeof(double);
 FASTLOSS_ARGUMENTS(Pairs, Arguments, FASTLOSS_PAIRS_OF_TILE)
 
 // Adds to the sums of anchors.
-#define FASTLOSS_STATISTICS(X) X(Tensor, tile) X(Written<Tensor>, row_sums) X(Written<MaybeTensor>, column_sums)
+#define FASTLOSS_STATISTICS(X) X(Tensor, tile) X(Output<Tensor>, row_sums) X(Output<MaybeTensor>, column_sums)
 FASTLOSS_ARGUMENTS(Statistics, Pairs, FASTLOSS_STATISTICS)
 
 // Derivatives take the tile's place; `derivative_sums`: per row, of df/dz <x, y> and of df/dz. On the CPU, if there are
 // vectors of the columns, what positives contribute is added to the gradients of the rows, and taken out of the tile.
 #define FASTLOSS_DERIVATIVES(X)  \
-  X(Written<Tensor>, tile)       \
+  X(Output<Tensor>, tile)        \
   X(MaybeTensor, row_anchors)    \
   X(MaybeTensor, column_anchors) \
-  X(Written<Tensor>, derivative_sums) X(MaybeTensor, vectors) X(Written<MaybeTensor>, gradients)
+  X(Output<Tensor>, derivative_sums) X(MaybeTensor, vectors) X(Output<MaybeTensor>, gradients)
 FASTLOSS_ARGUMENTS(Derivatives, Pairs, FASTLOSS_DERIVATIVES)
 
 // `found`: per row, value and count of its triplets. With `derivative_sums`, derivatives as above. On the CPU, if there
 // are vectors (rows are columns, the first is column `row_offset`) and at most `most` pairs have a derivative, the pairs
 // are added to the gradients of both their vectors instead: the tile is as it was, and the operator returns true.
-#define FASTLOSS_TRIPLETS(X)               \
-  X(Written<Tensor>, tile)                 \
-  X(MaybeTensor, factor)                   \
-  X(Written<Tensor>, found)                \
-  X(Written<MaybeTensor>, derivative_sums) \
-  X(MaybeTensor, vectors) X(Written<MaybeTensor>, gradients) X(int64_t, most)
+#define FASTLOSS_TRIPLETS(X)              \
+  X(Output<Tensor>, tile)                 \
+  X(MaybeTensor, factor)                  \
+  X(Output<Tensor>, found)                \
+  X(Output<MaybeTensor>, derivative_sums) \
+  X(MaybeTensor, vectors) X(Output<MaybeTensor>, gradients) X(int64_t, most)
 FASTLOSS_ARGUMENTS(Triplets, Pairs, FASTLOSS_TRIPLETS)
 
 // The losses of anchors, times factor and share; `totals`: their sum, the number of anchors that count, and the sum over
@@ -69,27 +69,27 @@ FASTLOSS_ARGUMENTS(Triplets, Pairs, FASTLOSS_TRIPLETS)
   X(double, share)               \
   X(bool, mean)                  \
   X(bool, empty_zero)            \
-  X(Written<Tensor>, losses)     \
-  X(Written<Tensor>, totals)     \
-  X(Written<Tensor>, coefficients)
+  X(Output<Tensor>, losses)      \
+  X(Output<Tensor>, totals)      \
+  X(Output<Tensor>, coefficients)
 FASTLOSS_ARGUMENTS(Anchors, Arguments, FASTLOSS_ANCHORS)
 
 // unit = x / |x| in the matrix products' dtype, length = |x|.
-#define FASTLOSS_NORMALIZE(X) X(Tensor, x) X(Written<Tensor>, unit) X(Written<Tensor>, length)
+#define FASTLOSS_NORMALIZE(X) X(Tensor, x) X(Output<Tensor>, unit) X(Output<Tensor>, length)
 FASTLOSS_ARGUMENTS(Normalize, Arguments, FASTLOSS_NORMALIZE)
 
 // The gradient of x from that of what `normalize` made of x, or of x itself, times `factor`.
 #define FASTLOSS_FINISH(X) \
-  X(Tensor, gradient) X(MaybeTensor, unit) X(MaybeTensor, length) X(Tensor, factor) X(Written<Tensor>, result)
+  X(Tensor, gradient) X(MaybeTensor, unit) X(MaybeTensor, length) X(Tensor, factor) X(Output<Tensor>, result)
 FASTLOSS_ARGUMENTS(Finish, Arguments, FASTLOSS_FINISH)
 
 #define FASTLOSS_SIMILARITY_OPERATORS(X) \
-  X(statistics_, Statistics)             \
-  X(gradient_, Derivatives)              \
-  X(triplets_, Triplets)                 \
-  X(anchors, Anchors)                    \
-  X(normalize, Normalize)                \
-  X(finish, Finish)
+  X(similarity_statistics_, Statistics)  \
+  X(similarity_gradient_, Derivatives)   \
+  X(similarity_triplets_, Triplets)      \
+  X(similarity_anchors, Anchors)         \
+  X(similarity_normalize, Normalize)     \
+  X(similarity_finish, Finish)
 
 inline void check_loss(int64_t loss) {
   STD_TORCH_CHECK(loss >= 0 && loss < kSimilarityLosses, "fastloss: unknown similarity loss ", loss);
@@ -317,8 +317,5 @@ struct SimilarityOperators {
  private:
   static void clear(const Tensor& sums) { torch::stable::fill_(sums, 0); }
 };
-
-#define FASTLOSS_DEFINE_ARGUMENTS(name, Arguments) m.def(schema<Backend, Arguments>("similarity_" #name).c_str());
-#define FASTLOSS_IMPLEMENT_ARGUMENTS(name, Arguments) m.impl("similarity_" #name, &boxed<Backend, Arguments>);
 
 }  // namespace fastloss::ops

@@ -310,27 +310,27 @@ void mirror(const Tensor& matrix, int64_t begin, int64_t end) {
                : &mirror_rows<uint64_t>)(matrix, begin, end);
 }
 
-#define FASTLOSS_MIRROR(X) X(Written<Tensor>, matrix) X(int64_t, begin) X(int64_t, end)
+#define FASTLOSS_MIRROR(X) X(Output<Tensor>, matrix) X(int64_t, begin) X(int64_t, end)
 FASTLOSS_ARGUMENTS(Mirror, Arguments, FASTLOSS_MIRROR)
 
 // Note [Small problems]
 // A problem of one small strip in one call: Python's part of several would take as long as the work. What
 // fastloss/engines/similarity/plan.py does for larger ones is done here in the same order with the same kernels.
 // Returns the reduced loss. Gradients are those for an upstream gradient of one; of vectors they are of the computing type.
-#define FASTLOSS_WHOLE(X)               \
-  X(Tensor, rows)                       \
-  X(MaybeTensor, columns)               \
-  X(MaybeTensor, weight)                \
-  X(MaybeTensor, normalizer)            \
-  X(bool, normalized)                   \
-  X(bool, both)                         \
-  X(bool, mean)                         \
-  X(bool, empty_zero)                   \
-  X(int64_t, loss_dtype)                \
-  X(Written<MaybeTensor>, grad_rows)    \
-  X(Written<MaybeTensor>, grad_columns) \
-  X(Written<MaybeTensor>, grad_scale)   \
-  X(Written<MaybeTensor>, grad_bias)
+#define FASTLOSS_WHOLE(X)              \
+  X(Tensor, rows)                      \
+  X(MaybeTensor, columns)              \
+  X(MaybeTensor, weight)               \
+  X(MaybeTensor, normalizer)           \
+  X(bool, normalized)                  \
+  X(bool, both)                        \
+  X(bool, mean)                        \
+  X(bool, empty_zero)                  \
+  X(int64_t, loss_dtype)               \
+  X(Output<MaybeTensor>, grad_rows)    \
+  X(Output<MaybeTensor>, grad_columns) \
+  X(Output<MaybeTensor>, grad_scale)   \
+  X(Output<MaybeTensor>, grad_bias)
 FASTLOSS_ARGUMENTS(Whole, Pairs, FASTLOSS_WHOLE)
 
 Tensor product(const Tensor& a, const Tensor& b) {
@@ -479,7 +479,7 @@ struct Backend : SimilarityOperators<Backend> {
 
 }  // namespace
 
-#define FASTLOSS_OF_CPU(X) FASTLOSS_SIMILARITY_OPERATORS(X) X(mirror_, Mirror) X(whole, Whole)
+#define FASTLOSS_OF_CPU(X) FASTLOSS_SIMILARITY_OPERATORS(X) X(similarity_mirror_, Mirror) X(similarity_whole, Whole)
 
 STABLE_TORCH_LIBRARY_FRAGMENT(fastloss, m){
     FASTLOSS_OF_CPU(FASTLOSS_DEFINE_ARGUMENTS)} STABLE_TORCH_LIBRARY_IMPL(fastloss, CPU, m) {
