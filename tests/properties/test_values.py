@@ -28,6 +28,8 @@ def test_every_loss_has_a_case():
         records += [record.fuller for record in records if record.optional]
         built = dict(_ops.extension().pointwise_losses() + _ops.extension().pairs_losses())
         assert {record.operator: ",".join(record.params) for record in records} == built
+        components = {record.operator: record.components for record in records if not record.pairs}
+        assert components == _ops.extension().components()
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)

@@ -32,7 +32,7 @@ struct PointSums {
 
 struct PointArgs {
   int64_t elements;
-  int components;         // of an element of an operand
+  int components = 1;     // of an element of an operand
   int64_t task_elements;  // of a CPU task
   int dims;               // collapsed, outermost first
   int64_t size[kMaxPointDims];
