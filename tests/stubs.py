@@ -32,6 +32,7 @@ from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss.engines.flex import Row
 """
 MODULE_IMPORTS = """\
+from collections.abc import Callable
 from typing import Any, Generic, Literal, overload
 
 import torch

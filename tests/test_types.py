@@ -37,7 +37,7 @@ def test_packages_contain_the_stubs(tmp_path):
 
 # ------------------------------------------------------------------------------- the stubs against the calls themselves
 
-LOSSES = [name for name in functional.__all__ if name not in ("box_cost", "count_positives")]
+LOSSES = [name for name in functional.__all__ if hasattr(getattr(functional, name), "record")]
 
 
 def example(what):
@@ -103,7 +103,7 @@ def test_triplets_that_are_found(function):
     check(function, [embeddings], {"labels": labels}, {n: parameters[n] for n in stubs.NOT_OF_REFERENCES})
 
 
-@pytest.mark.parametrize("name", nn.__all__)
+@pytest.mark.parametrize("name", [name for name in nn.__all__ if name != "AdaptiveLogSoftmaxWithLoss"])
 def test_modules_take_what_their_stubs_say(name):
     module = getattr(nn, name)
     criterion, args, kwargs = example(module)
@@ -116,11 +116,13 @@ def test_modules_take_what_their_stubs_say(name):
             args = [args[0], torch.rand_like(args[0])]
         if name == "KLDivLoss":
             given["reduction"] = "batchmean"
+        if mode is None:
+            given |= {key: getattr(criterion, key) for key, p in parameters.items() if p.default is p.empty}
         loss = module(**given)(*args, **kwargs)
         for key, default in settings(parameters, given).items():
             made = module(**given, **{key: default})
             assert same(made(*args, **kwargs), loss), key
-            if key not in stubs.call(module):
+            if key not in stubs.call(module) and key != "distance_function":  # for which PyTorch makes a module
                 assert getattr(made if mode is None else made.criterion, key, default) == default
         with pytest.raises(TypeError, match="typo"):
             module(**given, typo=3)

@@ -46,7 +46,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                 of = kwargs.get
                 reduction = args[place] if place < len(args) else of("reduction", "mean")
                 reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
-                own = kwargs.keys() - {*record.names}
+                own = [name for name in kwargs if name not in record.names]
                 _options.refuse_unknown(record.name, own, known, record.names)
                 _options.check(record.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
 

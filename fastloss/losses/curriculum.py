@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -30,7 +30,7 @@ def hard_example_cross_entropy(
     k: int,
     weight: Tensor | None = None,
     ignore_index: int = -100,
-    reduction: str = "mean",
+    reduction: Literal["mean", "sum"] = "mean",
     label_smoothing: float | Tensor = 0.0,
     **options: Unpack[ComposedOptions],
 ) -> Tensor:
@@ -40,7 +40,7 @@ def hard_example_cross_entropy(
     Equivalent to ``cross_entropy(input, target, weight, reduction="none").flatten().topk(k).values.mean()``.
 
     Args:
-        input, target, weight, ignore_index, label_smoothing: As in `cross_entropy`; weighted rows are compared.
+        input, target, weight, ignore_index, label_smoothing: As in `cross_entropy`. Weighted rows are compared.
         k: How many rows, at least 1. If fewer count, these.
         reduction: ``"mean"``, which divides by the number of chosen rows, or ``"sum"``.
 
@@ -53,6 +53,11 @@ def hard_example_cross_entropy(
     Memory: one gradient buffer and a few numbers per row. Forward reads the logits, backward reads them and writes the
         gradient.
     Accuracy: that of `cross_entropy`.
+
+    Example:
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> target = torch.randint(5, (8,))
+        >>> fastloss.functional.hard_example_cross_entropy(logits, target, k=3).backward()
     """
     return _hardest(cross_entropy, input, target, k, weight, ignore_index, reduction, label_smoothing, options)
 
@@ -179,7 +184,7 @@ def super_loss(
     Example:
         >>> logits, target = torch.randn(8, 5, requires_grad=True), torch.randint(5, (8,))
         >>> rows = fastloss.functional.cross_entropy(logits, target, reduction='none')
-        >>> fastloss.functional.super_loss(rows, torch.tensor(5.0).log()).backward()
+        >>> fastloss.functional.super_loss(rows, tau=1.6).backward()
     """
     name = "super_loss"
     _options.check_domain(name, tau=tau, lam=lam)

@@ -95,7 +95,7 @@ def asymmetric_cross_entropy(
     Without smoothing it is ``softmax_focal_loss(input, target, gamma=gamma_pos)``, from that kernel.
 
     Args:
-        input, target, ignore_index, reduction: As in `cross_entropy`, classes only.
+        input, target, ignore_index, reduction: As in `cross_entropy`. Classes only.
         gamma_pos, gamma_neg: Exponents, not negative; floats or 0-d tensors.
         weight: Factor of each class, shape :math:`(C)`; the mean divides by the sum of :math:`w_y`.
         label_smoothing: :math:`\varepsilon` in [0, 1]; float or 0-d tensor.
@@ -108,6 +108,11 @@ def asymmetric_cross_entropy(
     Gradient: with respect to ``input``, finite for every exponent; differentiable again (through the reference).
     Memory: without smoothing one gradient buffer; with smoothing the log-softmax and what PyTorch makes of it.
     Accuracy: 1 - p is the sum of the other probabilities, so it keeps its relative accuracy as p nears 1.
+
+    Example:
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> target = torch.randint(5, (8,))
+        >>> fastloss.functional.asymmetric_cross_entropy(logits, target, gamma_neg=4.0).backward()
     """
     return _asymmetric(
         softmax_focal_loss,
@@ -142,13 +147,28 @@ def _(
     )
 
 
-def _adjusted(input: Tensor, log_prior: Tensor, tau: Number) -> Tensor:
+def _after_shift(
+    row_losses: Any,
+    input: Tensor,
+    target: Tensor,
+    log_prior: Tensor,
+    tau: Number,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: Number,
+    options: Any,
+) -> Tensor:
     name = "logit_adjusted_cross_entropy"
     check_classes(name, input, log_prior=log_prior)
     check_domain(name, tau=tau)
-    wide = torch.promote_types(input.dtype, torch.float32)
-    prior = log_prior.to(wide)
-    return input + along_classes(as_number(tau, prior) * prior, input)
+    prior = log_prior.to(torch.promote_types(input.dtype, torch.float32))
+    z = input + along_classes(as_number(tau, prior) * prior, input)
+    dtype = options.get("loss_dtype") or dtype_of_loss(input, target, weight)
+    weight = None if weight is None else weight.to(z.dtype)
+    given = {**options, "loss_dtype": dtype}
+    made: Tensor = row_losses(z, target, weight, None, ignore_index, None, reduction, label_smoothing, **given)
+    return made
 
 
 @loss(
@@ -168,15 +188,15 @@ def logit_adjusted_cross_entropy(
     label_smoothing: float | Tensor = 0.0,
     **options: Unpack[RowOptions],
 ) -> Tensor:
-    r"""Cross entropy of logits that are shifted by the classes' prior (Menon et al. 2021,
-    https://arxiv.org/abs/2007.07314), which asks for larger logits of rare classes:
+    r"""Cross entropy of logits that are shifted by the classes' prior, which asks for larger logits of rare classes
+    (Menon et al. 2021, https://arxiv.org/abs/2007.07314).
 
     .. math::
         \ell = w_y\, (\operatorname{lse}(z) - z_y), \qquad z_c = x_c + \tau \log \pi_c.
 
     Equivalent to ``cross_entropy(input + tau * log_prior, target)``. Balanced softmax (Ren et al. 2020,
-    https://arxiv.org/abs/2007.10740) is ``log_prior=counts.log()``, ``tau=1``: a constant in all classes changes
-        nothing.
+    https://arxiv.org/abs/2007.10740) is ``log_prior=counts.log()``: a constant in all classes changes nothing. The
+    options of `cross_entropy` are about the shifted logits z.
 
     Args:
         input, target, weight, ignore_index, reduction, label_smoothing: As in `cross_entropy`.
@@ -194,13 +214,15 @@ def logit_adjusted_cross_entropy(
     Gradient: with respect to ``input``, ``log_prior`` and ``tau``; differentiable again.
     Memory: the shifted logits, in float32 for half ones, and cross entropy's.
     Accuracy: that of `cross_entropy`; half logits are shifted in float32.
+
+    Example:
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> target = torch.randint(5, (8,))
+        >>> fastloss.functional.logit_adjusted_cross_entropy(logits, target, log_prior=-torch.arange(5.0)).backward()
     """
-    z = _adjusted(input, log_prior, tau)
-    if options.get("loss_dtype") is None:
-        options["loss_dtype"] = dtype_of_loss(input, target, weight)
-    weight = None if weight is None else weight.to(z.dtype)
-    made: Tensor = cross_entropy(z, target, weight, None, ignore_index, None, reduction, label_smoothing, **options)
-    return made
+    return _after_shift(
+        cross_entropy, input, target, log_prior, tau, weight, ignore_index, reduction, label_smoothing, options
+    )
 
 
 @logit_adjusted_cross_entropy.formula
@@ -216,19 +238,8 @@ def _(
     **options: Any,
 ) -> Tensor:
     r"""Cross entropy of :math:`x_c + \tau \log \pi_c`."""
-    options["loss_dtype"] = options.get("loss_dtype") or dtype_of_loss(input, target, weight)
-    made: Tensor = cross_entropy.record.reference(
-        _adjusted(input, log_prior, tau),
-        target,
-        weight,
-        None,
-        ignore_index,
-        None,
-        reduction,
-        label_smoothing,
-        **options,
-    )
-    return made
+    made = cross_entropy.record.reference
+    return _after_shift(made, input, target, log_prior, tau, weight, ignore_index, reduction, label_smoothing, options)
 
 
 def _margins(input: Tensor, counts: Tensor, max_margin: Number, scale: Number) -> Tensor:
@@ -270,7 +281,7 @@ def ldam_loss(
     softmax.
 
     Args:
-        input, target, ignore_index, reduction: As in `cross_entropy`, classes only; logits are cosines in the paper.
+        input, target, ignore_index, reduction: As in `cross_entropy`. Classes only; logits are cosines in the paper.
         counts: :math:`n_c`, the number of samples of each class, shape :math:`(C)`. A class without samples has the
             largest margin.
         max_margin: :math:`m_{\max}`, the margin of the rarest class, not negative; float or 0-d tensor.
@@ -288,6 +299,11 @@ def ldam_loss(
         the logits, backward reads them and writes the gradient.
     Accuracy: keeps its relative accuracy as p nears 1, up to :math:`s m_y = 700`; in float32 where
         no scaled logit is more than 87 below the target's.
+
+    Example:
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> target = torch.randint(5, (8,))
+        >>> fastloss.functional.ldam_loss(logits, target, counts=torch.tensor([90, 5, 2, 2, 1]), scale=10.0).backward()
     """
     rows = rows_of("ldam_loss", input, target, weight, ignore_index, options.get("mask"))
     wide = torch.promote_types(input.dtype, torch.float32)

@@ -67,6 +67,11 @@ def multiclass_hinge_loss(
     Gradient: with respect to ``input``; 0 where the margin is just kept, as in PyTorch, and in rows that do not count.
     Memory: a copy of the scores, in which the target is -inf, and of them above the margin for ``"weston_watkins"``.
     Accuracy: half scores are compared and summed in float32.
+
+    Example:
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> target = torch.randint(5, (8,))
+        >>> fastloss.functional.multiclass_hinge_loss(logits, target, kind="weston_watkins").backward()
     """
     rows = rows_of("multiclass_hinge_loss", input, target, weight, ignore_index, options.get("mask"))
     check_domain("multiclass_hinge_loss", margin=margin)
@@ -113,9 +118,8 @@ def listnet_loss(
     reduction: str = "mean",
     **options: Unpack[ComposedOptions],
 ) -> Tensor:
-    r"""ListNet (Cao et al. 2007): cross entropy between the softmax of the relevances r of a list and that of its
-    scores
-    x:
+    r"""Cross entropy between the softmax of the relevances r of a list and that of its scores x (ListNet, Cao et al.
+    2007).
 
     .. math::
         \ell = -\sum_j \frac{e^{r_j}}{\sum_k e^{r_k}} \log \frac{e^{x_j}}{\sum_k e^{x_k}}.

@@ -35,8 +35,8 @@ def generalized_cross_entropy(
     label_smoothing: float | Tensor = 0.0,
     **options: Unpack[RowOptions],
 ) -> softmax.Posed:
-    r"""Generalized cross entropy (Zhang and Sabuncu 2018, https://arxiv.org/abs/1805.07836), which gives less to rows
-    that the model finds unlikely, wrong labels perhaps:
+    r"""Cross entropy that weighs down rows which the model finds unlikely, whose labels may be wrong (generalized cross
+    entropy, Zhang and Sabuncu 2018, https://arxiv.org/abs/1805.07836).
 
     .. math::
         \ell = w_y\, \frac{1 - p_y^q}{q}, \qquad
@@ -59,6 +59,11 @@ def generalized_cross_entropy(
         hyperparameters run in plain PyTorch.
     Accuracy: formed as :math:`-\mathrm{expm1}(q \log p_y) / q`, so it keeps its relative accuracy as p nears 1 and as q
         nears 0.
+
+    Example:
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> target = torch.randint(5, (8,))
+        >>> fastloss.functional.generalized_cross_entropy(logits, target, q=0.7).backward()
     """
     return input, target, (q, 0.0 if k is None else k), weight, ignore_index, reduction, label_smoothing, options
 
@@ -98,8 +103,10 @@ def symmetric_cross_entropy(
     label_smoothing: float | Tensor = 0.0,
     **options: Unpack[RowOptions],
 ) -> softmax.Posed:
-    r"""Cross entropy and the one with the roles of model and label exchanged (Wang et al. 2019,
-    https://arxiv.org/abs/1908.06112), :math:`A` = ``log_zero`` standing for the label's logarithm of 0:
+    r"""Cross entropy, and that with the roles of model and label exchanged (Wang et al. 2019,
+    https://arxiv.org/abs/1908.06112).
+
+    There :math:`A` = ``log_zero`` stands for the label's logarithm of 0:
 
     .. math::
         \ell = w_y\, (-\alpha \log p_y - \beta A\, (1 - p_y)).
@@ -119,6 +126,11 @@ def symmetric_cross_entropy(
 
     Gradient: as `cross_entropy`'s. Probability targets and learned hyperparameters run in plain PyTorch.
     Accuracy: 1 - p is the sum of the other probabilities, so it keeps its relative accuracy as p nears 1.
+
+    Example:
+        >>> logits = torch.randn(8, 5, requires_grad=True)
+        >>> target = torch.randint(5, (8,))
+        >>> fastloss.functional.symmetric_cross_entropy(logits, target, alpha=0.1).backward()
     """
     return input, target, (alpha, beta, log_zero), weight, ignore_index, reduction, label_smoothing, options
 

@@ -291,8 +291,8 @@ def ctc_loss(
     Example:
         >>> log_probs = torch.randn(50, 4, 20, requires_grad=True).log_softmax(2)
         >>> targets = torch.randint(1, 20, (4, 10))
-        >>> lengths = torch.full((4,), 50), torch.full((4,), 10)
-        >>> fastloss.functional.ctc_loss(log_probs, targets, *lengths).backward()
+        >>> input_lengths, target_lengths = torch.full((4,), 50), torch.full((4,), 10)
+        >>> fastloss.functional.ctc_loss(log_probs, targets, input_lengths, target_lengths).backward()
     """
     native: Callable[..., Tensor] = F.ctc_loss  # whose annotation knows lengths in tensors alone
     return native(log_probs, targets, input_lengths, target_lengths, blank, reduction, zero_infinity)

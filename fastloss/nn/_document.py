@@ -119,7 +119,7 @@ def document(module: type[Any]) -> str:
     native = next((base for base in module.__mro__ if base.__module__ == "torch.nn.modules.loss"), None)
     if native:
         name = f"torch.nn.{native.__name__}"
-        parts.append(f"Drop-in for `{name}`: ``isinstance(criterion, {name})`` holds.")
+        parts.append(f"Drop-in for `{name}`:\n``isinstance(criterion, {name})`` holds.")
     parts.append(
         f"The module calls `fastloss.functional.{_name(module)}`.\n"
         "The function's docstring says more: dtypes, gradient, memory, accuracy."

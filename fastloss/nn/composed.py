@@ -21,9 +21,10 @@ class AdaptiveLogSoftmaxWithLoss(torch.nn.AdaptiveLogSoftmaxWithLoss):
     r"""Efficient softmax of many classes, of which few are frequent (Grave et al. 2017,
     https://arxiv.org/abs/1609.04309).
 
-    Drop-in for `torch.nn.AdaptiveLogSoftmaxWithLoss`: ``isinstance(criterion, torch.nn.AdaptiveLogSoftmaxWithLoss)``
-    holds. The log-probabilities of the targets come from `cross_entropy`, which stores no log-softmax of the head and
-    of the clusters; ``log_prob`` and ``predict`` are PyTorch's.
+    Drop-in for `torch.nn.AdaptiveLogSoftmaxWithLoss`:
+    ``isinstance(criterion, torch.nn.AdaptiveLogSoftmaxWithLoss)`` holds. The log-probabilities of the targets come from
+    `cross_entropy`, which stores no log-softmax of the head and of the clusters; ``log_prob`` and ``predict`` are
+    PyTorch's.
 
     Args:
         in_features (int): Number of features of a sample.
