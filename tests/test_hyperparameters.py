@@ -89,7 +89,7 @@ LEARNED = [p for p in HYPERPARAMETERS if p.values[1] != "p" and str(p.values[0])
 def test_learned(case, name):
     """A number or a tensor of it, the same loss; a tensor that needs a gradient gets one."""
     given = {k: v for k, v in cases.wide(arguments(case, SMALL)).items() if k != name}
-    value = 4.0 if name == "softcap" else 0.6
+    value = {"softcap": 4.0, "log_zero": -0.6}.get(name, 0.6)
 
     def loss(value):
         return case.functional(**given, **{name: value}, reduction="mean")

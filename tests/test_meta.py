@@ -22,7 +22,7 @@ def described(fn, arguments, options):
         k: t.detach().requires_grad_(t.requires_grad) for k, t in arguments.items() if isinstance(t, torch.Tensor)
     }
     tensors = list(leaves.values())
-    found = fn(**{**arguments, **leaves}, **options)
+    found = fn(**{**arguments, **leaves, **options})
     loss, *further = found if isinstance(found, tuple) else (found,)
     grads = torch.autograd.grad(loss.sum(), [t for t in tensors if t.requires_grad])
     further = [t for stats in further for t in stats]

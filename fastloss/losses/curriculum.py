@@ -191,13 +191,11 @@ def super_loss(
     code = _options.reduction_code(reduction)
     mask, normalizer, loss_dtype = options.get("mask"), options.get("normalizer"), options.get("loss_dtype")
     empty = options.get("empty", "nan")
-    given = input.double()
-    kept = None
-    if mask is not None:
-        if mask.dtype != torch.bool:
-            raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
-        kept = mask.expand(input.shape)
-        given = torch.where(kept, given, 0.0)
+    if mask is not None and mask.dtype != torch.bool:
+        raise RuntimeError(f"fastloss.{name}: mask is {mask.dtype}, expected torch.bool; convert it with .bool()")
+    kept = torch.ones_like(input, dtype=torch.bool) if mask is None else mask.expand(input.shape)
+    endless = kept & (input == torch.inf)  # infinite, at the pace of a squared logarithm: no gradient is left
+    given = torch.where(kept & ~endless, input.double(), 0.0)
     scale = as_number(lam, given)
     beta = (given - as_number(tau, given)) / scale
     least = -2 / torch.e
@@ -209,14 +207,11 @@ def super_loss(
     moved = beta - fixed
     curvature = torch.where(inside & (s < 1), -0.5 * sigma * sigma / (1 - s).clamp_min(1e-300), 0.0)
     value = fixed * sigma + s * s + sigma * moved + 0.5 * curvature * moved * moved
-    made = scale * value
-    if kept is not None:
-        made = torch.where(kept, made, 0.0)
+    made = torch.where(endless, torch.inf, torch.where(kept, scale * value, 0.0))
     if code:
-        total = made.sum()
-        if code == 1:
-            count = made.new_tensor(made.numel()) if kept is None else kept.sum()
-            mean = total / (count if normalizer is None else normalizer)
-            total = torch.where(count > 0, mean, 0.0) if empty == "zero" else mean
-        made = total
+        made = made.sum()
+    if code == 1:
+        count = kept.sum()
+        made = made / (count if normalizer is None else normalizer)
+        made = torch.where(count > 0, made, 0.0) if empty == "zero" else made
     return made.to(loss_dtype or loss_dtype_of(input))

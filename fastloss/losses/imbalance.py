@@ -47,16 +47,16 @@ def _asymmetric(
     mask = options.get("mask")
     rows = rows_of(name, input, target, weight, ignore_index, mask)
     wide, dim = torch.promote_types(input.dtype, torch.float32), class_dim(input)
-    near = focal(input, target, None, gamma_pos, None, ignore_index, "none", mask=mask, loss_dtype=wide)
-    n = -torch.where(rows.kept.unsqueeze(dim), input, 0).to(wide).log_softmax(dim)
+    x = input.to(wide)  # so that the two gradients are added before they are rounded
+    near = focal(x, target, None, gamma_pos, None, ignore_index, "none", mask=mask, loss_dtype=wide)
+    n = -torch.where(rows.kept.unsqueeze(dim), x, 0.0).log_softmax(dim)
     gamma = as_number(gamma_neg, n)
     n = torch.where(n.isinf() & (gamma > 0), 0.0, n)  # p^gamma log p is 0 where p is
-    far = (torch.exp(-gamma * n) * n).scatter(dim, rows.label.unsqueeze(dim), 0.0)
+    every = (torch.exp(-gamma * n) * n).scatter(dim, rows.label.unsqueeze(dim), near.unsqueeze(dim))
     if weight is not None:
         check_classes(name, input, weight=weight)
-        far = far * along_classes(weight.to(wide), input)
-    share = label_smoothing / n.shape[dim]
-    values = (1 - label_smoothing + share) * rows.weight * near + share * far.sum(dim)
+        every = every * along_classes(weight.to(wide), input)
+    values = (1 - label_smoothing) * rows.weight * near + label_smoothing * every.mean(dim)
     return reduce_rows(values, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 
@@ -106,7 +106,8 @@ def asymmetric_cross_entropy(
     Raises: IndexError for a class that does not exist; RuntimeError for other shapes and dtypes; ValueError for
         options.
     Gradient: with respect to ``input``, finite for every exponent; differentiable again (through the reference).
-    Memory: without smoothing one gradient buffer; with smoothing the log-softmax and what PyTorch makes of it.
+    Memory: without smoothing one gradient buffer; with smoothing, in float32 at least, the log-softmax and what
+        PyTorch makes of it.
     Accuracy: 1 - p is the sum of the other probabilities, so it keeps its relative accuracy as p nears 1.
 
     Example:

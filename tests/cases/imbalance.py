@@ -25,12 +25,12 @@ CASES = (
     ),
     Rows(
         "logit_adjusted_cross_entropy", given={"log_prior": lambda c: -torch.arange(1.0, c + 1).sqrt() - 2},
-        params=({}, {"tau": 0}, {"tau": 2.5, "label_smoothing": 0.1}), further={"tau": (1,)},
+        params=({}, {"tau": 0}, {"tau": 2.5}), further={"tau": (1,)},
         spread=lambda classes: 3.0,
     ),
     Rows(
         "ldam_loss", given={"counts": lambda c: (torch.arange(c) * 37) % 101},
         params=({}, {"scale": 10, "max_margin": 0.0}, {"scale": 5.0, "max_margin": 1}), further={"scale": (1,)},
-        spread=lambda classes: 30.0, scaled=1 / 16,  # cosines, or nearly
+        spread=lambda classes: 30.0, scaled=1 / 64,  # cosines
     ),
 )  # fmt: skip
