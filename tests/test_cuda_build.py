@@ -24,8 +24,8 @@ needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 # Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/notes count
 # on; of a rows kernel by bytes of an element and whether it has extras, of a pointwise one by tensors and whether it
 # takes upstream gradients per element (float64: one block fewer; of components: two blocks), of a pairs kernel by
-# tensors and by what reads a row (float64: by elements), of a similarity kernel by what it does (derivatives of float64:
-# one block fewer).
+# tensors and by what reads a row (float64: by elements), of a similarity kernel by what it does (derivatives of
+# float64: one block fewer).
 ROWS_REGISTERS = {
     ("rows_by_group", 2, False): 96,
     ("rows_by_group", 4, False): 96,

@@ -95,8 +95,8 @@ def check(case, tensors, autocast, rejected="", **options):
     counting = tensors[:2] if case in PRODUCTS and case.labelled else (*tensors, *floating.values())
     compute = D if any(t.dtype == D for t in counting) else S
     copies = [t.detach().to(compute) for t in tensors]
-    # On CUDA a thread has more elements of half rows and adds them in another order; those of several dtypes are added as
-    # those off 16 bytes are.
+    # On CUDA a thread has more elements of half rows and adds them in another order; rows of several dtypes are added
+    # as rows off 16 bytes.
     several = len({t.dtype for t in counting}) > 1
     same_order = not ON_CUDA or case in ELEMENTS or (case in PRODUCTS and several)
     if case in PRODUCTS and several:
