@@ -112,6 +112,11 @@ ROWS_PLANTS = {
         "if (near) store_again(g + y, narrow<S>(f.at_target));",
         "if (kept) store_again(g + y, narrow<S>(f.at_target));",
     ),
+    "probabilities of the logits' type": (
+        "AddressSanitizer",
+        "kIsMixed<Loss> ? bytes_of(a.probability_type) : (int)sizeof(S);",
+        "(int)sizeof(S);",
+    ),
     "next rows over these": (
         "got",
         "    block_barrier();  // shared memory may still be read\n",
@@ -309,7 +314,7 @@ PAIRS_PLANTS = {
     "far rows in float": (
         "got",
         "far || !(fabs(s[k]) < kFar);",
-        "far || !(fabs(s[k]) < 1e300);",
+        "far || s[k] == kFar;",
     ),
     "far row's gradient in float": (
         "gradient",
@@ -320,11 +325,6 @@ PAIRS_PLANTS = {
         "got",
         "s[k] = far ? wide[k] : s[k];",
         "s[k] = wide[k];",
-    ),
-    "far and no barrier": (
-        "got",
-        "if (G > 32) block_barrier();  // the scratch is still read",
-        "",
     ),
     "slopes a few millionths off": (
         "gradient",
