@@ -302,7 +302,7 @@ def measure(
     """What backward starts from, and log-probability, entropy, log-normaliser and, with weights, spread."""
     logits = _second(input, plan.dim)
     compute, device = _ops.compute_dtype(input.dtype), input.device
-    rows = (*logits.shape[:1], *logits.shape[2:]) if logits.dim() > 1 else ()
+    rows = _ops.rows_shape(logits.shape)
     state = torch.empty((2, *rows), dtype=compute, device=device)
     logprob = None if target is None else torch.empty(target.shape, dtype=compute, device=device)
     entropy, lse = [torch.empty(rows, dtype=compute, device=device) if wanted else None for wanted in plan.flags]

@@ -26,17 +26,17 @@ def _traced_dtype(t: Any) -> torch.dtype:
 
 @torch.library.custom_op("fastloss::similarity", mutates_args=())
 def _traced(
+    rows: Tensor,
+    columns: Tensor | None,
+    negatives: Tensor | None,
+    scale: Tensor | None,
+    bias: Tensor | None,
     row_labels: Tensor | None,
     column_labels: Tensor | None,
     mask: Tensor | None,
     positives: Tensor | None,
     weight: Tensor | None,
     normalizer: Tensor | None,
-    rows: Tensor,
-    columns: Tensor | None,
-    negatives: Tensor | None,
-    scale: Tensor | None,
-    bias: Tensor | None,
     upstream: Tensor | None,
     loss: str,
     group: str,
@@ -76,7 +76,7 @@ def _traced(
 @_traced.register_fake
 def _(*inputs: Any) -> list[Tensor]:
     *tensors, upstream, _, _, _, _, (reduction, dtype, _), want = inputs
-    rows, *_ = vectors = tensors[6:]
+    rows, *_ = vectors = tensors[:5]
     made = reduction != 0 or upstream is not None
     return [
         rows.new_empty([] if reduction else [rows.shape[0]], dtype=_ops.DTYPE_OF_CODE[dtype]),
@@ -89,7 +89,7 @@ def _(*inputs: Any) -> list[Tensor]:
 
 def _traced_setup(ctx: Any, inputs: Any, output: Any) -> None:
     *tensors, _, ctx.loss, ctx.group, ctx.numbers, ctx.flags, ctx.codes, ctx.want = inputs
-    ctx.dtypes = [None if t is None else t.dtype for t in tensors[6:]]
+    ctx.dtypes = [None if t is None else t.dtype for t in tensors[:5]]
     ctx.save_for_backward(*(tensors if ctx.codes[0] == 0 else output[1:]))
 
 
@@ -101,7 +101,7 @@ def _traced_backward(ctx: Any, grads: list[Tensor | None]) -> Any:
             about = (ctx.loss, ctx.group, ctx.numbers, ctx.flags, ctx.codes, ctx.want)
             (_, *made), by = _traced(*made, by.double().contiguous(), *about), 1
         found = [(t * by).to(dtype) if w else None for t, w, dtype in zip(made, ctx.want, ctx.dtypes, strict=True)]
-    return *[None] * 6, *found, *[None] * 7
+    return *found, *[None] * 13
 
 
 _traced.register_autograd(_traced_backward, setup_context=_traced_setup)
@@ -112,4 +112,4 @@ def trace(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     group = "" if call.group is None else call.group.group_name
     codes = [call.reduction, _ops.DTYPE_CODES[call.loss_dtype], call.memory_budget]
     numbers = [*call.affine, *map(float, call.params)]
-    return _traced(*relation, *vectors, None, call.loss, group, numbers, [*call[3:11]], codes, want)[0]
+    return _traced(*vectors, *relation, None, call.loss, group, numbers, [*call[3:11]], codes, want)[0]
