@@ -54,7 +54,7 @@ ISA_FLAGS = {
 }
 # Of the .cu files that name FASTLOSS_DTYPE, which are compiled for each.
 CUDA_DTYPES = {"f32": "float", "f64": "double", "bf16": "BFloat16", "f16": "Half"}
-ENGINES = ("elements", "products", "softmax", "outputs", "similarity")
+ENGINES = ("elements", "products", "softmax", "outputs", "divergence", "similarity")
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
 # What PyTorch's own CUDA 13 builds have, as far as nvcc knows them; PTX of the last for what comes later.
 CUDA_ARCHS = (75, 80, 86, 90, 100, 120)

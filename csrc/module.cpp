@@ -24,6 +24,9 @@ std::vector<std::pair<std::string, std::string>> pointwise_losses() {
   return {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_NAME)};
 }
 std::vector<std::pair<std::string, std::string>> pairs_losses() { return {FASTLOSS_PAIRS_LOSSES(FASTLOSS_NAME)}; }
+std::vector<std::pair<std::string, std::string>> divergence_losses() {
+  return {FASTLOSS_DIVERGENCE_LOSSES(FASTLOSS_NAME)};
+}
 std::vector<std::pair<std::string, std::string>> similarity_losses() {
   return {FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_NAME)};
 }
@@ -218,6 +221,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("pointwise_losses", &pointwise_losses);
   m.def("pairs_losses", &pairs_losses);
   m.def("components", &components);
+  m.def("divergence_losses", &divergence_losses);
   m.def("similarity_losses", &similarity_losses);
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),

@@ -28,6 +28,9 @@ def pairs_losses() -> list[tuple[str, str]]:
 def components() -> dict[str, int]:
     """Of each operator of the pointwise family, how many numbers an element of a tensor is."""
 
+def divergence_losses() -> list[tuple[str, str]]:
+    """Losses of the divergence family, likewise."""
+
 def similarity_losses() -> list[tuple[str, str]]:
     """Losses of the similarity family, likewise, in the order of the numbers by which its operators know them."""
 

@@ -181,7 +181,7 @@ PLANTS = (
     ),
     Plant(
         "fastloss/engines/softmax.py",
-        "    overwrite = inplace and not is_compiling() and not _repeats_memory(input)\n",
+        "    overwrite = inplace and not is_compiling() and not repeats_memory(input)\n",
         "    overwrite = inplace and not is_compiling()\n",
         "engines/softmax/test_inplace.py engines/softmax/test_layouts.py properties/test_gradients.py",
     ),

@@ -57,10 +57,11 @@ POINTS = re.compile(rf"points_plainI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
 GENERAL = re.compile(rf"points_generalI{SIZE}Li(\d)ELi(\d)ELb([01])EE")
 PAIRS = re.compile(rf"pairs_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELi(\d+)ELi(\d+)ELb([01])ELb([01])EE")
 SIMILARITY = re.compile(rf"similarity_(rows|gradient|columns)I{SIZE}N\w*?_\d+([A-Za-z]\w*?)E(?:Li(\d)E)?E")
+DIVERGENCE = re.compile(rf"divergence_rowsI{SIZE}N\w*?_\d+([A-Za-z]\w*?)ELb([01])EE")
 LOSSES = (CSRC / "losses" / "losses.h").read_text()
-ROWS_FUNCTORS, POINTS_FUNCTORS, PAIRS_FUNCTORS, SIMILARITY_FUNCTORS = (
+ROWS_FUNCTORS, POINTS_FUNCTORS, PAIRS_FUNCTORS, SIMILARITY_FUNCTORS, DIVERGENCE_FUNCTORS = (
     set(re.findall(r"X\(\w+, (\w+), ", re.search(rf"FASTLOSS_{family}_LOSSES\(X\)(.*?)\n\n", LOSSES, re.DOTALL)[1]))
-    for family in ("ROWS", "POINTWISE", "PAIRS", "SIMILARITY")
+    for family in ("ROWS", "POINTWISE", "PAIRS", "SIMILARITY", "DIVERGENCE")
 )
 
 
@@ -150,6 +151,9 @@ def test_resources(compiled):
                 what, size, functor, elements = similarity.groups()
                 limit = {"gradient": 176}.get(what, 128) if size == "d" else SIMILARITY_REGISTERS[what]
                 seen.add((what, size, functor, elements))
+            elif divergence := DIVERGENCE.search(symbol):
+                limit = 128  # two blocks of 256 threads
+                seen.add(divergence.groups())
             elif general := GENERAL.search(symbol):
                 limit = GENERAL_REGISTERS
                 seen.add(general.groups())
@@ -182,6 +186,12 @@ def test_resources(compiled):
             (size, *kernel, mixed)
             for size in SIZES
             for kernel in (("3", "1"), ("2", "4"))  # tensors, components
+            for mixed in ("01" if size in "fd" else "0")
+        ),
+        *(
+            (size, functor, mixed)
+            for size in SIZES
+            for functor in DIVERGENCE_FUNCTORS
             for mixed in ("01" if size in "fd" else "0")
         ),
     }

@@ -40,6 +40,7 @@ SELECTED = {
     "test_cuda_similarity.py": "(reference and (float32 or clip)) or none or strips or options or small or nan",
     "engines/elements/test_points.py": "(kinks or nan_and_infinity or broadcast) and {isa}",
     "engines/products/test_vectors.py": "(kinks or (beyond and functional)) and {isa}",
+    "engines/divergence/test_divergence.py": "{isa} and not near and not top_k and not second",
     "test_mixed.py": "{isa}",
     "properties/test_shared_options.py": "(masked_values or (test_options and ({products}))) and {isa}",
     "properties/test_gradients.py": "upstream and {isa} and ({products}) and not pairwise",

@@ -18,7 +18,8 @@ def arguments(case, size):
     """Of a call of about 10 or 100,000 elements, none of which requires a gradient."""
     sizes = {
         "elements": ((2,), (100_000,)), "products": ((2, 4), (100_000, 4)), "softmax": ((2, 5), (250, 400)),
-        "composition": ((2, 5), (250, 400)), "similarity": ((4, 3), (256, 200)),  # the longer ones beyond one operator
+        "composition": ((2, 5), (250, 400)), "divergence": ((2, 5), (250, 400)),
+        "similarity": ((4, 3), (256, 200)),  # the longer ones beyond one operator
     }  # fmt: skip
     made = case.make(sizes[case.engine][size == LARGE], case.params[0] if case in SIMILARITY else {})
     return {k: v.detach() if isinstance(v, torch.Tensor) else v for k, v in made.items()}

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import COMPOSED, DTYPES, ELEMENTS, EVERY, REDUCTIONS, SIMILARITY, SOFTMAX
+from cases import COMPOSED, DIVERGENCE, DTYPES, ELEMENTS, EVERY, REDUCTIONS, SIMILARITY, SOFTMAX
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean'")  # of kl_div
 
@@ -68,6 +68,9 @@ def options_of(case):
     if case in COMPOSED:
         extras = [{name: t} for name, t in case.extras((6, 20)).items()]
         return [*extras, dict(normalizer=3.0), dict(empty="zero"), dict(loss_dtype=torch.float32)]
+    if case in DIVERGENCE:
+        extras = case.extras((6, 20))
+        return [extras, dict(mask=extras["mask"] & False, empty="zero"), dict(loss_dtype=torch.float32)]
     stats = dict(return_stats=True, reduction="mean")
     return [*case.options((6, 4, 5) if case in ELEMENTS else (6,)), stats]
 

@@ -47,6 +47,15 @@
   X(triplet_margin_loss, TripletMargin, "margin,eps,swap,p")  \
   X(tversky_loss, Tversky, "alpha,beta,eps")
 
+// Every loss of the divergence engine: name of the operator, functor, names of its parameters.
+#define FASTLOSS_DIVERGENCE_LOSSES(X)           \
+  X(kl_divergence, ForwardKl, "")               \
+  X(reverse_kl_divergence, ReverseKl, "")       \
+  X(js_divergence, JensenShannon, "beta")       \
+  X(tv_divergence, TotalVariation, "")          \
+  X(alpha_divergence, AlphaDivergence, "alpha") \
+  X(soft_cross_entropy_divergence, SoftCrossEntropy, "")
+
 // Every loss of the similarity engine, likewise.
 #define FASTLOSS_SIMILARITY_LOSSES(X)                                           \
   X(info_nce, InfoNce, "inside,decoupled")                                      \
@@ -61,6 +70,7 @@ namespace fastloss {
 enum RowsLoss : int { FASTLOSS_ROWS_LOSSES(FASTLOSS_INDEX) kRowsLosses };
 enum PointwiseLoss : int { FASTLOSS_POINTWISE_LOSSES(FASTLOSS_INDEX) kPointwiseLosses };
 enum PairsLoss : int { FASTLOSS_PAIRS_LOSSES(FASTLOSS_INDEX) kPairsLosses };
+enum DivergenceLoss : int { FASTLOSS_DIVERGENCE_LOSSES(FASTLOSS_INDEX) kDivergenceLosses };
 enum SimilarityLoss : int { FASTLOSS_SIMILARITY_LOSSES(FASTLOSS_INDEX) kSimilarityLosses };
 #undef FASTLOSS_INDEX
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "engines/divergence/args.h"
 #include "engines/products/args.h"
 #include "engines/elements/args.h"
 #include "engines/softmax/args.h"
@@ -43,6 +44,10 @@ using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* s
 using OutputsKernel = void (*)(const OutputsArgs&, int64_t begin, int64_t end, void* scratch);
 using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end, const PointwiseFormula&);
 using PairsKernel = void (*)(const PairArgs&, int64_t begin, int64_t end);
+using DivergenceKernel = void (*)(const DivergenceArgs&, int64_t begin, int64_t end, void* scratch);
+struct DivergenceKernels {
+  DivergenceKernel f32, f64;
+};
 using UnitKernel = void (*)(const UnitArgs&, int64_t begin, int64_t end);
 using ScaleKernel = void (*)(void* data, int64_t begin, int64_t end, double factor);
 
@@ -109,6 +114,7 @@ struct Kernels {
   RowsFormulas rows[kRowsLosses];
   PointwiseFormula pointwise[kPointwiseLosses];
   PairsKernel pairs[kPairsLosses][(int)DType::count];
+  DivergenceKernels divergence[kDivergenceLosses];
   SimilarityKernels similarity[kSimilarityLosses][(int)DType::count];
   ArrayKernels functions[(int)VectorFunction::count];
   ArrayKernel conversions[(int)Conversion::count];

@@ -2,6 +2,7 @@
 // engines, so that touching a loss compiles only this.
 
 #include "simd/kernels.h"
+#include "engines/divergence/cpu.h"
 #include "engines/products/cpu.h"
 #include "engines/elements/block.h"
 #include "engines/softmax/batch.h"
@@ -11,6 +12,8 @@
 namespace fastloss::FASTLOSS_ISA {
 
 #define FASTLOSS_ROWS(name, Functor, params) *rows++ = {&finish_rows<float, Functor>, &finish_rows<double, Functor>};
+#define FASTLOSS_DIVERGENCE(name, Functor, params) \
+  *divergence++ = {&Divergence<float, Functor>::run, &Divergence<double, Functor>::run};
 #if defined(FASTLOSS_ONLY_BFLOAT16)
 #define FASTLOSS_POINTWISE(name, Functor, params) (pointwise++)->whole_blocks_bf16 = fused_blocks<BFloat16, Functor>();
 #define FASTLOSS_PAIRS(name, Functor, params) (*pairs++)[(int)DType::bf16] = &Pairs<BFloat16, Functor>::run;
@@ -33,6 +36,8 @@ void list_losses(Kernels& table) {
 #if !defined(FASTLOSS_ONLY_BFLOAT16)
   RowsFormulas* rows = table.rows;
   FASTLOSS_ROWS_LOSSES(FASTLOSS_ROWS)
+  DivergenceKernels* divergence = table.divergence;
+  FASTLOSS_DIVERGENCE_LOSSES(FASTLOSS_DIVERGENCE)
 #endif
   PointwiseFormula* pointwise = table.pointwise;
   FASTLOSS_POINTWISE_LOSSES(FASTLOSS_POINTWISE)

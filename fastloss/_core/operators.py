@@ -168,6 +168,7 @@ _UNREDUCED: dict[str, Callable[[Tensor, torch.dtype], Tensor]] = {
     "rows": lambda input, dtype: input.new_empty(rows_shape(input.shape), dtype=dtype),
     "pointwise": lambda input, dtype: torch.empty_like(input, dtype=dtype),
     "pairs": lambda input, dtype: input.new_empty(input.shape[:-1], dtype=dtype),
+    "divergence": lambda input, dtype: input.new_empty(input.shape[:-1], dtype=dtype),
 }
 
 
@@ -220,7 +221,7 @@ OPERATORS: dict[str, Operators] = {}
 ROWS_OPTIONS: dict[str, float] = {} if _C is None else dict(_C.rows_options())
 if _C is not None:
     _components = _C.components()
-    for _family in ("rows", "pointwise", "pairs"):
+    for _family in ("rows", "pointwise", "pairs", "divergence"):
         for _name, _ in getattr(_C, f"{_family}_losses")():
             # A value of elements of several components is made of what lies along the last dimension, as that of pairs.
             OPERATORS[_name] = _operators(_name, "pairs" if _components.get(_name, 1) > 1 else _family)

@@ -96,6 +96,14 @@ class SimilarityOptions(AnchorOptions, total=False):
     ddp: bool
 
 
+class DivergenceOptions(SharedOptions, total=False):
+    """Keyword-only options of `divergence`."""
+
+    weight: Tensor | None
+    mask: Tensor | None
+    inplace: bool
+
+
 class NoOptions(TypedDict):
     """Of losses that have none."""
 

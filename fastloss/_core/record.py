@@ -307,6 +307,23 @@ class RowOutputs(Record):
 
 
 @dataclass(eq=False)
+class DivergenceLoss(Record):
+    """A loss of two rows of logits, classes last. Its formula takes the logarithms of both rows' probabilities, the
+    teacher's probabilities, and the arguments that are its own; it returns a value per row.
+
+    Attributes:
+        operators: For each kind, the name of its operator and those of its hyperparameters.
+    """
+
+    family = "rows"
+    options = _options.DivergenceOptions
+    returns = "Tensor"
+    tensors = ("input", "target")
+
+    operators: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
 class SimilarityLoss(Record):
     """A loss of all pairs of two sets of vectors. Its formula takes the matrix of similarities, or of distances, the
     pairs that are positive and those that are negative, and the hyperparameters; it returns what

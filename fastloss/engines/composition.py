@@ -37,7 +37,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         made = _options.takes_tensors(written)
 
         known = _options.names(record.options)
-        place = [*parameters].index("reduction") if known else -1
+        place = [*parameters].index("reduction") if known else 0
 
         def check(args: Any, kwargs: Any) -> None:
             given = {name: args[k] if k < len(args) else kwargs.get(name, default) for k, name, default in places}

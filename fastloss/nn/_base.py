@@ -239,7 +239,7 @@ def module_of(function: Any) -> type[Any]:
         tensors = tuple(inspect.signature(record.module.forward).parameters)[1:]
         return drop_in(record.module, function, tuple(arguments - {"size_average", "reduce"}), _FORWARDS.get(tensors))
     settings = {name: parameters[name].default for name in record.names if name not in record.tensors}
-    if "reduction" in settings:
+    if "reduction" in parameters:
         settings["reduction"] = "mean"
     name = record.title or "".join(word.capitalize() for word in record.name.split("_"))
     return own(name, function, settings, record.options, record.check_words)

@@ -14,6 +14,7 @@ from cases import (
     contrastive,
     curriculum,
     detection,
+    distillation,
     embedding,
     imbalance,
     likelihood,
@@ -45,6 +46,7 @@ from cases.base import (
 from cases.engines import (
     RANGES,
     ROUNDINGS,
+    Divergence,
     Elements,
     Products,
     Rows,
@@ -65,12 +67,12 @@ from cases.engines import (
 
 TOPICS = (
     classification, regression, likelihood, embedding, segmentation, detection, contrastive,
-    robust, imbalance, ranking, curriculum,
+    robust, imbalance, ranking, curriculum, distillation,
 )  # fmt: skip
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
-ELEMENTS, PRODUCTS, SOFTMAX, SIMILARITY, COMPOSED = (
+ELEMENTS, PRODUCTS, SOFTMAX, DIVERGENCE, SIMILARITY, COMPOSED = (
     tuple(case for case in EVERY if case.engine == engine)
-    for engine in ("elements", "products", "softmax", "similarity", "composition")
+    for engine in ("elements", "products", "softmax", "divergence", "similarity", "composition")
 )
 BY_NAME = {case.name: case for case in EVERY}
 # Losses that PyTorch computes, in whole or in part.

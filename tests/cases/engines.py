@@ -445,6 +445,59 @@ def grad_scale(wanted: Tensor, dtype: torch.dtype, extra: float) -> Tensor:
     return scale + extra
 
 
+# ---------------------------------------------------------------------------------------------- divergence
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Divergence(Case):
+    """A loss of two rows of logits, classes last. A size is their shape."""
+
+    engine = "divergence"
+    sizes = ((7,), (5, 3), (33, 17), (9, 1000), (3, 4, 5, 21))
+    shared: ClassVar = {"temperature": (2, 0.5), "target_temperature": (1.0, 3)}
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        return ("input", "target")
+
+    def candidates(self, name: str) -> tuple[Any, ...]:
+        return {"target_is": ("logits",), "tail": (False,)}.get(name) or super().candidates(name)
+
+    def values(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        return size[:-1]
+
+    def make(
+        self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
+    ) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(seed)
+        made = (2 * torch.randn((2, *size), generator=generator, dtype=torch.float64)).to(dtype).unbind()
+        return {"input": made[0].requires_grad_(), "target": made[1].requires_grad_(), **(params or {})}
+
+    def extras(self, size: tuple[int, ...], dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+        generator, shape = torch.Generator().manual_seed(7), self.values(size)
+        return {
+            "mask": (torch.arange(math.prod(shape)) % 3 != 0).reshape(shape),
+            "weight": (torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5).to(dtype),
+            "normalizer": torch.tensor(3.0, dtype=dtype),
+        }
+
+    @remembered
+    def judge(self, arguments: dict[str, Any], upstream: Any = None, **options: Any) -> Judge:
+        """A logarithm of p / q, of the size of the logits at most, is off by the rounding of theirs and of the sums
+        (`slack`), and so are p and q relative to themselves. Value and gradients are sums of products of these.
+        """
+        results = exact(self, arguments, upstream, **options)
+        x, y = (arguments[name].detach().double() for name in self.tensor_names)
+        largest = float(torch.stack((x, y)).abs().max()) / min(1.0, float(arguments.get("temperature", 1.0)))
+        unit = compute_unit(arguments["input"].dtype) * (8 + 2 * math.sqrt(x.shape[-1]) + 4 * largest)
+        reduction = {**arguments, **options}.get("reduction", "mean")
+        rows = max(1, x[..., 0].numel())
+        value = unit * (1 + largest) * (rows if reduction == "sum" else 1)
+        slope = unit * (1 + largest) * largest_of(upstream) / (rows if reduction == "mean" else 1)
+        again = UNIT[arguments["input"].dtype]  # a gradient that is not half is rounded again when it is scaled
+        return Judge(results, [value, *(slope + again * result.abs() for result in results[1:])])
+
+
 # ---------------------------------------------------------------------------------------------- composed
 
 

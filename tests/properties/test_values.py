@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 APART = {
     "count_positives", "class_balanced_weights", "gan_generator_loss", "gan_discriminator_loss",
     "hard_example_cross_entropy", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss",
-    "distribution_focal_loss", "box_cost",
+    "distribution_focal_loss", "box_cost", "distillation_loss", "jsd_cross_entropy",
     *(name for name in fastloss.functional.composed.__all__ if hasattr(torch.nn.functional, name)),
 }  # fmt: skip
 SETTINGS = [pytest.param(case, s, id=f"{case}-{k}") for case in EVERY for k, s in enumerate(case.settings)]
@@ -38,7 +38,7 @@ def test_points(case, dtype, isa):
     # Rounding the logits to ``dtype`` moves the loss by some units; PyTorch adds 1e-6 to the vectors of triplets.
     rtol, atol = {
         "elements": (16 * UNIT[dtype], 4 * UNIT[dtype]), "softmax": (16 * UNIT[dtype], 64 * UNIT[dtype]),
-        "composition": (16 * UNIT[dtype], 64 * UNIT[dtype]),
+        "composition": (16 * UNIT[dtype], 64 * UNIT[dtype]), "divergence": (64 * UNIT[dtype], 64 * UNIT[dtype]),
         "products": (1e-6, 3e-6),
     }[case.engine]  # fmt: skip
     for arguments, options, loss in case.points:
@@ -57,7 +57,7 @@ def test_against_float64(case, params, dtype, isa, route):
         got = gradients(case.functional, arguments, reduction=reduction, **more)
         leaves = [t for t in arguments.values() if getattr(t, "requires_grad", False)]
         assert [t.dtype for t in got] == [dtype, *(t.dtype for t in leaves)]
-        if case.engine in ("products", "similarity"):
+        if case.engine in ("products", "divergence", "similarity"):
             assert fastloss.explain(case.functional, **arguments, reduction=reduction, **more).path == "kernel"
         if isa == "none" and dtype in HALF:
             continue  # without kernels half precision is PyTorch's own
