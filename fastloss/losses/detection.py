@@ -175,7 +175,7 @@ def generalized_box_iou_loss(
     reduction: Literal["none", "mean", "sum"] = "none",
     eps: float | Tensor = 1e-7,
 ) -> Tensor:
-    r"""torchvision's function of this name: `box_iou_loss` of ``kind="giou"``, which has further options.
+    r"""Generalized intersection over union of boxes, as torchvision has it; `box_iou_loss` has further options.
 
     Equivalent to ``torchvision.ops.generalized_box_iou_loss(boxes1, boxes2, reduction, eps)``; values and gradients are
     finite where boxes have no width or height.
@@ -208,7 +208,7 @@ def distance_box_iou_loss(
     reduction: Literal["none", "mean", "sum"] = "none",
     eps: float | Tensor = 1e-7,
 ) -> Tensor:
-    r"""torchvision's function of this name: `box_iou_loss` of ``kind="diou"``, which has further options.
+    r"""Distance intersection over union of boxes, as torchvision has it; `box_iou_loss` has further options.
 
     Equivalent to ``torchvision.ops.distance_box_iou_loss(boxes1, boxes2, reduction, eps)``; values and gradients are
     finite where boxes have no width or height.
@@ -241,7 +241,7 @@ def complete_box_iou_loss(
     reduction: Literal["none", "mean", "sum"] = "none",
     eps: float | Tensor = 1e-7,
 ) -> Tensor:
-    r"""torchvision's function of this name: `box_iou_loss` of ``kind="ciou"``, which has further options.
+    r"""Complete intersection over union of boxes, as torchvision has it; `box_iou_loss` has further options.
 
     Equivalent to ``torchvision.ops.complete_box_iou_loss(boxes1, boxes2, reduction, eps)``; values and gradients are
     finite where boxes have no width or height.
@@ -406,8 +406,9 @@ def balanced_l1_loss(
     reduction: str = "mean",
     **options: Unpack[WeightedPointOptions],
 ) -> Problem:
-    r"""Balanced L1 (Libra R-CNN, Pang et al. 2019, arXiv:1904.02701), z = :math:`|x - y|`,
-    b = :math:`e^{\gamma/\alpha} - 1`:
+    r"""Balanced L1 (Libra R-CNN, Pang et al. 2019, arXiv:1904.02701): a slope that rises to that of an outlier.
+
+    With z = :math:`|x - y|` and b = :math:`e^{\gamma/\alpha} - 1`,
 
     .. math::
         \ell = \alpha \left(z + \tfrac1b\right) \log(1 + b z / \beta) - \alpha z \ \text{where}\ z < \beta, \qquad
