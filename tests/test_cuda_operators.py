@@ -39,6 +39,8 @@ SELECTED = {
     "test_cuda_pairs.py": "not bits and not waits and not 2_31",
     "test_cuda_similarity.py": "(reference and (float32 or clip)) or none or strips or options or small or nan",
     "engines/elements/test_points.py": "(kinks or nan_and_infinity or broadcast) and {isa}",
+    "engines/outputs/test_row_outputs.py": "{isa} or inplace or extreme or twice",
+    "engines/outputs/test_flex.py": "seed0 or built_in or (random and (0 or 5))",
     "engines/products/test_vectors.py": "(kinks or (beyond and functional)) and {isa}",
     "engines/divergence/test_divergence.py": "{isa} and not near and not top_k and not second",
     "test_mixed.py": "{isa}",

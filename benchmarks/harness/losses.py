@@ -97,6 +97,35 @@ def _eager_softmax_focal(input: Tensor, target: Tensor, reduction: str = "mean")
     return _reduced((1 - torch.exp(-nll)) ** 2.0 * nll, reduction)
 
 
+def _eager_logprob_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """What trainers by reinforcement write: the log-probability of a token, and a bonus of its entropy."""
+    log_p = F.log_softmax(input, -1)
+    logprob = log_p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+    return _reduced(-logprob + 0.01 * (log_p.exp() * log_p).sum(-1), reduction)
+
+
+def _logprob_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    row = ours.token_logprobs(input, target, return_entropy=True)
+    return _reduced(-row.logprob - 0.01 * row.entropy, reduction)
+
+
+def _eager_combined(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
+    """Focal cross entropy and z-loss, written out."""
+    nll = F.cross_entropy(input, target, reduction="none")
+    return _reduced((1 - torch.exp(-nll)) ** 2.0 * nll + 1e-4 * input.logsumexp(-1).square(), reduction)
+
+
+def _combined(input: Tensor, target: Tensor, reduction: Any = "mean") -> Tensor:
+    def formula(row: Any) -> Tensor:
+        return -row.others.square() * row.logprob + 1e-4 * row.lse.square()
+
+    return ours.flex_cross_entropy(input, target, formula, reduction=reduction)
+
+
+def _rows_of(native: Callable[..., Tensor], fused: Callable[..., Tensor], reads: int) -> Loss:
+    return Loss(native, fused, _class_target, reads, writes=1, summands=_class_summands, inplace=False)
+
+
 def _pointwise(
     native: Callable[..., Tensor],
     fused: Callable[..., Tensor],
@@ -209,6 +238,9 @@ LOSSES: dict[str, Loss] = {
         F.cosine_embedding_loss, ours.cosine_embedding_loss, 1, lambda y: (y[:, 0], y.new_ones(len(y)))
     ),
     "triplet_margin": _vectors(F.triplet_margin_loss, ours.triplet_margin_loss, 2, lambda y: (y[:, 0], y[:, 1])),
+    # Outputs of rows are read before their gradient is known.
+    "logprob_entropy": _rows_of(_eager_logprob_entropy, _logprob_entropy, reads=2),
+    "combined": _rows_of(_eager_combined, _combined, reads=1),
     "huber": _pointwise(F.huber_loss, ours.huber_loss),
     "smooth_l1": _pointwise(F.smooth_l1_loss, ours.smooth_l1_loss),
     "mse": _pointwise(F.mse_loss, ours.mse_loss),

@@ -94,6 +94,9 @@ SUITES: dict[str, tuple[Row, ...]] = {
         Row((8, 21, 256, 256), layout="channels_last"),
         Row((8, 2, 256, 256)),
         Row((4, 128, 32000), layout="transposed"),
+        # A language model's logits (4, 128, 16384), seen with the classes at dimension 1, and flat: one cost.
+        Row((4, 16384, 128), layout="transposed"),
+        Row((512, 16384)),
         Row((2, 8, 32, 64, 64)),
     ),
     # Options that change the work per row.
@@ -121,6 +124,12 @@ SUITES: dict[str, tuple[Row, ...]] = {
         *(Row(shape, loss="supcon") for shape in ((2048, 128), (256, 128), (16, 16))),
     ),
     "similarity_huge": (Row((16384, 256), loss="clip"),),
+    # Outputs of rows, and a user's own formula.
+    "outputs": tuple(
+        Row(shape, loss=loss)
+        for loss in ("logprob_entropy", "combined")
+        for shape in ((2048, 32000), (8192, 1000), (256, 1000), (64, 100), (4, 4))
+    ),
     "softmax_focal": (Row((8192, 1000), loss="softmax_focal"), Row((2048, 32000), loss="softmax_focal")),
     # Classes from two to more than any vocabulary, at about 8 million logits.
     "classes": tuple(Row((2**23 // c, c)) for c in (2, 3, 8, 21, 64, 257, 1024, 8192, 65536, 262144)),

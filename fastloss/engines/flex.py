@@ -274,7 +274,7 @@ def _in_blocks(record: RowOutputs, posed: Flexible) -> Tensor:
     values, grad = _by_block(record, posed, scale, whether)
     total = _reduced(posed, values, kept.reshape(-1))
     again = functools.partial(_again, record, posed, scale)
-    return _Attach.apply(again, whether, grad, total, rows.input)  # type: ignore[no-any-return]
+    return _Attach.apply(again, whether, grad, total, rows.input)
 
 
 def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whether) -> tuple[Tensor, Tensor]:
@@ -305,7 +305,7 @@ def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whet
                 if entropy is None:  # in the first block that reads it; those that follow measure it at once
                     wants_entropy = True
                     entropy = read(plan._replace(flags=(True, False)))[1][1]
-                return entropy.reshape(-1)  # type: ignore[no-any-return]
+                return entropy.reshape(-1)
 
             target = block.target.masked_fill(ignored, 0).reshape(-1)
             row = Row(logprob.reshape(-1), lse.reshape(-1), of_entropy, target, block.places.reshape(-1))

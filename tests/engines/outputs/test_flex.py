@@ -98,11 +98,11 @@ def test_built_in_losses(name, reduction, blocks):
         more = {"mask": torch.rand(target.shape) < 0.8} if mask else {}
         found = []
         for function, given in (
-            (lambda x, **o: functional.flex_cross_entropy(x, target, formula, **o), {}),
-            (lambda x, built_in=built_in, **o: built_in(x, target, **o), options),
+            (lambda x, target, **o: functional.flex_cross_entropy(x, target, formula, **o), {}),
+            (built_in, options),
         ):
             leaf = x.clone().requires_grad_()
-            loss = function(leaf, reduction=reduction, softcap=4.0, **more, **given)
+            loss = function(leaf, target, reduction=reduction, softcap=4.0, **more, **given)
             found.append((loss, *torch.autograd.grad(loss.sum(), leaf)))
         for a, b in zip(*found, strict=True):
             close(a, b, rtol=64 * UNIT[torch.float32], atol=64 * UNIT[torch.float32])
