@@ -36,8 +36,8 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         places = [(k, name, parameters[name].default) for k, name in enumerate(parameters) if name in record.words]
         made = _options.takes_tensors(written)
 
-        known = _options.names(record.options)
-        place = [*parameters].index("reduction") if known else 0
+        known, names = _options.names(record.options), dict.fromkeys(record.names)
+        place = [*parameters].index("reduction") if known else -1
 
         def check(args: Any, kwargs: Any) -> None:
             given = {name: args[k] if k < len(args) else kwargs.get(name, default) for k, name, default in places}
@@ -45,8 +45,10 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             if known:
                 of = kwargs.get
                 reduction = args[place] if place < len(args) else of("reduction", "mean")
+                if reduction in _ops.REDUCTIONS and kwargs.keys() <= names.keys():
+                    return
                 reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
-                own = [name for name in kwargs if name not in record.names]
+                own = [name for name in kwargs if name not in names]
                 _options.refuse_unknown(record.name, own, known, record.names)
                 _options.check(record.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
 
@@ -78,18 +80,21 @@ class Rows(NamedTuple):
     Attributes:
         label: The class, 0 where the row does not count.
         kept: Whether the row counts.
-        weight: Of its class; 0 where it does not count.
+        weight: Of its class, 0 where it does not count. None if all count alike.
     """
 
     label: Tensor
     kept: Tensor
-    weight: Tensor
+    weight: Tensor | None
+
+    def weighted(self, values: Tensor) -> Tensor:
+        return values if self.weight is None else values * self.weight
 
 
 def rows_of(
     name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mask: Tensor | None
 ) -> Rows:
-    """Checks classes as targets of rows of logits; raises IndexError for a class that does not exist."""
+    """Checks classes as targets of rows of logits, but not whether they exist, which what uses them does."""
     shape = _ops.rows_shape(input.shape)
     target = target.long() if target.dtype is torch.uint8 else target
     if not input.is_floating_point() or not input.dim() or target.dtype != torch.int64 or target.shape != shape:
@@ -106,11 +111,11 @@ def rows_of(
             )
         target = torch.where(mask, target, ignore_index)
     kept = target != ignore_index
-    wide = torch.promote_types(input.dtype, torch.float32)
-    ones = input.new_full((), -1.0, dtype=wide).expand_as(input)  # a log-probability of -1 costs the weight
-    weight = None if weight is None else weight.to(wide)
-    cost = F.nll_loss(ones, target, weight, None, ignore_index, reduction="none")
-    return Rows(torch.where(kept, target, 0), kept, cost)
+    if weight is not None:
+        weight = weight.to(torch.promote_types(input.dtype, torch.float32))
+        ones = weight.new_full((), -1.0).expand_as(input)  # a log-probability of -1 costs the weight
+        weight = F.nll_loss(ones, target, weight, None, ignore_index, reduction="none")
+    return Rows(torch.where(kept, target, 0), kept, weight)
 
 
 def reduce_rows(
@@ -129,7 +134,9 @@ def reduce_rows(
     if code:
         value = value.sum()
     if code == 1:
-        value = value / (rows.weight.sum() if normalizer is None else normalizer)
+        if normalizer is None:
+            normalizer = (rows.kept if rows.weight is None else rows.weight).sum()
+        value = value / normalizer
         value = torch.where(rows.kept.any(), value, 0.0) if empty == "zero" else value
     return value.to(loss_dtype or dtype)
 

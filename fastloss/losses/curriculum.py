@@ -93,14 +93,14 @@ def _hardest(
     normalizer, empty, loss_dtype = (options.get(what) for what in ("normalizer", "empty", "loss_dtype"))
     if isinstance(k, bool) or not isinstance(k, int) or k < 1:
         raise ValueError(f"fastloss.{name}: k must be a number of rows, 1 or more, got {k!r}")
-    wide = torch.promote_types(input.dtype, torch.float32)
-    mask = options.get("mask")
-    values = row_losses(
-        input, target, weight, None, ignore_index, None, "none", label_smoothing, mask=mask, loss_dtype=wide
-    ).flatten()
+    mask, half = options.get("mask"), input.dtype.itemsize < 4
+    given: dict[str, Any] = {} if mask is None else {"mask": mask}
+    if half:
+        given["loss_dtype"] = torch.float32
+    values = row_losses(input, target, weight, None, ignore_index, None, "none", label_smoothing, **given).flatten()
     kept = rows_of(name, input, target, None, ignore_index, mask).kept.flatten()
-    chosen = torch.where(kept, values, -torch.inf).topk(min(k, values.numel())).indices
-    total = torch.where(kept, values, 0.0)[chosen].sum()
+    chosen = torch.where(kept, values, -torch.inf).topk(min(k, values.numel())).values
+    total = torch.where(chosen == -torch.inf, 0.0, chosen).sum()
     if reduction == "mean":
         count = kept.sum()
         mean = total / (count.clamp_max(k) if normalizer is None else normalizer)

@@ -56,7 +56,7 @@ def _asymmetric(
     if weight is not None:
         check_classes(name, input, weight=weight)
         every = every * along_classes(weight.to(wide), input)
-    values = (1 - label_smoothing) * rows.weight * near + label_smoothing * every.mean(dim)
+    values = (1 - label_smoothing) * rows.weighted(near) + label_smoothing * every.mean(dim)
     return reduce_rows(values, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 
@@ -164,11 +164,11 @@ def _after_shift(
     check_classes(name, input, log_prior=log_prior)
     check_domain(name, tau=tau)
     prior = log_prior.to(torch.promote_types(input.dtype, torch.float32))
-    z = input + along_classes(as_number(tau, prior) * prior, input)
-    dtype = options.get("loss_dtype") or dtype_of_loss(input, target, weight)
+    z = input + along_classes(as_number(tau, prior) * prior if isinstance(tau, Tensor) else prior * tau, input)
     weight = None if weight is None else weight.to(z.dtype)
-    given = {**options, "loss_dtype": dtype}
-    made: Tensor = row_losses(z, target, weight, None, ignore_index, None, reduction, label_smoothing, **given)
+    if options.get("loss_dtype") is None and z.dtype != input.dtype:
+        options = {**options, "loss_dtype": dtype_of_loss(input, target, weight)}
+    made: Tensor = row_losses(z, target, weight, None, ignore_index, None, reduction, label_smoothing, **options)
     return made
 
 
@@ -315,7 +315,7 @@ def ldam_loss(
     )  # fmt: skip
     nll = nll.double()
     values = nll + torch.log1p(-torch.expm1(-nll) * rise)
-    return reduce_rows(values * rows.weight, rows, reduction, dtype_of_loss(input, target, None), **options)
+    return reduce_rows(rows.weighted(values), rows, reduction, dtype_of_loss(input, target, None), **options)
 
 
 @ldam_loss.formula

@@ -77,38 +77,46 @@ def multiclass_hinge_loss(
     check_domain("multiclass_hinge_loss", margin=margin)
     dim, index = class_dim(input), rows.label.unsqueeze(class_dim(input))
     x = input.to(torch.promote_types(input.dtype, torch.float32))
-    room, others = as_number(margin, x) - x.gather(dim, index), x.scatter(dim, index, -torch.inf)
+    try:
+        own = x.gather(dim, index)
+    except RuntimeError as error:
+        raise IndexError(f"fastloss.multiclass_hinge_loss: {error}") from error
+    room, others = as_number(margin, x) - own, x.scatter(dim, index, -torch.inf)
     if kind == "crammer_singer":
         values = torch.relu(others.max(dim).values + room.squeeze(dim))
     else:
         values = torch.relu(others + room).sum(dim)
     dtype = dtype_of_loss(input, target, None)
-    return reduce_rows(values * rows.weight, rows, reduction, dtype, **options)
+    return reduce_rows(rows.weighted(values), rows, reduction, dtype, **options)
 
 
-def _listed(input: Tensor, target: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-    """Scores and the distribution of their relevance, without items that the mask leaves out; lists that have any."""
+def _of_lists(row_losses: Any, input: Tensor, target: Tensor, reduction: str, options: Any) -> Tensor:
+    """Of scores and the distribution of their relevance, without items that the mask leaves out."""
     if input.shape != target.shape or not input.dim() or not input.is_floating_point():
         raise RuntimeError(
             f"fastloss.listnet_loss: input is {input.dtype} of shape {tuple(input.shape)}, target has shape "
             f"{tuple(target.shape)}; expected floating point scores and relevances of one shape (L) or (N, L)"
         )
-    dim = class_dim(input)
+    dim, mask = class_dim(input), options.get("mask")
     wide = torch.promote_types(input.dtype, torch.float32)
     relevance = target.to(torch.promote_types(wide, target.dtype) if target.is_floating_point() else wide)
-    if mask is None:
-        return input, relevance.softmax(dim).to(wide), None
-    if mask.dtype != torch.bool or mask.shape != input.shape:
-        raise RuntimeError(
-            f"fastloss.listnet_loss: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
-            f"{tuple(input.shape)}, True for each item that counts"
-        )
-    lists = mask.any(dim)
-    relevance = relevance.masked_fill(~mask, -torch.inf).masked_fill(~lists.unsqueeze(dim), 0.0)
-    # An item far below the others costs nothing: its relevance is 0, and finite.
-    least = input.detach().masked_fill(~mask, torch.inf).amin(dim, keepdim=True).clamp_max(0)
-    low = (least - least.abs().clamp_min(2000)).clamp_min(torch.finfo(input.dtype).min)
-    return torch.where(mask, input, low), relevance.softmax(dim).to(wide), lists
+    given = {name: value for name, value in options.items() if name != "mask"}
+    if mask is not None:
+        if mask.dtype != torch.bool or mask.shape != input.shape:
+            raise RuntimeError(
+                f"fastloss.listnet_loss: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of "
+                f"shape {tuple(input.shape)}, True for each item that counts"
+            )
+        given["mask"] = lists = mask.any(dim)
+        relevance = relevance.masked_fill(~mask, -torch.inf).masked_fill(~lists.unsqueeze(dim), 0.0)
+        # An item far below the others costs nothing: its relevance is 0, and finite.
+        least = input.detach().masked_fill(~mask, torch.inf).amin(dim, keepdim=True).clamp_max(0)
+        low = (least - least.abs().clamp_min(2000)).clamp_min(torch.finfo(input.dtype).min)
+        input = torch.where(mask, input, low)
+    if wide != input.dtype and given.get("loss_dtype") is None:
+        given["loss_dtype"] = dtype_of_loss(input, input, None)
+    made: Tensor = row_losses(input, relevance.softmax(dim).to(wide), None, None, -100, None, reduction, **given)
+    return made
 
 
 @loss(title="ListNetLoss", takes=ComposedOptions, inputs=("input", "target"))
@@ -147,16 +155,10 @@ def listnet_loss(
     Memory: the softmax of the relevances, in float32 at least, and the gradient; with a mask a copy of both.
     Accuracy: that of `cross_entropy` with probabilities.
     """
-    scores, t, lists = _listed(input, target, options.get("mask"))
-    options = {**options, "mask": lists, "loss_dtype": options.get("loss_dtype") or dtype_of_loss(input, input, None)}
-    made: Tensor = cross_entropy(scores, t, None, None, -100, None, reduction, **options)
-    return made
+    return _of_lists(cross_entropy, input, target, reduction, options)
 
 
 @listnet_loss.formula
 def _(input: Tensor, target: Tensor, reduction: str = "mean", **options: Any) -> Tensor:
     """Cross entropy of the softmax of the relevances."""
-    scores, t, lists = _listed(input, target, options.get("mask"))
-    options |= {"mask": lists, "loss_dtype": options.get("loss_dtype") or dtype_of_loss(input, input, None)}
-    made: Tensor = cross_entropy.record.reference(scores, t, None, None, -100, None, reduction, **options)
-    return made
+    return _of_lists(cross_entropy.record.reference, input, target, reduction, options)

@@ -78,7 +78,7 @@ def _(nll: Tensor, q: Number, k: Number) -> Tensor:
     def value(n: Tensor) -> Tensor:
         return torch.where(plain, n, -expm1(-some * n) / some)
 
-    kept = nll.isnan() | (nll < least)
+    kept = ~(nll >= least) | (k == 0)
     most = value(torch.where(k > 0, least, 1.0))
     return torch.where(kept, value(torch.where(kept, nll, 1.0)), most)
 
