@@ -1323,7 +1323,8 @@ def box_calls(draw: Any, name: str) -> Call:
 
 
 def check_boxes(call: Call) -> None:
-    """A function of boxes, and its gradient, against the formula in float64: relative to the largest number."""
+    """A function of boxes, and its gradient, against the formula in float64: relative to the largest number, and to the
+    inverse of a box's smallest side, which is the size of terms that cancel."""
     made = call.make()
     wide = {
         k: v.detach().double().requires_grad_(v.requires_grad) if isinstance(v, Tensor) else v for k, v in made.items()
@@ -1339,10 +1340,14 @@ def check_boxes(call: Call) -> None:
         free = [v for v in arguments.values() if isinstance(v, Tensor) and v.requires_grad]
         upstream = torch.full_like(results[0], call.upstream)
         results += torch.autograd.grad(results[0], free, upstream) if results[0].requires_grad else []
+    boxes = [v.detach() for k, v in wide.items() if k in BOXES[call.name] and v.shape[-1:] == (4,)]
+    sides = torch.cat([torch.zeros(0), *(s.flatten() for b in boxes for s in (b[..., 2:] - b[..., :2], b[..., 2:]))])
+    rate = 1 / float(min([1.0, *sides[sides > 0].tolist()]))
     for a, b in zip(got, wanted, strict=True):
         unit = U[name_of(a.dtype)] + 64 * U["float32" if a.dtype != torch.float64 else "float64"]
-        limit = unit * (b.abs().max() if b.numel() else 0.0) + 2.0**-24
-        if a.shape != b.shape or ((a.double() - b).abs() > limit).any():
+        limit = unit * max([rate, *b.detach().abs().flatten().tolist()]) + 2.0**-24
+        held = b.abs() <= torch.finfo(a.dtype).max  # what overflows a half is infinite there
+        if a.shape != b.shape or (((a.double() - b).abs() > limit) & held).any():
             raise difference("boxes")(f"{call.name}: {a}, expected {b}")
 
 

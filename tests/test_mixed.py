@@ -104,7 +104,8 @@ def check(case, tensors, autocast, rejected="", **options):
     copies = [a.requires_grad_(t.requires_grad) for a, t in zip(copies, tensors, strict=True)]
     copied = {**options, **{k: v.to(compute) for k, v in floating.items()}}
     if case in ELEMENTS and "mask" not in options:  # the loop of dense float tensors may contract other products
-        copied["mask"] = torch.ones_like(tensors[0], dtype=torch.bool)
+        shape = tensors[0].shape[:-1] if case.record.along else tensors[0].shape
+        copied["mask"] = torch.ones(shape, dtype=torch.bool)
     same = outcome(case.functional, copies, None, **copied)
     for a, b in zip(actual, same, strict=True):
         if same_order:
@@ -150,7 +151,10 @@ def test_weights_and_masks_beside_other_dtypes(case, isa):
 def test_layouts_of_other_dtypes(case, isa):
     for (first, other), shape in itertools.product(((B, S), (S, H), (S, D), (B, torch.int16)), ((6, 600), (600, 6))):
         tensors = of_dtypes(case.tensors(shape, D), [first] + [other] * (case.arity - 1))
-        laid = [t.detach().t().contiguous().t() if k else t.detach()[:, ::2] for k, t in enumerate(tensors)]
+        laid = [
+            t.detach().transpose(0, 1).contiguous().transpose(0, 1) if k else t.detach()[:, ::2]
+            for k, t in enumerate(tensors)
+        ]
         laid[1:] = [t[:, ::2] for t in laid[1:]]
         laid = [a.requires_grad_(t.requires_grad) for a, t in zip(laid, tensors, strict=True)]
         check(case, laid, B)

@@ -433,10 +433,15 @@ def _(x: Tensor, y: Tensor, alpha: Number, gamma: Number, beta: Number) -> Tenso
     z = (x - y).abs()
     b = torch.expm1(torch.as_tensor(gamma, dtype=torch.float64) / alpha).to(z)
     near = z < beta
-    inner = torch.where(near, z, 0.0)
-    return torch.where(
-        near, alpha * ((inner + 1 / b) * torch.log1p(b * inner / beta) - inner), gamma * (z + 1 / b) - alpha * beta
-    )
+    t = b * torch.where(near, z, 0.0) / beta
+    log = torch.log1p(t)
+    # With s = t / (2 + t), of which log is 2 artanh(s), and e = artanh(s) - s nothing cancels for small t.
+    s = t / (2 + t)
+    small = torch.where(t < 0.1, s, 0.0)
+    series = small**3 * sum(small ** (k - 3) / k for k in range(3, 17, 2))
+    e = torch.where(t < 0.1, series, log / 2 - s)
+    value = t * s + 2 * (1 + t) * e + (beta - 1) * t * (log - 1)
+    return torch.where(near, alpha / b * value, gamma * (z + 1 / b) - alpha * beta)
 
 
 @composition.loss(words={"reduction": ("none", "mean", "sum")})
