@@ -55,9 +55,9 @@ struct TwoRows {
   using T = typename Compute<S>::type;
   const DivergenceArgs& args;
   int64_t student, teacher;  // where they begin
-  T by_student, by_teacher;
-  T student_shift, teacher_shift, student_factor, teacher_factor, log_student, log_teacher, distance;
-  bool direct, given;
+  T by_student{}, by_teacher{};
+  T student_shift{}, teacher_shift{}, student_factor{}, teacher_factor{}, log_student{}, log_teacher{}, distance{};
+  bool direct{}, given{};
 
   FASTLOSS_DEVICE T b(int64_t c) const { return read_class<S, mixed>(args.student, student, c); }
   FASTLOSS_DEVICE T stored(int64_t c) const { return read_class<S, mixed>(args.teacher, teacher, c); }
