@@ -313,6 +313,7 @@ class DivergenceLoss(Record):
 
     Attributes:
         operators: For each kind, the name of its operator and those of its hyperparameters.
+        chosen: `token_logprobs`, which reads the student's row of k classes.
     """
 
     family = "rows"
@@ -321,6 +322,7 @@ class DivergenceLoss(Record):
     tensors = ("input", "target")
 
     operators: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    chosen: Callable[..., Tensor] = None  # type: ignore[assignment]
 
 
 @dataclass(eq=False)

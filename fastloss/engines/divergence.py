@@ -33,6 +33,7 @@ from fastloss.engines.softmax import refuse_leaf, repeats_memory
 
 TEACHERS = ("logits", "log_probabilities", "probabilities")
 _PROBABILITIES = 2.0
+_NO_CLASS = -(2**31)
 _OPTIONS = _options.names(_options.DivergenceOptions)
 _PLAIN = frozenset((float, int, bool, str))
 
@@ -241,6 +242,8 @@ def solve(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, opt
     inplace = bool(options.get("inplace"))
     if inplace:
         refuse_leaf(record.name, input)
+    if isinstance(target, tuple) and not arguments["tail"]:
+        return evaluate(record, arguments, reduction, options, _chosen(record, arguments, options))
     operator, numbers = _operands(record, arguments)
     reason = _why_not_kernel(record, operator, arguments, numbers, options)
     route.kernel_unless(record.name, reason)
@@ -259,13 +262,26 @@ def solve(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, opt
     return run_kernel(call, (input, target), options.get("weight"), mask, divisor)
 
 
+def _chosen(record: DivergenceLoss, arguments: dict[str, Any], options: Any) -> Tensor:
+    """The student's log-probabilities of k classes of each row, in one read of its logits."""
+    input, (values, indices) = arguments["input"], arguments["target"]
+    return record.chosen(
+        input, indices, temperature=arguments["temperature"], ignore_index=_NO_CLASS, mask=options.get("mask"),
+        inplace=bool(options.get("inplace")), loss_dtype=_compute(input, values),
+    )  # fmt: skip
+
+
+def _compute(input: Tensor, target: Tensor) -> torch.dtype:
+    return torch.promote_types(torch.promote_types(input.dtype, target.dtype), torch.float32)
+
+
 def _why_not_kernel(
     record: DivergenceLoss, operator: str, arguments: dict[str, Any], numbers: tuple[float | None, ...], options: Any
 ) -> str:
     """Why the kernel does not take this call; empty when it does."""
     input, target, weight = arguments["input"], arguments["target"], options.get("weight")
     if not isinstance(target, Tensor):
-        return "the kernel takes no top-k teacher"
+        return "the kernel takes no tail"
     reason = why_no_kernel([input, target, *(t for t in (weight, options.get("mask")) if t is not None)])
     reason = reason or _ops.missing_kernel(operator) or why_not_normalizer(options.get("normalizer"), input.device)
     if reason:
@@ -305,13 +321,15 @@ def _formula(
     )  # fmt: skip
 
 
-def evaluate(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: Any) -> Tensor:
-    """The loss of a problem from its formula."""
+def evaluate(
+    record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: Any, log_q: Tensor | None = None
+) -> Tensor:
+    """The loss of a problem from its formula. ``log_q``: the student's log-probabilities of k classes, if known."""
     _check(record, arguments, reduction, options)
     input, parts, target_is = arguments["input"], _parts(arguments["target"]), arguments["target_is"]
     mask, weight, normalizer = (options.get(name) for name in ("mask", "weight", "normalizer"))
     dtype = _dtype_of_loss(input, parts[0])
-    compute = torch.promote_types(torch.promote_types(input.dtype, parts[0].dtype), torch.float32)
+    compute = _compute(input, parts[0])
 
     def number(value: Any) -> Any:
         return value.to(compute).reshape(()) if isinstance(value, Tensor) else value
@@ -321,29 +339,21 @@ def evaluate(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, 
         return t if mask is None else torch.where(mask.unsqueeze(-1), t, 1.0)
 
     temperature, target_temperature = map(number, _temperatures(arguments))
-    z, given = kept(input) / temperature, kept(parts[0])
-    log_q = F.log_softmax(z, -1)
+    given = kept(parts[0])
     if target_is == "logits":
         log_p = F.log_softmax(given / target_temperature, -1)
     else:
         log_p = given if target_is == "log_probabilities" else _log(given)
     p = given if target_is == "probabilities" else log_p.exp()
-    if len(parts) == 2:
-        indices = parts[1]
-        chosen = log_q.gather(-1, indices)
+    if log_q is None:
+        z = kept(input) / temperature
+        log_q = F.log_softmax(z, -1)
+        if len(parts) == 2:
+            log_q = log_q.gather(-1, parts[1])
         if arguments["tail"]:
-            rest = (
-                (1.0 - p.sum(-1, keepdim=True)).clamp_min(0.0)
-                if target_is != "logits"
-                else torch.zeros_like(z[..., :1])
-            )
-            others = z.scatter(-1, indices, -math.inf).logsumexp(-1, keepdim=True) - z.logsumexp(-1, keepdim=True)
-            chosen, p, log_p = (
-                torch.cat((chosen, others), -1),
-                torch.cat((p, rest), -1),
-                torch.cat((log_p, _log(rest)), -1),
-            )
-        log_q = chosen
+            left = (1.0 - p.sum(-1, keepdim=True)).clamp_min(0.0) if target_is != "logits" else 0.0 * p[..., :1]
+            others = z.scatter(-1, parts[1], -math.inf).logsumexp(-1, keepdim=True) - z.logsumexp(-1, keepdim=True)
+            log_q, p, log_p = (torch.cat(two, -1) for two in ((log_q, others), (p, left), (log_p, _log(left))))
     own = {name: arguments[name] for name in record.words if name == "kind"}
     values = record.formula(log_p, log_q, p, **own, **{n: number(arguments[n]) for n in ("beta", "alpha")})
     if weight is not None:

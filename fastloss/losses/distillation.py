@@ -15,6 +15,7 @@ from fastloss._core.record import Problem
 from fastloss.engines import composition
 from fastloss.engines.divergence import TEACHERS, expected, loss
 from fastloss.losses.classification import cross_entropy
+from fastloss.losses.language import token_logprobs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -37,6 +38,7 @@ _OPERATORS: dict[str, tuple[str, ...]] = {
 
 @loss(
     operators=_OPERATORS,
+    chosen=token_logprobs,
     words={"kind": tuple(_OPERATORS), "target_is": TEACHERS},
     domains={
         "beta": ("between 0 and 1", lambda v: 0 < v < 1, ValueError),
@@ -80,8 +82,8 @@ def divergence(
     Args:
         input: The student's logits, classes last: (..., C).
         target: The teacher, of input's shape. Or ``(values, indices)`` of k classes of each row, (..., k) each: sums
-            run over these classes, p and q are not renormalised (logits as values are normalised among the k). Runs in
-            plain PyTorch.
+            run over these classes, p and q are not renormalised (logits as values are normalised among the k). The
+            student's logits are read by `token_logprobs`; with ``tail`` in plain PyTorch.
         kind: As above.
         beta: Of ``js``, between 0 and 1.
         alpha: Of ``alpha``; neither 0 nor 1.

@@ -11,6 +11,7 @@ from cases import HALF, REDUCTIONS, gradients
 
 import fastloss
 from fastloss import reference
+from fastloss._core import operators as _ops
 from fastloss.functional import divergence
 
 KINDS = ("kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy")
@@ -303,7 +304,17 @@ def test_top_k(kind, target_is):
         if wanted.isfinite().all() and not (tail and target_is == "logits"):  # there xlogy has no slope at 0 / q
             a, b = (torch.autograd.grad(v.sum(), x, retain_graph=True)[0] for v in (got, wanted))
             close(a, b)
-    assert fastloss.explain(divergence, x, (given, indices)).path == "reference"
+        mask = torch.rand(5) < 0.6
+        broken = torch.where(mask[:, None], x.detach(), math.nan).requires_grad_()
+        loss = divergence(broken, (given, indices), kind, target_is=target_is, tail=tail, mask=mask, reduction="none")
+        close(loss, torch.where(mask, got, 0.0))
+        if got.isfinite().all():
+            assert torch.autograd.grad(loss.sum(), broken)[0][~mask].count_nonzero() == 0
+        half = divergence(x.bfloat16(), (given.bfloat16(), indices), kind, target_is=target_is, tail=tail)
+        assert half.dtype == torch.bfloat16
+    if _ops.AVAILABLE:
+        assert fastloss.explain(divergence, x, (given, indices)).path == "kernel"
+    assert fastloss.explain(divergence, x, (given, indices), tail=True).path == "reference"
 
 
 def test_second_derivatives(isa):
