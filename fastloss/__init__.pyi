@@ -14,13 +14,19 @@ from fastloss._core.memory import memory_usage as memory_usage
 __version__: str
 
 __all__ = [
-    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
-    "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "Explanation", "FocalLoss",
-    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
-    "InfoNCELoss", "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
-    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "Perplexity", "PointStats", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "QuantileLoss", "RobustLoss", "RowStats", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
-    "SoftMarginLoss", "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TokenLogprobs", "TripletMarginLoss",
-    "TverskyLoss", "__version__", "build_info", "debug", "empty_cache", "explain", "functional", "isa",
-    "memory_usage", "nn", "reference",
+    "AdaptiveLogSoftmaxWithLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss",
+    "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "CompleteBoxIoULoss", "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "DistanceBoxIoULoss",
+    "DistillationLoss", "DistributionFocalLoss", "Divergence", "Explanation", "FocalLoss", "GANDiscriminatorLoss",
+    "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy",
+    "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy",
+    "KLDivLoss", "L1Loss", "LDAMLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "MSELoss",
+    "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
+    "PairwiseContrastiveLoss", "Perplexity", "PointStats", "PoissonNLLLoss", "Poly1CrossEntropy",
+    "QualityFocalLoss", "QuantileLoss", "RobustLoss", "RowStats", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
+    "SoftMarginLoss", "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
+    "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
+    "__version__", "build_info", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "nn",
+    "reference",
 ]

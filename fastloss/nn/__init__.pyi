@@ -1,5 +1,6 @@
 """Written by `make stubs` from the signatures at run time; not to be edited."""
 
+from collections.abc import Callable
 from typing import Any, Generic, Literal, overload
 
 import torch
@@ -9,16 +10,22 @@ from typing_extensions import TypeVar
 from fastloss._core.stats import PointStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
-from fastloss.nn import adversarial as adversarial, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.nn import adversarial as adversarial, composed as composed, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
 __all__ = [
-    "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
-    "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "FocalLoss", "GANDiscriminatorLoss",
-    "GANGeneratorLoss", "GaussianNLLLoss", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
-    "KLDivLoss", "L1Loss", "LogCoshLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
-    "MultiSimilarityLoss", "NTXentLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
-    "SoftMarginLoss", "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "TripletMarginLoss", "TverskyLoss",
+    "AdaptiveLogSoftmaxWithLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss",
+    "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "CompleteBoxIoULoss", "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "DistanceBoxIoULoss",
+    "DistillationLoss", "DistributionFocalLoss", "Divergence", "FocalLoss", "GANDiscriminatorLoss",
+    "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy",
+    "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy",
+    "KLDivLoss", "L1Loss", "LDAMLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "MSELoss",
+    "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
+    "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy", "QualityFocalLoss",
+    "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
+    "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
 ]
 
 class GANDiscriminatorLoss(torch.nn.Module):
@@ -49,6 +56,401 @@ class GANGeneratorLoss(torch.nn.Module):
     ) -> Tensor: ...
     def __call__(
         self, fake: Tensor,
+    ) -> Tensor: ...
+
+class AdaptiveLogSoftmaxWithLoss(torch.nn.AdaptiveLogSoftmaxWithLoss): ...
+
+class AsymmetricCrossEntropy(torch.nn.Module):
+    r"""The asymmetric loss (Ridnik et al. 2021, https://arxiv.org/abs/2009.14119) of classes that exclude each other:
+    the share that smoothing gives to unlikely classes is weighed down by :math:`\gamma_-`, a likely row by
+    :math:`\gamma_+`."""
+    gamma_pos: float | Tensor
+    gamma_neg: float | Tensor
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    def __init__(
+        self, gamma_pos: float | Tensor = 1.0, gamma_neg: float | Tensor = 4.0, weight: Tensor | None = None,
+        ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.1, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class CTCLoss(torch.nn.CTCLoss):
+    r"""Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of a sequence of labels,
+    over all its alignments with the input."""
+    def __init__(
+        self, blank: int = 0, reduction: Literal["none", "mean", "sum"] = "mean", zero_infinity: bool = False,
+    ) -> None: ...
+    def forward(
+        self, log_probs: Tensor, targets: Tensor, input_lengths: Tensor | tuple[int, ...],
+        target_lengths: Tensor | tuple[int, ...],
+    ) -> Tensor: ...
+    def __call__(
+        self, log_probs: Tensor, targets: Tensor, input_lengths: Tensor | tuple[int, ...],
+        target_lengths: Tensor | tuple[int, ...],
+    ) -> Tensor: ...
+
+class CompleteBoxIoULoss(torch.nn.Module):
+    r"""Complete intersection over union of boxes, as torchvision has it; `box_iou_loss` has further options."""
+    reduction: Literal["none", "mean", "sum"]
+    eps: float | Tensor
+    def __init__(
+        self, reduction: Literal["none", "mean", "sum"] = "mean", eps: float | Tensor = 1e-07,
+    ) -> None: ...
+    def forward(
+        self, boxes1: Tensor, boxes2: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, boxes1: Tensor, boxes2: Tensor,
+    ) -> Tensor: ...
+
+class DistanceBoxIoULoss(torch.nn.Module):
+    r"""Distance intersection over union of boxes, as torchvision has it; `box_iou_loss` has further options."""
+    reduction: Literal["none", "mean", "sum"]
+    eps: float | Tensor
+    def __init__(
+        self, reduction: Literal["none", "mean", "sum"] = "mean", eps: float | Tensor = 1e-07,
+    ) -> None: ...
+    def forward(
+        self, boxes1: Tensor, boxes2: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, boxes1: Tensor, boxes2: Tensor,
+    ) -> Tensor: ...
+
+class DistillationLoss(torch.nn.Module):
+    r"""Knowledge distillation, :math:`\alpha T^2 KL(p^T \| q^T) + (1 - \alpha) CE(q, y)`."""
+    alpha: float
+    temperature: float
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, alpha: float = 1.0, temperature: float = 1.0, reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, student: Tensor, teacher: Tensor, target: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, student: Tensor, teacher: Tensor, target: Tensor | None = None,
+    ) -> Tensor: ...
+
+class DistributionFocalLoss(torch.nn.Module):
+    r"""Cross entropy of the two bins that a position lies between (Li et al. 2020, arXiv:2006.04388), y in [0, K - 1]:"""
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor: ...
+
+class GeneralizedBoxIoULoss(torch.nn.Module):
+    r"""Generalized intersection over union of boxes, as torchvision has it; `box_iou_loss` has further options."""
+    reduction: Literal["none", "mean", "sum"]
+    eps: float | Tensor
+    def __init__(
+        self, reduction: Literal["none", "mean", "sum"] = "mean", eps: float | Tensor = 1e-07,
+    ) -> None: ...
+    def forward(
+        self, boxes1: Tensor, boxes2: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, boxes1: Tensor, boxes2: Tensor,
+    ) -> Tensor: ...
+
+class HardExampleCrossEntropy(torch.nn.Module):
+    r"""Cross entropy of the k rows that have the largest (online hard example mining, Shrivastava et al. 2016,
+    https://arxiv.org/abs/1604.03540)."""
+    k: int
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["mean", "sum"]
+    label_smoothing: float | Tensor
+    def __init__(
+        self, k: int, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class JSDCrossEntropy(torch.nn.Module):
+    r"""Cross entropy of clean samples plus the divergence between them and their augmented copies (AugMix)."""
+    num_splits: int
+    alpha: float
+    smoothing: float
+    def __init__(
+        self, num_splits: int = 3, alpha: float = 12.0, smoothing: float = 0.1,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class LDAMLoss(torch.nn.Module):
+    r"""Label-distribution-aware margin loss (Cao et al. 2019, https://arxiv.org/abs/1906.07413): cross entropy of
+    scaled logits with a margin below the target's, larger for rare classes."""
+    counts: Tensor
+    max_margin: float | Tensor
+    scale: float | Tensor
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, counts: Tensor, max_margin: float | Tensor = 0.5, scale: float | Tensor = 30.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class ListNetLoss(torch.nn.Module):
+    r"""Cross entropy between the softmax of the relevances r of a list and that of its scores x (ListNet, Cao et al.
+    2007)."""
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class LogitAdjustedCrossEntropy(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy of logits that are shifted by the classes' prior, which asks for larger logits of rare classes
+    (Menon et al. 2021, https://arxiv.org/abs/2007.07314)."""
+    log_prior: Tensor
+    tau: float | Tensor
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: LogitAdjustedCrossEntropy[Tensor], log_prior: Tensor, tau: float | Tensor = 1.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False, group: Any = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LogitAdjustedCrossEntropy[tuple[Tensor, RowStats]], log_prior: Tensor, tau: float | Tensor = 1.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], group: Any = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LogitAdjustedCrossEntropy[Tensor | tuple[Tensor, RowStats]], log_prior: Tensor, tau: float | Tensor = 1.0,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool = False, group: Any = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False], group: Any = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], group: Any = None,
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool, group: Any = None,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False], group: Any = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], group: Any = None,
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool, group: Any = None,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class MultiLabelMarginLoss(torch.nn.MultiLabelMarginLoss):
+    r"""Hinge of each pair of a class that is a target and one that is not,
+    :math:`\ell = \frac1C \sum_{y \in t} \sum_{c \notin t} \max(0, 1 + x_c - x_y)`."""
+    def __init__(
+        self, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class MultiLabelSoftMarginLoss(torch.nn.MultiLabelSoftMarginLoss):
+    r"""Mean of the binary cross entropies of a row's logits, :math:`\ell = -\frac1C \sum_c w_c\,
+    (y_c \log \sigma(x_c) + (1 - y_c) \log \sigma(-x_c))`."""
+    def __init__(
+        self, weight: Tensor | None = None, size_average: bool | None = None, reduce: bool | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class MultiMarginLoss(torch.nn.MultiMarginLoss):
+    r"""Hinge of each other class's score, :math:`\ell = \frac1C \sum_{c \ne y} w_y \max(0, m + x_c - x_y)^p`."""
+    def __init__(
+        self, p: int = 1, margin: float = 1.0, weight: Tensor | None = None, size_average: bool | None = None,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class MulticlassHingeLoss(torch.nn.Module):
+    r"""Hinge of the scores of classes, m = ``margin``:"""
+    margin: float | Tensor
+    kind: Literal["crammer_singer", "weston_watkins"]
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, margin: float | Tensor = 1.0, kind: Literal["crammer_singer", "weston_watkins"] = "crammer_singer",
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class NLLLoss(torch.nn.NLLLoss):
+    r"""Negative log-likelihood of a class, given log-probabilities: :math:`\ell = -w_y\, x_y`."""
+    def __init__(
+        self, weight: Tensor | None = None, size_average: bool | None = None, ignore_index: int = -100,
+        reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class SuperLoss(torch.nn.Module):
+    r"""SuperLoss (Castells et al. 2020): losses :math:`\ell` of samples, large ones weighed down and small ones up, as
+    in a curriculum."""
+    tau: float | Tensor
+    lam: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, tau: float | Tensor, lam: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class TripletMarginWithDistanceLoss(torch.nn.TripletMarginWithDistanceLoss):
+    r"""Triplet loss of a distance d of one's own, :math:`\ell = \max(0, m + d(a, p) - d(a, n))`."""
+    def __init__(
+        self, *, distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0,
+        swap: bool = False, reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, anchor: Tensor, positive: Tensor, negative: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, anchor: Tensor, positive: Tensor, negative: Tensor,
     ) -> Tensor: ...
 
 class CausalLMLoss(torch.nn.Module):
@@ -666,6 +1068,168 @@ class BCEWithLogitsLoss(torch.nn.BCEWithLogitsLoss, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class BalancedL1Loss(torch.nn.Module, Generic[_Result]):
+    r"""Balanced L1 (Libra R-CNN, Pang et al. 2019, arXiv:1904.02701): a slope that rises to that of an outlier."""
+    alpha: float | Tensor
+    gamma: float | Tensor
+    beta: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: BalancedL1Loss[Tensor], alpha: float | Tensor = 0.5, gamma: float | Tensor = 1.5,
+        beta: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BalancedL1Loss[tuple[Tensor, PointStats]], alpha: float | Tensor = 0.5, gamma: float | Tensor = 1.5,
+        beta: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BalancedL1Loss[Tensor | tuple[Tensor, PointStats]], alpha: float | Tensor = 0.5,
+        gamma: float | Tensor = 1.5, beta: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class BoxIoULoss(torch.nn.Module, Generic[_Result]):
+    r"""How little two boxes overlap, :math:`\ell = 1 - q` plus a penalty; q = I / (U + eps), intersection by union."""
+    kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"]
+    format: Literal["xyxy", "xywh", "cxcywh"]
+    eps: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: BoxIoULoss[Tensor], kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "giou",
+        format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy", eps: float | Tensor = 1e-07,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BoxIoULoss[tuple[Tensor, PointStats]],
+        kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "giou",
+        format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy", eps: float | Tensor = 1e-07,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BoxIoULoss[Tensor | tuple[Tensor, PointStats]],
+        kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "giou",
+        format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy", eps: float | Tensor = 1e-07,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class CharbonnierLoss(torch.nn.Module, Generic[_Result]):
     r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`."""
     eps: float | Tensor
@@ -690,6 +1254,83 @@ class CharbonnierLoss(torch.nn.Module, Generic[_Result]):
         self: CharbonnierLoss[Tensor | tuple[Tensor, PointStats]], eps: float | Tensor = 0.001,
         reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class GaussianFocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Focal loss of a heat map (CornerNet, Law and Deng 2018, arXiv:1808.01244; CenterNet), :math:`p = \sigma(x)`:"""
+    alpha: float | Tensor
+    gamma: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: GaussianFocalLoss[Tensor], alpha: float | Tensor = 2.0, gamma: float | Tensor = 4.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GaussianFocalLoss[tuple[Tensor, PointStats]], alpha: float | Tensor = 2.0, gamma: float | Tensor = 4.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GaussianFocalLoss[Tensor | tuple[Tensor, PointStats]], alpha: float | Tensor = 2.0,
+        gamma: float | Tensor = 4.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
     ) -> None: ...
     @overload
@@ -1487,6 +2128,82 @@ class PoissonNLLLoss(torch.nn.PoissonNLLLoss, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class QualityFocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Focal loss of a quality y in [0, 1] (Li et al. 2020, arXiv:2006.04388),
+    :math:`\ell = |\sigma(x) - y|^\beta\, \mathrm{BCE}(x, y)`."""
+    beta: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: QualityFocalLoss[Tensor], beta: float | Tensor = 2.0, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: QualityFocalLoss[tuple[Tensor, PointStats]], beta: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: QualityFocalLoss[Tensor | tuple[Tensor, PointStats]], beta: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class QuantileLoss(torch.nn.Module, Generic[_Result]):
     r"""Quantile (pinball) loss (Koenker and Bassett 1978), :math:`\ell = \max(q r, (q - 1) r)`, :math:`r = y - x`."""
     q: float | Tensor
@@ -1944,6 +2661,83 @@ class SquaredLogLoss(torch.nn.Module, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class VarifocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Varifocal loss (Zhang et al. 2021, arXiv:2008.13367), :math:`p = \sigma(x)`, of a quality y, 0 for negatives:"""
+    alpha: float | Tensor
+    gamma: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: VarifocalLoss[Tensor], alpha: float | Tensor = 0.75, gamma: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: VarifocalLoss[tuple[Tensor, PointStats]], alpha: float | Tensor = 0.75, gamma: float | Tensor = 2.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: VarifocalLoss[Tensor | tuple[Tensor, PointStats]], alpha: float | Tensor = 0.75,
+        gamma: float | Tensor = 2.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
     r"""Cross entropy between logits and class indices or class probabilities."""
     @overload
@@ -2029,6 +2823,36 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
         return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class Divergence(torch.nn.Module):
+    r"""How far a student's distribution q is from a teacher's p, row by row, both from logits."""
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"]
+    beta: float | Tensor
+    alpha: float | Tensor
+    temperature: float | Tensor
+    target_temperature: float | Tensor | None
+    target_is: Literal["logits", "log_probabilities", "probabilities"]
+    tail: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl",
+        beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+        target_temperature: float | Tensor | None = None,
+        target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False,
+    ) -> Tensor: ...
 
 class FocalLoss(torch.nn.Module, Generic[_Result]):
     r"""The focal loss over exclusive classes or independent labels."""
@@ -2153,6 +2977,99 @@ class FocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         inplace: bool = False, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats | PointStats]: ...
+
+class GeneralizedCrossEntropy(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy that weighs down rows which the model finds unlikely, whose labels may be wrong (generalized cross
+    entropy, Zhang and Sabuncu 2018, https://arxiv.org/abs/1805.07836)."""
+    q: float | Tensor
+    k: float | Tensor | None
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: GeneralizedCrossEntropy[Tensor], q: float | Tensor = 0.7, k: float | Tensor | None = None,
+        weight: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False] = False, group: Any = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GeneralizedCrossEntropy[tuple[Tensor, RowStats]], q: float | Tensor = 0.7,
+        k: float | Tensor | None = None, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True], group: Any = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GeneralizedCrossEntropy[Tensor | tuple[Tensor, RowStats]], q: float | Tensor = 0.7,
+        k: float | Tensor | None = None, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False, group: Any = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False], group: Any = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], group: Any = None,
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool, group: Any = None,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False], group: Any = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], group: Any = None,
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool, group: Any = None,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class Poly1CrossEntropy(torch.nn.Module, Generic[_Result]):
     r"""Cross entropy with another first coefficient of its series in 1 - p (Poly-1, Leng et al. 2022):"""
@@ -2279,6 +3196,102 @@ class SoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False, group: Any = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False], group: Any = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], group: Any = None,
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool, group: Any = None,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        group: Any = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[False], group: Any = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: Literal[True], group: Any = None,
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool, group: Any = None,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class SymmetricCrossEntropy(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy, and that with the roles of model and label exchanged (Wang et al. 2019,
+    https://arxiv.org/abs/1908.06112)."""
+    alpha: float | Tensor
+    beta: float | Tensor
+    log_zero: float | Tensor
+    weight: Tensor | None
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: SymmetricCrossEntropy[Tensor], alpha: float | Tensor = 0.1, beta: float | Tensor = 1.0,
+        log_zero: float | Tensor = -4.0, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+        group: Any = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SymmetricCrossEntropy[tuple[Tensor, RowStats]], alpha: float | Tensor = 0.1, beta: float | Tensor = 1.0,
+        log_zero: float | Tensor = -4.0, weight: Tensor | None = None, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True], group: Any = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SymmetricCrossEntropy[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor = 0.1,
+        beta: float | Tensor = 1.0, log_zero: float | Tensor = -4.0, weight: Tensor | None = None,
+        ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(

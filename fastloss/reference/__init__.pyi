@@ -8,17 +8,23 @@ from torch import Tensor
 
 from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss.engines.flex import Row
-from fastloss.reference import adversarial as adversarial, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.reference import adversarial as adversarial, composed as composed, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
 __all__ = [
-    "asymmetric_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "causal_lm_loss",
-    "charbonnier_loss", "circle_loss", "clip_loss", "contrastive_loss", "cosine_embedding_loss", "cross_entropy",
-    "flex_cross_entropy", "gan_discriminator_loss", "gan_generator_loss", "gaussian_nll_loss",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "kl_div", "l1_loss", "log_cosh_loss",
-    "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss", "multi_similarity_loss", "nt_xent_loss",
-    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "quantile_loss",
-    "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss",
-    "squared_log_loss", "supcon_loss", "token_logprobs", "triplet_margin_loss", "tversky_loss",
+    "asymmetric_cross_entropy", "asymmetric_loss", "balanced_l1_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "box_iou_loss", "causal_lm_loss", "charbonnier_loss", "circle_loss",
+    "clip_loss", "complete_box_iou_loss", "contrastive_loss", "cosine_embedding_loss", "cross_entropy", "ctc_loss",
+    "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss", "divergence", "flex_cross_entropy",
+    "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss",
+    "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy", "hinge_embedding_loss",
+    "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss", "ldam_loss",
+    "listnet_loss", "log_cosh_loss", "logit_adjusted_cross_entropy", "margin_ranking_loss",
+    "mined_triplet_margin_loss", "mse_loss", "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss",
+    "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "nt_xent_loss",
+    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "quality_focal_loss",
+    "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss",
+    "softmax_focal_loss", "squared_log_loss", "supcon_loss", "super_loss", "symmetric_cross_entropy",
+    "token_logprobs", "triplet_margin_loss", "triplet_margin_with_distance_loss", "tversky_loss", "varifocal_loss",
 ]
 
 def gan_discriminator_loss(
@@ -30,6 +36,127 @@ def gan_discriminator_loss(
 def gan_generator_loss(
     fake: Tensor, mode: Literal["non_saturating", "hinge", "least_squares", "wasserstein"] = "non_saturating",
     reduction: Literal["mean", "sum"] = "mean",
+) -> Tensor: ...
+
+def asymmetric_cross_entropy(
+    input: Tensor, target: Tensor, gamma_pos: float | Tensor = 1.0, gamma_neg: float | Tensor = 4.0,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.1, *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+) -> Tensor: ...
+
+def complete_box_iou_loss(
+    boxes1: Tensor, boxes2: Tensor, reduction: Literal["none", "mean", "sum"] = "none", eps: float | Tensor = 1e-07,
+) -> Tensor: ...
+
+def ctc_loss(
+    log_probs: Tensor, targets: Tensor, input_lengths: Tensor | tuple[int, ...],
+    target_lengths: Tensor | tuple[int, ...], blank: int = 0, reduction: str = "mean", zero_infinity: bool = False,
+) -> Tensor: ...
+
+def distance_box_iou_loss(
+    boxes1: Tensor, boxes2: Tensor, reduction: Literal["none", "mean", "sum"] = "none", eps: float | Tensor = 1e-07,
+) -> Tensor: ...
+
+def distillation_loss(
+    student: Tensor, teacher: Tensor, target: Tensor | None = None, *, alpha: float = 1.0, temperature: float = 1.0,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+) -> Tensor: ...
+
+def distribution_focal_loss(
+    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
+    weight: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+) -> Tensor: ...
+
+def generalized_box_iou_loss(
+    boxes1: Tensor, boxes2: Tensor, reduction: Literal["none", "mean", "sum"] = "none", eps: float | Tensor = 1e-07,
+) -> Tensor: ...
+
+def hard_example_cross_entropy(
+    input: Tensor, target: Tensor, k: int, weight: Tensor | None = None, ignore_index: int = -100,
+    reduction: Literal["mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+) -> Tensor: ...
+
+def jsd_cross_entropy(
+    input: Tensor, target: Tensor, num_splits: int = 3, alpha: float = 12.0, smoothing: float = 0.1,
+) -> Tensor: ...
+
+def ldam_loss(
+    input: Tensor, target: Tensor, counts: Tensor, max_margin: float | Tensor = 0.5, scale: float | Tensor = 30.0,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+) -> Tensor: ...
+
+def listnet_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+) -> Tensor: ...
+
+@overload
+def logit_adjusted_cross_entropy(
+    input: Tensor, target: Tensor, log_prior: Tensor, tau: float | Tensor = 1.0, weight: Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def logit_adjusted_cross_entropy(
+    input: Tensor, target: Tensor, log_prior: Tensor, tau: float | Tensor = 1.0, weight: Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True],
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def logit_adjusted_cross_entropy(
+    input: Tensor, target: Tensor, log_prior: Tensor, tau: float | Tensor = 1.0, weight: Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+def multi_margin_loss(
+    input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
+    size_average: bool | None = None, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor: ...
+
+def multiclass_hinge_loss(
+    input: Tensor, target: Tensor, margin: float | Tensor = 1.0,
+    kind: Literal["crammer_singer", "weston_watkins"] = "crammer_singer", weight: Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+) -> Tensor: ...
+
+def multilabel_margin_loss(
+    input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor: ...
+
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor: ...
+
+def nll_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
+    ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+) -> Tensor: ...
+
+def super_loss(
+    input: Tensor, tau: float | Tensor, lam: float | Tensor = 1.0, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+) -> Tensor: ...
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor, positive: Tensor, negative: Tensor, *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0, swap: bool = False,
+    reduction: str = "mean",
 ) -> Tensor: ...
 
 def causal_lm_loss(
@@ -202,6 +329,29 @@ def asymmetric_loss(
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
+def balanced_l1_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.5, gamma: float | Tensor = 1.5,
+    beta: float | Tensor = 1.0, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def balanced_l1_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.5, gamma: float | Tensor = 1.5,
+    beta: float | Tensor = 1.0, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def balanced_l1_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.5, gamma: float | Tensor = 1.5,
+    beta: float | Tensor = 1.0, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
@@ -246,6 +396,32 @@ def binary_cross_entropy_with_logits(
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def box_iou_loss(
+    input: Tensor, target: Tensor, kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "giou", *,
+    format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy", eps: float | Tensor = 1e-07, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def box_iou_loss(
+    input: Tensor, target: Tensor, kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "giou", *,
+    format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy", eps: float | Tensor = 1e-07, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def box_iou_loss(
+    input: Tensor, target: Tensor, kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"] = "giou", *,
+    format: Literal["xyxy", "xywh", "cxcywh"] = "xyxy", eps: float | Tensor = 1e-07, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
@@ -267,6 +443,29 @@ def charbonnier_loss(
 def charbonnier_loss(
     input: Tensor, target: Tensor, eps: float | Tensor = 0.001, reduction: str = "mean", *,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def gaussian_focal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 2.0, gamma: float | Tensor = 4.0,
+    reduction: str = "mean", *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def gaussian_focal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 2.0, gamma: float | Tensor = 4.0,
+    reduction: str = "mean", *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def gaussian_focal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 2.0, gamma: float | Tensor = 4.0,
+    reduction: str = "mean", *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
@@ -499,6 +698,29 @@ def poisson_nll_loss(
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
+def quality_focal_loss(
+    input: Tensor, target: Tensor, beta: float | Tensor = 2.0, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def quality_focal_loss(
+    input: Tensor, target: Tensor, beta: float | Tensor = 2.0, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def quality_focal_loss(
+    input: Tensor, target: Tensor, beta: float | Tensor = 2.0, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
 def quantile_loss(
     input: Tensor, target: Tensor, q: float | Tensor = 0.5, reduction: str = "mean", *,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
@@ -633,6 +855,29 @@ def squared_log_loss(
 def squared_log_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def varifocal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.75, gamma: float | Tensor = 2.0,
+    reduction: str = "mean", *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def varifocal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.75, gamma: float | Tensor = 2.0,
+    reduction: str = "mean", *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def varifocal_loss(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.75, gamma: float | Tensor = 2.0,
+    reduction: str = "mean", *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
@@ -658,6 +903,45 @@ def cross_entropy(
 def cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: bool = False, group: Any = None,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+def divergence(
+    input: Tensor, target: Tensor | tuple[Tensor, Tensor],
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl", *,
+    beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+    target_temperature: float | Tensor | None = None,
+    target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
+    inplace: bool = False,
+) -> Tensor: ...
+
+@overload
+def generalized_cross_entropy(
+    input: Tensor, target: Tensor, q: float | Tensor = 0.7, k: float | Tensor | None = None,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: Literal[False] = False, group: Any = None,
+) -> Tensor: ...
+@overload
+def generalized_cross_entropy(
+    input: Tensor, target: Tensor, q: float | Tensor = 0.7, k: float | Tensor | None = None,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
+    return_stats: Literal[True], group: Any = None,
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def generalized_cross_entropy(
+    input: Tensor, target: Tensor, q: float | Tensor = 0.7, k: float | Tensor | None = None,
+    weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean",
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
@@ -716,6 +1000,35 @@ def softmax_focal_loss(
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
     return_stats: bool = False, group: Any = None,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def symmetric_cross_entropy(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.1, beta: float | Tensor = 1.0,
+    log_zero: float | Tensor = -4.0, weight: Tensor | None = None, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[False] = False,
+    group: Any = None,
+) -> Tensor: ...
+@overload
+def symmetric_cross_entropy(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.1, beta: float | Tensor = 1.0,
+    log_zero: float | Tensor = -4.0, weight: Tensor | None = None, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: Literal[True], group: Any = None,
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def symmetric_cross_entropy(
+    input: Tensor, target: Tensor, alpha: float | Tensor = 0.1, beta: float | Tensor = 1.0,
+    log_zero: float | Tensor = -4.0, weight: Tensor | None = None, ignore_index: int = -100,
+    reduction: str = "mean", label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0,
+    softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, inplace: bool = False, return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def circle_loss(
