@@ -85,6 +85,18 @@ PLANTS = (
         "            pass\n",
         "properties/test_gradients.py::test_second_derivatives",
     ),
+    Plant(
+        "fastloss/engines/divergence.py",
+        "        normalizer = mask.sum(dtype=torch.float64)\n",
+        "        pass\n",
+        "engines/divergence/test_divergence.py::test_options",
+    ),
+    Plant(
+        "fastloss/engines/divergence.py",
+        'ignore_index=_NO_CLASS, mask=options.get("mask"),',
+        "ignore_index=_NO_CLASS,",
+        "engines/divergence/test_divergence.py::test_top_k",
+    ),
     # Which path a call takes, and what is said about it.
     Plant(
         "fastloss/_core/route.py",
@@ -277,6 +289,18 @@ PLANTS = (
         "    check_call(call, Backend::numbers(id));\n    check_memory(call, written, nullptr",
         "    check_memory(call, written, nullptr",
         "test_operators.py",
+    ),
+    Plant(
+        "csrc/engines/divergence/cpu.h",
+        "        c.gap = select(c.near, c.q * (c.d + c.psi), c.p - c.q);\n",
+        "        c.gap = c.p - c.q;\n",
+        "engines/divergence/test_divergence.py::test_near",
+    ),
+    Plant(
+        "csrc/engines/divergence/cpu.h",
+        "      row.direct = apart < (T)kClose && -apart < (T)kClose;\n",
+        "      row.direct = true;\n",
+        "engines/divergence/test_divergence.py::test_far_logits",
     ),
     Plant(
         "csrc/engines/softmax/batch.h",
