@@ -52,6 +52,7 @@ def hard_example_cross_entropy(
         losses some are chosen, as `torch.topk` does.
     Memory: one gradient buffer and a few numbers per row. Forward reads the logits, backward reads them and writes the
         gradient.
+    Time: of few logits (64 x 100) twice that of the expression above.
     Accuracy: that of `cross_entropy`.
 
     Example:

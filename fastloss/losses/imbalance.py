@@ -108,6 +108,7 @@ def asymmetric_cross_entropy(
     Gradient: with respect to ``input``, finite for every exponent; differentiable again (through the reference).
     Memory: without smoothing one gradient buffer; with smoothing, in float32 at least, the log-softmax and what
         PyTorch makes of it.
+    Time: with smoothing, of few logits (64 x 100) twice that of timm's; of many less.
     Accuracy: 1 - p is the sum of the other probabilities, so it keeps its relative accuracy as p nears 1.
 
     Example:
@@ -214,6 +215,7 @@ def logit_adjusted_cross_entropy(
     Raises: As `cross_entropy`; RuntimeError for a prior that is not one number per class.
     Gradient: with respect to ``input``, ``log_prior`` and ``tau``; differentiable again.
     Memory: the shifted logits, in float32 for half ones, and cross entropy's.
+    Time: of few logits (64 x 100) up to 1.5 times that of the expression above.
     Accuracy: that of `cross_entropy`; half logits are shifted in float32.
 
     Example:
@@ -298,6 +300,7 @@ def ldam_loss(
     Memory: one gradient buffer and a few numbers per row: the margin enters as a function of the row's probability,
         :math:`\ell = -\log p_y + \log(1 + (1 - p_y)(e^{s m_y} - 1))`, so no copy of the logits is made. Forward reads
         the logits, backward reads them and writes the gradient.
+    Time: of few logits (64 x 100) twice that of the authors' code, of many (1024 x 1000) a fraction.
     Accuracy: keeps its relative accuracy as p nears 1, up to :math:`s m_y = 700`; in float32 where
         no scaled logit is more than 87 below the target's.
 

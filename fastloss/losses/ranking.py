@@ -66,6 +66,7 @@ def multiclass_hinge_loss(
         options.
     Gradient: with respect to ``input``; 0 where the margin is just kept, as in PyTorch, and in rows that do not count.
     Memory: a copy of the scores, in which the target is -inf, and of them above the margin for ``"weston_watkins"``.
+    Time: of few scores (64 x 100) up to 1.5 times that of a plain expression without options.
     Accuracy: half scores are compared and summed in float32.
 
     Example:
