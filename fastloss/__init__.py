@@ -9,6 +9,7 @@ from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss._version import __version__
 from fastloss.nn.adversarial import *
 from fastloss.nn.composed import *
+from fastloss.nn.heads import *
 from fastloss.nn.language import *
 from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *

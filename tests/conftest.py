@@ -86,8 +86,8 @@ ALWAYS_PAIRS, NEVER_PAIRS = 1, 1 << 60  # of plan._PRODUCT_PAIRS
 def route(monkeypatch):
     """Sends problems of all pairs the named way (`Case.ways`); returns the options that it needs.
 
-    On one thread: for problems this small a second one costs more than it brings. Gradients of triplets come from
-    products where strips are kept, from pairs where they are made twice.
+    The strips of a classifier's logits likewise. On one thread: for problems this small a second one costs more than it
+    brings. Gradients of triplets come from products where strips are kept, from pairs where they are made twice.
     """
     is_small, strip_rows, strip_bytes = plan.is_small, strips._MIN_STRIP_ROWS, strips._STRIP_BYTES
     product_pairs = plan._PRODUCT_PAIRS

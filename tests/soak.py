@@ -30,6 +30,7 @@ from dataclasses import dataclass, replace
 from math import inf, nan  # noqa: F401  # in the `repr` of a call
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import cases
@@ -44,6 +45,7 @@ from torch import Tensor
 import fastloss
 import fastloss.functional
 import fastloss.reference
+from fastloss.engines.similarity import strips
 
 # Hypothesis also draws numbers that it finds in the modules of this package that are loaded so far: the calls would
 # depend on what else the process has imported, and on every number in the sources.
@@ -1351,8 +1353,61 @@ def check_boxes(call: Call) -> None:
             raise difference("boxes")(f"{call.name}: {a}, expected {b}")
 
 
+HEADS = tuple(case.name for case in cases.LINEAR)
+
+
+@st.composite
+def head_calls(draw: Any, name: str) -> Call:
+    """Sizes, settings and options of a case's own arguments; ``strip`` rows of logits at a time, 0: as used."""
+    d = Draw(draw)
+    arguments: dict[str, Any] = {
+        "rows": d.one(*LENGTHS[:-1], 40), "width": d.one(1, 2, 5, 8, 17, 31, 64), "seed": d.one(0, 1, 2),
+        "setting": d.one(*range(len(cases.of(name).settings))), "dtype": d.one("float32", "float32", *FLOATS),
+        "strip": d.one(0, 1, 3, 8, 100), "reduction": d.one("mean", "none", "sum"),
+    }  # fmt: skip
+    if d.rarely(3):
+        arguments["masked"] = d.one(2, 3, 1)
+    if d.rarely(3):
+        arguments["ignored"] = d.one(0, 4)
+    if d.rarely(4) and arguments["reduction"] == "mean":
+        arguments["normalizer"] = d.one(3.0, 7)
+    if d.rarely(4):
+        arguments["empty"] = d.one("zero", "nan")
+    return Call(name, arguments, d.one(*UPSTREAM[:-1]), d.one("train", "train", "no_grad", "twice"))
+
+
+def check_head(call: Call) -> None:
+    """A loss of hidden states and a classifier, as its case judges it."""
+    given, case = call.arguments, cases.of(call.name)
+    made = case.make(
+        (given["rows"], given["width"]), case.settings[given["setting"]], getattr(torch, given["dtype"]), given["seed"]
+    )
+    options: dict[str, Any] = {k: given[k] for k in ("reduction", "normalizer", "empty") if k in given}
+    if "masked" in given:
+        options["mask"] = torch.arange(given["rows"]) % given["masked"] != 0
+    if "ignored" in given and not made["target"].is_floating_point():
+        options["ignore_index"] = given["ignored"]
+    budget = {"memory_budget": 1} if given["strip"] else {}
+    with mock.patch.object(strips, "_MIN_STRIP_ROWS", given["strip"] or strips._MIN_STRIP_ROWS):
+        if call.mode == "no_grad":
+            with torch.no_grad():
+                loss = case.functional(**made, **options, **budget)
+            found = [loss, *cases.gradients(case.functional, made, call.upstream, **options, **budget)[1:]]
+        else:
+            found = cases.gradients(case.functional, made, call.upstream, **options, **budget)
+        if call.mode == "twice":
+            again = cases.gradients(case.functional, made, call.upstream, **options, **budget)
+            if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(found, again, strict=True)):
+                raise difference("head twice")(f"{found}, then {again}")
+    try:
+        case.judge(made, call.upstream, **options).check(found)
+    except AssertionError as error:
+        raise difference("head")(str(error)) from error
+
+
 OTHERS: dict[str, tuple[Callable[[str], st.SearchStrategy[Call]], Callable[[Call], None]]] = {
     "count_positives": (count_calls, check_count), **dict.fromkeys(BOXES, (box_calls, check_boxes)),
+    **dict.fromkeys(HEADS, (head_calls, check_head)),
 }  # fmt: skip
 
 

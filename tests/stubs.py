@@ -84,7 +84,7 @@ def statistics(parameters: Parameters) -> str:
     """The type of the statistics of a loss with these arguments; empty if it has none."""
     if "return_stats" not in parameters:
         return ""
-    return "RowStats" if _options.names(_options.RowOptions) <= parameters.keys() else "PointStats"
+    return "RowStats" if "z_loss" in parameters else "PointStats"
 
 
 def definition(name: str, parameters: Parameters, returned: str, self_: str = "") -> str:
@@ -258,6 +258,7 @@ FAMILIES = {
     "pointwise": "Elements",
     "pairs": "Pairs of vectors",
     "similarity": "All pairs",
+    "heads": "Hidden states and a classifier",
     "adversarial": "Adversarial training",
     "composed": "Composed, and PyTorch's own",
     "language": "Language models",

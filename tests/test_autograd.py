@@ -7,9 +7,10 @@ import weakref
 
 import pytest
 import torch
-from cases import EVERY, PRODUCTS, SIMILARITY, of
+from cases import EVERY, LINEAR, PRODUCTS, SIMILARITY, of
 
 from fastloss.engines import elements as _points
+from fastloss.engines import linear
 from fastloss.engines.similarity import plan
 
 pytestmark = pytest.mark.filterwarnings(
@@ -46,9 +47,13 @@ def _kernels(request, monkeypatch, kernel):
     torch.set_num_threads(1)
     monkeypatch.setattr(_points, "NATIVE_WHEN_TINY", False)
     if request.param == "large":
-        if "case" in request.fixturenames and request.getfixturevalue("case") not in SIMILARITY:
+        if "case" in request.fixturenames and request.getfixturevalue("case") not in (*SIMILARITY, *LINEAR):
             pytest.skip("one way")
         monkeypatch.setattr(plan, "is_small", lambda *_: False)
+        monkeypatch.setattr(linear, "_as_it_is", lambda *_: None)
+        monkeypatch.setattr(linear, "_is_small", lambda *_: False)
+        monkeypatch.setattr(linear.strips, "_MIN_STRIP_ROWS", 4)
+        monkeypatch.setattr(linear.strips, "_STRIP_BYTES", 1)
 
 
 def differentiable(arguments):

@@ -139,8 +139,8 @@ def test_readme_has_the_options_of_each_family():
     _, found, rest = (ROOT / "README.md").read_text().partition("| option | ")
     assert found
     heading, _, *rows = rest.partition("\n\n")[0].splitlines()
-    assert heading == "rows | elements | pairs of vectors | all pairs |"
-    families = (functional.rows, functional.pointwise, functional.pairs, functional.similarity)
+    assert heading == "rows | elements | pairs of vectors | all pairs | heads |"
+    families = (functional.rows, functional.pointwise, functional.pairs, functional.similarity, functional.heads)
     described = set()
     for row in rows:
         first, *cells = (cell.strip() for cell in row.strip("|").split("|"))
@@ -150,7 +150,7 @@ def test_readme_has_the_options_of_each_family():
             having = {name for name in family.__all__ if name in LOSSES and option in options_of(name)}
             named = {name for name in re.findall(r"`(\w+)`", cell) if name in functional.__all__}
             assert having == (named or (set() if cell == "-" else set(family.__all__) & set(LOSSES))), (option, cell)
-    typed = (_options.RowOptions, _options.WeightedPointOptions, _options.SimilarityOptions)
+    typed = (_options.RowOptions, _options.WeightedPointOptions, _options.SimilarityOptions, _options.HeadOptions)
     assert described == set().union(*map(_options.names, typed)) - {"reduction"}
     for name in functional.adversarial.__all__:
         assert not described & options_of(name)

@@ -25,7 +25,8 @@ def arguments_of(case, params, n):
     made = case.make((n, 6), params, torch.float64)
     if case not in SIMILARITY:
         made = {name: value for name, value in made.items() if name not in case.needed(made)}
-        return tuple(made[name] for name in made if name not in params), {}
+        tensors = {name: made[name] for name in made if name not in params and name != "linear_bias"}
+        return tuple(tensors.values()), {k: t for k, t in made.items() if k == "linear_bias"}
     positional = case.vectors + ("labels",) * (case.labelled and made["labels"] is not None)
     settings = inspect.signature(case.module).parameters
     return tuple(made.pop(name) for name in positional), {
@@ -57,7 +58,13 @@ MODULES = [
             id=f"{case}-{i}",
         )
         for case in EVERY
+        if case.bare
         for i, params in enumerate(case.params)
+    ),
+    pytest.param(
+        lambda: fastloss.LinearCrossEntropyLoss(6, 20, dtype=torch.float64),
+        lambda n: ((torch.randn(n, 6, dtype=torch.float64), torch.randint(20, (n,))), {}),
+        id="LinearCrossEntropyLoss",
     ),
     *(gan(m, mode) for m in (fastloss.GANGeneratorLoss, fastloss.GANDiscriminatorLoss) for mode in MODES),
     pytest.param(fastloss.FocalLoss, lambda n: (make_rows((n, 20), torch.float64), {}), id="FocalLoss"),
@@ -130,7 +137,7 @@ def test_trace_of_all_sizes():
 DROP_INS = [
     pytest.param(case, params, id=f"{case}-{i}")
     for case in EVERY
-    if case.drop_in
+    if case.drop_in and case.bare
     for i, params in enumerate(case.params)
 ]
 

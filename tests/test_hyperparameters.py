@@ -6,7 +6,7 @@ import cases
 import numpy as np
 import pytest
 import torch
-from cases import EVERY, SIMILARITY
+from cases import EVERY, LINEAR, SIMILARITY
 
 from fastloss._core import options as _options
 
@@ -20,8 +20,11 @@ def arguments(case, size):
         "elements": ((2,), (100_000,)), "products": ((2, 4), (100_000, 4)), "softmax": ((2, 5), (250, 400)),
         "composition": ((2, 5), (250, 400)), "divergence": ((2, 5), (250, 400)),
         "similarity": ((4, 3), (256, 200)),  # the longer ones beyond one operator
+        "linear": ((2, 5), (100, 5)),  # the longer ones in strips
     }  # fmt: skip
     made = case.make(sizes[case.engine][size == LARGE], case.params[0] if case in SIMILARITY else {})
+    if case in LINEAR and size == LARGE:
+        made["memory_budget"] = 1
     return {k: v.detach() if isinstance(v, torch.Tensor) else v for k, v in made.items()}
 
 

@@ -34,10 +34,10 @@ def described(fn, arguments, options):
 def test_as_on_the_cpu(case):
     for dtype in DTYPES:
         for n in (3, 3000):  # PyTorch's operator, and beyond
-            arguments = case.make((n, 20), {}, dtype)
             for params in case.params:
+                arguments = case.make((n, 20), params, dtype)
                 for reduction in REDUCTIONS:
-                    options = {**params, "reduction": reduction}
+                    options = {"reduction": reduction}
                     wanted = described(case.functional, arguments, options)
                     assert described(case.functional, on_meta(arguments), options) == wanted
 

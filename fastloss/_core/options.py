@@ -51,6 +51,20 @@ class RowOptions(TypedDict, total=False):
     group: Any
 
 
+class HeadOptions(TypedDict, total=False):
+    """Keyword-only options of every loss of hidden states and a classifier; see `linear_cross_entropy`."""
+
+    z_loss: float | Tensor
+    softcap: float | Tensor | None
+    temperature: float | Tensor
+    mask: Tensor | None
+    normalizer: float | Tensor | None
+    empty: Literal["nan", "zero"]
+    loss_dtype: torch.dtype | None
+    memory_budget: int | None
+    return_stats: bool
+
+
 class PointOptions(SharedOptions, total=False):
     """Keyword-only options of every pointwise loss and loss over pairs of vectors; see `mse_loss`."""
 

@@ -351,6 +351,41 @@ class SimilarityLoss(Record):
 
 
 @dataclass(eq=False)
+class HeadLoss(Record):
+    """A loss of hidden states and the weight of a classifier: a softmax loss of their products. Its formula takes the
+    logit of the target's class, and the ``margins``; it returns what stands in the logit's place, and the derivative.
+
+    Attributes:
+        of: The loss of the logits.
+        cosine: The vectors are brought to length one first.
+        margins: Hyperparameters of the formula, in its order. Not those of ``of``, which are ``params``.
+    """
+
+    family = "heads"
+    options = _options.HeadOptions
+
+    of: Any = None
+    cosine: bool = False
+    margins: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        self.domains = {**self.of.record.domains, **self.domains}
+
+    @property
+    def rows(self) -> SoftmaxLoss:
+        """What is known of the loss of the logits."""
+        return self.of.record
+
+    @functools.cached_property
+    def tensors(self) -> tuple[str, ...]:
+        return (*self.names[:3], *(name for name in self.names if name == "linear_bias"))
+
+    @property
+    def buffers(self) -> tuple[str, ...]:
+        return () if self.cosine else self.rows.buffers
+
+
+@dataclass(eq=False)
 class Composition(Record):
     """A loss made of others. Its formula takes the arguments of a call.
 

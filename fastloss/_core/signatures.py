@@ -53,7 +53,7 @@ def of_constructor(module: type[Any]) -> dict[str, Parameter]:
 def of_call(module: type[Any]) -> dict[str, Parameter]:
     """What a call of a module takes: the function's tensors, and by name what the constructor's arguments leave."""
     function = of_function(module._function)
-    settings = {p.name for p in inspect.signature(module).parameters.values()}
+    settings = {p.name for p in inspect.signature(module).parameters.values()} | set(module._held)
     made, positional = {}, True
     for name, parameter in function.items():
         if name in settings:

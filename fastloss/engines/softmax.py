@@ -195,10 +195,10 @@ def _accepted_call(
     if _ops.missing_kernel(record.name) or not record.accepts(*params):
         return None
     numbers = {**dict(zip(record.params, params, strict=True)), "label_smoothing": label_smoothing}
-    return _call(record, numbers, ignore_index, code, loss_dtype, makes_gradient_now(code, dtype), inplace)
+    return call_of(record, numbers, ignore_index, code, loss_dtype, makes_gradient_now(code, dtype), inplace)
 
 
-def _call(
+def call_of(
     record: SoftmaxLoss,
     numbers: dict[str, float],
     ignore_index: int,
@@ -214,13 +214,13 @@ def _call(
     given = {**_ops.ROWS_OPTIONS, **given, "ignore_index": ignore_index}
     values = tuple(given[name] for name in (*record.params, *_ops.ROWS_OPTIONS))
     options = (values, code, empty_zero, _ops.DTYPE_CODES[loss_dtype])
-    formula = partial(_formula, record)
+    formula = partial(formula_of, record)
     return Call(record.name, _ops.OPERATORS[record.name], options, formula, now, want_stats, inplace, _ops.rows_state)
 
 
-def _formula(
+def formula_of(
     record: SoftmaxLoss,
-    call: Call,
+    call: Any,
     tensors: tuple[Tensor, ...],
     weight: Tensor | None,
     mask: Tensor | None,
@@ -274,16 +274,8 @@ def solve(
         options = {what: savable(value) for what, value in options.items()}
     if inplace:
         refuse_leaf(name, input)
-    given = dict(zip(record.params, params, strict=True))
-    factor = given.get(record.factor)
-    if isinstance(factor, Tensor) and factor.dim():
-        given[record.factor] = 1.0
-    else:
-        factor = None
-    given["label_smoothing"] = label_smoothing
-    given.update({what: options.get(what, ROW_DEFAULTS[what]) for what in ROW_NUMBERS})
-    numbers: dict[str, Any] = {what: scalar(value) for what, value in given.items()}
-    reason = _why_not_kernel(record, input, target, weight, factor, ignore_index, numbers, options)
+    numbers, factor = numbers_of(record, params, label_smoothing, options)
+    reason = why_not_kernel(record, input, target, weight, factor, ignore_index, numbers, options)
     if not reason and reduction not in REDUCTIONS:
         reason = "PyTorch decides this reduction"
     route.kernel_unless(name, reason)
@@ -294,6 +286,21 @@ def solve(
         return _kernel(record, inplace, input, target, weight, factor, ignore_index, reduction, numbers, options)
     except Exception as error:
         _explain_error(name, error, input, target, weight, ignore_index)
+
+
+def numbers_of(
+    record: SoftmaxLoss, params: tuple[Any, ...], label_smoothing: Any, options: dict[str, Any]
+) -> tuple[dict[str, Any], Tensor | None]:
+    """Hyperparameters and options by name, None for one that must stay a tensor; and the factor of each class."""
+    given = dict(zip(record.params, params, strict=True))
+    factor = given.get(record.factor)
+    if isinstance(factor, Tensor) and factor.dim():
+        given[record.factor] = 1.0
+    else:
+        factor = None
+    given["label_smoothing"] = label_smoothing
+    given.update({what: options.get(what, ROW_DEFAULTS[what]) for what in ROW_NUMBERS})
+    return {what: scalar(value) for what, value in given.items()}, factor
 
 
 def refuse_leaf(name: str, input: Tensor) -> None:
@@ -311,7 +318,7 @@ def _of_leaf(input: Tensor) -> bool:
     return input.is_leaf or (base is not None and base.is_leaf and base.requires_grad)
 
 
-def _why_not_kernel(
+def why_not_kernel(
     record: SoftmaxLoss,
     input: Tensor,
     target: Tensor,
@@ -369,6 +376,29 @@ def _why_not_kernel(
     return ""
 
 
+def divisor_and_weight(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    factor: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    options: dict[str, Any],
+) -> tuple[Tensor | None, Tensor | None]:
+    """What replaces a mean's divisor, and the weight of each class with its factor."""
+    mask, normalizer = options.get("mask"), options.get("normalizer")
+    if factor is not None:
+        # The engine's weight stands for both factors; the divisor is still the weight's own.
+        if reduction == "mean" and normalizer is None:
+            kept = target != ignore_index if mask is None else mask & (target != ignore_index)
+            ones = torch.ones_like(factor) if weight is None else weight
+            chosen = ones[target.clamp(0, ones.numel() - 1)]
+            normalizer = torch.where(kept, chosen, 0).sum(dtype=torch.float64)
+        product = factor.to(_ops.compute_dtype(input.dtype))
+        weight = product if weight is None else product * weight
+    return None if normalizer is None else divisor_of(normalizer, input.device), weight
+
+
 def _kernel(
     record: SoftmaxLoss,
     inplace: bool,
@@ -382,18 +412,9 @@ def _kernel(
     options: dict[str, Any],
 ) -> Any:
     """Turns what was posed into what the operators take."""
-    mask, normalizer, want_stats = options.get("mask"), options.get("normalizer"), options.get("return_stats", False)
+    mask, want_stats = options.get("mask"), options.get("return_stats", False)
     dtype = options.get("loss_dtype") or row_formula.dtype_of_loss(input, target, weight)
-    if factor is not None:
-        # The engine's weight stands for both factors; the divisor is still the weight's own.
-        if reduction == "mean" and normalizer is None:
-            kept = target != ignore_index if mask is None else mask & (target != ignore_index)
-            ones = torch.ones_like(factor) if weight is None else weight
-            chosen = ones[target.clamp(0, ones.numel() - 1)]
-            normalizer = torch.where(kept, chosen, 0).sum(dtype=torch.float64)
-        product = factor.to(_ops.compute_dtype(input.dtype))
-        weight = product if weight is None else product * weight
-    divisor = None if normalizer is None else divisor_of(normalizer, input.device)
+    divisor, weight = divisor_and_weight(input, target, weight, factor, ignore_index, reduction, options)
     soft = target.is_floating_point()
     if input.is_cuda and _ops.debugging() and not soft:
         bad = bad_target(target, input.shape[row_formula.class_dim(input)], ignore_index, mask)
@@ -403,7 +424,7 @@ def _kernel(
     code = REDUCTIONS[reduction]
     now = makes_gradient_now(code, input.dtype) and not target.requires_grad
     empty_zero = options.get("empty") == "zero"
-    call = _call(record, numbers, ignore_index, code, dtype, now, overwrite, empty_zero, want_stats)
+    call = call_of(record, numbers, ignore_index, code, dtype, now, overwrite, empty_zero, want_stats)
     result = run_kernel(call, (input, target), weight, mask, divisor)
     return (result[0], RowStats.from_vector(result[1])) if want_stats else result
 

@@ -5,9 +5,10 @@ Type checkers read the stub beside this file (`make stubs`), which has every opt
 
 import torch.fx
 
-from fastloss.functional import _examples, adversarial, composed, language, pairs, pointwise, rows, similarity
+from fastloss.functional import _examples, adversarial, composed, heads, language, pairs, pointwise, rows, similarity
 from fastloss.functional.adversarial import *
 from fastloss.functional.composed import *
+from fastloss.functional.heads import *
 from fastloss.functional.language import *
 from fastloss.functional.pairs import *
 from fastloss.functional.pointwise import *
@@ -17,6 +18,7 @@ from fastloss.functional.similarity import *
 __all__: list[str] = []
 __all__ += adversarial.__all__
 __all__ += composed.__all__
+__all__ += heads.__all__
 __all__ += language.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__

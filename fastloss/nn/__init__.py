@@ -1,8 +1,9 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
-from fastloss.nn import adversarial, composed, language, pairs, pointwise, rows, similarity
+from fastloss.nn import adversarial, composed, heads, language, pairs, pointwise, rows, similarity
 from fastloss.nn.adversarial import *
 from fastloss.nn.composed import *
+from fastloss.nn.heads import *
 from fastloss.nn.language import *
 from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *
@@ -12,6 +13,7 @@ from fastloss.nn.similarity import *
 __all__: list[str] = []
 __all__ += adversarial.__all__
 __all__ += composed.__all__
+__all__ += heads.__all__
 __all__ += language.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__

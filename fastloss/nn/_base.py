@@ -68,6 +68,7 @@ class LossModule(Base):
     _function: Callable[..., Any]
     _arguments: tuple[str, ...] = ()
     _shown: tuple[str, ...] = ()  # of the arguments, those that `repr` shows; PyTorch's modules show none
+    _held: tuple[str, ...] = ()  # arguments that the module has itself
     _options: Mapping[str, Any] = MappingProxyType({})  # of a module that PyTorch has made
 
     def __setstate__(self, state: dict[str, Any]) -> None:

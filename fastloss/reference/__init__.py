@@ -5,9 +5,10 @@ compositions of torch operators: any device and dtype, differentiable to any ord
 home under ``torch.func`` and ``torch.compile``.
 """
 
-from fastloss.reference import adversarial, composed, language, pairs, pointwise, rows, similarity
+from fastloss.reference import adversarial, composed, heads, language, pairs, pointwise, rows, similarity
 from fastloss.reference.adversarial import *
 from fastloss.reference.composed import *
+from fastloss.reference.heads import *
 from fastloss.reference.language import *
 from fastloss.reference.pairs import *
 from fastloss.reference.pointwise import *
@@ -17,6 +18,7 @@ from fastloss.reference.similarity import *
 __all__: list[str] = []
 __all__ += adversarial.__all__
 __all__ += composed.__all__
+__all__ += heads.__all__
 __all__ += language.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__

@@ -16,6 +16,7 @@ from cases import (
     detection,
     distillation,
     embedding,
+    heads,
     imbalance,
     likelihood,
     ranking,
@@ -48,6 +49,7 @@ from cases.engines import (
     ROUNDINGS,
     Divergence,
     Elements,
+    Linear,
     Products,
     Rows,
     Similarity,
@@ -67,12 +69,12 @@ from cases.engines import (
 
 TOPICS = (
     classification, regression, likelihood, embedding, segmentation, detection, contrastive,
-    robust, imbalance, ranking, curriculum, distillation,
+    robust, imbalance, ranking, curriculum, distillation, heads,
 )  # fmt: skip
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
-ELEMENTS, PRODUCTS, SOFTMAX, DIVERGENCE, SIMILARITY, COMPOSED = (
+ELEMENTS, PRODUCTS, SOFTMAX, DIVERGENCE, SIMILARITY, COMPOSED, LINEAR = (
     tuple(case for case in EVERY if case.engine == engine)
-    for engine in ("elements", "products", "softmax", "divergence", "similarity", "composition")
+    for engine in ("elements", "products", "softmax", "divergence", "similarity", "composition", "linear")
 )
 BY_NAME = {case.name: case for case in EVERY}
 # Losses that PyTorch computes, in whole or in part.

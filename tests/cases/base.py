@@ -95,6 +95,11 @@ class Case:
         return _MODULES[self.name]
 
     @property
+    def bare(self) -> bool:
+        """Whether its module has nothing but settings, all with defaults, and is given every tensor in a call."""
+        return not self.module._held
+
+    @property
     def drop_in(self) -> bool:
         """Whether it is PyTorch's own loss, with its constructor and its tiny calls."""
         return hasattr(F, self.name)
@@ -239,7 +244,8 @@ def check_near(actual: Tensor, wanted: Tensor, tolerance: float | Tensor, what: 
 
 def by_place(fn: Callable[..., Any], arguments: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
     """The first tensors as people give them, by position (a call that the engine's gate may answer), others by name."""
-    names = list(inspect.signature(fn).parameters)
+    parameters = inspect.signature(fn).parameters.values()
+    names = [p.name for p in parameters if p.kind is not p.KEYWORD_ONLY]
     count = 0
     for (name, value), place in zip(arguments.items(), names, strict=False):
         if name != place or not isinstance(value, Tensor):

@@ -375,10 +375,11 @@ def make_rows(
 
 
 def tensors(options: dict[str, Any], dtype: torch.dtype) -> dict[str, Any]:
-    """Options with their lists made tensors: ``weight`` of ``dtype``, ``mask`` of bool."""
+    """Options with their lists made tensors: ``weight`` and ``linear_bias`` of ``dtype``, ``mask`` of bool."""
     made = dict(options)
-    if isinstance(made.get("weight"), list):
-        made["weight"] = torch.tensor(made["weight"], dtype=dtype)
+    for name in ("weight", "linear_bias"):
+        if isinstance(made.get(name), list):
+            made[name] = torch.tensor(made[name], dtype=dtype)
     if isinstance(made.get("mask"), list):
         made["mask"] = torch.tensor(made["mask"])
     return made
@@ -733,3 +734,129 @@ def solve_wide(fn: Callable[..., Any], arguments: dict[str, Any], upstream: Any,
         loss.backward(torch.as_tensor(upstream, dtype=loss.dtype).expand_as(loss))
     wanted = [t for t in arguments.values() if isinstance(t, torch.Tensor) and t.requires_grad]
     return [loss.detach(), *(torch.zeros_like(t) if t.grad is None else t.grad for t in wanted)]
+
+
+# -------------------------------------------------------------------------------------------------- linear
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Linear(Case):
+    """A loss of hidden states and a classifier of 13 classes. A size is a number of rows and the vectors' width.
+
+    Attributes:
+        steepness: For given keywords, the largest derivative of a logit in the product.
+        centers: Vectors of a class.
+    """
+
+    engine = "linear"
+    sizes = ((1, 3), (37, 19), (150, 33))
+    ways = ("as used", "strips")
+    shared = Softmax.shared
+    classes: ClassVar = 13
+
+    steepness: Callable[..., float] = lambda **_: 1.0
+    centers: int = 1
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        return self.record.names[:2]
+
+    @property
+    def cosine(self) -> bool:
+        return self.record.cosine
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        kinds = ("index",) if self.cosine else ("index", "probability")
+        return tuple({**params, "kind": kind} for params in self.params for kind in kinds)
+
+    def values(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        return size[:1]
+
+    def make(
+        self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
+    ) -> dict[str, Any]:
+        """Logits of linear layers have spread 2."""
+        (n, width), params = size, dict(params or {})
+        generator = torch.Generator().manual_seed(seed)
+        hidden, weight = self.tensor_names
+        target = make_rows((n, self.classes), dtype, params.pop("kind", "index"), seed)[1]
+        spread = 1.0 if self.cosine else 2 / math.sqrt(width)
+        made = {
+            hidden: torch.randn(n, width, generator=generator).to(dtype).requires_grad_(),
+            weight: (spread * torch.randn(self.classes * self.centers, width, generator=generator)).to(dtype),
+            "target": target,
+        }
+        made[weight].requires_grad_()
+        if params.pop("bias", False):
+            params["linear_bias"] = torch.randn(self.classes, generator=generator).to(dtype).requires_grad_()
+        return {**made, **{k: v.to(dtype) if isinstance(v, Tensor) else v for k, v in params.items()}}
+
+    def extras(self, size: tuple[int, ...], dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+        made = {"mask": torch.arange(size[0]) % 3 != 0, "normalizer": torch.tensor(3.0, dtype=dtype)}
+        if not self.cosine:  # which call the classifier so
+            generator = torch.Generator().manual_seed(7)
+            made["weight"] = (torch.rand(self.classes, generator=generator, dtype=torch.float64) + 0.5).to(dtype)
+        return made
+
+    @remembered
+    def judge(self, arguments: dict[str, Any], upstream: Any = None, **options: Any) -> Judge:
+        """What the engine's results may differ by.
+
+        u is the unit roundoff of the computing dtype, p that of the products' (of halves; else u), r and w the longest
+        vectors of both sides, s how steep a logit is in its product.
+
+        - A product, a sum of D terms, is off by (6 + sqrt(D)) u r w, and rounded to p of at most r w. A logit changes
+          by s times that: e. A probability changes by 2 e, relative; so does a loss's derivative in a logit, in units
+          of that derivative and of the target's probability. A focal factor has gamma times that.
+        - Derivatives in the logits are rounded to p, or scaled in between, and so is what products make of them: 4 p.
+        - The normalisation divides by the length and subtracts what is at most as large: twice.
+        - A value changes by 2 e.
+        """
+        hidden = arguments[self.tensor_names[0]]
+        dtype, width = hidden.dtype, hidden.shape[1]
+        u = UNIT[torch.float64] * 2 if dtype == torch.float64 else UNIT[torch.float32]
+        p = UNIT[dtype] if dtype in HALF else u
+        with WatchedLayer() as products:
+            results = solve_wide(self.reference, wide(arguments), upstream, **wide(options))
+        (x, columns, z), *_ = products.seen or [(torch.zeros(1, 1),) * 3]
+        numbers = {k: v for k, v in {**arguments, **options}.items() if isinstance(v, (int, float))}
+        r, w = (float(t.norm(dim=-1).max()) for t in (x, columns))
+        e = self.steepness(**numbers) * ((6 + math.sqrt(width)) * u + 2 * p) * r * w
+        relative = 2 * (1 + numbers.get("gamma", 2.0)) * e + 4 * p + 16 * u
+        rows = hidden.shape[0] if options.get("reduction", "mean") == "sum" else 1.0
+        if options.get("normalizer") is not None:
+            rows = hidden.shape[0] / float(options["normalizer"])
+        largest = float(results[0].detach().abs().nan_to_num(0, 0, 0).max()) if results[0].numel() else 0.0
+        values = rows * 3 * e + 16 * u * (largest + rows * self.steepness(**numbers) * r * w)
+        tolerances: list[Any] = [values]
+        if z.grad is None:
+            return Judge(results, [values] * len(results))
+        z, g = z.detach(), z.grad.abs()
+        g = g + g.amax(1, keepdim=True) * (z - z.amax(1, keepdim=True)).exp()
+        bounds = dict(zip(self.tensor_names, (g @ columns.abs(), g.mT @ x.abs()), strict=True)) | {
+            "linear_bias": g.sum(0)
+        }
+        for name, t in arguments.items():
+            if getattr(t, "requires_grad", False):
+                bound = relative * bounds[name]
+                if self.cosine:
+                    bound = 2 * bound.norm(dim=-1, keepdim=True) / t.detach().double().norm(dim=-1, keepdim=True)
+                tolerances.append(bound)
+        return Judge(results, tolerances)
+
+
+class WatchedLayer(TorchFunctionMode):
+    """Watches the products of the reference."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.__name__ == "linear":
+            if result.requires_grad:
+                result.retain_grad()
+            self.seen.append((args[0].detach(), args[1].detach(), result))
+        return result

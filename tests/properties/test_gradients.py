@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from cases import DTYPES, EVERY, HALF, REDUCTIONS, SIMILARITY, UNIT, UPSTREAM, gradients
+from cases import DTYPES, EVERY, HALF, LINEAR, REDUCTIONS, SIMILARITY, UNIT, UPSTREAM, gradients
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 close = torch.testing.assert_close
@@ -51,7 +51,8 @@ def test_upstream_per_value(case, isa, route):
         got = gradients(case.functional, arguments, given, reduction="none", **route(way))
         case.judge(arguments, given, reduction="none").check(got, way)
         if given is upstream and case not in SIMILARITY:
-            assert all(g[0].count_nonzero() == 0 for g in got[1:])
+            by_row = got[1:2] if case in LINEAR else got[1:]
+            assert all(g[0].count_nonzero() == 0 for g in by_row)
 
 
 @pytest.mark.parametrize("case", EVERY, ids=str)
@@ -101,6 +102,8 @@ def test_accumulation(case, reduction, isa, route):
     for way in case.ways:
         arguments, options = posed(case, torch.float32)[0], {"reduction": reduction, **route(way)}
         leaves, once = leaves_of(arguments), gradients(case.functional, arguments, **options)[1:]
+        if case in LINEAR:  # in the gradient of a normalisation terms cancel
+            near["atol"] = near["rtol"] * max(float(g.abs().max()) for g in once)
         for k in (1, 2, 3):
             case.functional(**arguments, **options).sum().backward()
             for t, g in zip(leaves, once, strict=True):

@@ -8,14 +8,15 @@ import pickle
 import cases
 import pytest
 import torch
-from cases import EVERY, SIMILARITY
+from cases import EVERY, LINEAR, SIMILARITY
 
 import fastloss
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+BARE = [case for case in EVERY if case.bare]  # LinearCrossEntropyLoss: engines/linear
 
 
-@pytest.mark.parametrize(("case", "params"), cases.settings(EVERY))
+@pytest.mark.parametrize(("case", "params"), cases.settings(BARE))
 def test_module(case, params, kernel):
     arguments = {k: v for k, v in case.make((14, 6), params).items() if v is not None}
     takes = inspect.signature(case.module).parameters
@@ -24,7 +25,7 @@ def test_module(case, params, kernel):
     own |= {"temperature": 0.3} if "temperature" in own else {}
     tensors = {k: v for k, v in arguments.items() if k not in own}
     # Names of PyTorch's modules may be others (`log_input`).
-    given, named = ((), tensors) if case in SIMILARITY else (tensors.values(), {})
+    given, named = ((), tensors) if case in (*SIMILARITY, *LINEAR) else (tensors.values(), {})
     wanted = case.functional(**tensors, **own, reduction="sum", loss_dtype=torch.float64)
     module = case.module(**own, reduction="sum", loss_dtype=torch.float64)
     assert isinstance(module, torch.nn.Module)
@@ -40,7 +41,7 @@ def test_module(case, params, kernel):
     assert fastloss.explain(module, *given, **named).path == fastloss.explain(case.functional, **tensors, **own).path
 
 
-@pytest.mark.parametrize("case", EVERY, ids=str)
+@pytest.mark.parametrize("case", BARE, ids=str)
 def test_options_and_class(case, kernel):
     arguments = case.make((14, 6), {"symmetric": True} if case.name == "info_nce_loss" else {})
     needed = case.needed(arguments)

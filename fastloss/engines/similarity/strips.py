@@ -21,6 +21,10 @@ def on_gpu(t: Tensor) -> bool:
     return t.is_cuda
 
 
+def strip_bytes(like: Tensor) -> int:
+    return _STRIP_BYTES if like.is_cpu else _CUDA_STRIP_BYTES
+
+
 def matrix(height: int, width: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     """Memory for a matrix. On a GPU rows begin on 16 bytes, or products and kernels would read fewer at a time."""
     lanes = 16 // (dtype or like.dtype).itemsize if on_gpu(like) else 1
@@ -42,10 +46,10 @@ class Strips:
         """``waits``: a strip must wait for all others before it is read again, so that keeping them is worth ``budget``
         bytes, and not only a strip's. ``again``: strips are read again at all."""
         n, row_bytes = rows.shape[0], width * rows.element_size()
-        strip_bytes = min(_STRIP_BYTES if rows.is_cpu else _CUDA_STRIP_BYTES, budget)
-        height = max(_MIN_STRIP_ROWS, strip_bytes // max(1, row_bytes))
+        most = min(strip_bytes(rows), budget)
+        height = max(_MIN_STRIP_ROWS, most // max(1, row_bytes))
         self.rows, self.width = rows, width
-        self.whole = n * row_bytes <= (budget if waits else strip_bytes)
+        self.whole = n * row_bytes <= (budget if waits else most)
         self.kept = self.whole and again
         self.single = n <= height
         self.bounds = [(0, n)]

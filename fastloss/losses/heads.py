@@ -1,0 +1,476 @@
+"""Losses of hidden states and the weight of a classifier, whose logits never exist as a whole."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from fastloss._core.formula import Number
+from fastloss._core.options import FINITE, POSITIVE, HeadOptions
+from fastloss.engines.linear import Problem, loss
+from fastloss.losses.classification import cross_entropy, softmax_focal_loss
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = [
+    "arcface_loss",
+    "cosface_loss",
+    "linear_cross_entropy",
+    "linear_softmax_focal_loss",
+    "normalized_softmax_loss",
+    "proxy_nca_loss",
+    "sphereface_loss",
+    "sub_center_arcface_loss",
+]
+
+
+def _ignored(name: str, ignore_index: int | None, hidden: Tensor, linear_weight: Tensor, target: Tensor) -> int:
+    """PyTorch's default: -100, and of probabilities none at all."""
+    if ignore_index is None:
+        return -100
+    shape = (*hidden.shape[:-1], linear_weight.shape[0], *linear_weight.shape[1:-1])
+    if target.shape == shape:
+        raise RuntimeError(
+            f"fastloss.{name}: ignore_index is {ignore_index}, expected None with probabilities as target; use mask="
+        )
+    return ignore_index
+
+
+@loss(of=cross_entropy, title="LinearCrossEntropyLoss")
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float | Tensor = 0.0,
+    options: Any = None,
+    **further: Unpack[HeadOptions],
+) -> Problem:
+    r"""Cross entropy of the logits of a linear layer, :math:`x = W h + b`, which never exist as a whole.
+
+    Equivalent to ``torch.nn.functional.linear_cross_entropy(input, linear_weight, target, **kwargs)``, which is
+    ``cross_entropy(linear(input, linear_weight, linear_bias), target, **kwargs)``, on every release of PyTorch.
+
+    Args:
+        input: Hidden states h, shape :math:`(N, D)` or :math:`(D)`.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class; or :math:`(C, d_1, ..., d_K, D)` for a
+            K-dimensional loss.
+        target: Class indices, int64 or uint8, shape :math:`(N)`, :math:`()` or :math:`(N, d_1, ..., d_K)`; or
+            probabilities, in the shape of the logits.
+        linear_bias: b, shape of ``linear_weight`` without its last dimension.
+        weight: Factor of each class, shape :math:`(C)`.
+        reduction: ``"none"``, ``"sum"``, or ``"mean"``, which divides by the sum of the weights of the kept rows (index
+            targets) or by their number (probabilities).
+        ignore_index: Rows with this target contribute nothing, and take part in no product. Index targets only.
+            Default: -100.
+        label_smoothing: Share of the loss that all classes have, in [0, 1].
+        options: PyTorch's ``LinearCrossEntropyOptions``. They choose among its ways to save memory and change nothing
+            here: strips need no choice, and ``memory_budget`` sets their size.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> target = torch.randint(100, (8,))
+        >>> fastloss.functional.linear_cross_entropy(hidden, linear_weight, target).backward()
+    """
+    ignored = _ignored("linear_cross_entropy", ignore_index, input, linear_weight, target)
+    return Problem(
+        input, linear_weight, target, further, linear_bias, class_weight=weight, ignore_index=ignored,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+linear_cross_entropy.formula(cross_entropy.record.formula)
+
+
+@loss(of=softmax_focal_loss, params=("alpha", "gamma"))
+def linear_softmax_focal_loss(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float | Tensor = 0.0,
+    **further: Unpack[HeadOptions],
+) -> Problem:
+    r"""Focal loss over classes (Lin et al. 2017) of the logits of a linear layer, which never exist as a whole.
+
+    Equivalent to ``softmax_focal_loss(torch.nn.functional.linear(input, linear_weight, linear_bias), target, alpha,
+    gamma, ...)``.
+
+    Args:
+        input, linear_weight, target, linear_bias, weight, reduction, ignore_index, label_smoothing: As in
+            `linear_cross_entropy`. Probabilities need all logits.
+        alpha: Factor of every row, or of each class, shape :math:`(C)`. None: 1.
+        gamma: Exponent, at least 0. Float or 0-d tensor.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> target = torch.randint(100, (8,))
+        >>> fastloss.functional.linear_softmax_focal_loss(hidden, linear_weight, target).backward()
+    """
+    ignored = _ignored("linear_softmax_focal_loss", ignore_index, input, linear_weight, target)
+    return Problem(
+        input, linear_weight, target, further, linear_bias, (1.0 if alpha is None else alpha, gamma),
+        class_weight=weight, ignore_index=ignored, reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+linear_softmax_focal_loss.formula(softmax_focal_loss.record.formula)
+
+
+# Of cosines. A formula takes the cosine of a row and its class, and returns what stands in its place, with the
+# derivative.
+
+_SCALE = {"scale": POSITIVE}
+
+
+def _sine(c: Tensor) -> Tensor:
+    """Of the angle with this cosine; at 0 and pi, and where rounding has left [-1, 1], 0 with derivative 0.
+
+    The true derivative is infinite there, but no gradient of the vectors: the normalisation leaves of it what is
+    perpendicular to them, and that is 0.
+    """
+    square = (1 - c) * (1 + c)
+    inside = square > 0
+    return torch.where(inside, torch.where(inside, square, 1.0).sqrt(), 0.0)
+
+
+def _over_sine(numerator: Tensor, s: Tensor) -> Tensor:
+    return torch.where(s > 0, numerator / torch.where(s > 0, s, 1.0), 0.0)
+
+
+def _cosine(number: Number) -> Any:
+    return number.cos() if isinstance(number, Tensor) else math.cos(number)
+
+
+def _sine_of(number: Number) -> Any:
+    return number.sin() if isinstance(number, Tensor) else math.sin(number)
+
+
+@loss(
+    of=cross_entropy,
+    title="ArcFaceLoss",
+    cosine=True,
+    margins=("margin", "easy_margin"),
+    domains={**_SCALE, "margin": FINITE},
+)
+def arcface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 0.5,
+    scale: float | Tensor = 64.0,
+    easy_margin: bool = False,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[HeadOptions],
+) -> Problem:
+    r"""Cross entropy of scaled cosines, the target's angle widened by a margin (ArcFace, Deng et al. 2019).
+
+    With :math:`\theta_c` the angle between the embedding and the vector of class c, the logits are
+    :math:`s \cos\theta_c`, that of the target :math:`s\, \psi(\theta_y)` with
+
+    .. math::
+        \psi(\theta) = \cos(\theta + m) \ \text{up to}\ \theta = \pi - m, \qquad
+        \cos\theta - m \sin m \ \text{beyond,}
+
+    since :math:`\cos(\theta + m)` would rise again there. ``easy_margin`` has the margin where :math:`\cos\theta > 0`
+    alone, and :math:`\cos\theta` elsewhere.
+
+    =================================================  ==============================================================
+    there                                              here
+    =================================================  ==============================================================
+    insightface ``ArcFace(s, margin)``                 ``arcface_loss(x, w, y, margin, s)``
+    insightface ``CombinedMarginLoss(s, m1, m2, m3)``  ``sphereface_loss(x, w, y, m1, m2, m3, s)``, equal up to
+                                                       :math:`m_1 \theta + m_2 = \pi`; there nothing is done beyond
+    PML ``ArcFaceLoss(C, D, margin, scale)``           ``arcface_loss(x, W.t(), y, math.radians(margin), scale)``; there
+                                                       W is (D, C) and margins are degrees
+    PML ``CosFaceLoss(C, D, margin, scale)``           ``cosface_loss(x, W.t(), y, margin, scale)``
+    PML ``SphereFaceLoss(C, D, margin, scale)``        ``sphereface_loss(x, W.t(), y, margin, scale=scale)`` for
+                                                       embeddings of length one; there their lengths are factors
+    PML ``SubCenterArcFaceLoss(sub_centers=K)``        ``sub_center_arcface_loss(x, W.t(), y, K, ...)``
+    PML ``NormalizedSoftmaxLoss(temperature=T)``       ``normalized_softmax_loss(x, W.t(), y, scale=1 / T)``
+    PML ``ProxyNCALoss(softmax_scale=s)``              ``proxy_nca_loss(x, proxies, y, scale=s)``
+    =================================================  ==============================================================
+
+    PML is pytorch-metric-learning.
+
+    Equivalent to ``cross_entropy(scale * torch.where(one_hot(target, C).bool(), psi(cosine), cosine), target)`` with
+    ``cosine = normalize(embeddings) @ normalize(weight).t()``.
+
+    Args:
+        embeddings: Shape :math:`(N, D)` or :math:`(D)`.
+        weight: Shape :math:`(C, D)`, a vector per class.
+        target: Class indices, int64 or uint8, shape :math:`(N)` or :math:`()`.
+        margin: m in radians; float or 0-d tensor, or a tensor of one per class, shape :math:`(C)` (adaptive margins).
+        scale: s, positive; float or 0-d tensor. Learned scales and margins need all logits.
+        easy_margin: As above.
+        ignore_index: Rows with this target contribute nothing, and take part in no product.
+        reduction: ``"none"``, ``"mean"`` over the kept rows, or ``"sum"``.
+        label_smoothing: Share of the loss that all classes have, in [0, 1].
+
+    Gradient: finite for every angle; zero through an angle of 0 or pi.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(100, 16, requires_grad=True)
+        >>> fastloss.functional.arcface_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    return Problem(
+        embeddings, weight, target, options, margins=(margin, easy_margin), scale=scale, ignore_index=ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+@arcface_loss.formula
+def _arcface(c: Tensor, margin: Number, easy_margin: bool) -> tuple[Tensor, Tensor]:
+    r""":math:`\cos(\theta + m)`, beyond the largest angle :math:`\cos\theta - m \sin m`."""
+    s, cos_m, sin_m = _sine(c), _cosine(margin), _sine_of(margin)
+    within = c > (0.0 if easy_margin else -cos_m)
+    beyond = c if easy_margin else c - margin * sin_m
+    value = torch.where(within, c * cos_m - s * sin_m, beyond)
+    return value, torch.where(within, cos_m + _over_sine(c * sin_m, s), 1.0)
+
+
+@loss(
+    of=cross_entropy,
+    title="CosFaceLoss",
+    cosine=True,
+    margins=("margin",),
+    domains={**_SCALE, "margin": FINITE},
+)
+def cosface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 0.35,
+    scale: float | Tensor = 64.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[HeadOptions],
+) -> Problem:
+    r"""Cross entropy of scaled cosines, the target's lowered by a margin (CosFace, Wang et al. 2018; AM-softmax):
+    :math:`\psi(\theta) = \cos\theta - m` in `arcface_loss`.
+
+    Equivalent to ``cross_entropy(scale * (cosine - margin * one_hot(target, C)), target)`` with
+    ``cosine = normalize(embeddings) @ normalize(weight).t()``.
+
+    Args:
+        embeddings, weight, target, scale, ignore_index, reduction, label_smoothing: As in `arcface_loss`.
+        margin: m; float or 0-d tensor, or a tensor of one per class, shape :math:`(C)`.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(100, 16, requires_grad=True)
+        >>> fastloss.functional.cosface_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    return Problem(
+        embeddings, weight, target, options, margins=(margin,), scale=scale, ignore_index=ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+@cosface_loss.formula
+def _(c: Tensor, margin: Number) -> tuple[Tensor, Tensor]:
+    r""":math:`\cos\theta - m`."""
+    return c - margin, torch.ones_like(c)
+
+
+@loss(
+    of=cross_entropy,
+    title="SphereFaceLoss",
+    cosine=True,
+    margins=("m1", "m2", "m3"),
+    domains={**_SCALE, "m1": POSITIVE, "m2": FINITE, "m3": FINITE},
+)
+def sphereface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    m1: float | Tensor = 4.0,
+    m2: float | Tensor = 0.0,
+    m3: float | Tensor = 0.0,
+    scale: float | Tensor = 64.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[HeadOptions],
+) -> Problem:
+    r"""Cross entropy of scaled cosines with three margins (SphereFace, Liu et al. 2017, and others).
+
+    They are a factor of the target's angle, a summand of the angle and one of the cosine:
+
+    .. math::
+        \psi(\theta) = (-1)^k \cos(m_1 \theta + m_2) - 2 k - m_3, \qquad
+        k = \lfloor (m_1 \theta + m_2) / \pi \rfloor,
+
+    which falls with :math:`\theta` throughout, as SphereFace's. `arcface_loss` says what :math:`\psi` is and what
+    other libraries have.
+
+    Equivalent to `arcface_loss` at ``m1=1, m2=margin`` up to the largest angle, and to `cosface_loss` at ``m1=1,
+    m3=margin``.
+
+    Args:
+        embeddings, weight, target, scale, ignore_index, reduction, label_smoothing: As in `arcface_loss`.
+        m1: Factor of the angle, positive. Floats or 0-d tensors, or tensors of one per class, shape :math:`(C)`.
+        m2, m3: Summands of the angle and of the cosine, likewise.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(100, 16, requires_grad=True)
+        >>> fastloss.functional.sphereface_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    return Problem(
+        embeddings, weight, target, options, margins=(m1, m2, m3), scale=scale, ignore_index=ignore_index,
+        reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+@sphereface_loss.formula
+def _(c: Tensor, m1: Number, m2: Number, m3: Number) -> tuple[Tensor, Tensor]:
+    r""":math:`(-1)^k \cos\phi - 2k - m_3`, :math:`\phi = m_1 \theta + m_2`, k the multiples of :math:`\pi` in it."""
+    s = _sine(c)
+    phi = m1 * torch.atan2(s, c) + m2
+    k = (phi.detach() / math.pi).floor()
+    sign = 1 - 2 * k.remainder(2)
+    return sign * phi.cos() - 2 * k - m3, _over_sine(m1 * sign * phi.sin(), s)
+
+
+@loss(
+    of=cross_entropy,
+    title="SubCenterArcFaceLoss",
+    cosine=True,
+    margins=("margin", "easy_margin"),
+    domains={**_SCALE, "margin": FINITE},
+)
+def sub_center_arcface_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    sub_centers: int = 3,
+    margin: float | Tensor = 0.5,
+    scale: float | Tensor = 64.0,
+    easy_margin: bool = False,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[HeadOptions],
+) -> Problem:
+    r"""ArcFace with K vectors for each class, of which the nearest one counts (Deng et al. 2020): `arcface_loss` of the
+    largest cosine of a class.
+
+    Equivalent to `arcface_loss` with ``cosine = (normalize(embeddings) @ normalize(weight).t()).unflatten(1, (C,
+    K)).amax(2)``.
+
+    Args:
+        embeddings, target, margin, scale, easy_margin, ignore_index, reduction, label_smoothing: As in `arcface_loss`.
+        weight: Shape :math:`(C K, D)`: the K vectors of the first class, then those of the second.
+        sub_centers: K.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(300, 16, requires_grad=True)
+        >>> fastloss.functional.sub_center_arcface_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    if isinstance(sub_centers, bool) or not isinstance(sub_centers, int):
+        raise TypeError(f"fastloss.sub_center_arcface_loss: sub_centers is {sub_centers!r}, expected an integer")
+    if sub_centers < 1:
+        raise ValueError(f"fastloss.sub_center_arcface_loss: sub_centers must be 1 or more, got {sub_centers}")
+    return Problem(
+        embeddings, weight, target, options, margins=(margin, easy_margin), scale=scale, centers=sub_centers,
+        ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+sub_center_arcface_loss.formula(arcface_loss.record.formula)
+
+
+@loss(of=cross_entropy, cosine=True, domains=_SCALE)
+def normalized_softmax_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    scale: float | Tensor = 20.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[HeadOptions],
+) -> Problem:
+    r"""Cross entropy of scaled cosines (NormFace, Wang et al. 2017; Zhai and Wu 2019): `arcface_loss` without a margin.
+
+    Equivalent to ``cross_entropy(scale * normalize(embeddings) @ normalize(weight).t(), target)``.
+
+    Args:
+        embeddings, weight, target, scale, ignore_index, reduction, label_smoothing: As in `arcface_loss`.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(100, 16, requires_grad=True)
+        >>> fastloss.functional.normalized_softmax_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    return Problem(
+        embeddings, weight, target, options, scale=scale, ignore_index=ignore_index, reduction=reduction,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+normalized_softmax_loss.formula(cross_entropy.record.formula)
+
+
+@loss(of=cross_entropy, title="ProxyNCALoss", cosine=True, domains=_SCALE)
+def proxy_nca_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    scale: float | Tensor = 1.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float | Tensor = 0.0,
+    **options: Unpack[HeadOptions],
+) -> Problem:
+    r"""Neighbourhood components analysis with a proxy for each class (Movshovitz-Attias et al. 2017).
+
+    As ProxyNCA++ (Teh et al. 2020) and pytorch-metric-learning have it: with d the distance of vectors of length one,
+
+    .. math::
+        \ell = -\log \frac{e^{-s\, d(x, p_y)^2}}{\sum_c e^{-s\, d(x, p_c)^2}}.
+
+    The denominator has the proxy of the target, too. (The first paper leaves it out, so its loss may be negative.) As
+    :math:`d^2 = 2 - 2 \cos\theta`, this is `normalized_softmax_loss` with twice the scale.
+
+    Equivalent to ``cross_entropy(-scale * torch.cdist(normalize(embeddings), normalize(weight)).square(), target)``.
+
+    Args:
+        embeddings, target, ignore_index, reduction, label_smoothing: As in `arcface_loss`.
+        weight: The proxies p, shape :math:`(C, D)`.
+        scale: s, positive; float or 0-d tensor.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(100, 16, requires_grad=True)
+        >>> fastloss.functional.proxy_nca_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    return Problem(
+        embeddings, weight, target, options, scale=2 * scale, ignore_index=ignore_index, reduction=reduction,
+        label_smoothing=label_smoothing,
+    )  # fmt: skip
+
+
+proxy_nca_loss.formula(cross_entropy.record.formula)
