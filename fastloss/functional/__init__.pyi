@@ -8,22 +8,24 @@ from torch import Tensor
 
 from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss.engines.flex import Row
-from fastloss.functional import adversarial as adversarial, composed as composed, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.functional import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
 __all__ = [
-    "asymmetric_cross_entropy", "asymmetric_loss", "balanced_l1_loss", "binary_cross_entropy",
+    "arcface_loss", "asymmetric_cross_entropy", "asymmetric_loss", "balanced_l1_loss", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "box_cost", "box_iou_loss", "causal_lm_loss", "charbonnier_loss",
     "circle_loss", "class_balanced_weights", "clip_loss", "complete_box_iou_loss", "contrastive_loss",
-    "cosine_embedding_loss", "count_positives", "cross_entropy", "ctc_loss", "distance_box_iou_loss",
-    "distillation_loss", "distribution_focal_loss", "divergence", "flex_cross_entropy", "gan_discriminator_loss",
-    "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss", "generalized_box_iou_loss",
-    "generalized_cross_entropy", "hard_example_cross_entropy", "hinge_embedding_loss", "hinge_loss", "huber_loss",
-    "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss", "ldam_loss", "listnet_loss", "log_cosh_loss",
+    "cosface_loss", "cosine_embedding_loss", "count_positives", "cross_entropy", "ctc_loss",
+    "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss", "divergence", "flex_cross_entropy",
+    "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss",
+    "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy", "hinge_embedding_loss",
+    "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss", "ldam_loss",
+    "linear_cross_entropy", "linear_softmax_focal_loss", "listnet_loss", "log_cosh_loss",
     "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
     "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss", "multilabel_margin_loss",
-    "multilabel_soft_margin_loss", "nll_loss", "nt_xent_loss", "pairwise_contrastive_loss", "perplexity",
-    "poisson_nll_loss", "poly1_cross_entropy", "quality_focal_loss", "quantile_loss", "robust_loss", "siglip_loss",
-    "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss", "squared_log_loss",
+    "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
+    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_nca_loss",
+    "quality_focal_loss", "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss",
+    "soft_margin_loss", "softmax_focal_loss", "sphereface_loss", "squared_log_loss", "sub_center_arcface_loss",
     "supcon_loss", "super_loss", "symmetric_cross_entropy", "token_logprobs", "triplet_margin_loss",
     "triplet_margin_with_distance_loss", "tversky_loss", "varifocal_loss",
 ]
@@ -175,6 +177,227 @@ def triplet_margin_with_distance_loss(
     distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0, swap: bool = False,
     reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
+
+@overload
+def arcface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.5, scale: float | Tensor = 64.0,
+    easy_margin: bool = False, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def arcface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.5, scale: float | Tensor = 64.0,
+    easy_margin: bool = False, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def arcface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.5, scale: float | Tensor = 64.0,
+    easy_margin: bool = False, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def cosface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.35, scale: float | Tensor = 64.0,
+    ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def cosface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.35, scale: float | Tensor = 64.0,
+    ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def cosface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.35, scale: float | Tensor = 64.0,
+    ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+    label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def linear_cross_entropy(
+    input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+    weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def linear_cross_entropy(
+    input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+    weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def linear_cross_entropy(
+    input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+    weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def linear_softmax_focal_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, *, alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0, linear_bias: Tensor | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+    label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def linear_softmax_focal_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, *, alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0, linear_bias: Tensor | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+    label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def linear_softmax_focal_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, *, alpha: float | Tensor | None = None,
+    gamma: float | Tensor = 2.0, linear_bias: Tensor | None = None, weight: Tensor | None = None,
+    reduction: Literal["none", "mean", "sum"] = "mean", ignore_index: int | None = None,
+    label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+    temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def normalized_softmax_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, scale: float | Tensor = 20.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def normalized_softmax_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, scale: float | Tensor = 20.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def normalized_softmax_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, scale: float | Tensor = 20.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def proxy_nca_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, scale: float | Tensor = 1.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def proxy_nca_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, scale: float | Tensor = 1.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def proxy_nca_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, scale: float | Tensor = 1.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def sphereface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, m1: float | Tensor = 4.0, m2: float | Tensor = 0.0,
+    m3: float | Tensor = 0.0, scale: float | Tensor = 64.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def sphereface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, m1: float | Tensor = 4.0, m2: float | Tensor = 0.0,
+    m3: float | Tensor = 0.0, scale: float | Tensor = 64.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def sphereface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, m1: float | Tensor = 4.0, m2: float | Tensor = 0.0,
+    m3: float | Tensor = 0.0, scale: float | Tensor = 64.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
+
+@overload
+def sub_center_arcface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, sub_centers: int = 3, margin: float | Tensor = 0.5,
+    scale: float | Tensor = 64.0, easy_margin: bool = False, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def sub_center_arcface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, sub_centers: int = 3, margin: float | Tensor = 0.5,
+    scale: float | Tensor = 64.0, easy_margin: bool = False, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, RowStats]: ...
+@overload
+def sub_center_arcface_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, sub_centers: int = 3, margin: float | Tensor = 0.5,
+    scale: float | Tensor = 64.0, easy_margin: bool = False, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+    z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+    mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def causal_lm_loss(
     logits: Tensor, labels: Tensor, num_items_in_batch: float | Tensor | None = None, ignore_index: int = -100,

@@ -10,21 +10,23 @@ from typing_extensions import TypeVar
 from fastloss._core.stats import PointStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
-from fastloss.nn import adversarial as adversarial, composed as composed, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.nn import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
 __all__ = [
-    "AdaptiveLogSoftmaxWithLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss", "BCEWithLogitsLoss",
-    "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
-    "CompleteBoxIoULoss", "ContrastiveLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "DistanceBoxIoULoss",
-    "DistillationLoss", "DistributionFocalLoss", "Divergence", "FocalLoss", "GANDiscriminatorLoss",
-    "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy",
-    "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy",
-    "KLDivLoss", "L1Loss", "LDAMLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "MSELoss",
+    "AdaptiveLogSoftmaxWithLoss", "ArcFaceLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss",
+    "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
+    "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
+    "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "FocalLoss",
+    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
+    "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
+    "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
+    "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "MSELoss",
     "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
     "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
-    "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy", "QualityFocalLoss",
-    "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss",
-    "SoftmaxFocalLoss", "SquaredLogLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TripletMarginLoss",
+    "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
+    "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss",
+    "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss",
+    "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TripletMarginLoss",
     "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
 ]
 
@@ -452,6 +454,731 @@ class TripletMarginWithDistanceLoss(torch.nn.TripletMarginWithDistanceLoss):
     def __call__(
         self, anchor: Tensor, positive: Tensor, negative: Tensor,
     ) -> Tensor: ...
+
+class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy of scaled cosines, the target's angle widened by a margin (ArcFace, Deng et al. 2019)."""
+    margin: float | Tensor
+    scale: float | Tensor
+    easy_margin: bool
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: ArcFaceLoss[Tensor], margin: float | Tensor = 0.5, scale: float | Tensor = 64.0,
+        easy_margin: bool = False, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ArcFaceLoss[tuple[Tensor, RowStats]], margin: float | Tensor = 0.5, scale: float | Tensor = 64.0,
+        easy_margin: bool = False, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ArcFaceLoss[Tensor | tuple[Tensor, RowStats]], margin: float | Tensor = 0.5, scale: float | Tensor = 64.0,
+        easy_margin: bool = False, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class CosFaceLoss(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy of scaled cosines, the target's lowered by a margin (CosFace, Wang et al. 2018; AM-softmax):
+    :math:`\psi(\theta) = \cos\theta - m` in `arcface_loss`."""
+    margin: float | Tensor
+    scale: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: CosFaceLoss[Tensor], margin: float | Tensor = 0.35, scale: float | Tensor = 64.0,
+        ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CosFaceLoss[tuple[Tensor, RowStats]], margin: float | Tensor = 0.35, scale: float | Tensor = 64.0,
+        ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CosFaceLoss[Tensor | tuple[Tensor, RowStats]], margin: float | Tensor = 0.35,
+        scale: float | Tensor = 64.0, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
+    r"""Cross entropy of the logits of a linear layer that the module has; the logits never exist as a whole."""
+    @overload
+    def __init__(
+        self: LinearCrossEntropyLoss[Tensor], in_features: int, num_classes: int, *, out_features: tuple[int, ...] = (),
+        bias: bool = False, device: Any = None, dtype: torch.dtype | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None,
+        ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LinearCrossEntropyLoss[tuple[Tensor, RowStats]], in_features: int, num_classes: int, *,
+        out_features: tuple[int, ...] = (), bias: bool = False, device: Any = None, dtype: torch.dtype | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None,
+        ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LinearCrossEntropyLoss[Tensor | tuple[Tensor, RowStats]], in_features: int, num_classes: int, *,
+        out_features: tuple[int, ...] = (), bias: bool = False, device: Any = None, dtype: torch.dtype | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None,
+        ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    ) -> None: ...
+    @overload  # type: ignore[override]
+    def forward(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Focal loss over classes (Lin et al. 2017) of the logits of a linear layer, which never exist as a whole."""
+    alpha: float | Tensor | None
+    gamma: float | Tensor
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    ignore_index: int | None
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: LinearSoftmaxFocalLoss[Tensor], alpha: float | Tensor | None = None, gamma: float | Tensor = 2.0,
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LinearSoftmaxFocalLoss[tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
+        gamma: float | Tensor = 2.0, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LinearSoftmaxFocalLoss[Tensor | tuple[Tensor, RowStats]], alpha: float | Tensor | None = None,
+        gamma: float | Tensor = 2.0, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy of scaled cosines (NormFace, Wang et al. 2017; Zhai and Wu 2019): `arcface_loss` without a margin."""
+    scale: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: NormalizedSoftmaxLoss[Tensor], scale: float | Tensor = 20.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: NormalizedSoftmaxLoss[tuple[Tensor, RowStats]], scale: float | Tensor = 20.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: NormalizedSoftmaxLoss[Tensor | tuple[Tensor, RowStats]], scale: float | Tensor = 20.0,
+        ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
+    r"""Neighbourhood components analysis with a proxy for each class (Movshovitz-Attias et al. 2017)."""
+    scale: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: ProxyNCALoss[Tensor], scale: float | Tensor = 1.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ProxyNCALoss[tuple[Tensor, RowStats]], scale: float | Tensor = 1.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ProxyNCALoss[Tensor | tuple[Tensor, RowStats]], scale: float | Tensor = 1.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
+    r"""Cross entropy of scaled cosines with three margins (SphereFace, Liu et al. 2017, and others)."""
+    m1: float | Tensor
+    m2: float | Tensor
+    m3: float | Tensor
+    scale: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: SphereFaceLoss[Tensor], m1: float | Tensor = 4.0, m2: float | Tensor = 0.0, m3: float | Tensor = 0.0,
+        scale: float | Tensor = 64.0, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SphereFaceLoss[tuple[Tensor, RowStats]], m1: float | Tensor = 4.0, m2: float | Tensor = 0.0,
+        m3: float | Tensor = 0.0, scale: float | Tensor = 64.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SphereFaceLoss[Tensor | tuple[Tensor, RowStats]], m1: float | Tensor = 4.0, m2: float | Tensor = 0.0,
+        m3: float | Tensor = 0.0, scale: float | Tensor = 64.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+
+class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
+    r"""ArcFace with K vectors for each class, of which the nearest one counts (Deng et al. 2020): `arcface_loss` of the
+    largest cosine of a class."""
+    sub_centers: int
+    margin: float | Tensor
+    scale: float | Tensor
+    easy_margin: bool
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    label_smoothing: float | Tensor
+    @overload
+    def __init__(
+        self: SubCenterArcFaceLoss[Tensor], sub_centers: int = 3, margin: float | Tensor = 0.5,
+        scale: float | Tensor = 64.0, easy_margin: bool = False, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SubCenterArcFaceLoss[tuple[Tensor, RowStats]], sub_centers: int = 3, margin: float | Tensor = 0.5,
+        scale: float | Tensor = 64.0, easy_margin: bool = False, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SubCenterArcFaceLoss[Tensor | tuple[Tensor, RowStats]], sub_centers: int = 3,
+        margin: float | Tensor = 0.5, scale: float | Tensor = 64.0, easy_margin: bool = False, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean", label_smoothing: float | Tensor = 0.0, *,
+        z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
+        mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    ) -> tuple[Tensor, RowStats]: ...
+    @overload
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class CausalLMLoss(torch.nn.Module):
     r"""Cross entropy of each token given those before it, as Hugging Face transformers' ``ForCausalLMLoss``:"""
