@@ -9,6 +9,7 @@ import torch
 from cases import DTYPES, REDUCTIONS, UNIT, gradients
 
 import fastloss
+from fastloss._core import operators as _ops
 from fastloss.losses.detection import box_iou_loss
 
 KINDS, FORMATS = box_iou_loss.record.words["kind"], box_iou_loss.record.words["format"]
@@ -140,6 +141,31 @@ def test_layouts_of_components(isa, kernel):
                 assert all(torch.equal(a, b) for a, b in zip(got, wanted, strict=True))
         one = torch.tensor([[1.0], [2.0]], dtype=dtype).expand(2, 4)
         close(f(one, one + 1, "ciou", reduction="none"), f(one.clone(), one + 1, "ciou", reduction="none"))
+
+
+X = torch.rand(6, 4)
+BAD = [
+    {"input": X[:, :3]}, {"input": X[:, :3], "target": X[:, :3], "grad_input": X[:, :3].clone()}, {"target": X[:5]},
+    {"target": X[:, :1]}, {"target": X[0]}, {"input": X[:0]}, {"input": X.long()}, {"weight": X}, {"weight": X[:5, 0]},
+    {"mask": torch.ones(6, 4, dtype=torch.bool)}, {"mask": torch.ones(5, dtype=torch.bool)}, {"mask": X[:, 0]},
+    {"grad_input": X}, {"grad_input": torch.empty(6, 3)}, {"grad_input": torch.empty(6, 1).expand(6, 4)},
+    {"grad_input": torch.empty(6, 4).double()}, {"stats": torch.empty(3).double()}, {"numbers": [0.0] * 2},
+    {"input": torch.tensor(1.0), "target": torch.tensor(1.0), "grad_input": torch.tensor(1.0)},
+]  # fmt: skip
+
+
+@pytest.mark.skipif(not _ops.AVAILABLE, reason="without the extension there are no operators")
+@pytest.mark.parametrize("changed", BAD, ids="-".join)
+def test_the_operator_refuses(changed):
+    arguments = {
+        "input": X, "target": X.flip(0), "weight": torch.ones(6), "mask": torch.ones(6, dtype=torch.bool),
+        "divisor": None, "numbers": [1.0, 0.0, 1e-7], "reduction": 1, "empty_zero": False, "loss_dtype": 6,
+        "state": None, "stats": None, "grad_input": torch.empty(6, 4), "grad_target": None,
+    }  # fmt: skip
+    forward = _ops.OPERATORS["box_iou_loss"].forward
+    forward(*arguments.values())
+    with pytest.raises(RuntimeError):
+        forward(*{**arguments, **changed}.values())
 
 
 def test_refusals():
