@@ -105,8 +105,9 @@ def _eager_logprob_entropy(input: Tensor, target: Tensor, reduction: str = "mean
 
 
 def _logprob_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
-    row = ours.token_logprobs(input, target, return_entropy=True)
-    return _reduced(-row.logprob - 0.01 * row.entropy, reduction)
+    logprob, entropy, _ = ours.token_logprobs(input, target, return_entropy=True)
+    assert entropy is not None  # it was asked for
+    return _reduced(-logprob - 0.01 * entropy, reduction)
 
 
 def _eager_combined(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:

@@ -36,25 +36,22 @@ struct Poly1 {
 // is at p = k; p - p there carries NaN along.
 template <class T>
 struct Generalized {
-  T a, inverse, k, most;
-  FASTLOSS_FN explicit Generalized(const double* p)
-      : a((T)p[0]),
-        inverse((T)(1 / p[0])),
-        k((T)p[1]),
-        most((T)(p[1] <= 0   ? 0.0
-                 : p[0] == 0 ? -log(p[1])
-                             : -expm1_negative(p[0] * log(p[1])) / p[0])) {}
+  T a, inverse, k;
+  FASTLOSS_FN explicit Generalized(const double* p) : a((T)p[0]), inverse((T)(1 / p[0])), k((T)p[1]) {}
+
+  template <class V>
+  FASTLOSS_FN Eval<V> untruncated(V nll) const {
+    if (a == 0) return {nll, V(T(1))};
+    const V power = -V(a) * nll;
+    return {-expm1_negative(power) * V(inverse), exp_negative(power)};
+  }
 
   template <class V>
   FASTLOSS_FN Eval<V> operator()(V nll, V p, V /*q*/) const {
-    Eval<V> free{nll, V(T(1))};
-    if (a != 0) {
-      const V power = -V(a) * nll;
-      free = {-expm1_negative(power) * V(inverse), exp_negative(power)};
-    }
-    if (k == 0) return free;
-    const auto above = V(k) < p;
-    return {select(above, free.loss, V(most) + (p - p)), select(above, free.grad, p - p)};
+    if (k == 0) return untruncated(nll);
+    const auto above = V(k) < p;  // p - p is 0, and NaN where p is
+    const Eval<V> f = untruncated(select(above, nll, -log(V(k)) + (p - p)));
+    return {f.loss, select(above, f.grad, p - p)};
   }
 };
 
