@@ -83,6 +83,7 @@ def token_logprobs(
         >>> tokens = torch.randint(1000, (4, 16))
         >>> row = fastloss.functional.token_logprobs(logits, tokens, return_entropy=True)
         >>> (-row.logprob - 0.01 * row.entropy).mean().backward()
+        >>> fastloss.functional.token_logprobs(logits, tokens).backward(torch.ones(4, 16))
     """
     flags = bool(return_entropy), bool(return_lse)
     return Posed(input, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype, inplace, group)
@@ -162,9 +163,8 @@ def flex_cross_entropy(
     Example:
         >>> logits, target = torch.randn(512, 32000, requires_grad=True), torch.randint(32000, (512,))
         >>> weight = torch.rand(512)
-        >>> def row_loss(row):
-        ...     focal = -row.others.square() * row.logprob
-        ...     return weight[row.index] * focal + 1e-4 * row.lse.square() - 0.01 * row.entropy
+        >>> focal = lambda row: -weight[row.index] * row.others.square() * row.logprob
+        >>> row_loss = lambda row: focal(row) + 1e-4 * row.lse.square() - 0.01 * row.entropy
         >>> fastloss.functional.flex_cross_entropy(logits, target, row_loss).backward()
     """
     rows = Posed(input, target, ignore_index, mask, temperature, softcap, loss_dtype=loss_dtype)
@@ -213,9 +213,8 @@ def perplexity(
     Gradient, memory, accuracy: those of `cross_entropy`, whose kernel it calls.
 
     Example:
-        >>> logits = torch.randn(4, 16, 1000)
-        >>> fastloss.functional.perplexity(logits, torch.randint(1000, (4, 16))) > 1000
-        tensor(True)
+        >>> logits = torch.randn(4, 16, 1000, requires_grad=True)
+        >>> fastloss.functional.perplexity(logits, torch.randint(1000, (4, 16))).backward()
     """
     mean = cross_entropy(
         _classes_second(input), target, ignore_index=ignore_index, temperature=temperature, softcap=softcap, mask=mask,
