@@ -52,6 +52,10 @@ class TokenLogprobs(NamedTuple):
         logprob: Log-probability of each target.
         entropy: Of each row's distribution, in nats.
         lse: Log-sum-exp of each row's logits, after cap and temperature.
+
+    Example:
+        >>> fastloss.functional.token_logprobs(torch.zeros(1, 2), torch.tensor([0]), return_lse=True).lse
+        tensor([0.6931])
     """
 
     logprob: Tensor | None = None

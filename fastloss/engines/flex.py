@@ -9,8 +9,9 @@ the formula differentiates something else too, tensors that it captures, its gra
 are in that graph for derivatives of those gradients alone: until one is asked for, nothing goes that way, since the
 gradient of the logits is there.
 
-Where the gradient is not made in forward (float16, ``reduction="none"``, compiled graphs), and on CUDA, where the
-formula's many small launches for each block would take longer than reading the logits again, the block is all rows.
+Where the gradient is not made in forward (few logits, float16, ``reduction="none"``, compiled graphs), and on CUDA,
+where the formula's many small launches for each block would take longer than reading the logits again, the block is all
+rows.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ from fastloss._core.record import P, PublicLoss, RowOutputs, publish
 from fastloss.engines import outputs
 from fastloss.engines.outputs import Plan, Posed
 
-BLOCK_BYTES = 4 << 20  # of logits
+BLOCK_BYTES = 16 << 20  # of logits: half a usual last cache; the gradient goes past it
+SMALL_BYTES = (
+    1 << 20
+)  # logits that are in a cache anyway: to read them again costs less than a graph of the block's own
 _PLACE = -0.6931471805599453  # log 1/2: no formula that is finite inside (0, 1) has an infinite slope there
 
 
@@ -177,7 +181,10 @@ def _whole(name: str, posed: Flexible, read: Callable[[tuple[bool, bool]], Any])
         torch.where(kept, target, 0).reshape(-1),
         torch.arange(flat.shape[0], device=flat.device),
     )
-    return _reduced(posed, _values(name, posed.row_loss, row).reshape(kept.shape), kept)
+    values = _values(name, posed.row_loss, row)
+    if not values.requires_grad and logprob.requires_grad:  # a formula of no row has a gradient too, zero
+        values = torch.where(torch.ones_like(flat), values, row.logprob)
+    return _reduced(posed, values.reshape(kept.shape), kept)
 
 
 def plain(record: RowOutputs, posed: Flexible, input: Tensor) -> Tensor:
@@ -199,7 +206,7 @@ def solve(record: RowOutputs, posed: Flexible) -> Tensor:
     if reason:
         return plain(record, posed, input).to(_dtype(posed))
     now = input.is_cpu and makes_gradient_now(_ops.REDUCTIONS[posed.reduction], input.dtype)
-    if now and torch.is_grad_enabled() and input.requires_grad:
+    if now and input.nbytes >= SMALL_BYTES and torch.is_grad_enabled() and input.requires_grad:
         return _in_blocks(record, posed).to(_dtype(posed))
     # The kernel reads the logits again for the entropy, if the formula reads that.
     return _from_rows(record, posed, input, outputs.run).to(_dtype(posed))
