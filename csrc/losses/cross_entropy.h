@@ -36,14 +36,14 @@ struct Poly1 {
 // is at p = k; p - p there carries NaN along.
 template <class T>
 struct Generalized {
-  T a, inverse, k;
-  FASTLOSS_FN explicit Generalized(const double* p) : a((T)p[0]), inverse((T)(1 / p[0])), k((T)p[1]) {}
+  T a, k;
+  FASTLOSS_FN explicit Generalized(const double* p) : a((T)p[0]), k((T)p[1]) {}
 
   template <class V>
   FASTLOSS_FN Eval<V> untruncated(V nll) const {
     if (a == 0) return {nll, V(T(1))};
     const V power = -V(a) * nll;
-    return {-expm1_negative(power) * V(inverse), exp_negative(power)};
+    return {-expm1_negative(power) / V(a), exp_negative(power)};
   }
 
   template <class V>
