@@ -106,7 +106,8 @@ def _eager_logprob_entropy(input: Tensor, target: Tensor, reduction: str = "mean
 
 def _logprob_entropy(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
     logprob, entropy, _ = ours.token_logprobs(input, target, return_entropy=True)
-    assert logprob is not None and entropy is not None  # both were asked for
+    assert logprob is not None  # both were asked for
+    assert entropy is not None
     return _reduced(-logprob - 0.01 * entropy, reduction)
 
 
