@@ -40,7 +40,7 @@ def apply(isa: str, function: str, data: bytes, is_double: bool) -> bytes:
 def pooled_tensor(shape: list[int], strides: list[int], element_bytes: int, is_bfloat16: bool) -> object:
     """A DLPack capsule of uninitialised CPU memory from the gradient pool, to which it returns when freed."""
 
-def is_tiny(input: object, target: object, ignore_index: object, most: int, most_wide: int) -> bool:
+def is_tiny(input: object, target: object, ignore_index: object, most: int) -> bool:
     """Whether these are CPU tensors of logits and of targets, none ignored, that PyTorch's own operator is best for."""
 
 def open_gate(table: object, tensor: type, parameter: type) -> None:

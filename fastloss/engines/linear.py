@@ -171,7 +171,7 @@ def _as_it_is(record: HeadLoss, problem: Problem) -> Any:
         or hidden.dtype not in _WIDE
         or hidden.shape[0] * weight.shape[0] * 16 > strips.strip_bytes(hidden)  # of float64 and its gradient
         or _ops.autocasts("cpu")
-        or not softmax.is_tiny(hidden, target, ignored, _ANY, _ANY)  # whether a row may be ignored
+        or not softmax.is_tiny(hidden, target, ignored, _ANY)  # whether a row may be ignored
     ):
         return None
     logits = F.linear(hidden, weight, bias)

@@ -111,7 +111,7 @@ def outputs(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                         and temperature == 1.0
                         and _native is not None
                         and input.dim() == 2
-                        and softmax.is_tiny(input, target, ignore_index, softmax.TINY, softmax.TINY_WIDE)
+                        and softmax.is_tiny(input, target, ignore_index, softmax.TINY)
                     ):
                         return -_native(input, target, None, 0, ignore_index)
                     plan = Plan(record.name, record.formula, (0.0, temperature, ignore_index), flags, input.dim() - 1)

@@ -35,7 +35,6 @@ from fastloss.engines.elements import NUMBERS
 # than a Python autograd.Function, more than our kernel can win back. Rows of 16 classes and more, where native is
 # vectorised too, break even later. Measured on 2 cores (`python -m benchmarks.harness --suite small`).
 TINY = 2560
-TINY_WIDE = 28 * TINY
 _LARGEST_INDEX = 2**53  # the operators take ignore_index among other numbers, as a float64
 if _ops._C is not None and exchange_table is not None:
     _ops._C.open_gate(exchange_table, Tensor, torch.nn.Parameter)
@@ -95,11 +94,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             inplace = _take_inplace(options) if options else False
             if not options and not is_dynamo_compiling():  # Dynamo does not see through the gate
                 try:
-                    if (
-                        native is not None
-                        and is_tiny(input, target, ignore_index, TINY, TINY_WIDE)
-                        and reduction in REDUCTIONS
-                    ):
+                    if native is not None and is_tiny(input, target, ignore_index, TINY) and reduction in REDUCTIONS:
                         if route.watched:
                             route.take(record.name, "native", route.WHY_NATIVE)
                         return native(input, target, weight, REDUCTIONS[reduction], ignore_index, label_smoothing)
