@@ -121,6 +121,9 @@ DEFAULTS = {
     "int": "0",
     "float": "1.0",
     "List[float]": "[]",
+    "List[int]": "[]",
+    "List[bool]": "[]",
+    "str": "''",
 }
 
 

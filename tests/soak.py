@@ -882,11 +882,14 @@ EXPLAINED: list[tuple[str, str, Callable[..., bool], str]] = [
         lambda call, got, wanted: any(v.kind in ("infinite", "special", "huge") for v in call.tensors().values()),
         "0 times an infinite score is NaN, as in binary_cross_entropy_with_logits (`cases.Elements.better`)",
     ),
-    (
-        "softmax_focal_loss",
-        "type",
-        lambda call, got, wanted: call.tensors()["target"].kind == "far" and "dtype" in str(got),
-        "of two errors, a class out of bounds and a weight of another dtype, either one",
+    *(
+        (
+            name,
+            "type",
+            lambda call, got, wanted: call.tensors()["target"].kind == "far" and "dtype" in str(got),
+            "of two errors, a class out of bounds and a weight of another dtype, either one",
+        )
+        for name in ("softmax_focal_loss", "generalized_cross_entropy", "symmetric_cross_entropy")
     ),
     *(
         (
@@ -1357,17 +1360,17 @@ HEADS = tuple(case.name for case in cases.LINEAR)
 
 
 @st.composite
-def head_calls(draw: Any, name: str) -> Call:
+def case_calls(draw: Any, name: str) -> Call:
     """Sizes, settings and options of a case's own arguments; ``strip`` rows of logits at a time, 0: as used."""
     d = Draw(draw)
     arguments: dict[str, Any] = {
         "rows": d.one(*LENGTHS[:-1], 40), "width": d.one(1, 2, 5, 8, 17, 31, 64), "seed": d.one(0, 1, 2),
         "setting": d.one(*range(len(cases.of(name).settings))), "dtype": d.one("float32", "float32", *FLOATS),
-        "strip": d.one(0, 1, 3, 8, 100), "reduction": d.one("mean", "none", "sum"),
+        "strip": d.one(0, 1, 3, 8, 100) if name in HEADS else 0, "reduction": d.one("mean", "none", "sum"),
     }  # fmt: skip
     if d.rarely(3):
         arguments["masked"] = d.one(2, 3, 1)
-    if d.rarely(3):
+    if name in HEADS and d.rarely(3):
         arguments["ignored"] = d.one(0, 4)
     if d.rarely(4) and arguments["reduction"] == "mean":
         arguments["normalizer"] = d.one(3.0, 7)
@@ -1376,8 +1379,8 @@ def head_calls(draw: Any, name: str) -> Call:
     return Call(name, arguments, d.one(*UPSTREAM[:-1]), d.one("train", "train", "no_grad", "twice"))
 
 
-def check_head(call: Call) -> None:
-    """A loss of hidden states and a classifier, as its case judges it."""
+def check_case(call: Call) -> None:
+    """A loss of hidden states and a classifier, or of two rows of logits, as its case judges it."""
     given, case = call.arguments, cases.of(call.name)
     made = case.make(
         (given["rows"], given["width"]), case.settings[given["setting"]], getattr(torch, given["dtype"]), given["seed"]
@@ -1398,16 +1401,76 @@ def check_head(call: Call) -> None:
         if call.mode == "twice":
             again = cases.gradients(case.functional, made, call.upstream, **options, **budget)
             if not all(torch.equal(a.nan_to_num(), b.nan_to_num()) for a, b in zip(found, again, strict=True)):
-                raise difference("head twice")(f"{found}, then {again}")
+                raise difference("case twice")(f"{found}, then {again}")
     try:
         case.judge(made, call.upstream, **options).check(found)
     except AssertionError as error:
-        raise difference("head")(str(error)) from error
+        raise difference("case")(str(error)) from error
+
+
+LANGUAGE: dict[str, dict[str, Any]] = {
+    "token_logprobs": {"return_entropy": True, "return_lse": True},
+    "flex_cross_entropy": {
+        "row_loss": lambda row: 0.1 * row.lse.square() - row.logprob * row.others - 0.01 * row.entropy,
+        "reduction": "none",
+    },
+    "perplexity": {}, "causal_lm_loss": {},
+}  # fmt: skip
+
+
+@st.composite
+def language_calls(draw: Any, name: str) -> Call:
+    d = Draw(draw)
+    arguments: dict[str, Any] = {
+        "rows": d.one(*LENGTHS[:-1]), "classes": d.one(3, 1, 2, 8, 17, 100, 300), "seed": d.one(0, 1, 2),
+        "scale": d.one(1.0, 0.01, 8.0), "dtype": d.one("float32", "float32", *FLOATS), "transposed": d.rarely(3),
+    }  # fmt: skip
+    for option, values in (("temperature", (0.5, 2.0)), ("softcap", (5.0, 30.0)), ("ignored", (0,)), ("masked", (2,))):
+        if d.rarely(3) and (option != "masked" or name != "causal_lm_loss"):
+            arguments[option] = d.one(*values)
+    # Powers of two: the upstream gradient of a half output is half itself.
+    return Call(name, arguments, d.one(1.0, -2.0, 0.5, 0.0))
+
+
+def check_language(call: Call) -> None:
+    """Outputs of rows of logits, and their gradient through all of them at once, against the formula in float64."""
+    given, dtype = call.arguments, getattr(torch, call.arguments["dtype"])
+    torch.manual_seed(given["seed"])
+    shape = (given["classes"], given["rows"]) if given["transposed"] else (given["rows"], given["classes"])
+    logits = (given["scale"] * torch.randn(shape)).to(dtype)
+    target = torch.randint(given["classes"], (given["rows"],))
+    options = {**LANGUAGE[call.name], **{k: given[k] for k in ("temperature", "softcap") if k in given}}
+    if "masked" in given:
+        options["mask"] = torch.arange(given["rows"]) % given["masked"] != 0
+    if "ignored" in given:
+        options["ignore_index"] = given["ignored"]
+
+    def run(room: Any, x: Tensor) -> list[Tensor]:
+        leaf = x.detach().clone().requires_grad_()
+        moved = leaf.t() if given["transposed"] else leaf
+        own = dict(options)
+        made = getattr(room, call.name)(moved, target, *([own.pop("row_loss")] if "row_loss" in own else []), **own)
+        made = list(made) if isinstance(made, tuple) else [made]
+        loss = sum(2.0**k * call.upstream * value.double().sum() for k, value in enumerate(made))
+        return [*(value.detach() for value in made), *torch.autograd.grad(loss, leaf)]
+
+    unit = torch.finfo(dtype).eps
+    for what, (ours, wanted) in enumerate(
+        zip(run(fastloss.functional, logits), run(fastloss.reference, logits.double()), strict=True)
+    ):
+        # Half a unit for each rounding of an output or gradient, and of float32's arithmetic on sums of classes.
+        size = wanted[wanted.isfinite()].abs().max() if wanted.numel() and wanted.isfinite().any() else 0.0
+        bound = 2 * unit * wanted.abs() + float(32 * (unit if dtype == torch.float64 else 2**-23) * (1 + size))
+        off = (ours.double() - wanted).abs() > bound
+        same = ours.double().isnan() == wanted.isnan()
+        if (off & (wanted.abs() <= torch.finfo(dtype).max)).any() or not same.all():
+            raise difference("language")(f"{call.name}, output {what}: {ours}, expected {wanted}")
 
 
 OTHERS: dict[str, tuple[Callable[[str], st.SearchStrategy[Call]], Callable[[Call], None]]] = {
     "count_positives": (count_calls, check_count), **dict.fromkeys(BOXES, (box_calls, check_boxes)),
-    **dict.fromkeys(HEADS, (head_calls, check_head)),
+    **dict.fromkeys((*HEADS, "divergence"), (case_calls, check_case)),
+    **dict.fromkeys(LANGUAGE, (language_calls, check_language)),
 }  # fmt: skip
 
 

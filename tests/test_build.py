@@ -33,8 +33,8 @@ def tool(name):
 
 def isa_objects(part="kernels"):
     """The newest object file of each ISA, by name; only where the extension was built from this checkout."""
-    files = sorted(ROOT.glob(f"build/*-*/cpu_{part}_*.o"), key=lambda path: path.stat().st_mtime)
-    return {path.stem.removeprefix(f"cpu_{part}_"): path for path in files}
+    files = sorted(ROOT.glob(f"build/*-*/simd_{part}_*.o"), key=lambda path: path.stat().st_mtime)
+    return {path.stem.removeprefix(f"simd_{part}_"): path for path in files}
 
 
 def isa_object(isa):

@@ -34,7 +34,7 @@ def test_every_function_is_drawn():
         shared = {
             "input", "target", "labels", "negatives", "size_average", "reduce", "reduction", "weight", "mask",
             "options", "normalizer", "empty", "loss_dtype", "inplace", "return_stats", "ignore_index", "pos_weight",
-            "mining", "label_smoothing", "positives",
+            "mining", "label_smoothing", "positives", "group",
         }  # fmt: skip
         known = shared | set(soak.MAIN[name]) | set(soak.HYPER[name])
         unknown = set(inspect.signature(getattr(fastloss.functional, name)).parameters) - known

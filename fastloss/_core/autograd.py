@@ -280,8 +280,11 @@ def _used_elsewhere(name: str) -> RuntimeError:
 
 
 def scales_exactly(grad: Tensor, factor: float) -> bool:
-    """Whether ``grad`` may be scaled in place: bfloat16 is rounded once, so only by a power of two."""
-    return grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5)
+    """Whether ``grad`` may be scaled in place.
+
+    bfloat16 is rounded once, so only by a power of two. Of what is ignored the gradient is 0, and no factor times it.
+    """
+    return math.isfinite(factor) and (grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5))
 
 
 def gone(what: str) -> RuntimeError:

@@ -78,6 +78,9 @@ def test_what_is_masked_may_be_anything(case, path, rubbish):
             for k, (a, b) in enumerate(zip(found, wanted, strict=True)):
                 assert torch.equal(a, b)
                 assert (k == 0 and reduction != "none") or a[~mask].count_nonzero() == 0
+            for upstream in (math.nan, math.inf):
+                _, *grads = gradients(fn, arguments, upstream, weight=weight, **options)
+                assert all(g[~mask].count_nonzero() == 0 for g in grads)
 
 
 @pytest.mark.parametrize("case", LOSSES, ids=str)

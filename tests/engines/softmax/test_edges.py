@@ -358,3 +358,12 @@ def test_bad_targets_write_nothing(case, isa):
     with pytest.raises(IndexError):
         case.functional(logits, target, inplace=True)
     assert torch.equal(logits.detach(), before)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
+def test_ignored_rows_whatever_comes_from_above(case, reduction, isa):
+    for dtype, upstream in itertools.product(DTYPES, (float("nan"), float("inf"))):
+        x, target = torch.randn(40, 9, dtype=dtype), torch.arange(40) % 9
+        _, grad = cases.run(case.functional, x, target, upstream, reduction=reduction, ignore_index=3)
+        assert grad[target == 3].count_nonzero() == 0
