@@ -45,7 +45,7 @@ PLANTS = (
     ),
     Plant(
         "fastloss/_core/autograd.py",
-        "return grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5)",
+        "return math.isfinite(factor) and (grad.dtype != torch.bfloat16 or math.frexp(factor)[0] in (0.5, -0.5))",
         "return True",
         "properties/test_gradients.py::test_upstream",
     ),
@@ -303,9 +303,9 @@ PLANTS = (
         "engines/divergence/test_divergence.py::test_far_logits",
     ),
     Plant(
-        "csrc/engines/softmax/batch.h",
-        "  const D per_logit(1 / a.temperature);\n",
-        "  const D per_logit(1.0);\n",
+        "csrc/engines/softmax/logits.h",
+        "  return upstream * V((T)(1 / a.temperature));\n",
+        "  return upstream;\n",
         "engines/softmax/test_options.py",
     ),
     Plant(

@@ -47,6 +47,6 @@ def test_functor(tmp_path, right):
     compiler = os.environ.get("CXX", "g++").split()
     command = [*compiler, "-std=c++17", "-O1", f"-I{tmp_path}", f"-I{plants.ROOT / 'csrc'}", driver, "-o", program]
     subprocess.run(command, check=True)
-    points = [f"example_loss 0.5 0 0 0 {x} 0.0 0.0 0" for x in (-2.0, -0.7, 0.1, 0.4, 3.0)]
+    points = [f"example_loss 0.5 0 0 0 {x}{7 * ' 0.0'} 0" for x in (-2.0, -0.7, 0.1, 0.4, 3.0)]
     done = subprocess.run([program], input="\n".join(points), check=True, capture_output=True, text=True)
     assert done.stdout.count("d/dx1") == (0 if right else 3), done.stdout

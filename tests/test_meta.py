@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import COMPOSED, DIVERGENCE, DTYPES, ELEMENTS, EVERY, REDUCTIONS, SIMILARITY, SOFTMAX
+from cases import COMPOSED, DIVERGENCE, DTYPES, ELEMENTS, EVERY, LINEAR, REDUCTIONS, SIMILARITY, SOFTMAX
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean'")  # of kl_div
 
@@ -68,6 +68,9 @@ def options_of(case):
     if case in COMPOSED:
         extras = [{name: t} for name, t in case.extras((6, 20)).items()]
         return [*extras, dict(normalizer=3.0), dict(empty="zero"), dict(loss_dtype=torch.float32)]
+    if case in LINEAR:
+        shared = dict(normalizer=3.0), dict(empty="zero"), dict(loss_dtype=torch.float32)
+        return [dict(mask=torch.rand(6) < 0.5), *shared]
     if case in DIVERGENCE:
         extras = case.extras((6, 20))
         return [extras, dict(mask=extras["mask"] & False, empty="zero"), dict(loss_dtype=torch.float32)]

@@ -22,11 +22,13 @@ MISSING: list[str] = []
 
 def _find(path: str) -> Any:
     """The object that ``path`` names below `torch`; None, and an entry in `MISSING`, if there is none."""
-    NAMES.append(path)
+    if path not in NAMES:
+        NAMES.append(path)
     try:
         return functools.reduce(getattr, path.split("."), torch)
     except AttributeError:
-        MISSING.append(path)
+        if path not in MISSING:
+            MISSING.append(path)
         return None
 
 

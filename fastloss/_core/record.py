@@ -316,7 +316,7 @@ class DivergenceLoss(Record):
         chosen: `token_logprobs`, which reads the student's row of k classes.
     """
 
-    family = "rows"
+    family = "language"
     options = _options.DivergenceOptions
     returns = "Tensor"
     tensors = ("input", "target")

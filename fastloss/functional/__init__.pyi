@@ -406,6 +406,17 @@ def causal_lm_loss(
     loss_dtype: torch.dtype | None = None,
 ) -> Tensor: ...
 
+def divergence(
+    input: Tensor, target: Tensor | tuple[Tensor, Tensor],
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl", *,
+    beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+    target_temperature: float | Tensor | None = None,
+    target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+    reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+    mask: Tensor | None = None, inplace: bool = False,
+) -> Tensor: ...
+
 def flex_cross_entropy(
     input: Tensor, target: Tensor, row_loss: Callable[[Row], Tensor], *, temperature: float | Tensor = 1.0,
     softcap: float | Tensor | None = None, ignore_index: int = -100,
@@ -1196,17 +1207,6 @@ def cross_entropy(
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
     return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
-
-def divergence(
-    input: Tensor, target: Tensor | tuple[Tensor, Tensor],
-    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl", *,
-    beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
-    target_temperature: float | Tensor | None = None,
-    target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
-    reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-    mask: Tensor | None = None, inplace: bool = False,
-) -> Tensor: ...
 
 @overload
 def generalized_cross_entropy(

@@ -1203,6 +1203,36 @@ class CausalLMLoss(torch.nn.Module):
         shift_labels: Tensor | None = None,
     ) -> Tensor: ...
 
+class Divergence(torch.nn.Module):
+    r"""How far a student's distribution q is from a teacher's p, row by row, both from logits."""
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"]
+    beta: float | Tensor
+    alpha: float | Tensor
+    temperature: float | Tensor
+    target_temperature: float | Tensor | None
+    target_is: Literal["logits", "log_probabilities", "probabilities"]
+    tail: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl",
+        beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+        target_temperature: float | Tensor | None = None,
+        target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, inplace: bool = False,
+    ) -> Tensor: ...
+
 class Perplexity(torch.nn.Module):
     r"""Perplexity of a language model, with the classes in the last dimension:"""
     ignore_index: int
@@ -3550,36 +3580,6 @@ class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, inplace: bool = False,
         return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
-
-class Divergence(torch.nn.Module):
-    r"""How far a student's distribution q is from a teacher's p, row by row, both from logits."""
-    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"]
-    beta: float | Tensor
-    alpha: float | Tensor
-    temperature: float | Tensor
-    target_temperature: float | Tensor | None
-    target_is: Literal["logits", "log_probabilities", "probabilities"]
-    tail: bool
-    reduction: Literal["none", "mean", "sum"]
-    def __init__(
-        self, kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl",
-        beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
-        target_temperature: float | Tensor | None = None,
-        target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
-        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False,
-    ) -> None: ...
-    def forward(
-        self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False,
-    ) -> Tensor: ...
-    def __call__(
-        self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False,
-    ) -> Tensor: ...
 
 class FocalLoss(torch.nn.Module, Generic[_Result]):
     r"""The focal loss over exclusive classes or independent labels."""

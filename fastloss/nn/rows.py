@@ -24,7 +24,7 @@ class FocalLoss(Base):
             `SigmoidFocalLoss`. Default: ``"softmax"``
         alpha, gamma, ignore_index, reduction, label_smoothing: Of both, with the defaults of the one that is chosen.
         weight: Of both: a factor of each class (softmax) or of each element (sigmoid).
-        z_loss, softcap, temperature, inplace: Keyword-only, of `SoftmaxFocalLoss`.
+        z_loss, softcap, temperature, inplace, group: Keyword-only, of `SoftmaxFocalLoss`.
         reduce_dims: Keyword-only, of `SigmoidFocalLoss`.
         mask, normalizer, empty, loss_dtype, return_stats: Keyword-only, of both.
 

@@ -16,7 +16,7 @@ APART = {
     "count_positives", "class_balanced_weights", "gan_generator_loss", "gan_discriminator_loss",
     "hard_example_cross_entropy", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss",
     "distribution_focal_loss", "box_cost", "distillation_loss", "jsd_cross_entropy",
-    *fastloss.functional.language.__all__,
+    "token_logprobs", "flex_cross_entropy", "perplexity", "causal_lm_loss",
     *(name for name in fastloss.functional.composed.__all__ if hasattr(torch.nn.functional, name)),
 }  # fmt: skip
 SETTINGS = [pytest.param(case, s, id=f"{case}-{k}") for case in EVERY for k, s in enumerate(case.settings)]
