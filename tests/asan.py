@@ -126,7 +126,8 @@ def main() -> int:
             print(f"{isa}: {calls} kernel calls, {gradients} gradients checked")
             total += calls
         failed += len(failures)
-    planted = [sys.executable, "-m", "pytest", "-q", "-k", "planted", str(ROOT / "tests" / "test_cuda_emulation.py")]
+    files = [str(ROOT / "tests" / f"test_cuda_{name}.py") for name in ("emulation", "operators")]
+    planted = [sys.executable, "-m", "pytest", "-q", "-k", "planted or test_mixed or test_flex", *files]
     failed += subprocess.run(planted, check=False, env={**os.environ, "FASTLOSS_EVERY_PLANT": "1"}).returncode != 0
     verdict = f"{failed} runs FAILED" if failed else f"{total} kernel calls clean"
     print(f"asan: {verdict}; build {built - start:.0f} s, run {time.monotonic() - built:.0f} s")

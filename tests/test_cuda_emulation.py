@@ -606,7 +606,7 @@ STORED_PLANTS = {
     ),
 }
 
-PLANTS = None if os.environ.get("FASTLOSS_EVERY_PLANT") else 4  # of each table
+PLANTS = None if os.environ.get("FASTLOSS_EVERY_PLANT") else 3  # of each table
 
 
 def run(command):
