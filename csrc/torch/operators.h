@@ -142,6 +142,44 @@ struct Operators<Backend, id, std::index_sequence<k...>> {
   }
 };
 
+// The shape of what there is one of for each row: without the last dimension.
+inline std::vector<int64_t> row_shape(const Tensor& input) {
+  std::vector<int64_t> shape;
+  for (int64_t d = 0; d + 1 < input.dim(); ++d) shape.push_back(input.size(d));
+  return shape;
+}
+
+// What a kernel reads of a call whose rows lie along the last dimension. Owns what it had to convert.
+template <class Args>
+struct RowViews {
+  Args args{};
+  const Tensor& input;
+  ScalarType compute;  // double if an operand is, else float
+
+  // One value per row, dense.
+  const void* per_row(const Tensor& t, const char* what, ScalarType type) {
+    STD_TORCH_CHECK(same_device(t, input) && t.numel() == args.rows, "fastloss: expected ", what, " of ", args.rows,
+                    " rows on the device of input, got ", t.numel());
+    owned_.push_back(as_compute(t, type));
+    return owned_.back().const_data_ptr();
+  }
+
+ protected:
+  explicit RowViews(const Call& call) : input(call.input()), compute(compute_type(input)) {}
+
+  // Once the number of rows and the computing type are known.
+  void weight_and_mask(const Call& call) {
+    if (call.weight) args.weight = per_row(*call.weight, "weight", compute);
+    if (call.mask) {
+      STD_TORCH_CHECK(call.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
+      args.mask = (const Flag*)per_row(*call.mask, "mask", ScalarType::Bool);
+    }
+  }
+
+ private:
+  std::vector<Tensor> owned_;  // handles: moving them leaves the memory where it is
+};
+
 #define FASTLOSS_DEFINE(name, Functor, params) Operators<Backend, k_##name>::define(m, #name);
 #define FASTLOSS_IMPLEMENT(name, Functor, params) Operators<Backend, k_##name>::implement(m, #name);
 

@@ -20,15 +20,14 @@ NAMES: list[str] = []
 MISSING: list[str] = []
 
 
+@functools.cache
 def _find(path: str) -> Any:
     """The object that ``path`` names below `torch`; None, and an entry in `MISSING`, if there is none."""
-    if path not in NAMES:
-        NAMES.append(path)
+    NAMES.append(path)
     try:
         return functools.reduce(getattr, path.split("."), torch)
     except AttributeError:
-        if path not in MISSING:
-            MISSING.append(path)
+        MISSING.append(path)
         return None
 
 

@@ -12,7 +12,7 @@ import inspect
 import math
 import numbers
 import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, TypedDict, TypeVar
 
 import torch
@@ -276,6 +276,15 @@ def require_tensors(name: str, **values: Any) -> None:
             raise TypeError(
                 f"fastloss.{name}: {what} is {type(value).__name__}, expected a Tensor; make one with torch.tensor(...)"
             )
+
+
+def check_row_mask(name: str, mask: Tensor | None, rows: Sequence[int]) -> None:
+    """Refuses a mask that is not one bool per row."""
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
+        raise RuntimeError(
+            f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
+            f"{tuple(rows)}, one entry per row"
+        )
 
 
 def takes_tensors(function: _Function) -> _Function:

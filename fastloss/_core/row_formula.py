@@ -95,11 +95,7 @@ def evaluate(
         smoothing = _options.known(label_smoothing) or 0.0
         F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, smoothing)
     mask = given["mask"]
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
-        raise RuntimeError(
-            f"fastloss.{record.name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, "
-            f"expected torch.bool of shape {tuple(rows)}, one entry per row."
-        )
+    _options.check_row_mask(record.name, mask, rows)
 
     dtype = dtype_of_loss(input, target, weight)
     compute = torch.promote_types(dtype, torch.float32)

@@ -103,12 +103,8 @@ def rows_of(
             f"{tuple(target.shape)}; expected floating point (C), (N, C) or (N, C, d1, ...), and torch.int64 of the "
             "same shape without C"
         )
+    _options.check_row_mask(name, mask, shape)
     if mask is not None:
-        if mask.dtype != torch.bool or mask.shape != shape:
-            raise RuntimeError(
-                f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
-                f"{tuple(shape)}, one entry per row"
-            )
         target = torch.where(mask, target, ignore_index)
     kept = target != ignore_index
     if weight is not None:

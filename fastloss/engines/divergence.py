@@ -21,6 +21,7 @@ from fastloss._core.guards import (
     REDUCTIONS,
     TENSORS,
     TORCH_ERRORS,
+    cast,
     divisor_of,
     is_compiling,
     loss_dtype_of,
@@ -74,7 +75,9 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             return solve(record, *pose(*args, **kwargs)[:3]) if made is None else made
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return evaluate(record, *pose(*args, **kwargs)[:3])
+            arguments, reduction, options, _ = pose(*args, **kwargs)
+            _check(record, arguments, reduction, options)
+            return evaluate(record, arguments, reduction, options)
 
         own, example, rest = (pose.__doc__ or "").rstrip().partition("\n    Example:")
         return publish(record, function, reference, f"{own}{_SHARED}{example}{rest}\n", by_name=True)
@@ -165,9 +168,7 @@ def _check(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, op
     _options.check_tensors(name, weight=of("weight"), mask=of("mask"))
     _options.check(name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
     _options.reduction_code(reduction)
-    for what, words in record.words.items():
-        if arguments[what] not in words:
-            raise ValueError(f"fastloss.{name}: {what} must be one of {', '.join(words)}, got {arguments[what]!r}")
+    record.check_words(name, **{what: arguments[what] for what in record.words})
     _options.check_domain(name, **{what: v for what in record.domains if (v := arguments[what]) is not None})
     rows = input.shape[:-1]
     if not input.dim() or parts[0].shape[:-1] != rows or (len(parts) == 1 and parts[0].shape != input.shape):
@@ -185,12 +186,8 @@ def _check(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, op
         )
     if arguments["tail"] and len(parts) == 1:
         raise ValueError(f"fastloss.{name}: tail=True needs target=(values, indices), all classes have no tail")
-    mask, weight = of("mask"), of("weight")
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
-        raise RuntimeError(
-            f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
-            f"{tuple(rows)}, one entry per row"
-        )
+    _options.check_row_mask(name, of("mask"), rows)
+    weight = of("weight")
     if weight is not None and weight.shape != rows:
         raise RuntimeError(
             f"fastloss.{name}: weight has shape {tuple(weight.shape)}, expected {tuple(rows)}, one factor per row"
@@ -198,8 +195,7 @@ def _check(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, op
 
 
 def _dtype_of_loss(input: Tensor, target: Tensor) -> torch.dtype:
-    dtype = torch.promote_types(input.dtype, target.dtype)
-    return torch.float32 if dtype.itemsize == 2 and _ops.autocasts(input.device.type) else dtype
+    return cast(torch.promote_types(input.dtype, target.dtype), _ops.autocasts(input.device.type))
 
 
 def _temperatures(arguments: dict[str, Any]) -> tuple[Any, Any]:
@@ -325,7 +321,6 @@ def evaluate(
     record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: Any, log_q: Tensor | None = None
 ) -> Tensor:
     """The loss of a problem from its formula. ``log_q``: the student's log-probabilities of k classes, if known."""
-    _check(record, arguments, reduction, options)
     input, parts, target_is = arguments["input"], _parts(arguments["target"]), arguments["target_is"]
     mask, weight, normalizer = (options.get(name) for name in ("mask", "weight", "normalizer"))
     dtype = _dtype_of_loss(input, parts[0])

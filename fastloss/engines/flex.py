@@ -138,11 +138,6 @@ def check(record: RowOutputs, posed: Flexible) -> Flexible:
     return posed._replace(rows=rows, reduction=reduction)
 
 
-def _kept(rows: Posed) -> Tensor:
-    kept = rows.target != rows.ignore_index
-    return kept if rows.mask is None else kept & rows.mask
-
-
 def _values(name: str, row_loss: RowLoss, row: Row) -> Tensor:
     made = row_loss(row)
     if not isinstance(made, Tensor) or made.shape != row.logprob.shape:
@@ -171,7 +166,7 @@ def _reduced(posed: Flexible, values: Tensor, kept: Tensor) -> Tensor:
 
 def _whole(name: str, posed: Flexible, read: Callable[[tuple[bool, bool]], Any]) -> Tensor:
     """The loss from outputs of all rows at once; ``read`` makes those that the flags say."""
-    target, kept = posed.rows.target, _kept(posed.rows)
+    target, kept = posed.rows.target, posed.rows.kept
     flat = kept.reshape(-1)
     logprob, _, lse = read((False, True))
     row = Row(
@@ -276,7 +271,7 @@ class _Leaves(outputs.Rows):
 
 def _in_blocks(record: RowOutputs, posed: Flexible) -> Tensor:
     """The loss with the gradient of the logits, of Note [Blocks of rows]."""
-    rows, kept, whether = posed.rows, _kept(posed.rows), _Whether()
+    rows, kept, whether = posed.rows, posed.rows.kept, _Whether()
     scale = kept.to(_ops.compute_dtype(rows.input.dtype)) / _divisor(posed, kept)
     values, grad = _by_block(record, posed, scale, whether)
     total = _reduced(posed, values, kept.reshape(-1))
@@ -291,7 +286,7 @@ def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whet
     scale, made = scale.reshape(-1), []
     first, wants_entropy = 0, False
     whole = outputs.plan_of(name, record.formula, rows)
-    for block in _blocks(rows, grad, _kept(rows)):
+    for block in _blocks(rows, grad, rows.kept):
         plan = whole._replace(flags=(wants_entropy, True), dim=block.dim)
         ignored = ~block.kept
 

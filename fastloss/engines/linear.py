@@ -281,7 +281,7 @@ def _logits(
     classes = logits.shape[-1]
     if not record.margins or target.shape != logits.shape[:-1] or target.is_floating_point() or not classes:
         return logits
-    y = torch.where((target >= 0) & (target < classes), target, 0).long().unsqueeze(-1)
+    y = _classes(target, classes)
     own = logits.gather(-1, y).to(_ops.compute_dtype(logits.dtype))
     value, _ = record.formula(own, *(_at(number, y, own) for number in problem.margins))
     return logits.scatter(-1, y, value.to(logits.dtype))
@@ -302,6 +302,11 @@ def _kept(target: Tensor, ignore_index: Any, mask: Tensor | None) -> Tensor | No
         return mask
     kept = target != ignore_index
     return kept & mask if mask is not None and mask.shape == kept.shape and mask.dtype == torch.bool else kept
+
+
+def _classes(target: Tensor, classes: int) -> Tensor:
+    """The class of each row as an index of its logits; 0 where there is no such class."""
+    return torch.where((target >= 0) & (target < classes), target, 0).long().unsqueeze(-1)
 
 
 def _at(number: Any, y: Tensor, like: Tensor) -> Any:
@@ -602,7 +607,7 @@ def _put_margins(call: Call, fixed: Fixed, logits: Tensor, target: Tensor) -> Te
     record = _RECORDS[call.name]
     if not record.margins:
         return None
-    y = torch.where((target >= 0) & (target < logits.shape[1]), target, 0).unsqueeze(1)
+    y = _classes(target, logits.shape[1])
     own = logits.gather(1, y).to(_ops.compute_dtype(logits.dtype))
     value, slope = record.formula(own, *(_at(number, y, own) for number in _margins(call, fixed)))
     logits.scatter_(1, y, value.to(logits.dtype))
@@ -624,7 +629,7 @@ def _make_gradients(
     """Adds what the gradient of a strip's logits contributes to those of the vectors and the bias."""
     to_hidden, to_weight, _ = made
     if slope is not None:
-        y = torch.where((target >= 0) & (target < logits.shape[1]), target, 0).unsqueeze(1)
+        y = _classes(target, logits.shape[1])
         logits.scatter_(1, y, (logits.gather(1, y).to(slope.dtype) * slope).to(logits.dtype))
     if nearest is not None:
         tile.zero_().unflatten(1, (*nearest.shape[1:], -1)).scatter_(2, nearest.unsqueeze(2), logits.unsqueeze(2))

@@ -56,6 +56,12 @@ class Posed(NamedTuple):
     inplace: bool = False
     group: Any = None
 
+    @property
+    def kept(self) -> Tensor:
+        """Whether each row counts; of one target a row."""
+        kept: Tensor = self.target != self.ignore_index
+        return kept if self.mask is None else kept & self.mask
+
 
 class Plan(NamedTuple):
     """A call of the operators besides tensors; ``numbers`` in their order, less what concerns a part of the classes."""
@@ -175,11 +181,7 @@ def check(name: str, posed: Posed) -> Posed:
                 f"{tuple(input.shape)} without its classes, or with one more dimension for several targets a row"
             )
         target = target.to(torch.int64)
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != rows):
-        raise RuntimeError(
-            f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
-            f"{tuple(rows)}, one entry per row"
-        )
+    _options.check_row_mask(name, mask, rows)
     if posed.inplace:
         refuse_leaf(name, input)
     numbers = {"temperature": _options.fixed(posed.temperature), "softcap": _options.fixed(posed.softcap)}

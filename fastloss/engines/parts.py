@@ -205,8 +205,7 @@ def solve(
     logprob, _, lse, spread = rows(record, posed, classes, (ones if weight is None else weight) if smooth else None)
     assert logprob is not None
     assert lse is not None
-    kept = posed.target != ignore_index
-    kept = kept if posed.mask is None else kept & posed.mask
+    kept = posed.kept
     local = _local(posed.target, classes, here, ignore_index)
     mine = kept & (local >= 0) & (local < here)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -156,7 +157,9 @@ def _(x: Tensor, y: Tensor, kind: str, format: str, eps: Number) -> Tensor:
     return loss
 
 
-def _of_torchvision(fn: Any, kind: str, boxes1: Tensor, boxes2: Tensor, reduction: str, eps: float | Tensor) -> Tensor:
+def _of_torchvision(
+    fn: Any, kind: str, boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: float | Tensor = 1e-7
+) -> Tensor:
     """Integers count as float32 there, and half boxes give a loss of float32."""
     if any(boxes.dtype not in (torch.float32, torch.float64) for boxes in (boxes1, boxes2)):
         boxes1, boxes2 = (t if t.is_floating_point() else t.float() for t in (boxes1, boxes2))
@@ -196,9 +199,7 @@ def generalized_box_iou_loss(
     return _of_torchvision(box_iou_loss, "giou", boxes1, boxes2, reduction, eps)
 
 
-@generalized_box_iou_loss.formula
-def _(boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: Number = 1e-7) -> Tensor:
-    return _of_torchvision(box_iou_loss.record.reference, "giou", boxes1, boxes2, reduction, eps)
+generalized_box_iou_loss.formula(partial(_of_torchvision, box_iou_loss.record.reference, "giou"))
 
 
 @composition.loss(title="DistanceBoxIoULoss", words=_WORDS)
@@ -229,9 +230,7 @@ def distance_box_iou_loss(
     return _of_torchvision(box_iou_loss, "diou", boxes1, boxes2, reduction, eps)
 
 
-@distance_box_iou_loss.formula
-def _(boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: Number = 1e-7) -> Tensor:
-    return _of_torchvision(box_iou_loss.record.reference, "diou", boxes1, boxes2, reduction, eps)
+distance_box_iou_loss.formula(partial(_of_torchvision, box_iou_loss.record.reference, "diou"))
 
 
 @composition.loss(title="CompleteBoxIoULoss", words=_WORDS)
@@ -262,9 +261,7 @@ def complete_box_iou_loss(
     return _of_torchvision(box_iou_loss, "ciou", boxes1, boxes2, reduction, eps)
 
 
-@complete_box_iou_loss.formula
-def _(boxes1: Tensor, boxes2: Tensor, reduction: str = "none", eps: Number = 1e-7) -> Tensor:
-    return _of_torchvision(box_iou_loss.record.reference, "ciou", boxes1, boxes2, reduction, eps)
+complete_box_iou_loss.formula(partial(_of_torchvision, box_iou_loss.record.reference, "ciou"))
 
 
 @loss(

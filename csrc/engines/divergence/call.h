@@ -22,13 +22,9 @@ struct DivergenceEngine {
   static constexpr bool in_place = true, has_state = false;
 };
 
-// Checks the tensors and gathers what a kernel reads. Owns what it had to convert.
-struct DivergenceViews {
-  DivergenceArgs args{};
-  const Tensor& input;
-  ScalarType compute;
-
-  DivergenceViews(const Call& call, const Written& written) : input(call.input()), compute(compute_type(input)) {
+// Checks the tensors and gathers what a kernel reads.
+struct DivergenceViews : RowViews<DivergenceArgs> {
+  DivergenceViews(const Call& call, const Written& written) : RowViews(call) {
     const Tensor& target = *call.tensors[1];
     dtype_of(input), dtype_of(target);  // refuse integers
     STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected non-empty rows of logits");
@@ -49,29 +45,10 @@ struct DivergenceViews {
     if (written.gradients[0]) add(args.student_gradient, *written.gradients[0], input);
     if (written.gradients[1]) add(args.teacher_gradient, *written.gradients[1], target);
     describe();
-    if (call.weight) args.weight = per_row(*call.weight, "weight", compute);
-    if (call.mask) {
-      STD_TORCH_CHECK(call.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
-      args.mask = (const Flag*)per_row(*call.mask, "mask", ScalarType::Bool);
-    }
-  }
-
-  // One value per row, dense.
-  const void* per_row(const Tensor& t, const char* what, ScalarType type) {
-    STD_TORCH_CHECK(same_device(t, input) && t.numel() == args.rows, "fastloss: expected ", what, " of ", args.rows,
-                    " rows on the device of input, got ", t.numel());
-    owned_.push_back(as_compute(t, type));
-    return owned_.back().const_data_ptr();
-  }
-
-  std::vector<int64_t> rows_shape() const {
-    std::vector<int64_t> shape;
-    for (int64_t d = 0; d + 1 < input.dim(); ++d) shape.push_back(input.size(d));
-    return shape;
+    weight_and_mask(call);
   }
 
  private:
-  std::vector<Tensor> owned_;  // handles: moving them leaves the memory where it is
   std::vector<std::pair<DivergenceView*, const Tensor*>> views_;
 
   void add(DivergenceView& view, const Tensor& t, const Tensor& like) {

@@ -30,7 +30,7 @@ struct Backend : DivergenceEngine {
     STD_TORCH_CHECK(!written.stats, "fastloss: divergences have no statistics");
     DivergenceViews views(call, written);
     DivergenceArgs& args = views.args;
-    Tensor loss = call.reduced() ? empty({}, wanted) : empty(views.rows_shape(), views.compute);
+    Tensor loss = call.reduced() ? empty({}, wanted) : empty(row_shape(call.input()), views.compute);
     if (!call.reduced()) args.loss = loss.mutable_data_ptr();
     const double divisor = divisor_of(call, args.rows);
     args.scale = 1 / divisor;

@@ -41,7 +41,7 @@ struct Backend : DivergenceEngine {
     STD_TORCH_CHECK(!written.stats, "fastloss: divergences have no statistics");
     Problem problem(call, written);
     DivergenceViews& views = problem.views;
-    Tensor loss = call.reduced() ? new_empty(input, {}, wanted) : new_empty(input, views.rows_shape(), views.compute);
+    Tensor loss = call.reduced() ? new_empty(input, {}, wanted) : new_empty(input, row_shape(input), views.compute);
     if (!call.reduced()) views.args.loss = loss.mutable_data_ptr();
     run_forward(problem.launch, problem.device, input, call.reduced() ? &loss : nullptr, problem.divisor, empty_zero,
                 nullptr, [&] { problem.run(call.id); });

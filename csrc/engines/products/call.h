@@ -22,20 +22,11 @@ struct PairsEngine {
   static constexpr bool in_place = false, has_state = false;
 };
 
-inline std::vector<int64_t> row_shape(const Tensor& input) {
-  std::vector<int64_t> shape;
-  for (int64_t d = 0; d + 1 < input.dim(); ++d) shape.push_back(input.size(d));
-  return shape;
-}
-
-// Checks the tensors and gathers what a kernel reads. Owns what it had to convert.
-struct PairViews {
-  PairArgs args{};
-  const Tensor& input;
-  ScalarType compute;  // double if an operand is, else float
+// Checks the tensors and gathers what a kernel reads.
+struct PairViews : RowViews<PairArgs> {
   bool mixed = false;  // an operand is not of input's dtype
 
-  PairViews(const Call& call, const Written& written) : input(call.input()), compute(compute_type(call.input())) {
+  PairViews(const Call& call, const Written& written) : RowViews(call) {
     dtype_of(input);  // refuses integers
     STD_TORCH_CHECK(input.dim() > 0 && input.numel() > 0, "fastloss: expected non-empty rows of vectors");
     check_count(input);
@@ -58,26 +49,12 @@ struct PairViews {
       STD_TORCH_CHECK(!written.gradients[operands], "fastloss: the label has no gradient");
       args.label = per_row(*call.tensors[operands], "label", compute);
     }
-    if (call.weight) args.weight = per_row(*call.weight, "weight", compute);
-    if (call.mask) {
-      STD_TORCH_CHECK(call.mask->scalar_type() == ScalarType::Bool, "fastloss: expected a bool mask");
-      args.mask = (const Flag*)per_row(*call.mask, "mask", ScalarType::Bool);
-    }
+    weight_and_mask(call);
   }
 
   DType kernel_dtype() const { return kernel_dtype_of(input, compute, mixed); }
 
-  // One value per row, dense.
-  const void* per_row(const Tensor& t, const char* what, ScalarType type) {
-    STD_TORCH_CHECK(same_device(t, input) && t.numel() == args.rows, "fastloss: expected ", what, " of ", args.rows,
-                    " rows on the device of input, got ", t.numel());
-    owned_.push_back(as_compute(t, type));
-    return owned_.back().const_data_ptr();
-  }
-
  private:
-  std::vector<Tensor> owned_;  // handles: moving them leaves the memory where it is
-
   PairView view(const Tensor& t, const char* what) {
     bool same = same_device(t, input) && t.dim() == input.dim();
     for (int64_t d = 0; same && d < input.dim(); ++d) same = t.size(d) == input.size(d);
