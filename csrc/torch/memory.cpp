@@ -34,7 +34,8 @@ Pool& pool() {
   return *p;
 }
 
-// The memory behind what is used; the addresses stay with the block until it is freed.
+// The memory behind what is used; the addresses stay with the block until it is freed. `free` alone gives no memory of
+// the C library's heap back, and the heap lends blocks of up to 32 MiB, larger ones where it has room.
 void give_back_rest(Block& block) {
 #if defined(__linux__)
   if (block.bytes > block.used) madvise((char*)block.data + block.used, block.bytes - block.used, MADV_DONTNEED);
@@ -46,6 +47,7 @@ void give_back_rest(Block& block) {
 void shrink(Pool& p, size_t most) {
   while (!p.idle.empty() && p.held > most) {
     p.held -= p.idle.front().bytes;
+    give_back_rest(p.idle.front());
     std::free(p.idle.front().data);
     p.idle.pop_front();
   }
