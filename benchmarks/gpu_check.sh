@@ -113,7 +113,7 @@ workers=()
 ! "$PYTHON" -c 'import xdist' 2> /dev/null || workers=(-p xdist -n 4)
 PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 step tests 150 "$PYTHON" -m pytest -q --tb=short -W default -p no:cacheprovider \
   "${workers[@]}" -m "cuda and not slow" \
-  tests/test_cuda.py tests/test_cuda_pointwise.py tests/test_cuda_pairs.py tests/test_cuda_similarity.py &
+  tests/test_cuda.py &
 tests=$!
 sanitizers=()
 if have compute-sanitizer; then

@@ -34,10 +34,9 @@ CHANGES = {
 }
 # What no CPU tensor can show is left out, large shapes that take the emulation long, and all but one ISA.
 SELECTED = {
-    "test_cuda.py": "upstream or retained or inplace or stats or exponents or (options and (float32 or bfloat16))",
-    "test_cuda_pointwise.py": "not bits and not waits and not 2_31",
-    "test_cuda_pairs.py": "not bits and not waits and not 2_31",
-    "test_cuda_similarity.py": "(reference and (float32 or clip)) or none or strips or options or small or nan",
+    "test_cuda.py": "(against_float64 and not (tile or group or cluster or stream or pixels or planes))"
+    " or (test_strides and (float32 or bfloat16)) or (upstream and (2.5 or 0.333)) or test_strips or options"
+    " or statistics or retained or rescale or exponents or inplace or target or domain or nan or labels or small",
     "engines/elements/test_points.py": "(kinks or nan_and_infinity or broadcast) and {isa}",
     "engines/outputs/test_row_outputs.py": "{isa} or inplace or extreme or twice",
     "engines/outputs/test_flex.py": "seed0 or built_in or (random and (0 or 5))",

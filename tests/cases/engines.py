@@ -485,7 +485,8 @@ class Divergence(Case):
     @remembered
     def judge(self, arguments: dict[str, Any], upstream: Any = None, **options: Any) -> Judge:
         """A logarithm of p / q, of the size of the logits at most, is off by the rounding of theirs and of the sums
-        (`slack`), and so are p and q relative to themselves. Value and gradients are sums of products of these.
+        (`slack`), and so are p and q relative to themselves. Value and gradients are sums of products of these, which
+        an alpha outside 0 and 1 makes larger than 1.
         """
         results = exact(self, arguments, upstream, **options)
         x, y = (arguments[name].detach().double() for name in self.tensor_names)
@@ -493,10 +494,14 @@ class Divergence(Case):
         unit = compute_unit(arguments["input"].dtype) * (8 + 2 * math.sqrt(x.shape[-1]) + 4 * largest)
         reduction = {**arguments, **options}.get("reduction", "mean")
         rows = max(1, x[..., 0].numel())
-        value = unit * (1 + largest) * (rows if reduction == "sum" else 1)
-        slope = unit * (1 + largest) * largest_of(upstream) / (rows if reduction == "mean" else 1)
+        unit *= 1 + largest
+        value = unit * ((rows if reduction == "sum" else 1) + results[0].abs())
+        slope = unit * largest_of(upstream) / (rows if reduction == "mean" else 1)
         again = UNIT[arguments["input"].dtype]  # a gradient that is not half is rounded again when it is scaled
-        return Judge(results, [value, *(slope + again * result.abs() for result in results[1:])])
+        return Judge(
+            results,
+            [value, *(slope + unit * g.abs().amax(-1, keepdim=True) + again * g.abs() for g in results[1:])],
+        )
 
 
 # ---------------------------------------------------------------------------------------------- composed
@@ -555,6 +560,7 @@ class Similarity(Case):
     A callable among the values of a setting makes a tensor of the numbers of rows and of columns.
 
     Attributes:
+        stored: Halves in which the similarities of vectors are kept.
         scalars: Values of further tensors that are differentiable: of an argument in its place, or by keyword.
         steepness: For given keywords and the longest vector's length, the largest derivative of a score in its
             similarity.
@@ -563,6 +569,7 @@ class Similarity(Case):
     engine = "similarity"
     sizes = ((37, 19),)
     ways = ("small", "one strip", "strips kept", "strips twice")
+    stored: ClassVar = (torch.bfloat16,)
 
     steepness: Callable[..., float]
     scalars: dict[str, float] = field(default_factory=dict)
@@ -627,7 +634,7 @@ class Similarity(Case):
         u is the unit roundoff of the computing dtype, p that of the products' (bfloat16; else u), r the longest vector
         as the products take it. Errors of pairs are independent: a sum has the root of the sum of their squares.
 
-        - A similarity, a sum of D terms, is off by (6 + sqrt(D)) u r^2 =: e. In bfloat16 it is rounded, which is done
+        - A similarity, a sum of D terms, is off by (6 + sqrt(D)) u r^2 =: e. In halves it is rounded, which is done
           here likewise; near the middle of two numbers the engine takes the other one (once or twice among thousands
           of pairs).
         - A score changes by K e for K its steepness; an exponential, its sum and the share of the positives with it, so
@@ -640,9 +647,9 @@ class Similarity(Case):
         vectors = [v for k, v in arguments.items() if k in self.vectors or (k == "negatives" and v is not None)]
         dtype, width = vectors[0].dtype, vectors[0].shape[-1]
         u = UNIT[torch.float64] * 2 if dtype == torch.float64 else UNIT[torch.float32]
-        halves = dtype == torch.bfloat16 and not self.distances
-        p = UNIT[torch.bfloat16] if halves else u
-        with Watched(torch.bfloat16 if halves else None) as products:
+        halves = dtype in self.stored and not self.distances
+        p = UNIT[dtype] if halves else u
+        with Watched(dtype if halves else None) as products:
             results = solve_wide(self.reference, wide(arguments), upstream, **wide(options))
         normalizes = self.normalizes(arguments)
         lengths = torch.cat([v.detach().double().reshape(-1, width).norm(dim=-1) for v in vectors])
@@ -700,7 +707,7 @@ class Similarity(Case):
 class Watched(TorchFunctionMode):
     """Watches the matrix products of the reference, and rounds what the engine keeps in ``dtype``, if any.
 
-    In bfloat16 these are the vectors of length one and the similarities; the derivative passes straight through.
+    These are the vectors of length one and the similarities; the derivative passes straight through.
     """
 
     def __init__(self, dtype: torch.dtype | None) -> None:
