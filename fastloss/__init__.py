@@ -7,6 +7,7 @@ from fastloss._core.operators import debug
 from fastloss._core.route import Explanation, explain
 from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss._version import __version__
+from fastloss.adopt import Patch, convert, patch, unpatch
 from fastloss.nn.adversarial import *
 from fastloss.nn.composed import *
 from fastloss.nn.heads import *
@@ -18,11 +19,13 @@ from fastloss.nn.similarity import *
 
 __all__ = [
     "Explanation",
+    "Patch",
     "PointStats",
     "RowStats",
     "TokenLogprobs",
     "__version__",
     "build_info",
+    "convert",
     "debug",
     "empty_cache",
     "explain",
@@ -30,6 +33,8 @@ __all__ = [
     "isa",
     "memory_usage",
     "nn",
+    "patch",
     "reference",
+    "unpatch",
 ]
 __all__ += nn.__all__

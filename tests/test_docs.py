@@ -78,7 +78,7 @@ PUBLIC = {
     f"{module.__name__}.{name}": getattr(module, name)
     for module in (fastloss, functional, nn, isa)
     for name in getattr(module, "__all__", ("compiled", "available", "active", "force", "use"))
-    if callable(getattr(module, name)) and not name.endswith(("Stats", "Explanation"))
+    if callable(getattr(module, name)) and not name.endswith(("Stats", "Explanation", "Patch"))
 }
 
 

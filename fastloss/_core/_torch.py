@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import collections
 import functools
+import types
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
+
+# PyTorch's own functions, whatever stands in `torch.nn.functional` later (`fastloss.patch`).
+F: Any = types.ModuleType("torch.nn.functional")
+vars(F).update(vars(torch.nn.functional))
 
 NAMES: list[str] = []
 MISSING: list[str] = []

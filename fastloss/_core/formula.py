@@ -8,12 +8,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
-from fastloss._core._torch import tracing_state, transforms_active
+from fastloss._core._torch import F, tracing_state, transforms_active
 from fastloss._core.record import Loss
 from fastloss._core.stats import PointStats
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
+from fastloss._core._torch import F
 from fastloss._core.options import ROW_DEFAULTS, ROW_NUMBERS
 from fastloss._core.record import SoftmaxLoss
 from fastloss._core.stats import RowStats

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
+from fastloss._core._torch import F
 from fastloss._core.autograd import savable
 from fastloss._core.guards import is_compiling
 from fastloss._core.record import Composition, P, PublicLoss, publish

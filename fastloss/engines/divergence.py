@@ -8,13 +8,12 @@ from functools import lru_cache, partial
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
-from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
+from fastloss._core._torch import F, forward_mode_active, tracing_state, transforms_active
 from fastloss._core.autograd import Call, makes_gradient_now, run_kernel, savable
 from fastloss._core.guards import (
     KERNEL_DTYPES,

@@ -28,14 +28,13 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import memory as _memory
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route, row_formula
-from fastloss._core._torch import tracing_state
+from fastloss._core._torch import F, tracing_state
 from fastloss._core.autograd import apply, savable
 from fastloss._core.guards import (
     KERNEL_DTYPES,

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import route
+from fastloss._core._torch import F
 from fastloss._core.formula import above_zero
 from fastloss.engines.composition import loss
 from fastloss.engines.elements import run

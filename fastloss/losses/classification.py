@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
-from fastloss._core._torch import native_operator
+from fastloss._core._torch import F, native_operator
 from fastloss._core.formula import Number, above_zero, as_number
 from fastloss._core.options import (
     FINITE,

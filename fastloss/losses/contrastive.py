@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import operators as _ops
+from fastloss._core._torch import F
 from fastloss._core.formula import Number
 from fastloss._core.options import FINITE, POSITIVE, SimilarityOptions, check_domain, check_numbers
 from fastloss.engines.similarity import loss

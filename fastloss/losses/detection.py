@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import options as _options
+from fastloss._core._torch import F
 from fastloss._core.formula import Number
 from fastloss._core.options import NOT_NEGATIVE, POSITIVE
 from fastloss._core.record import Problem

@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss._core._torch import CLAMPS_ALIKE
+from fastloss._core._torch import CLAMPS_ALIKE, F
 from fastloss._core.formula import Number, above_zero, as_number
 from fastloss._core.options import FINITE, TripletOptions, WeightedPointOptions, legacy_reduction
 from fastloss._core.record import Other, Problem

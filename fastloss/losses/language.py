@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from fastloss._core._torch import F
 from fastloss._core.row_formula import logsumexp
 from fastloss._core.stats import TokenLogprobs
 from fastloss.engines import flex

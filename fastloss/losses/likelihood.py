@@ -7,10 +7,10 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import options as _options
+from fastloss._core._torch import F
 from fastloss._core.formula import Number, as_number
 from fastloss._core.options import WeightedPointOptions, legacy_reduction
 from fastloss._core.record import Problem

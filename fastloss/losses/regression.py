@@ -6,10 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from fastloss._core._torch import native_operator
+from fastloss._core._torch import F, native_operator
 from fastloss._core.formula import Number, as_number, expm1
 from fastloss._core.options import NOT_NEGATIVE, POSITIVE, PointOptions, WeightedPointOptions, legacy_reduction
 from fastloss._core.record import Problem

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import route
+from fastloss._core._torch import F
 from fastloss._core.guards import REDUCTIONS
 from fastloss.engines.composition import loss
 from fastloss.losses.classification import binary_cross_entropy_with_logits

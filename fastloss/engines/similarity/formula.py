@@ -14,10 +14,10 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from fastloss._core import operators as _ops
+from fastloss._core._torch import F
 from fastloss._core.record import SimilarityLoss
 from fastloss.engines.similarity.problem import (
     Call,
