@@ -1,12 +1,15 @@
-"""The CUDA kernels, executed on the host: the same .cu files against emulation/cuda/device.h, under the sanitizers.
+"""The CUDA kernels, executed on the host: the same .cu files against emulation/device/device.h, under the sanitizers.
 
 Each dtype runs the driver of a family (emulation/{rows,points,pairs,similarity}_driver.cpp) in a process of its own.
 Then bugs are planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would
 mean nothing.
 
+The same drivers run what nvcc makes of the kernels and of csrc/device/device.h (emulation/ptx.cpp), with bugs planted there too.
 """
 
+import inspect
 import os
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +17,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, cuda_sources, find_compiler, setup_constants
+from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, cuda_sources, find_compiler, find_nvcc, setup_constants
+
+import fastloss
 
 HERE = Path(__file__).resolve().parent / "emulation"
 DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
@@ -609,8 +614,8 @@ STORED_PLANTS = {
 PLANTS = None if os.environ.get("FASTLOSS_EVERY_PLANT") else 3  # of each table
 
 
-def run(command):
-    environment = {**os.environ, **ENVIRONMENT}
+def run(command, **variables):
+    environment = {**os.environ, **ENVIRONMENT, **variables}
     return subprocess.run([str(part) for part in command], check=False, text=True, capture_output=True, env=environment)
 
 
@@ -618,7 +623,7 @@ class Builder:
     """Compiles the drivers and the kernels; `link` makes a program from some of them."""
 
     def __init__(self, out):
-        self.out = out
+        self.out, self.ptx = out, {}
         self.compiler = find_compiler()
         (flags,) = setup_constants("FLAGS")
         is_clang = "clang" in run([*self.compiler, "--version"]).stdout
@@ -633,6 +638,8 @@ class Builder:
                     for name, (path, macros) in cuda_sources().items()
                 ),
                 pool.submit(self.compile, HERE / "emulation.cpp", ["-O2"]),
+                pool.submit(self.compile, HERE / "ptx.cpp", ["-O2", "-fwrapv", "-march=native"]),
+                pool.submit(self.compile, HERE / "count_driver.cpp", ["-O1"]),
             ]
             self.objects = {path.stem: path for path in (job.result() for job in jobs)}
 
@@ -644,9 +651,26 @@ class Builder:
         assert done.returncode == 0, done.stderr
         return target
 
-    def link(self, name, parts, **replaced):
+    def compile_ptx(self, name, first=(), slim=("", ""), suffix=""):
+        """What nvcc makes of a source, where `first` comes before csrc; of a copy with `slim` done to it."""
+        if (name, suffix) not in self.ptx:
+            source, macros = cuda_sources()[name]
+            (flags,) = setup_constants("CUDA_FLAGS")
+            if slim[0]:
+                text = source.read_text()
+                assert slim[0] in text
+                source = self.out / f"{name}{suffix}.cu"
+                source.write_text(text.replace(*slim))
+            target = self.out / f"{name}{suffix}.ptx"
+            includes = [f"-I{path}" for path in (*first, CSRC)]
+            done = run([NVCC, *flags.split(), "-ptx", "-arch=sm_90", *includes, *macros, source, "-o", target])
+            assert done.returncode == 0, done.stderr
+            self.ptx[name, suffix] = target
+        return self.ptx[name, suffix]
+
+    def link(self, name, parts, runner="emulation", **replaced):
         program = self.out / name
-        objects = [{**self.objects, **replaced}[part] for part in (*parts, "device_reduce", "emulation")]
+        objects = [{**self.objects, **replaced}[part] for part in (*parts, "device_reduce", runner)]
         done = run([*self.compiler, *SANITIZE, *objects, "-o", program])
         assert done.returncode == 0, done.stderr
         return program
@@ -765,3 +789,36 @@ def test_bugs_planted_in_block(builder):
 
 def test_bugs_planted_in_stored(builder):
     builder.run_planted(PAIRS, "device/stored.h", STORED_PLANTS)
+
+
+# --------------------------------------------------------------------------------------------------------------- PTX
+
+EVERY = bool(os.environ.get("FASTLOSS_EVERY_PLANT"))
+NVCC = find_nvcc()
+needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
+
+
+def ptx_of(parts, dtype):
+    """The kernels that the driver of a family launches for a dtype: mixed types run in those of float32."""
+    wanted = {DTYPES[dtype], "f32"}
+    return [
+        part
+        for part in (*parts, "device_reduce")
+        if part in cuda_sources() and part.partition("cuda_")[2] in {"", *wanted}
+    ]
+
+
+def run_ptx(builder, parts, dtype, files, *words):
+    program = builder.link(f"{parts[0]}_ptx", parts, "ptx")
+    return run([program, dtype, *words], FASTLOSS_PTX=":".join(map(str, files)))
+
+
+@needs_nvcc
+@pytest.mark.parametrize("parts", FAMILIES if EVERY else [POINTS], ids=lambda parts: parts[0])
+@pytest.mark.parametrize("dtype", DTYPES if EVERY else ["bfloat16"])
+def test_ptx(builder, parts, dtype):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = list(pool.map(builder.compile_ptx, ptx_of(parts, dtype)))
+    result = run_ptx(builder, parts, dtype, files, *([] if EVERY else ["quick"]))
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert int(re.search(r"gradients (\d+)", result.stdout)[1]) > 500_000

@@ -1047,7 +1047,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
       }
     }
     if (self < 32) {
-      upstream = (F)memory.upstream;
+      if (kept) upstream = (F)memory.upstream;
       f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, self == 0 && rank == 0, sums);
       if (self == 0) put_factors(memory, f);
     }
