@@ -412,6 +412,7 @@ Step floating(const string& op) {
     FASTLOSS_IF("lg2.approx", approximate_log2(a))
     FASTLOSS_IF("rcp.approx.ftz", flushed(off(1.0 / flushed(a), 1, a)))
     FASTLOSS_IF("sqrt.approx", off(std::sqrt((double)a), 1, a))
+    FASTLOSS_IF("sqrt.approx.ftz", off(std::sqrt((double)flushed(a)), 1, a))
     FASTLOSS_IF("rsqrt.approx.ftz", off(1 / std::sqrt((double)flushed(a)), 2, a))
     // Beyond 2^126 a divisor's reciprocal is subnormal.
     FASTLOSS_IF("div.full", off((double)a / b, 2, a * 3 + b))
@@ -703,10 +704,10 @@ class Parser {
 
   // Machine instructions that ptxas makes of one, on its usual way: none of what only names a register.
   static uint8_t cost(const string& name) {
-    static const std::pair<const char*, int> costs[] = {{"mov.", 0},         {"cvta.", 0},        {"ld.param", 0},
-                                                        {"div.rn.f32", 10},  {"div.full.f32", 8}, {"rcp.rn.f32", 8},
-                                                        {"sqrt.rn.f32", 9},  {"div.rn.f64", 20},  {"rcp.rn.f64", 14},
-                                                        {"sqrt.rn.f64", 18}, {"div.", 30},        {"rem.", 30}};
+    static const std::pair<const char*, int> costs[] = {
+        {"mov.", 0}, {"abs.f", 0}, {"neg.f", 0},           {"cvta.", 0},          {"ld.param", 0},        {"div.rn.f32", 10}, {"div.full.f32", 8},
+        {"lg2.approx.f32", 4}, {"ex2.approx.f32", 4}, {"sqrt.approx.f32", 4}, {"rcp.rn.f32", 8},  {"sqrt.rn.f32", 9},
+        {"div.rn.f64", 20},    {"rcp.rn.f64", 14},    {"sqrt.rn.f64", 18},    {"div.", 30},       {"rem.", 30}};
     for (const auto& [begin, instructions] : costs) {
       if (name.compare(0, strlen(begin), begin) == 0) return (uint8_t)instructions;
     }

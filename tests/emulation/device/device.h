@@ -279,6 +279,12 @@ inline float exp2_of(float x) {
   const float y = exp2f(x);
   return y < 0x1p-126f ? 0.0f : y;
 }
+inline float log2_of(float x) { return log2f(x); }
+inline float normal_log2_of(float x) { return log2f(x); }
+inline float root_of(float x) { return sqrtf(x); }
+inline float normal_root_of(float x) { return sqrtf(x); }
+inline float reciprocal_of(float x) { return 1 / x; }
+inline float quotient_of(float a, float b) { return a / b; }
 template <class S>
 float exp_of(float x) {
   return sizeof(S) > 2 ? expf(x) : exp2_of(x * 1.4426950408889634f);
