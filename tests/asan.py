@@ -3,7 +3,8 @@
 No torch: the ISA files are plain C++ behind plain structs. Their flags are those of setup.py but for -O1: the
 sanitizers' checks make -O3 slow to compile. Each ISA of this CPU and each dtype runs in a process of its own.
 
-Then every bug of test_cuda_emulation.py is planted, of which the ordinary tests take a few, and the PTX of all kernels runs.
+Then every bug of test_cuda_emulation.py is planted, of which the ordinary tests take a few, and the PTX of all kernels
+runs.
 """
 
 from __future__ import annotations

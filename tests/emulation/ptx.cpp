@@ -17,10 +17,10 @@
 // What is not modelled: how ptxas contracts, orders and schedules instructions, registers, occupancy, time.
 
 #include <cxxabi.h>
+#include <dlfcn.h>
 #include <sanitizer/asan_interface.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cmath>
 #include <fstream>
@@ -705,9 +705,10 @@ class Parser {
   // Machine instructions that ptxas makes of one, on its usual way: none of what only names a register.
   static uint8_t cost(const string& name) {
     static const std::pair<const char*, int> costs[] = {
-        {"mov.", 0}, {"abs.f", 0}, {"neg.f", 0},           {"cvta.", 0},          {"ld.param", 0},        {"div.rn.f32", 10}, {"div.full.f32", 8},
-        {"lg2.approx.f32", 4}, {"ex2.approx.f32", 4}, {"sqrt.approx.f32", 4}, {"rcp.rn.f32", 8},  {"sqrt.rn.f32", 9},
-        {"div.rn.f64", 20},    {"rcp.rn.f64", 14},    {"sqrt.rn.f64", 18},    {"div.", 30},       {"rem.", 30}};
+        {"mov.", 0},        {"abs.f", 0},        {"neg.f", 0},          {"cvta.", 0},          {"ld.param", 0},
+        {"div.rn.f32", 10}, {"div.full.f32", 8}, {"lg2.approx.f32", 4}, {"ex2.approx.f32", 4}, {"sqrt.approx.f32", 4},
+        {"rcp.rn.f32", 8},  {"sqrt.rn.f32", 9},  {"div.rn.f64", 20},    {"rcp.rn.f64", 14},    {"sqrt.rn.f64", 18},
+        {"div.", 30},       {"rem.", 30}};
     for (const auto& [begin, instructions] : costs) {
       if (name.compare(0, strlen(begin), begin) == 0) return (uint8_t)instructions;
     }
@@ -755,7 +756,9 @@ void read_programs() {
       programs[p.name] = std::move(p);
     }
   }
-  FILE* const symbols = popen(("nm /proc/" + std::to_string(getpid()) + "/exe").c_str(), "r");
+  Dl_info self;  // the program or library
+  dladdr((void*)&fastloss_ptx_origin, &self);
+  FILE* const symbols = popen(("nm '" + string(self.dli_fname) + "'").c_str(), "r");
   std::vector<std::pair<uintptr_t, string>> found;
   uintptr_t origin = 0;
   char symbol[8192];
