@@ -3,7 +3,8 @@
 No torch: the ISA files are plain C++ behind plain structs. Their flags are those of setup.py but for -O1: the
 sanitizers' checks make -O3 slow to compile. Each ISA of this CPU and each dtype runs in a process of its own.
 
-Then every bug of test_cuda_emulation.py is planted, of which the ordinary tests take a few.
+Then every bug of test_cuda_emulation.py is planted, of which the ordinary tests take a few, and the PTX of all kernels
+runs.
 """
 
 from __future__ import annotations
@@ -62,6 +63,10 @@ def cuda_sources() -> dict[str, tuple[Path, list[str]]]:
         for dtype, name in stored.items():
             found[f"{part}_{dtype}"] = path, [f"-DFASTLOSS_DTYPE={dtype}", f"-DFASTLOSS_STORED={name}"]
     return found
+
+
+def find_nvcc() -> str | None:
+    return shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
 
 
 def find_compiler() -> list[str]:
@@ -127,7 +132,7 @@ def main() -> int:
             total += calls
         failed += len(failures)
     files = [str(ROOT / "tests" / f"test_cuda_{name}.py") for name in ("emulation", "operators")]
-    planted = [sys.executable, "-m", "pytest", "-q", "-k", "planted or test_mixed or test_flex", *files]
+    planted = [sys.executable, "-m", "pytest", "-q", "-k", "planted or ptx or test_mixed or test_flex", *files]
     failed += subprocess.run(planted, check=False, env={**os.environ, "FASTLOSS_EVERY_PLANT": "1"}).returncode != 0
     verdict = f"{failed} runs FAILED" if failed else f"{total} kernel calls clean"
     print(f"asan: {verdict}; build {built - start:.0f} s, run {time.monotonic() - built:.0f} s")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from asan import CSRC, cuda_sources, setup_constants
+from asan import CSRC, cuda_sources, find_nvcc, setup_constants
 
 import fastloss
 
 ROOT = CSRC.parent
 ARCH = "sm_90"
-NVCC = shutil.which("nvcc") or shutil.which("nvcc", path="/usr/local/cuda/bin")
+NVCC = find_nvcc()
 needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
 
 # Registers a thread may have, so many that the multiprocessors' registers hold the blocks that csrc/notes count

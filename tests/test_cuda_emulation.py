@@ -1,12 +1,16 @@
-"""The CUDA kernels, executed on the host: the same .cu files against emulation/cuda/device.h, under the sanitizers.
+"""The CUDA kernels, executed on the host: the same .cu files against emulation/device/device.h, under the sanitizers.
 
 Each dtype runs the driver of a family (emulation/{rows,points,pairs,similarity}_driver.cpp) in a process of its own.
 Then bugs are planted in a copy of the kernels, one at a time, and the driver must fail on each, or its silence would
 mean nothing.
 
+The same drivers run what nvcc makes of the kernels and of csrc/device/device.h (emulation/ptx.cpp); bugs are planted
+there too.
 """
 
+import inspect
 import os
+import re
 import shutil
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +18,9 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, cuda_sources, find_compiler, setup_constants
+from asan import CSRC, ENVIRONMENT, GCC_ONLY, SANITIZE, cuda_sources, find_compiler, find_nvcc, setup_constants
+
+import fastloss
 
 HERE = Path(__file__).resolve().parent / "emulation"
 DTYPES = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16"}
@@ -609,8 +615,8 @@ STORED_PLANTS = {
 PLANTS = None if os.environ.get("FASTLOSS_EVERY_PLANT") else 3  # of each table
 
 
-def run(command):
-    environment = {**os.environ, **ENVIRONMENT}
+def run(command, **variables):
+    environment = {**os.environ, **ENVIRONMENT, **variables}
     return subprocess.run([str(part) for part in command], check=False, text=True, capture_output=True, env=environment)
 
 
@@ -618,7 +624,7 @@ class Builder:
     """Compiles the drivers and the kernels; `link` makes a program from some of them."""
 
     def __init__(self, out):
-        self.out = out
+        self.out, self.ptx = out, {}
         self.compiler = find_compiler()
         (flags,) = setup_constants("FLAGS")
         is_clang = "clang" in run([*self.compiler, "--version"]).stdout
@@ -633,6 +639,8 @@ class Builder:
                     for name, (path, macros) in cuda_sources().items()
                 ),
                 pool.submit(self.compile, HERE / "emulation.cpp", ["-O2"]),
+                pool.submit(self.compile, HERE / "ptx.cpp", ["-O2", "-fwrapv", "-march=native"]),
+                pool.submit(self.compile, HERE / "count_driver.cpp", ["-O1"]),
             ]
             self.objects = {path.stem: path for path in (job.result() for job in jobs)}
 
@@ -644,9 +652,21 @@ class Builder:
         assert done.returncode == 0, done.stderr
         return target
 
-    def link(self, name, parts, **replaced):
+    def compile_ptx(self, name, first=(), planted=""):
+        """What nvcc makes of a source, where `first` comes before csrc."""
+        if (name, planted) not in self.ptx:
+            source, macros = cuda_sources()[name]
+            (flags,) = setup_constants("CUDA_FLAGS")
+            includes = [f"-I{path}" for path in (*first, CSRC)]
+            target = self.out / f"{name}{planted}.ptx"
+            done = run([NVCC, *flags.split(), "-ptx", "-arch=sm_90", *includes, *macros, source, "-o", target])
+            assert done.returncode == 0, done.stderr
+            self.ptx[name, planted] = target
+        return self.ptx[name, planted]
+
+    def link(self, name, parts, runner="emulation", **replaced):
         program = self.out / name
-        objects = [{**self.objects, **replaced}[part] for part in (*parts, "device_reduce", "emulation")]
+        objects = [{**self.objects, **replaced}[part] for part in (*parts, "device_reduce", runner)]
         done = run([*self.compiler, *SANITIZE, *objects, "-o", program])
         assert done.returncode == 0, done.stderr
         return program
@@ -765,3 +785,131 @@ def test_bugs_planted_in_block(builder):
 
 def test_bugs_planted_in_stored(builder):
     builder.run_planted(PAIRS, "device/stored.h", STORED_PLANTS)
+
+
+# --------------------------------------------------------------------------------------------------------------- PTX
+
+EVERY = bool(os.environ.get("FASTLOSS_EVERY_PLANT"))
+NVCC = find_nvcc()
+needs_nvcc = pytest.mark.skipif(NVCC is None, reason="nvcc is not installed")
+
+# In PTX: what the executor says, a pattern, what takes its place everywhere.
+POINTS_PTX_PLANTS = {
+    "no barriers": ("race|nobody wrote", r"bar\.sync\s+0;", ""),
+    "vectors off their alignment": ("off its alignment", r"(ld\.global\.cs\.v4\.u32.*\[%rd\d+)\];", r"\1+2];"),
+    "off-by-one tails": ("outside of|got|wrote", r"setp\.lt\.s32", "setp.le.s32"),
+    "swapped halves": ("got", r"shl\.b32\s+(%r\d+), (%r\d+), 16;", r"and.b32 \1, \2, -65536;"),
+    "shuffles that stop short": ("got|sum", r"mov\.u32\s+(%r\d+), 16;", r"mov.u32 \1, 8;"),
+}
+ROWS_PTX_PLANTS = {
+    "release made relaxed": ("race", r"arrive\.release", "arrive.relaxed"),
+    "no cluster barriers": ("race|may not|nobody wrote", r"barrier\.cluster\.[a-z.]+;", ""),
+    "no block barriers": ("race|nobody wrote", r"bar\.sync\s+0;", ""),
+    "vectors off their alignment": ("off its alignment", r"(st\.global\.wb\.v4\.u32 \[%rd\d+)\]", r"\1+8]"),
+}
+# In device/device.h.
+DEVICE_PLANTS = {
+    "swapped halves": ("got", "a = __uint_as_float(word << 16);\n    b =", "b = __uint_as_float(word << 16);\n    a ="),
+    "halves narrowed the other way": ("got", "__floats2bfloat162_rn(a, b)", "__floats2bfloat162_rn(b, a)"),
+    "release made relaxed": (
+        "race",
+        'void cluster_arrive() { asm volatile("barrier.cluster.arrive.release',
+        'void cluster_arrive() { asm volatile("barrier.cluster.arrive.relaxed',
+    ),
+    "no barrier": ("race|nobody wrote", "__syncthreads();", ""),
+}
+# Instructions per element of bfloat16 and of float32, where these are more than 40 and 75; a box is eight numbers.
+INSTRUCTIONS = {
+    "squared_log_loss": (49, 75),
+    "sigmoid_focal_loss": (43, 75),
+    "binary_cross_entropy": (62, 101),
+    "log_cosh_loss": (52, 93),
+    "robust_loss": (43, 75),
+    "asymmetric_loss": (108, 162),
+    "box_iou_loss": (174, 186),
+    "varifocal_loss": (50, 75),
+    "balanced_l1_loss": (75, 105),
+}
+
+
+def ptx_of(parts, dtype):
+    """The kernels that the driver of a family launches for a dtype: mixed types run in those of float32."""
+    types = {"", DTYPES[dtype], "f32"}
+    names = [name for name in (*parts, "device_reduce") if name in cuda_sources()]
+    return [name for name in names if name.partition("cuda_")[2] in types]
+
+
+def run_ptx(builder, parts, files, *words):
+    program = builder.link(f"{parts[0]}_ptx", parts, "ptx")
+    return run([program, *words], FASTLOSS_PTX=":".join(map(str, files)))
+
+
+@needs_nvcc
+@pytest.mark.parametrize("parts", FAMILIES if EVERY else [POINTS], ids=lambda parts: parts[0])
+@pytest.mark.parametrize("dtype", DTYPES if EVERY else ["bfloat16"])
+def test_ptx(builder, parts, dtype):
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        files = list(pool.map(builder.compile_ptx, ptx_of(parts, dtype)))
+    result = run_ptx(builder, parts, files, dtype, *([] if EVERY else ["quick"]))
+    assert result.returncode == 0, result.stderr[-4000:]
+    assert int(re.search(r"gradients (\d+)", result.stdout)[1]) > 500_000
+
+
+@needs_nvcc
+@pytest.mark.parametrize(
+    ("parts", "plants"),
+    [(POINTS, POINTS_PTX_PLANTS), *([(ROWS, ROWS_PTX_PLANTS)] if EVERY else [])],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_bugs_planted_in_ptx(builder, parts, plants):
+    files = [builder.compile_ptx(name) for name in ptx_of(parts, "bfloat16")]
+    for name, (message, pattern, replacement) in plants.items():
+        planted = []
+        for file in files:
+            text, changes = re.subn(pattern, replacement, file.read_text())
+            planted.append(builder.out / f"planted_{file.name}")
+            planted[-1].write_text(text)
+            assert changes or "bf16" not in file.name, f"{name}: its place has changed"
+        result = run_ptx(builder, parts, planted, "bfloat16", "quick")
+        assert result.returncode != 0, f"{name}: went unnoticed"
+        assert re.search(message, result.stderr), f"{name}: {result.stderr[-2000:]}"
+
+
+@needs_nvcc
+@pytest.mark.skipif(not EVERY, reason="half a minute a plant: `make asan` runs them")
+@pytest.mark.parametrize("name", DEVICE_PLANTS)
+def test_bugs_planted_in_device(builder, name):
+    message, old, new = DEVICE_PLANTS[name]
+    text = (CSRC / "device/device.h").read_text()
+    assert text.count(old) == 1, f"{name}: its place has changed"
+    changed = builder.out / f"device_{name.replace(' ', '_')}"
+    (changed / "device").mkdir(parents=True)
+    (changed / "device/device.h").write_text(text.replace(old, new))
+    files = [
+        builder.compile_ptx(part, (changed,), changed.name) if part.endswith("bf16") else builder.compile_ptx(part)
+        for part in ptx_of(ROWS, "bfloat16")
+    ]
+    result = run_ptx(builder, ROWS, files, "bfloat16", "quick")
+    assert result.returncode != 0, f"{name}: went unnoticed"
+    assert re.search(message, result.stderr), f"{name}: {result.stderr[-2000:]}"
+
+
+@needs_nvcc
+def test_instructions(builder):
+    """What a multiprocessor must issue for an element: half precision and float leave it 40 and 80."""
+    words = {"giou": 1, "xyxy": 0}
+    losses = re.search(r"FASTLOSS_POINTWISE_LOSSES\(X\)(.*?)\n\n", (CSRC / "losses/losses.h").read_text(), re.DOTALL)[1]
+    defaults = []
+    for name, names in re.findall(r'X\((\w+), \w+, "([^"]*)"\)', losses):
+        function = getattr(fastloss.functional, name, None)
+        values = [inspect.signature(function).parameters[p].default for p in filter(None, names.split(","))]
+        defaults.append(",".join(str(float(words.get(value, value))) for value in values))
+    above = {}
+    for at, dtype in enumerate(("bfloat16", "float32")):
+        file = builder.compile_ptx(f"elements_cuda_{DTYPES[dtype]}")
+        result = run_ptx(builder, ("count_driver", *POINTS[1:], *ROWS[1:]), [file], dtype, "points", ";".join(defaults))
+        assert result.returncode == 0, result.stderr
+        counts = {name: float(count) for name, count in map(str.split, result.stdout.splitlines())}
+        assert len(counts) == len(defaults)
+        above |= {(name, dtype): n for name, n in counts.items() if n > INSTRUCTIONS.get(name, (40, 75))[at]}
+    assert not above

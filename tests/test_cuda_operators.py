@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from asan import CSRC, cuda_sources, find_compiler, setup_constants
+from asan import CSRC, cuda_sources, find_compiler, find_nvcc, setup_constants
 from cases import PRODUCTS
 
 import fastloss
@@ -47,8 +47,12 @@ SELECTED = {
     "properties/test_gradients.py": "upstream and {isa} and ({products}) and not pairwise",
     "properties/test_inside_torch.py": "samples or (functorch and ({products}) and not pairwise)",
 }
+# What runs as PTX too (emulation/ptx.cpp): the engines that have no driver of their own.
+PTX = {"engines/outputs/test_row_outputs.py": "outputs", "engines/divergence/test_divergence.py": "divergence"}
 if not os.environ.get("FASTLOSS_EVERY_PLANT"):  # minutes each; `make asan` runs them
     del SELECTED["test_mixed.py"], SELECTED["engines/outputs/test_flex.py"]
+if not os.environ.get("FASTLOSS_EVERY_PLANT") or find_nvcc() is None:
+    PTX.clear()
 
 
 @pytest.fixture(scope="module")
@@ -85,37 +89,72 @@ def library(tmp_path_factory):
         subprocess.run(command, check=True)
         return str(target)
 
-    others = [*out.rglob("*.cpp"), *(HERE / "emulation" / f"{n}.cpp" for n in ("emulation", "library"))]
+    runners = ("emulation", "ptx") if PTX else ("emulation",)
+    others = [*out.rglob("*.cpp"), *(HERE / "emulation" / f"{n}.cpp" for n in (*runners, "library"))]
     sources = {**cuda_sources(), **{f"{path.parent.name}_{path.stem}": (path, []) for path in others}}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = list(pool.map(build, sources.items()))
-    made = out / "libemulated.so"
-    link = [*find_compiler(), "-shared", *objects, "-o", str(made), f"-L{torch_root / 'lib'}", "-ltorch_cpu"]
-    subprocess.run(link, check=True)
+        objects = dict(zip(sources, pool.map(build, sources.items()), strict=True))
+    made = {}
+    for runner in runners:
+        made[runner] = out / f"lib{runner}.so"
+        parts = [
+            path for name, path in objects.items() if name not in {f"emulation_{r}" for r in runners if r != runner}
+        ]
+        link = [*find_compiler(), "-shared", *parts, "-o", str(made[runner]), f"-L{torch_root / 'lib'}", "-ltorch_cpu"]
+        subprocess.run(link, check=True)
     return made
+
+
+def compile_ptx(out, engine):
+    """The PTX of an engine and of what all engines share, separated by colons."""
+    (flags,) = setup_constants("CUDA_FLAGS")
+    files = []
+    for name, (source, macros) in cuda_sources().items():
+        if name.startswith(f"{engine}_") or name == "device_reduce":
+            files.append(str(out / f"{name}.ptx"))
+            command = [
+                find_nvcc(),
+                *flags.split(),
+                "-ptx",
+                "-arch=sm_90",
+                f"-I{CSRC}",
+                *macros,
+                source,
+                "-o",
+                files[-1],
+            ]
+            subprocess.run([str(part) for part in command], check=True)
+    return ":".join(files)
 
 
 @pytest.fixture(scope="module")
 def runs(library):
     """One process a file, as many at a time as there are cores."""
-    environment = {
+    base = {
         **os.environ,
         "FASTLOSS_CUDA_TEST_DEVICE": "cpu",
-        "FASTLOSS_EMULATED_CUDA": str(library),
+        "FASTLOSS_EMULATED_CUDA": str(library["emulation"]),
         "PYTHONPATH": os.pathsep.join([str(HERE / "emulation"), str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
     }
 
-    def start(file):
+    def start(file, ptx=False):
+        environment = dict(base)
+        if ptx:
+            environment["FASTLOSS_EMULATED_CUDA"] = str(library["ptx"])
+            environment["FASTLOSS_PTX"] = compile_ptx(library["ptx"].parent, PTX[file])
         selected = SELECTED[file].format(isa=fastloss.isa.available()[-1], products=" or ".join(map(str, PRODUCTS)))
         command = [sys.executable, "-m", "pytest", "-q", "-p", "plugin", "-k", selected, str(HERE / file)]
         return subprocess.run(command, check=False, text=True, capture_output=True, env=environment, cwd=HERE.parent)
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield {file: pool.submit(start, file) for file in SELECTED}
+        yield {
+            **{file: pool.submit(start, file) for file in SELECTED},
+            **{f"{file} as PTX": pool.submit(start, file, True) for file in PTX},
+        }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("file", SELECTED)
+@pytest.mark.parametrize("file", [*SELECTED, *(f"{file} as PTX" for file in PTX)])
 def test_operators(runs, file):
     done = runs[file].result()
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-1000:]

@@ -4,8 +4,11 @@
 // against a plain loop.
 //
 // Note [Expected]
-// The functors are checked elsewhere (dual numbers, PyTorch), so the loop evaluates the same functor in the computing
-// type. What remains is the engine's, which the backend states.
+// The functors are checked elsewhere (dual numbers, PyTorch), so the loop evaluates the same functor in double. The backends'
+// exp and log are their own: a few units, of the computing type, of the terms of a value, which lie around 1 here (logarithms of
+// 0.05 to 0.95 up to 3, quotients by them larger, but as large as their value) and may cancel, p - y say. What a formula makes
+// of a difference, a power say, moves as if an operand had moved by some units. A sum has at most 26 additions in the computing
+// type besides, before double takes over.
 
 #include "case.h"
 #include "engines/elements/contract.h"
@@ -15,25 +18,37 @@
 
 namespace {
 
+// Units; on CUDA half precision has functions of its own (Note [Numbers] in device/number.h).
+template <class S>
+constexpr double kRoundings = sizeof(S) == 2 ? 256 : 64;
+constexpr double kMoved = 16, kAdditions = 26;
 constexpr double kParams[4] = {0.3, 1, 1e-3, 0};  // of any loss: its thresholds lie among the values
 
 struct Expected {
   double loss, grad[kMaxValues];
+  double loss_error, grad_error[kMaxValues];  // where an operand moves
 };
 
-template <class T, template <class> class Loss>
-Expected evaluate(const double (&values)[kMaxValues]) {
-  using F = Loss<T>;
+template <template <class> class Loss>
+Expected evaluate(const double (&values)[kMaxValues], double unit) {
+  using F = Loss<double>;
   constexpr int N = kValues<F>;
   const F f(kParams);
-  T x[N];
+  double x[N];
   std::copy(values, values + N, x);
   if constexpr (F::checked) {
-    if (outside_domain(f, x) != 0) return {NAN, {}};
+    if (outside_domain(f, x) != 0) return {NAN, {}, 0, {}};
   }
-  const PointEval<T, N> r = evaluate_point(f, x);
-  Expected e{(double)r.loss, {}};
+  const PointEval<double, N> r = evaluate_point(f, x);
+  Expected e{r.loss, {}, 0, {}};
   std::copy(r.grad, r.grad + N, e.grad);
+  for (int v = 0; v < 2 * N; ++v) {
+    x[v / 2] = values[v / 2] + (v % 2 ? kMoved : -kMoved) * unit;
+    const PointEval<double, N> moved = evaluate_point(f, x);
+    x[v / 2] = values[v / 2];
+    e.loss_error = std::fmax(e.loss_error, std::fabs(moved.loss - r.loss));
+    for (int k = 0; k < N; ++k) e.grad_error[k] = std::fmax(e.grad_error[k], std::fabs(moved.grad[k] - r.grad[k]));
+  }
   return e;
 }
 
@@ -41,16 +56,10 @@ struct LossEntry {
   const char* name;
   int arity, components;
   bool checked;
-  Expected (*in_float)(const double (&)[kMaxValues]);
-  Expected (*in_double)(const double (&)[kMaxValues]);
+  Expected (*evaluate)(const double (&)[kMaxValues], double);
 };
 #define FASTLOSS_ENTRY(name, Functor, params) \
-  {#name,                                     \
-   Functor<double>::arity,                    \
-   kComponents<Functor<double>>,              \
-   Functor<double>::checked,                  \
-   &evaluate<float, Functor>,                 \
-   &evaluate<double, Functor>},
+  {#name, Functor<double>::arity, kComponents<Functor<double>>, Functor<double>::checked, &evaluate<Functor>},
 const LossEntry kLosses[] = {FASTLOSS_POINTWISE_LOSSES(FASTLOSS_ENTRY)};
 #undef FASTLOSS_ENTRY
 
@@ -125,11 +134,6 @@ class PointBackend {
   // are the kernel's own business: it multiplies *scale by what they come to.
   virtual PointTotals run(Memory&, Random&, int id, PointArgs&, const std::vector<Output>&, bool scalars,
                           double* scale) = 0;
-  virtual double roundings() const = 0;  // of an element, in units of the computing type
-  // Size of the terms that may cancel in a value or derivative, before its factor; 0 if the backend's functions are the
-  // loop's own, so that both cancel alike.
-  virtual double terms() const { return 0; }
-  virtual double sum_roundings() const = 0;  // of a sum, likewise
 };
 
 template <class S>
@@ -249,7 +253,7 @@ class Case {
         const Tensor& t = operand_[v / loss_.components];
         x[v] = t.get(t.at(shape_, e) + v % loss_.components * t.view.component);
       }
-      expected_[e] = sizeof(T) == 4 ? loss_.in_float(x) : loss_.in_double(x);
+      expected_[e] = loss_.evaluate(x, storage_unit<T>());
     }
   }
 
@@ -261,35 +265,38 @@ class Case {
 
   void check_values(const PointTotals& total) {
     const double u = storage_unit<T>();
-    long double sum = 0, size = 0, square = 0;
+    long double sum = 0, size = 0, square = 0, moved_sum = 0, moved_square = 0;
     for (int64_t e = 0; e < shape_.elements(); ++e) {
       const double w = weight(e), c = scale_ * w * upstream(e);
       const double loss = kept(e) ? expected_[e].loss * w : 0.0;
-      const double term = kept(e) ? backend_.terms() : 0.0;  // what is masked is exactly zero
-      sum += loss, size += std::fabs(loss);
+      const double term = kept(e) ? 1.0 : 0.0;  // what is masked is exactly zero
+      sum += loss, size += std::fabs(loss), moved_sum += kept(e) ? expected_[e].loss_error * w : 0.0;
       if (o_.unreduced) {
         const double got = loss_values_.get(loss_values_.at(shape_, e));
         const Element type = loss_values_.view.type;
         const double stored = unit_of(type) * std::fabs(loss) + underflow_of(type);
-        same("loss", e, got, loss, backend_.roundings() * u * std::max(std::fabs(loss), term * w) + stored);
+        same("loss", e, got, loss,
+             kRoundings<S> * u * std::max(std::fabs(loss), term * w) + expected_[e].loss_error * w + stored);
       }
       for (int v = 0; v < loss_.arity * loss_.components; ++v) {
         const int k = v / loss_.components;
         const double slope = kept(e) ? expected_[e].grad[v] * c : 0.0;
-        if (k == 0) square += slope * slope;
+        if (k == 0 && kept(e))
+          square += slope * slope, moved_square += 2 * std::fabs(slope * c) * expected_[e].grad_error[v];
         const Tensor& g = gradient_[k];
         if (!g.view.data) continue;
         ++gradients;
         const Element type = g.view.type;
         const double terms = std::max(std::fabs(slope), term * std::fabs(c));
+        const double moved = expected_[e].grad_error[v] * std::fabs(c);
         same("gradient", e, g.get(g.at(shape_, e) + v % loss_.components * g.view.component), slope,
-             backend_.roundings() * u * terms + unit_of(type) * std::fabs(slope) + underflow_of(type));
+             kRoundings<S> * u * terms + moved + unit_of(type) * std::fabs(slope) + underflow_of(type));
       }
     }
-    same("sum", -1, total.loss, (double)sum, backend_.sum_roundings() * u * (double)size);
+    same("sum", -1, total.loss, (double)sum, (double)((kRoundings<S> + kAdditions) * u * size + moved_sum));
     if (o_.stats) {
-      const double unit = 2 * backend_.sum_roundings() * u;
-      same("square", -1, total.gradient_square, (double)square, unit * (double)square);
+      same("square", -1, total.gradient_square, (double)square,
+           (double)(2 * (kRoundings<S> + kAdditions) * u * square + moved_square));
     }
   }
 };

@@ -55,12 +55,6 @@ class CpuPoints : public PointBackend {
                      });
   }
 
-  // exp and log of vectors are not the C library's: a few units of the terms of a value, which lie around 1 here (logarithms
-  // of 0.05 to 0.95 up to 3, quotients by them larger, but as large as their value) and may cancel, p - y say.
-  double roundings() const override { return 64; }
-  double terms() const override { return 1; }
-  double sum_roundings() const override { return 64; }
-
  private:
   const Kernels& kernels_;
   const DType dtype_;

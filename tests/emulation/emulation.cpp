@@ -6,11 +6,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <numeric>
-#include <vector>
 
-#include "device/device.h"
+#include "watch.h"
 
 // Puts the callee-saved registers on the stack, leaves the stack pointer in *from and goes on where `to` was left.
 // By hand, since swapcontext makes system calls: a run switches some ten million times.
@@ -80,15 +78,6 @@ fastloss_switch:
 
 namespace fastloss::cuda::emulation {
 
-Fiber* current = nullptr;
-int block_threads = 0;
-int64_t grid_blocks = 0;
-uint64_t schedule = 0;
-int shared_limit = 227 * 1024;
-int largest_cluster = 16;
-int64_t first_block = 0;
-int64_t launches = 0;
-
 namespace {
 
 constexpr int64_t kStack = 128 * 1024;
@@ -111,13 +100,6 @@ size_t scheduler_stack_bytes;
 Task* active;
 void (*body)(void*);
 void* argument;
-
-struct Watch {
-  const char* begin;
-  int64_t bytes, element;
-  std::vector<bool> seen;
-};
-std::vector<Watch> watches;
 
 void enter() {
   __sanitizer_finish_switch_fiber(active->fake_stack, &scheduler_stack, &scheduler_stack_bytes);
@@ -165,47 +147,12 @@ void wait_while(const uint64_t* turn, uint64_t value) {
   __sanitizer_finish_switch_fiber(t.fake_stack, &scheduler_stack, &scheduler_stack_bytes);
 }
 
-void written(const void* p, int64_t bytes) {
-  for (Watch& w : watches) {
-    const int64_t offset = (const char*)p - w.begin;
-    if (offset < 0 || offset >= w.bytes) continue;
-    for (int64_t i = offset / w.element; i < (offset + bytes) / w.element; ++i) {
-      if (w.seen[i]) fail("an element is written twice");
-      w.seen[i] = true;
-    }
-  }
-}
-
-void written_before(const void* p, int64_t bytes) {
-  for (const Watch& w : watches) {
-    const int64_t offset = (const char*)p - w.begin;
-    if (offset < 0 || offset >= w.bytes) continue;
-    for (int64_t i = offset / w.element; i < (offset + bytes) / w.element; ++i) {
-      if (!w.seen[i]) fail("an element is replaced before it is written");
-    }
-  }
-}
-
-void watch(const void* p, int64_t bytes, int64_t element) {
-  watches.push_back({(const char*)p, bytes, element, std::vector<bool>(bytes / element)});
-}
-
-int64_t unwatch(const void* p) {
-  for (size_t i = 0; i < watches.size(); ++i) {
-    if (watches[i].begin != p) continue;
-    const int64_t missing = std::count(watches[i].seen.begin(), watches[i].seen.end(), false);
-    watches.erase(watches.begin() + i);
-    return missing;
-  }
-  fail("not watched");
-}
-
-void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*f)(void*), void* a) {
+void run(int64_t blocks, int threads, int shared_bytes, int cluster, const Kernel& kernel) {
   if (threads % kWarp != 0) fail("a block that is no whole number of warps");
   if (threads > 1024 || shared_bytes > shared_limit) fail("a block larger than the device allows");
   if (cluster > largest_cluster || blocks % cluster != 0) fail("a cluster that the device cannot hold");
   ++launches;
-  body = f, argument = a;
+  body = kernel.body, argument = kernel.argument;
   block_threads = threads, grid_blocks = blocks;
   const int n = cluster * threads;
   std::vector<int> order(n);

@@ -36,11 +36,6 @@ class EmulatedBackend : public PointBackend {
     return run_watched(memory, random, l, outputs, [&] { return cuda::run_points(id, dtype, l, nullptr); });
   }
 
-  // Five products in a factor, in the kernel and in the loop; at most 16 additions in the computing type before double
-  // takes over, whose own errors over a thread's tiles and the tree are small against them.
-  double roundings() const override { return 10; }
-  double sum_roundings() const override { return dtype_ == DType::f64 ? 26 + 64 : 26; }
-
  private:
   const DType dtype_;
 };

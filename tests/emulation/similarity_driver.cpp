@@ -185,18 +185,20 @@ class TileCase {
         sum = old + sum * shift, error = error * shift + sum * 1e-13L;
       }
       check(what, at, k, got.count[k], (double)(before.count[k] + s.count[k]), 0);
-      check(what, at, k, got.max[k], (double)max, 0);
+      // A score's product and sum may be one operation.
+      check(what, at, k, got.max[k], (double)max, F::exponential ? 4 * (std::fabs((double)max) + 1) * unit : 0);
       check(what, at, k, got.sum[k], (double)sum, (double)error);
     }
     check(what, at, 2, got.total, (double)(before.total + s.total), (double)(s.total_size * 100 * unit) + 1e-13);
   }
 
-  // Parts are added one after the other, relative to the largest maximum: the same bits.
+  // Parts are added one after the other, relative to the largest maximum: the same bits but for the exponentials.
   static void check_order(const std::vector<AnchorSums>& got, const std::vector<AnchorSums>& before, const T* parts,
                           int64_t number) {
     const int64_t n = (int64_t)got.size();
     for (int64_t i = 0; i < n; ++i) {
       AnchorSums sums = before[i], more{};
+      double error[kPairKinds] = {};
       for (int k = 0; k < kPairKinds; ++k) {
         const auto plane = [&](int64_t part, int which) {
           return parts[(part * cuda::kPartPlanes + which + k) * n + i];
@@ -204,14 +206,19 @@ class TileCase {
         T top = plane(0, cuda::kPartMax);
         for (int64_t part = 1; part < number; ++part) top = std::max(top, plane(part, cuda::kPartMax));
         for (int64_t part = 0; part < number; ++part) {
-          const T moved = F::exponential ? cuda::exp_of<T>(plane(part, cuda::kPartMax) - top) : (T)1;
-          more.sum[k] += (double)(plane(part, cuda::kPartSum) * moved);
+          const T distance = plane(part, cuda::kPartMax) - top,
+                  moved = F::exponential ? cuda::exp_of<T>(distance) : (T)1;
+          const double term = plane(part, cuda::kPartSum) * moved;
+          more.sum[k] += term;
+          if (F::exponential && moved != 0) error[k] += term * roundings(distance) * storage_unit<T>();
           more.count[k] += (double)plane(part, cuda::kPartCount);
         }
         more.max[k] = (double)top;
       }
       join(sums, more, F::exponential);
-      for (int k = 0; k < kPairKinds; ++k) check("order", i, k, got[i].sum[k], sums.sum[k], 0);
+      for (int k = 0; k < kPairKinds; ++k) {
+        check("order", i, k, got[i].sum[k], sums.sum[k], F::exponential ? error[k] + sums.sum[k] * 1e-13 : 0);
+      }
     }
   }
 

@@ -28,6 +28,7 @@
 #include "core/compute.h"
 #include "engines/elements/contract.h"
 #include "device/block.h"
+#include "device/number.h"
 #include "device/stored.h"
 #include "engines/elements/cuda.h"
 #include "losses/functors.h"
@@ -37,11 +38,19 @@ namespace {
 
 constexpr int kPointScratch = kPointThreads / 32 * (int)sizeof(double);
 
-template <class F, class T>
-FASTLOSS_DEVICE PointEval<T, kValues<F>> evaluate(const F& f, const T (&x)[kValues<F>]) {
-  PointEval<T, kValues<F>> r = evaluate_point(f, x);
+// Of an element that is stored as an S.
+template <class S, class F, class T>
+FASTLOSS_DEVICE PointEval<T, kValues<F>> evaluate(const F& f, const T (&values)[kValues<F>]) {
+  using V = typename NumberOf<S>::type;
+  V x[kValues<F>];
+  FASTLOSS_UNROLL
+  for (int k = 0; k < kValues<F>; ++k) x[k] = V(values[k]);
+  const PointEval<V, kValues<F>> e = evaluate_point(f, x);
+  PointEval<T, kValues<F>> r{(T)e.loss, {}};
+  FASTLOSS_UNROLL
+  for (int k = 0; k < kValues<F>; ++k) r.grad[k] = (T)e.grad[k];
   if constexpr (F::checked) {
-    if (outside_domain(f, x) != 0) {
+    if ((T)outside_domain(f, x) != 0) {
       r.loss = (T)__builtin_nanf("");
       for (T& g : r.grad) g = 0;
     }
@@ -63,9 +72,10 @@ FASTLOSS_DEVICE void read_values(const E* p, int there, T (&to)[V]) {
   FASTLOSS_UNROLL
   for (int v = 0; v < V; v += N) {
     if (there >= V) {
-      const Pack<E, N> pack = load_pack_once<N>(p + v);
+      T few[N];
+      widen_pack(load_pack_once<N>(p + v), few);
       FASTLOSS_UNROLL
-      for (int i = 0; i < N; ++i) to[v + i] = widen(pack.v[i]);
+      for (int i = 0; i < N; ++i) to[v + i] = few[i];
     } else {
       FASTLOSS_UNROLL
       for (int i = 0; i < N; ++i) to[v + i] = v + i < there ? (T)widen(p[v + i]) : (T)0;
@@ -78,9 +88,10 @@ FASTLOSS_DEVICE void write_values(E* p, int there, const T (&from)[V]) {
   constexpr int N = 16 / sizeof(E) < V ? 16 / sizeof(E) : V;
   FASTLOSS_UNROLL
   for (int v = 0; v < V; v += N) {
-    Pack<E, N> pack;
+    T few[N];
     FASTLOSS_UNROLL
-    for (int i = 0; i < N; ++i) pack.v[i] = narrow<E>(from[v + i]);
+    for (int i = 0; i < N; ++i) few[i] = from[v + i];
+    const Pack<E, N> pack = narrow_pack<E>(few);
     if (there >= V) {
       store_pack<N>(p + v, pack);
     } else {
@@ -104,7 +115,7 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
   using T = typename Compute<S>::type;
   constexpr int U = kPlainVectors, A = Loss<T>::arity, K = kComponents<Loss<T>>;
   constexpr int V = 16 / sizeof(S), E = plain_elements(sizeof(S), K), P = E * K / V;  // P vectors have E elements
-  constexpr int kTile = kPointThreads * U * E;
+  constexpr int kTile = kPointThreads * U * E, kAdded = E < 4 ? E : 4;
   double factor;
   if (!find_factor(l, l.args.scale, factor)) return;
   const T scale = (T)factor;
@@ -159,21 +170,33 @@ points_plain(const PointLaunch l, const Loss<typename Compute<S>::type> f) {
     for (int u = 0; u < U; ++u) {
       const int start = first + u * kPointThreads * E;
       const int there = whole ? E : n - start;
-      T slopes[E * K], losses[E];
+      T slopes[E * K], losses[E], wide[A][P][V];
+      FASTLOSS_UNROLL
+      for (int k = 0; k < A; ++k) {
+        FASTLOSS_UNROLL
+        for (int p = 0; p < P; ++p) widen_pack(in[u][k][p], wide[k][p]);
+      }
       FASTLOSS_UNROLL
       for (int v = 0; v < E; ++v) {
         T values[A * K];
         FASTLOSS_UNROLL
         for (int j = 0; j < A * K; ++j) {
           const int at = v * K + j % K;
-          values[j] = widen(in[u][j / K][at / V].v[at % V]);
+          values[j] = wide[j / K][at / V][at % V];
         }
-        const PointEval<T, A * K> r = evaluate(f, values);
-        if (v < there) part += r.loss;
+        const PointEval<T, A * K> r = evaluate<S>(f, values);
         losses[v] = r.loss;
         FASTLOSS_UNROLL
         for (int c = 0; c < K; ++c) {
           slopes[v * K + c] = r.grad[c] * (each && upstream.data ? scale * factors[u][v] : scale);
+        }
+        if ((v + 1) % kAdded) continue;
+        if (whole) {  // one question for a few elements
+          FASTLOSS_UNROLL
+          for (int j = v + 1 - kAdded; j <= v; ++j) part += losses[j];
+        } else {
+          FASTLOSS_UNROLL
+          for (int j = v + 1 - kAdded; j <= v; ++j) part += j < there ? losses[j] : (T)0;
         }
       }
       if (g) write_values(g + start * K, there * K, slopes);
@@ -242,7 +265,7 @@ struct Held {
 template <class F>
 constexpr int general_arity = kComponents<F> == 1 && F::arity <= 3 ? 3 : F::arity;
 
-template <class F, class T, int A, int K>
+template <class S, class F, class T, int A, int K>
 FASTLOSS_DEVICE void evaluate_held(const PointLaunch& l, Held<T, A, K>& h) {
   if constexpr (general_arity<F> == A && kComponents<F> == K) {
     constexpr int N = kValues<F>;
@@ -252,7 +275,7 @@ FASTLOSS_DEVICE void evaluate_held(const PointLaunch& l, Held<T, A, K>& h) {
       T x[N];
       FASTLOSS_UNROLL
       for (int k = 0; k < N; ++k) x[k] = h.value[u][k];
-      const PointEval<T, N> r = evaluate(f, x);
+      const PointEval<T, N> r = evaluate<S>(f, x);
       h.loss[u] = r.loss;
       FASTLOSS_UNROLL
       for (int k = 0; k < A * K; ++k) h.grad[u][k] = k < N ? r.grad[k < N ? k : 0] : (T)0;
@@ -334,7 +357,7 @@ points_general(const PointLaunch l, const int loss_index) {
     switch (loss_index) {
 #define FASTLOSS_EVALUATE(name, Functor, params) \
   case k_##name:                                 \
-    evaluate_held<Functor<T>>(l, h);             \
+    evaluate_held<S, Functor<T>>(l, h);          \
     break;
       FASTLOSS_POINTWISE_LOSSES(FASTLOSS_EVALUATE)
 #undef FASTLOSS_EVALUATE

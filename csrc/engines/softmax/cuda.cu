@@ -890,7 +890,8 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
   double sums[kSums] = {};
 
   const int lane = self % G;
-  const int64_t index = kRows > 1 ? at * kRows + self / G : at / l.plan.cluster;
+  // Clusters have rows of 32 KB and more, which 32 bits count.
+  const int64_t index = kRows > 1 ? at * kRows + self / G : clustered ? (uint32_t)at / (uint32_t)l.plan.cluster : at;
   const bool active = kRows == 1 || index < a.rows;
   Row<T> row{index, -1, false, 1};
   if (active) row = row_at<T>(a, index);
@@ -1047,7 +1048,7 @@ FASTLOSS_DEVICE void group_rows(const Launch& l, const int64_t at) {
       }
     }
     if (self < 32) {
-      upstream = (F)memory.upstream;
+      if (kept) upstream = (F)memory.upstream;
       f = finish_row<S, Loss, extras>(l.problem, row, part, target, upstream, self == 0 && rank == 0, sums);
       if (self == 0) put_factors(memory, f);
     }

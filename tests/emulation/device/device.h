@@ -85,8 +85,21 @@ void wait_while(const uint64_t* turn, uint64_t value);
 void written(const void* p, int64_t bytes);
 void written_before(const void* p, int64_t bytes);  // fails if it was not
 
-// Runs `body` once for every thread of the grid.
-void run(int64_t blocks, int threads, int shared_bytes, int cluster, void (*body)(void*), void* argument);
+// A launched kernel: `body` of `argument` is one thread's call of `function`, whose arguments lie at `given`.
+struct Argument {
+  const void* data;
+  int bytes;
+};
+struct Kernel {
+  void (*body)(void*);
+  void* argument;
+  const void* function;
+  const Argument* given;
+  int count;
+};
+
+// Runs the kernel once for every thread of the grid: the host's (emulation.cpp) or what nvcc made of it (ptx.cpp).
+void run(int64_t blocks, int threads, int shared_bytes, int cluster, const Kernel& kernel);
 
 // What the tests set: order of the fibers (0 forwards, 1 backwards, 2 each block of a cluster as far as it gets before
 // another starts, 3 likewise each warp, else random from this seed), and what the device can do.
@@ -94,10 +107,12 @@ extern uint64_t schedule;
 extern int shared_limit;
 extern int largest_cluster;
 extern int64_t first_block;  // of a grid that is run from there on only: no test has time for one of 2^33 elements
-// Every element of these bytes may be written once. `unwatch` returns how many elements were not written.
+// Every element of these bytes may be written once (in PTX any number of times, by one thread). `unwatch` returns how many
+// elements were not written.
 void watch(const void* p, int64_t bytes, int64_t element);
 int64_t unwatch(const void* p);
 extern int64_t launches;
+extern bool reads_over_ends;  // and drops the neighbours' elements, which may be written meanwhile: rows in place
 
 inline void check_aligned(const void* p, int64_t bytes) {
   if ((uintptr_t)p % bytes != 0) fail("a vector access is off its alignment");
@@ -264,6 +279,12 @@ inline float exp2_of(float x) {
   const float y = exp2f(x);
   return y < 0x1p-126f ? 0.0f : y;
 }
+inline float log2_of(float x) { return log2f(x); }
+inline float normal_log2_of(float x) { return log2f(x); }
+inline float root_of(float x) { return sqrtf(x); }
+inline float normal_root_of(float x) { return sqrtf(x); }
+inline float reciprocal_of(float x) { return 1 / x; }
+inline float quotient_of(float a, float b) { return a / b; }
 template <class S>
 float exp_of(float x) {
   return sizeof(S) > 2 ? expf(x) : exp2_of(x * 1.4426950408889634f);
@@ -374,8 +395,9 @@ template <class... Arguments>
 int launch(void (*kernel)(Arguments...), const Grid& grid, Stream, typename Same<Arguments>::type... arguments) {
   if (grid.shared_bytes > emulation::shared_limit || grid.cluster > emulation::largest_cluster) return 1;
   auto body = [&] { kernel(arguments...); };
-  emulation::run(
-      grid.blocks, grid.threads, grid.shared_bytes, grid.cluster, [](void* p) { (*(decltype(body)*)p)(); }, &body);
+  const emulation::Argument given[] = {{&arguments, (int)sizeof(arguments)}...};
+  emulation::run(grid.blocks, grid.threads, grid.shared_bytes, grid.cluster,
+                 {[](void* p) { (*(decltype(body)*)p)(); }, &body, (const void*)kernel, given, sizeof...(Arguments)});
   return 0;
 }
 
