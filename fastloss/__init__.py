@@ -6,6 +6,7 @@ from fastloss._core.memory import empty_cache, memory_usage
 from fastloss._core.operators import debug
 from fastloss._core.route import Explanation, explain
 from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss._selftest import SelfTest, selftest
 from fastloss._version import __version__
 from fastloss.adopt import Patch, convert, patch, unpatch
 from fastloss.nn.adversarial import *
@@ -22,6 +23,7 @@ __all__ = [
     "Patch",
     "PointStats",
     "RowStats",
+    "SelfTest",
     "TokenLogprobs",
     "__version__",
     "build_info",
@@ -35,6 +37,7 @@ __all__ = [
     "nn",
     "patch",
     "reference",
+    "selftest",
     "unpatch",
 ]
 __all__ += nn.__all__

@@ -414,7 +414,7 @@ def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     if (
         dtype is None
         or learned
-        or why_no_kernel(tensors, ("cpu", "cuda"))
+        or why_no_kernel(record.engine, tensors, ("cpu", "cuda"))
         or (type(hidden) not in TENSORS and not is_compiling())
         or weight.dim() != 2
         or not hidden.numel()

@@ -69,7 +69,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                 _check(name, kwargs, known)
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
             ask = posed if kwargs or len(tensors) < len(args) else pose  # tensors alone need not be asked what they are
-            return solve(record, why_no_kernel(tensors, ("cpu", "cuda")), ask(*args, **kwargs))
+            return solve(record, why_no_kernel(record.engine, tensors, ("cpu", "cuda")), ask(*args, **kwargs))
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             _check(name, kwargs, known_of_reference)
