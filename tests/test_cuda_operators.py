@@ -43,6 +43,7 @@ SELECTED = {
     "engines/products/test_vectors.py": "(kinks or (beyond and functional)) and {isa}",
     "engines/divergence/test_divergence.py": "{isa} and not near and not top_k and not second",
     "test_mixed.py": "{isa}",
+    "test_selftest.py": "brief",
     "properties/test_shared_options.py": "(masked_values or (test_options and ({products}))) and {isa}",
     "properties/test_gradients.py": "upstream and {isa} and ({products}) and not pairwise",
     "properties/test_inside_torch.py": "samples or (functorch and ({products}) and not pairwise)",
