@@ -1,9 +1,11 @@
 """`fastloss.selftest`, and what the first CUDA call of an engine asks: a CPU's kernels stand for a device's."""
 
 import json
+import re
 import subprocess
 import sys
 import time
+import types
 import warnings
 
 import cases
@@ -12,8 +14,8 @@ import torch
 
 import fastloss
 from fastloss import _selftest, isa
+from fastloss._core import guards, verified
 from fastloss._core import operators as _ops
-from fastloss._core import verified
 
 pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built")
 F = fastloss.functional
@@ -281,6 +283,45 @@ def test_asked_under_modes(device):
         F.huber_loss(X, Y, weight=torch.ones(8, 5, device="cpu"))
     assert device == [("elements", torch.float32)]  # the second time the file answers
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_device_that_cannot_run_them(monkeypatch):
+    """One reason, also for a trace: why, of which device, and the remedy."""
+    answers = {0: None, 1: b"no kernel image is available for execution on the device"}
+    library = types.SimpleNamespace(fastloss_cuda_why_not=lambda index: answers[index])
+    monkeypatch.setattr(verified, "_library", lambda: library)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: (6, 1))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "GTX 1080")
+    why_not = verified.why_device_not.__wrapped__
+    assert why_not(0) == ""
+    said = why_not(1)
+    assert said.startswith(
+        "the CUDA kernels do not run on GTX 1080 (compute capability 6.1) with this driver: no kernel "
+    )
+    assert said.endswith("; remedy: build with FASTLOSS_CUDA_ARCHS=61, or update the driver")
+    monkeypatch.setattr(verified, "why_device_not", why_not)
+    assert verified._known("elements", torch.float32, 1) == said
+
+
+@pytest.mark.parametrize(
+    ("hip", "reason"), [(None, "torch is a CPU build"), ("6.4", "torch is a ROCm build, the kern")]
+)
+def test_torch_without_cuda(monkeypatch, hip, reason):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    monkeypatch.setattr(torch.version, "hip", hip)
+    assert _ops._load_cuda().startswith(reason)
+
+
+def test_gates_ask_the_set(monkeypatch):
+    """What has passed, and nothing else, goes to the kernels without the general way."""
+    on_gpu = types.SimpleNamespace(is_cuda=True, dtype=torch.float16, get_device=lambda: 3)
+    monkeypatch.setattr(verified, "_passed", {("softmax", torch.float16, 3)})
+    assert guards.on_cuda("softmax", on_gpu)
+    assert not guards.on_cuda("elements", on_gpu)
+    assert not guards.on_cuda("softmax", torch.empty(1, dtype=torch.float16))
+    monkeypatch.setattr(_ops, "_debug", True)
+    assert not guards.on_cuda("softmax", on_gpu)
 
 
 # ------------------------------------------------------------------------------------------------------ on a device

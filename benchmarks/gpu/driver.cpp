@@ -23,8 +23,10 @@
 #include <vector>
 
 #include "asan/case.h"
+#include "engines/divergence/cuda.h"
 #include "engines/outputs/cuda.h"
 #include "engines/products/cuda.h"
+#include "engines/similarity/cuda.h"
 #include "engines/softmax/cuda.h"
 
 namespace {
@@ -306,6 +308,76 @@ void run_scaling(DType dtype, int64_t n, int shift) {
   }
 }
 
+// -------------------------------------------------------------------------------------- divergence and similarity
+
+// KL of a teacher's and a student's row.
+template <class S>
+void run_kl(DType dtype, int64_t rows, int64_t classes) {
+  Device device;
+  const int64_t n = rows * classes;
+  S* const gradient = device.take<S>(n);
+  DivergenceLaunch l{};
+  DivergenceArgs& a = l.args;
+  a.rows = rows, a.classes = classes, a.dims = 1, a.size[0] = rows, a.scale = 1.0 / 8;
+  const auto view = [&](void* data) { return DivergenceView{{data, 1, {classes}}, element_of<S>()}; };
+  a.student = view(device.put(numbers<S>(n, 6))), a.teacher = view(device.put(numbers<S>(n, 7)));
+  a.student_gradient = view(gradient);
+  a.options = {1, 1, Teacher::logits};
+  l.blocks = rows;
+  l.sums = device.take<double>(rows);
+  must_launch(
+      with_dtype(dtype, [&](auto d) { return run_divergence<decltype(d)::value>(k_kl_divergence, l, nullptr); }));
+  wait();
+  const std::vector<S> got = get(gradient, n);
+  double total = 0;
+  for (int64_t r = 0; r < rows; ++r) {
+    double sum[2] = {0, 0};
+    for (int64_t c = 0; c < classes; ++c) {
+      for (int k = 0; k < 2; ++k) sum[k] += std::exp(number(r * classes + c, 6 + k));
+    }
+    for (int64_t c = 0; c < classes; ++c) {
+      const double p = std::exp(number(r * classes + c, 6)) / sum[0], q = std::exp(number(r * classes + c, 7)) / sum[1];
+      const double wanted = (p - q) * a.scale;
+      check("gradient", r, c, value_of(got[(size_t)(r * classes + c)]), wanted,
+            slack<S>(a.scale * (p + q), wanted, classes));
+      total += q * std::log(q / p);
+    }
+  }
+  finish<DivergenceLaunch, S>(device, l, (double)rows, total / (double)rows, 4);
+}
+
+// InfoNCE of a matrix of one number, whose sums and derivatives need no pencil; `shift` reads it element by element.
+template <class S>
+void run_tile(DType dtype, int64_t rows, int64_t columns, int shift) {
+  using T = typename Compute<S>::type;
+  Device device;
+  std::vector<S> halves((size_t)(rows * columns + shift));
+  for (S& half : halves) assign(half, 0.5);
+  S* const tile = device.put(halves) + shift;
+  TileLaunch l{};
+  l.args.tile = tile, l.args.tile_stride = columns, l.args.rows = rows, l.args.columns = columns, l.args.scale = 1;
+  plan_tile(dtype, l);
+  AnchorSums* const of_rows = device.put(std::vector<AnchorSums>((size_t)rows));
+  AnchorSums* const of_columns = device.put(std::vector<AnchorSums>((size_t)columns));
+  l.args.row_sums = of_rows, l.args.column_sums = of_columns;
+  l.row_parts = device.take<T>(l.stripes * kPartPlanes * rows);
+  l.column_parts = device.take<T>(l.chunks * kPartPlanes * columns);
+  must_launch(run_statistics(k_info_nce, dtype, l, nullptr));
+  wait();
+  for (const AnchorSums& s : get(of_rows, rows)) check("sum", -1, -1, s.sum[kNegative], (double)columns - 1, 1e-3);
+  for (const AnchorSums& s : get(of_columns, columns)) check("count", -1, -1, s.count[0] + s.count[1], (double)rows, 0);
+  l.parts = l.stripes > 1 ? device.take<double>(l.stripes * rows * 2) : nullptr;
+  l.args.row_anchors = {device.put(std::vector<T>((size_t)(kCoefficients * rows), T(0.5))), rows};
+  l.args.derivative_sums = device.take<double>(2 * rows);
+  must_launch(run_derivatives(k_info_nce, dtype, l, nullptr));
+  wait();
+  const std::vector<S> got = get(tile, rows * columns);
+  for (int64_t i = 0; i < rows * columns; ++i) {
+    check("derivative", i / columns, i % columns, value_of(got[(size_t)i]), i / columns == i % columns ? 1 : 0.5,
+          storage_unit<S>());
+  }
+}
+
 // ------------------------------------------------------------------------------------------------------------ cases
 
 struct Named {
@@ -343,6 +415,7 @@ void add_cases(std::vector<Named>& all, DType dtype, const std::string& type) {
     add(std::string("rows/") + r.name + "/options", [=] { run_cross_entropy<S>(dtype, shape, 0.125, wish); });
   }
   for (const int64_t classes : {10, 1000, 20000}) {
+    add("divergence/" + std::to_string(classes), [=] { run_kl<S>(dtype, classes < 100 ? 200 : 5, classes); });
     add("outputs/" + std::to_string(classes), [=] { run_lse<S>(dtype, {classes < 100 ? 200 : 5, classes, 0, 0}); });
   }
   add("elements/plain", [=] { run_squares<S>(dtype, 70001, 0); });
@@ -351,6 +424,12 @@ void add_cases(std::vector<Named>& all, DType dtype, const std::string& type) {
     for (const int shift : {0, 1}) {
       const std::string name = "products/" + std::to_string(width) + (shift ? "/by_element" : "");
       add(name, [=] { run_cosines<S>(dtype, 13, width, shift); });
+    }
+  }
+  for (const int64_t columns : {64, 5000}) {
+    for (const int shift : {0, 1}) {
+      const std::string name = "similarity/" + std::to_string(columns) + (shift ? "/by_element" : "");
+      add(name, [=] { run_tile<S>(dtype, 60, columns, shift); });
     }
   }
   add("scale", [=] { run_scaling<S>(dtype, 70001, 1); });
