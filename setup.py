@@ -64,7 +64,7 @@ CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibil
 CUDA_ARCHS = (75, 80, 86, 90, 100, 120)
 # Seconds that a core takes for a file, on average: for the estimate that the build begins with.
 COMPILE_SECONDS = 6
-NVCC_SECONDS, CUDA_MEGABYTES = 8, 4  # for each compute capability; the megabytes are those of all kernels
+NVCC_SECONDS, CUDA_MEGABYTES = 8, 10  # for each compute capability; the megabytes are those of all kernels
 
 
 def stop(message: str) -> NoReturn:

@@ -34,7 +34,7 @@ rm "$OUT/module.o"
 
 # The driver: kernels and the runtime, and no torch.
 TOOLKIT=$(nvcc --dryrun -E x.cu 2>&1 | sed -n 's/^#\$ TOP=//p')
-OBJECTS=$(find "$BUILD" -maxdepth 1 -name 'device_*.o' -o -maxdepth 1 -name '*_cuda_*.o' -o -maxdepth 1 -name '*_plan.o')
+OBJECTS=$("$PYTHON" -m ninja -C "$BUILD" -t targets rule nvcc | sed "s|^|$BUILD/|")
 # shellcheck disable=SC2086
 "$CXX" -O2 -std=c++17 -Itests -Icsrc -isystem "$TOOLKIT/include" benchmarks/gpu/driver.cpp $OBJECTS -o "$OUT/driver" \
   "-L$TOOLKIT/lib64" "-L$TOOLKIT/lib" -lcudart_static -ldl -lrt -lpthread

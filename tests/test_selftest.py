@@ -1,7 +1,6 @@
 """`fastloss.selftest`, and what the first CUDA call of an engine asks: a CPU's kernels stand for a device's."""
 
 import json
-import re
 import subprocess
 import sys
 import time
