@@ -8,7 +8,7 @@ PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check
 # The stamp carries the torch requirement, so another TORCH= installs again.
 STAMP := $(VENV)/dev-$(shell printf '%s' '$(TORCH)' | tr -c 'A-Za-z0-9.' '_')
-CXX_SOURCES = $(shell find csrc tests -name '*.h' -o -name '*.cpp' -o -name '*.cu')
+CXX_SOURCES = $(shell find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o -name '*.cu')
 
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 

@@ -3,10 +3,11 @@ a rule for nvcc. Everything else is in pyproject.toml.
 
 Honours CXX, CXXFLAGS, LDFLAGS, MAX_JOBS and VERBOSE; for CUDA also
 
-- FASTLOSS_CUDA: ``auto`` (default: kernels for the GPUs of this machine, if torch is a CUDA build and nvcc is found),
-  ``1`` (for every GPU, on any machine with nvcc) or ``0``;
+- FASTLOSS_CUDA: ``auto`` (default: kernels for the GPUs of this machine, if the torch that will run them is a CUDA
+  build and nvcc is found; if their build fails, a package for the CPU), ``1`` (for every GPU, on any machine with nvcc)
+  or ``0``;
 - FASTLOSS_CUDA_ARCHS: compute capabilities to build for instead, say ``90`` or ``80;90+PTX``;
-- CUDA_HOME: the toolkit, where the nvcc on the PATH is not the one to use.
+- CUDA_HOME: the toolkit, where the nvcc on the PATH, in /usr/local/cuda or of pip is not the one to use.
 
 Not torch.utils.cpp_extension: it has no per-file flags, and no CUDA under a CPU torch. Nothing here depends on the
 machine that builds (no -march=native), and no -ffast-math: it breaks NaN and infinity.
@@ -32,6 +33,7 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 MINIMUM_TORCH = (2, 10)
+MINIMUM_CUDA = (12, 0)
 CUDA_LIBRARY = "_C_cuda.so"
 
 FLAGS = (
@@ -55,11 +57,14 @@ ISA_FLAGS = {
 # Of the .cu files that name FASTLOSS_DTYPE, which are compiled for each.
 CUDA_DTYPES = {"f32": "float", "f64": "double", "bf16": "BFloat16", "f16": "Half"}
 ENGINES = ("elements", "products", "softmax", "outputs", "divergence", "similarity")
+# The runtime is a part of the library, and nobody else sees its names: one library for torches of CUDA 12 and 13.
+CUDA_RUNTIME = "-Wl,--exclude-libs,libcudart_static.a -lcudart_static -ldl -lrt -lpthread"
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
 # What PyTorch's own CUDA 13 builds have, as far as nvcc knows them; PTX of the last for what comes later.
 CUDA_ARCHS = (75, 80, 86, 90, 100, 120)
 # Seconds that a core takes for a file, on average: for the estimate that the build begins with.
-COMPILE_SECONDS, NVCC_SECONDS = 6, 8  # nvcc: for each compute capability
+COMPILE_SECONDS = 6
+NVCC_SECONDS, CUDA_MEGABYTES = 8, 10  # for each compute capability; the megabytes are those of all kernels
 
 
 def stop(message: str) -> NoReturn:
@@ -90,19 +95,22 @@ def find_compiler() -> str:
 class Cuda(NamedTuple):
     """What the CUDA kernels are built with."""
 
-    toolkit: Path
+    nvcc: Path
+    includes: list[Path]
+    libraries: list[Path]
     archs: str  # as FASTLOSS_CUDA_ARCHS
 
 
-def find_gpus() -> list[int]:
-    """Compute capabilities of the GPUs that programs see here, say [90]: from the driver, for torch takes seconds."""
+def find_gpus() -> tuple[list[int], int]:
+    """Compute capabilities of the GPUs that programs see here, say [90], and the driver's release of CUDA, say 13: from
+    the driver, for torch takes seconds."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:
-        return []
+        return [], 0
     count, device, value = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
     if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return []
+        return [], 0
     found = set()
     for ordinal in range(count.value):
         driver.cuDeviceGet(ctypes.byref(device), ordinal)
@@ -111,7 +119,26 @@ def find_gpus() -> list[int]:
             driver.cuDeviceGetAttribute(ctypes.byref(value), attribute, device)
             digits.append(value.value)
         found.add(10 * digits[0] + digits[1])
-    return sorted(found)
+    driver.cuDriverGetVersion(ctypes.byref(value))
+    return sorted(found), value.value // 1000
+
+
+def folders_of_pip() -> list[Path]:
+    """Of NVIDIA's packages, those in which nvcc may lie."""
+    spec = importlib.util.find_spec("nvidia")
+    tops = [Path(top) for top in (spec.submodule_search_locations if spec else None) or ()]
+    return [folder for top in tops for name in ("cu[0-9]*", "cuda_nvcc") for folder in sorted(top.glob(name))]
+
+
+def find_nvcc() -> Path | None:
+    home = os.environ.get("CUDA_HOME")
+    places = [f"{home}/bin"] if home else [None, "/usr/local/cuda/bin", *(f"{path}/bin" for path in folders_of_pip())]
+    return next((Path(found) for place in places if (found := shutil.which("nvcc", path=place))), None)
+
+
+def said_by(nvcc: Path, *options: str) -> str:
+    done = subprocess.run([nvcc, *options], check=False, text=True, capture_output=True)
+    return done.stdout + done.stderr
 
 
 def archs_for(gpus: list[int], known: list[int]) -> str:
@@ -142,21 +169,30 @@ def find_cuda(torch: Path) -> tuple[Cuda | None, str]:
         return stop(f"FASTLOSS_CUDA=1, but {reason}") if wanted == "1" else (None, reason)
 
     found = re.search(r"^cuda\b.*=\s*'([^']+)'", (torch / "version.py").read_text(), re.MULTILINE)
+    if wanted == "auto" and re.search(r"/(pip-build-env-|build-env-|builds-v\d)", torch.as_posix()):
+        return without("torch is that of an isolated build, and another one will run; remedy: pip install "
+                       "--no-build-isolation")  # fmt: skip
     if wanted == "auto" and not found:
         return without("torch is a CPU build; remedy: install a CUDA build of torch and build again")
-    gpus = find_gpus() if wanted == "auto" and not archs else []
+    gpus, driver = find_gpus() if wanted == "auto" and not archs else ([], 0)
     if wanted == "auto" and not archs and not gpus:
         return without("no GPU here; for a GPU elsewhere build with FASTLOSS_CUDA=1, or FASTLOSS_CUDA_ARCHS=90, say")
-    home = os.environ.get("CUDA_HOME")
-    nvcc = shutil.which("nvcc", path=f"{home}/bin") if home else shutil.which("nvcc") or shutil.which(
-        "nvcc", path="/usr/local/cuda/bin"
-    )  # fmt: skip
+    nvcc = find_nvcc()
     if nvcc is None:
+        home = os.environ.get("CUDA_HOME")
         place = f"in {home}/bin" if home else "on the PATH, and CUDA_HOME is not set"
         return without(f"no nvcc {place}; remedy: install the CUDA toolkit or set CUDA_HOME, and build again")
+    said = re.search(r"release (\d+)\.(\d+)", said_by(nvcc, "--version"))
+    release = tuple(map(int, said.groups())) if said else (0, 0)
+    known = sorted(map(int, re.findall(r"sm_(\d+)$", said_by(nvcc, "--list-gpu-code"), re.MULTILINE)))
+    if release < MINIMUM_CUDA or (driver and release[0] > driver):
+        needed = f"the driver takes CUDA {driver} at most" if release >= MINIMUM_CUDA else "12.0 is needed"
+        return without(f"{nvcc} is that of CUDA {release[0]}.{release[1]}, and {needed}; remedy: set CUDA_HOME to "
+                       "another CUDA toolkit, or update the driver")  # fmt: skip
+    unknown = {number for number in re.findall(r"\d+", archs.replace(".", "")) if int(number) not in known}
+    if unknown:
+        return without(f"FASTLOSS_CUDA_ARCHS={archs} names what {nvcc} does not know, expected some of {known}")
     if not archs:
-        listing = subprocess.run([nvcc, "--list-gpu-arch"], check=False, text=True, capture_output=True).stdout
-        known = sorted(map(int, re.findall(r"compute_(\d+)$", listing, re.MULTILINE)))
         archs = archs_for(gpus, known) if wanted == "auto" else archs_of(known)
         if not archs:
             return without(
@@ -164,10 +200,13 @@ def find_cuda(torch: Path) -> tuple[Cuda | None, str]:
                 f"{CUDA_ARCHS[0]}; remedy: set CUDA_HOME to another CUDA toolkit"
             )
     # nvcc may be a wrapper somewhere else, so it says itself where it lives.
-    listing = subprocess.run([nvcc, "--dryrun", "-E", "x.cu"], check=False, text=True, capture_output=True).stderr
-    top = re.search(r"^#\$ TOP=(.+)$", listing, re.MULTILINE)
+    top = re.search(r"^#\$ TOP=(.+)$", said_by(nvcc, "--dryrun", "-E", "x.cu"), re.MULTILINE)
     toolkit = Path(top.group(1)).resolve() if top else Path(nvcc).resolve().parent.parent
-    return Cuda(toolkit, archs), f"{toolkit}, torch is {'a CUDA ' + found.group(1) if found else 'a CPU'} build"
+    parts = toolkit, toolkit.parent / "cuda_runtime"  # pip's packages for CUDA 12 lie apart
+    includes = [path for part in parts if (path := part / "include").is_dir()]
+    libraries = [path for part in parts for name in ("lib64", "lib") if (path := part / name).is_dir()]
+    cuda = Cuda(toolkit / "bin" / "nvcc", includes, libraries, archs)
+    return cuda, f"{toolkit}, torch is {'a CUDA ' + found.group(1) if found else 'a CPU'} build"
 
 
 def in_path(path: Path | str) -> str:
@@ -209,12 +248,13 @@ class BuildExt(build_ext):
         work.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         script = work / "build.ninja"
+        library = output.parent / CUDA_LIBRARY
         cuda, reason = find_cuda(torch)
         text = self.ninja(compiler, torch, isas, output)
         if cuda:
-            text += self.ninja_cuda(compiler, torch, cuda, output.parent / CUDA_LIBRARY)
+            text += self.ninja_cuda(compiler, torch, cuda, library)
         else:
-            (output.parent / CUDA_LIBRARY).unlink(missing_ok=True)  # of an earlier build, with other structures
+            library.unlink(missing_ok=True)  # of an earlier build, with other structures
         if not script.exists() or script.read_text() != text:
             script.write_text(text)
         command = ["ninja", "-C", str(work)]
@@ -224,11 +264,13 @@ class BuildExt(build_ext):
         plan = subprocess.run([*command, "-n"], check=False, text=True, capture_output=True, env=environment).stdout
         if "no work to do" in plan:
             return
-        print(f"fastloss: CUDA kernels: {f'for {cuda.archs}' if cuda else 'not built'} ({reason})", flush=True)
         files, kernels = (len(re.findall(rf"^\[.*\] {rule} ", plan, re.MULTILINE)) for rule in ("compile", "nvcc"))
         cores = int(os.environ.get("MAX_JOBS") or os.cpu_count() or 1)
         archs = cuda.archs.count(";") + 1 if cuda else 0
-        minutes = (COMPILE_SECONDS * files + NVCC_SECONDS * kernels * archs) / cores / 60
+        nvcc_minutes, minutes = NVCC_SECONDS * kernels * archs / cores / 60, COMPILE_SECONDS * files / cores / 60
+        cost = f"for {cuda.archs}, {nvcc_minutes:.1f} minutes and {CUDA_MEGABYTES * archs} MB" if cuda else "not built"
+        print(f"fastloss: CUDA kernels: {cost} ({reason})", flush=True)
+        minutes += nvcc_minutes
         print(
             f"fastloss: compiling {files + kernels} files: {minutes:.1f} minutes if {cores} cores are free", flush=True
         )
@@ -236,8 +278,18 @@ class BuildExt(build_ext):
             command += ["-j", os.environ["MAX_JOBS"]]
         if os.environ.get("VERBOSE", "0") not in ("", "0"):
             command.append("-v")
-        if subprocess.run(command, check=False, env=environment).returncode != 0:
+        if subprocess.run(command, check=False, env=environment).returncode == 0:
+            return
+        if cuda is None or os.environ.get("FASTLOSS_CUDA", "auto") != "auto":
             stop("the build failed; the compiler's message is above")
+        library.unlink(missing_ok=True)
+        if subprocess.run([*command, str(output)], check=False, env=environment).returncode != 0:
+            stop("the build failed; the compiler's message is above")
+        print(
+            "fastloss: WARNING: the CUDA kernels did not build (the compiler's message is above), so CUDA tensors run "
+            "in plain PyTorch; remedy: set CUDA_HOME to another CUDA toolkit, or FASTLOSS_CUDA=0",
+            flush=True,
+        )
 
     def ninja(self, compiler: str, torch: Path, isas: dict[str, str], output: Path) -> str:
         import pybind11
@@ -284,23 +336,21 @@ class BuildExt(build_ext):
                 source.unlink(missing_ok=True)
 
     def ninja_cuda(self, compiler: str, torch: Path, cuda: Cuda, output: Path) -> str:
-        toolkit = cuda.toolkit
-        flags = f"{CUDA_FLAGS} {gencode(cuda.archs)} -I{in_command(ROOT / 'csrc')}"
-        libraries = next((toolkit / name for name in ("lib64", "lib") if (toolkit / name).is_dir()), toolkit / "lib64")
-        include = f"-isystem {in_command(torch / 'include')} -isystem {in_command(toolkit / 'include')}"
+        apart = "".join(f" -isystem {in_command(folder)}" for folder in cuda.includes[1:])
+        flags = f"{CUDA_FLAGS} {gencode(cuda.archs)} -I{in_command(ROOT / 'csrc')}{apart}"
+        include = " ".join(f"-isystem {in_command(folder)}" for folder in (torch / "include", *cuda.includes))
+        folders = " ".join(f"-L{in_command(folder)}" for folder in (torch / "lib", *cuda.libraries))
         # NEEDED libtorch.so pulls in libtorch_cuda under a CUDA torch and exists under a CPU torch too, so the
         # library can be linked there.
         torch_libraries = "-Wl,--no-as-needed -ltorch -Wl,--as-needed -ltorch_cpu"
         lines = [
             "rule nvcc",
-            f"  command = {in_command(toolkit / 'bin' / 'nvcc')} -ccbin {compiler} {flags} $extra -MMD -MF $out.d -c "
-            "$in -o $out",
+            f"  command = {in_command(cuda.nvcc)} -ccbin {compiler} {flags} $extra -MMD -MF $out.d -c $in -o $out",
             "  depfile = $out.d",
             "  deps = gcc",
             "  description = nvcc $in",
             "rule link_cuda",
-            f"  command = {compiler} -shared $in -o $out -L{in_command(torch / 'lib')} -L{in_command(libraries)} "
-            f"{torch_libraries} -lcudart "
+            f"  command = {compiler} -shared $in -o $out {folders} {torch_libraries} {CUDA_RUNTIME} "
             f"{os.environ.get('LDFLAGS', '')}",
             "  description = link $out",
         ]

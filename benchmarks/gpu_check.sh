@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can say, in one call of ten minutes at most:
+# Everything that only a GPU can say, in one run of BUDGET (default 530) seconds that cannot be lost:
 #
 #     benchmarks/gpu_check.sh OUT_DIR
 #
-# Builds for the card, runs the CUDA tests and beside them compute-sanitizer on a short run, then alone the benchmark
-# suites gpu, gpu_similarity, gpu_pointwise and gpu_pairs against eager, torch.compile and every peer that imports, and
-# ncu for the bytes that DRAM really moved. Writes logs, JSON and tables to OUT_DIR, after every row of a suite, and a
-# summary to standard output. A tool that is missing or refuses the device is reported and skipped; a failed test or
-# row makes the exit status 1. Nothing of the card's settings is changed.
+# In the order of what it is worth: each kernel once, in a process of its own; fastloss.selftest; the kernels without torch,
+# plain and under compute-sanitizer; the tests of the device; ncu; rates of every plan; the benchmarks against eager,
+# torch.compile and every peer that imports. A step that fails, or a tool that is missing, stops no other step. After each
+# step OUT_DIR holds all there is: summary.txt (10,000 characters at most, which standard output repeats at the end),
+# results.tar.gz (logs, JSON, tables). Nothing of the card's settings is changed. The exit status is 1 if anything is wrong.
 #
-# PYTHON (default python3) must have torch with CUDA, setuptools >= 77, ninja, pybind11, numpy, pytest and rich; pytest-xdist
-# makes the tests faster. To a machine without network carry their wheels: `pip download rich` brings the wheels that rich
-# needs (markdown-it-py, mdurl, pygments).
+# CARRIED (default build/gpu) is what benchmarks/gpu_prepare.sh made on another machine; what is not there, or does not
+# load, is built here. Wheels in WHEELS (default .whl; Liger, say) are installed for this run.
+# PYTHON (default python3) must have torch with CUDA, numpy, pytest and rich; to build also setuptools >= 77, ninja, pybind11.
+# DRY=1 runs all of it without a GPU, as far as a CPU can stand for one: with the driver of the emulation as DRIVER.
 set -u
 if [ $# -ne 1 ]; then
   echo "usage: $0 OUT_DIR" >&2
@@ -20,167 +21,160 @@ fi
 mkdir -p "$1"
 OUT=$(cd "$1" && pwd)
 cd "$(dirname "$0")/.." || exit 2
-PYTHON=${PYTHON:-python3}
 START=$(date +%s)
-BUDGET=${BUDGET:-570}
+PYTHON=${PYTHON:-python3} BUDGET=${BUDGET:-530} DRY=${DRY:-} CARRIED=${CARRIED:-build/gpu} WHEELS=${WHEELS:-.whl}
+DRIVER=${DRIVER:-$CARRIED/driver}
+DEVICE=${DRY:+cpu} DEVICE=${DEVICE:-cuda}
+WORK=$(mktemp -d)
 STATUS=0
 
 left() { echo $((BUDGET - ($(date +%s) - START))); }
 have() { command -v "$1" > /dev/null 2>&1; }
+say() { echo "$*" >> "$WORK/summary.txt"; }
+save() {
+  head -c 10000 "$WORK/summary.txt" > "$OUT/summary.txt"
+  local part=$WORK.$BASHPID.tar.gz  # steps that run at once save at once
+  tar -czf "$part" -C "$WORK" --exclude=site . 2> /dev/null
+  mv "$part" "$OUT/results.tar.gz"
+}
+finish() {
+  trap - EXIT
+  save
+  cat "$OUT/summary.txt"
+  rm -rf "$WORK"
+  exit $STATUS
+}
+trap finish EXIT
+trap 'say "stopped by a signal"; STATUS=1; exit' INT TERM HUP
 
-# step NAME SECONDS COMMAND...: runs it within its share of what is left; its output goes to OUT_DIR/NAME.log.
+# step NAME SECONDS COMMAND...: runs it within its share of what is left, with its output in NAME.log. The summary gets its
+# exit status and the last lines.
 step() {
   local name=$1 seconds=$2 code=0 begun
   shift 2
   begun=$(date +%s)
   [ "$seconds" -lt "$(left)" ] || seconds=$(left)
   if [ "$seconds" -le 5 ]; then
-    echo "$name: no time left" | tee -a "$OUT/summary.txt"
+    say "== $name: no time left"
     return 1
   fi
-  timeout --kill-after=10 "$seconds" "$@" > "$OUT/$name.log" 2>&1 || code=$?
-  echo "$name: exit $code after $(($(date +%s) - begun)) s" | tee -a "$OUT/summary.txt"
+  # In the background and waited for, so that a signal ends this script at once; timeout then ends the step.
+  timeout -s INT --kill-after=5 "$seconds" "$@" > "$WORK/$name.log" 2>&1 &
+  wait $! || code=$?
+  say "== $name: exit $code after $(($(date +%s) - begun)) s"
+  tail -n "${LINES_SHOWN:-4}" "$WORK/$name.log" | cut -c1-160 | tail -c 700 >> "$WORK/summary.txt"
+  save
   return $code
 }
+must() { step "$@" || STATUS=1; }
 
-: > "$OUT/summary.txt"
+: > "$WORK/summary.txt"
 {
   nvidia-smi
   nvidia-smi --query-gpu=name,driver_version,memory.total,clocks.sm,clocks.mem,clocks.max.sm,clocks.max.mem,power.limit \
     --format=csv
-} > "$OUT/hardware.txt" 2>&1
-ARCH=$("$PYTHON" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())' 2>> "$OUT/hardware.txt") || {
-  echo "gpu_check: torch sees no CUDA device" | tee -a "$OUT/summary.txt" >&2
-  exit 1
+} > "$WORK/hardware.txt" 2>&1
+tail -n 1 "$WORK/hardware.txt" >> "$WORK/summary.txt"
+export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 XDG_CACHE_HOME="$WORK/cache"
+
+# What was carried, if it loads here; else a build for the card.
+loads() {
+  "$PYTHON" -c "import fastloss
+from fastloss._core import operators as o
+assert o.AVAILABLE, o.missing_reason()
+assert o.CUDA or '$DEVICE' == 'cpu', o.missing_cuda_reason()" > "$WORK/loads.txt" 2>&1
 }
-
-if ! "$PYTHON" -c 'import rich' 2>> "$OUT/hardware.txt"; then
-  echo "gpu_check: $PYTHON has no rich, which the benchmarks need" | tee -a "$OUT/summary.txt" >&2
-  exit 1
+if ! loads && [ -z "$DRY" ]; then
+  cp "$CARRIED"/*.so fastloss/ 2> /dev/null
+  if ! loads; then
+    rm -f fastloss/_C.*.so fastloss/_C_cuda.so
+    ARCH=$("$PYTHON" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())' 2>> "$WORK/loads.txt")
+    must build 200 env FASTLOSS_CUDA=1 FASTLOSS_CUDA_ARCHS="$ARCH" "$PYTHON" setup.py build_ext --inplace
+    loads || say "the kernels do not load: $(tail -n 1 "$WORK/loads.txt")"
+  fi
 fi
-
-if ! FASTLOSS_CUDA=1 FASTLOSS_CUDA_ARCHS="$ARCH" step build 200 "$PYTHON" setup.py build_ext --inplace; then
-  tail -30 "$OUT/build.log"
-  exit 1
+if [ -d "$WHEELS" ]; then
+  step wheels 30 "$PYTHON" -m pip install -q --no-index --no-deps --no-compile --target "$WORK/site" "$WHEELS"/*.whl
+  export PYTHONPATH="$PYTHONPATH:$WORK/site"
 fi
-export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
-"$PYTHON" -m fastloss > "$OUT/build_info.txt" 2>&1
-cat "$OUT/build_info.txt"
-if ! grep -q "CUDA: yes" "$OUT/build_info.txt"; then
-  echo "gpu_check: the CUDA kernels did not load" | tee -a "$OUT/summary.txt" >&2
-  exit 1
+if ! "$DRIVER" list > "$WORK/cases.txt" 2> "$WORK/driver.txt" && [ -z "$DRY" ]; then
+  step driver 90 env CXX="${CXX:-g++}" TARGET="$PYTHON" benchmarks/gpu_prepare.sh "$WORK/gpu"
+  DRIVER=$WORK/gpu/driver
+  "$DRIVER" list > "$WORK/cases.txt" 2> "$WORK/driver.txt"
 fi
+"$PYTHON" -m fastloss > "$WORK/build_info.txt" 2>&1
+grep "CUDA:" "$WORK/build_info.txt" >> "$WORK/summary.txt"
 
-# Every path once, forward and backward, small enough for tools that slow a program a hundredfold.
-cat > "$OUT/short.py" << 'PYTHON_END'
-import torch
-import fastloss
-
-for shape in ((300, 19), (40, 80), (9, 1000), (5, 4096), (3, 16384), (2, 40000), (2, 21, 16, 16), (2, 21, 15, 17)):
-    for dtype in (torch.float32, torch.bfloat16):
-        x = torch.randn(shape, device="cuda", dtype=dtype, requires_grad=True)
-        y = torch.randint(shape[1], shape[:1] + shape[2:], device="cuda")
-        fastloss.functional.cross_entropy(x, y).backward()
-        fastloss.functional.cross_entropy(x, y, label_smoothing=0.1, return_stats=True)[0].backward()
-for n in (5, 70001):
-    for dtype in (torch.float32, torch.bfloat16):
-        x, y = (torch.rand(n, device="cuda", dtype=dtype) for _ in range(2))
-        x.requires_grad_()
-        fastloss.functional.huber_loss(x, y).backward()
-        fastloss.functional.huber_loss(x[1:], y[1:], reduction="none").sum().backward()
-        fastloss.functional.mse_loss(x, y, mask=y < 0.5, return_stats=True)[0].backward()
-for shape in ((301, 3), (301, 16), (37, 100), (37, 512), (11, 2048), (5, 4096), (5, 4099), (3, 20000)):
-    for dtype in (torch.float32, torch.bfloat16):
-        x, y, z = (torch.randn(shape, device="cuda", dtype=dtype, requires_grad=True) for _ in range(3))
-        label = torch.ones(len(x), device="cuda", dtype=dtype)
-        fastloss.functional.cosine_embedding_loss(x, y, label).backward()
-        fastloss.functional.triplet_margin_loss(x, y, z, reduction="none").sum().backward()
-        fastloss.functional.triplet_margin_loss(x, y, z, mask=label > 0, return_stats=True)[0].backward()
-for n, width in ((301, 24), (64, 7), (40, 5000)):
-    for dtype in (torch.float32, torch.bfloat16):
-        x, y = (torch.randn(n, width, device="cuda", dtype=dtype, requires_grad=True) for _ in range(2))
-        label = torch.arange(n, device="cuda") % 7
-        fastloss.functional.clip_loss(x, y, torch.full((), 5.0, device="cuda"), normalize=True).backward()
-        fastloss.functional.siglip_loss(x, y, 5.0, -1.0, reduction="none").sum().backward()
-        fastloss.functional.supcon_loss(x, label).backward()
-        fastloss.functional.mined_triplet_margin_loss(x, label, mining="semi_hard").backward()
-torch.cuda.synchronize()
-PYTHON_END
-
-# What no clock watches, all at once. A warning of a new PyTorch fails no test here, and no other plugin of pytest has a
-# say. Without PyTorch's cache of memory every tensor is an allocation of its own, whose ends memcheck knows.
-workers=()
-! "$PYTHON" -c 'import xdist' 2> /dev/null || workers=(-p xdist -n 4)
-PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 step tests 150 "$PYTHON" -m pytest -q --tb=short -W default -p no:cacheprovider \
-  "${workers[@]}" -m "cuda and not slow" \
-  tests/test_cuda.py &
-tests=$!
-sanitizers=()
-if have compute-sanitizer; then
-  PYTORCH_NO_CUDA_MEMORY_CACHING=1 step sanitizer_memcheck 100 \
-    compute-sanitizer --tool memcheck --error-exitcode 9 "$PYTHON" "$OUT/short.py" &
-  sanitizers+=($!)
-  step sanitizer_racecheck 100 compute-sanitizer --tool racecheck --error-exitcode 9 "$PYTHON" "$OUT/short.py" &
-  sanitizers+=($!)
+# A kernel that hangs or kills its context costs itself alone.
+canary() {
+  local failed
+  # shellcheck disable=SC2016
+  xargs -P 4 -I '{}' sh -c 'timeout -s INT --kill-after=2 15 "$0" run "$1" > "$2/canary.$$" 2>&1 || {
+    echo "WRONG: $1 (exit $?)"; tail -n 2 "$2/canary.$$"; }; rm -f "$2/canary.$$"' "$DRIVER" '{}' "$WORK" < "$WORK/cases.txt"
+  echo "each of $(wc -l < "$WORK/cases.txt") cases in a process of its own"
+}
+export -f canary
+export DRIVER WORK
+if [ -s "$WORK/cases.txt" ]; then
+  CUDA_LAUNCH_BLOCKING=1 LINES_SHOWN=12 must canary 60 bash -c canary
+  ! grep -q "^WRONG" "$WORK/canary.log" || STATUS=1
 else
-  echo "compute-sanitizer: not installed" | tee -a "$OUT/summary.txt"
+  say "the driver without torch does not start: $(tail -n 1 "$WORK/driver.txt")"
+  STATUS=1
 fi
-wait "$tests" || STATUS=1
-tail -15 "$OUT/tests.log"
-for job in "${sanitizers[@]}"; do
-  wait "$job"
-  [ $? -ne 9 ] || STATUS=1
-done
-[ ${#sanitizers[@]} -eq 0 ] || tail -n 3 "$OUT"/sanitizer_*.log
+
+LINES_SHOWN=8 must selftest 60 "$PYTHON" -m fastloss selftest --device "$DEVICE"
+
+must driver_run 20 "$DRIVER" run
+if have compute-sanitizer; then
+  # All four at once: each waits for its own host most of the time.
+  names=$(grep -E "/(bfloat16|float32)$" "$WORK/cases.txt" | tr '\n' ' ')
+  jobs=()
+  for tool in memcheck racecheck synccheck initcheck; do
+    # shellcheck disable=SC2086
+    step "sanitizer_$tool" 60 compute-sanitizer --tool $tool --kernel-regex kns=fastloss --error-exitcode 9 "$DRIVER" run $names &
+    jobs+=($!)
+  done
+  for job in "${jobs[@]}"; do
+    wait "$job"
+    [ $? -ne 9 ] || STATUS=1
+  done
+else
+  say "compute-sanitizer: not installed"
+fi
+
+# A warning of a new PyTorch fails no test here, and no other plugin of pytest has a say.
+workers=()
+! "$PYTHON" -c 'import xdist' > /dev/null 2>&1 || workers=(-p xdist -n 4)
+export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1
+LINES_SHOWN=12 must tests 110 "$PYTHON" -m pytest -q --tb=short -W default -p no:cacheprovider "${workers[@]}" \
+  -m "cuda and not slow" tests/test_cuda.py tests/test_selftest.py
+
+if have ncu; then
+  sections=()
+  for name in SpeedOfLight WarpStateStats Occupancy LaunchStats MemoryWorkloadAnalysis; do sections+=(--section "$name"); done
+  step ncu 60 ncu --clock-control none --kernel-name-base mangled --kernel-name regex:fastloss "${sections[@]}" "$DRIVER" profile
+else
+  say "ncu: not installed"
+fi
+
+LINES_SHOWN=1 step tune 60 "$DRIVER" tune "$([ -n "$DRY" ] && echo 0 || echo 50)"
+grep -E "the plan|^copy" "$WORK/tune.log" 2> /dev/null | tail -n 24 | cut -c1-120 >> "$WORK/summary.txt"
+save
 
 bench() {
   local suite=$1 seconds=$2
   shift 2
-  if ! step "bench_$suite" "$seconds" "$PYTHON" -m benchmarks.harness --suite "$suite" --device cuda "$@" \
-    --json "$OUT/$suite.json" --markdown "$OUT/$suite.md"; then
-    STATUS=1
-    tail -20 "$OUT/bench_$suite.log" 2> /dev/null
-  fi
-  [ ! -f "$OUT/$suite.md" ] || cat "$OUT/$suite.md"
+  LINES_SHOWN=0 must "bench_$suite" "$seconds" "$PYTHON" -m benchmarks.harness --suite "$suite" --device "$DEVICE" --quiet "$@" \
+    --json "$WORK/$suite.json" --markdown "$WORK/$suite.md"
+  grep "^|" "$WORK/$suite.md" 2> /dev/null | cut -c1-140 | head -n 14 >> "$WORK/summary.txt"
+  save
 }
-bench gpu 230 --seconds 2 --compile-seconds 60
-bench gpu_similarity 75 --seconds 1 --compile-seconds 25
-
-# Bytes that DRAM moved in our kernels, next to those that they must.
-cat > "$OUT/one.py" << 'PYTHON_END'
-import torch
-import fastloss
-
-for shape, dtype in (((8192, 128256), torch.bfloat16), ((32768, 1000), torch.bfloat16)):
-    x = torch.randn(shape, device="cuda", dtype=dtype, requires_grad=True)
-    y = torch.randint(shape[1], shape[:1], device="cuda")
-    fastloss.functional.cross_entropy(x, y).backward()
-    print(shape, dtype, "must move", 2 * x.numel() * x.element_size(), "bytes")
-for dtype in (torch.float32, torch.bfloat16):
-    x, y = (torch.randn(100_000_000, device="cuda", dtype=dtype) for _ in range(2))
-    fastloss.functional.huber_loss(x.requires_grad_(), y).backward()
-    print(len(x), dtype, "must move", 3 * x.numel() * x.element_size(), "bytes")
-for width in (64, 1024, 16384):
-    x, y, z = (torch.randn(2**26 // width, width, device="cuda", dtype=torch.bfloat16) for _ in range(3))
-    fastloss.functional.triplet_margin_loss(x.requires_grad_(), y, z).backward()
-    print(tuple(x.shape), "triplet margin, must move", 4 * x.numel() * x.element_size(), "bytes")
-x, y = (torch.nn.functional.normalize(torch.randn(32768, 1024, device="cuda")).bfloat16() for _ in range(2))
-fastloss.functional.clip_loss(x.requires_grad_(), y.requires_grad_(), 20.0).backward()
-print("clip 32768, tiles of", 2 * 2048 * 32768, "bytes: read by rows and columns, read and written by the gradient")
-torch.cuda.synchronize()
-PYTHON_END
-if have ncu; then
-  step ncu 60 ncu --clock-control none --kernel-name regex:'rows_by|points_|pairs_|similarity_' --metrics \
-    dram__bytes_read.sum,dram__bytes_write.sum,gpu__time_duration.sum,sm__warps_active.avg.pct_of_peak_sustained_active \
-    "$PYTHON" "$OUT/one.py"
-  grep -E "must move|tiles of|rows_by|points_|pairs_|similarity_|dram__|gpu__time|sm__warps" "$OUT/ncu.log" | head -80
+if [ -n "$DRY" ]; then
+  bench small 30 --only 1x1 --seconds 0.02 --no-compile --no-errors --no-memory
 else
-  echo "ncu: not installed" | tee -a "$OUT/summary.txt"
+  bench gpu 100 --seconds 1 --compile-seconds 40
+  bench gpu_similarity 50 --seconds 1 --compile-seconds 25
+  bench gpu_pointwise 50 --seconds 1 --compile-seconds 25
+  bench gpu_pairs 50 --seconds 1 --compile-seconds 25
 fi
-
-bench gpu_pointwise 85 --seconds 1 --compile-seconds 30
-bench gpu_pairs 85 --seconds 1 --compile-seconds 25
-
-echo
-cat "$OUT/summary.txt"
-exit $STATUS

@@ -1,5 +1,8 @@
 """Losses for PyTorch as fused forward+backward kernels: the same numbers, less time, less memory."""
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from fastloss import functional, isa, nn, reference
 from fastloss._build_info import build_info
 from fastloss._core.memory import empty_cache, memory_usage
@@ -17,11 +20,15 @@ from fastloss.nn.pointwise import *
 from fastloss.nn.rows import *
 from fastloss.nn.similarity import *
 
+if _TYPE_CHECKING:
+    from fastloss._selftest import SelfTest, selftest
+
 __all__ = [
     "Explanation",
     "Patch",
     "PointStats",
     "RowStats",
+    "SelfTest",
     "TokenLogprobs",
     "__version__",
     "build_info",
@@ -35,6 +42,16 @@ __all__ = [
     "nn",
     "patch",
     "reference",
+    "selftest",
     "unpatch",
 ]
 __all__ += nn.__all__
+
+
+def __getattr__(name: str) -> _Any:
+    """What few programs ask for, and takes 5 ms to import."""
+    if name in ("SelfTest", "selftest"):
+        from fastloss import _selftest
+
+        return getattr(_selftest, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

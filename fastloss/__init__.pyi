@@ -6,6 +6,7 @@ from fastloss._core.route import Explanation as Explanation
 from fastloss.adopt import Patch as Patch
 from fastloss._core.stats import PointStats as PointStats
 from fastloss._core.stats import RowStats as RowStats
+from fastloss._selftest import SelfTest as SelfTest
 from fastloss._core.stats import TokenLogprobs as TokenLogprobs
 from fastloss._build_info import build_info as build_info
 from fastloss.adopt import convert as convert
@@ -14,6 +15,7 @@ from fastloss._core.memory import empty_cache as empty_cache
 from fastloss._core.route import explain as explain
 from fastloss._core.memory import memory_usage as memory_usage
 from fastloss.adopt import patch as patch
+from fastloss._selftest import selftest as selftest
 from fastloss.adopt import unpatch as unpatch
 __version__: str
 
@@ -29,10 +31,10 @@ __all__ = [
     "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
     "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
     "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "RowStats", "SigLipLoss",
-    "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss",
-    "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs",
+    "Poly1CrossEntropy", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "RowStats", "SelfTest",
+    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
+    "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs",
     "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss", "__version__",
     "build_info", "convert", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "nn", "patch",
-    "reference", "unpatch",
+    "reference", "selftest", "unpatch",
 ]

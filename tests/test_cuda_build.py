@@ -1,5 +1,6 @@
 """The CUDA library without a GPU: what nvcc's resource report and the machine code say, and that torch can load it."""
 
+import ctypes
 import itertools
 import os
 import re
@@ -281,6 +282,37 @@ def test_machine_code(compiled):
 LIBRARY = Path(fastloss.__file__).with_name("_C_cuda.so")
 
 
+def check_needs(library):
+    """Of CUDA it needs nothing, and shows nothing of the runtime that is a part of it."""
+    if shutil.which("readelf") is None:
+        pytest.skip("readelf is not installed")
+    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", run("readelf", "--dynamic", "--wide", library).stdout)
+    assert needed
+    assert not [name for name in needed if re.search("cuda|cudart|nvrtc", name)], needed
+    symbols = run("readelf", "--dyn-syms", "--wide", library).stdout
+    assert re.search(r"FUNC +GLOBAL DEFAULT +\d+ fastloss_cuda_why_not\b", symbols)
+    assert not re.search(r"\bcuda[A-Z]\w+", symbols)
+
+
+@needs_nvcc
+def test_runtime_is_a_part(compiled, tmp_path):
+    """Linked as setup.py does it; without a driver the library says what keeps its kernels from a device."""
+    flags, top = setup_constants("CUDA_RUNTIME")[0], re.search(r"TOP=(.+)", run(NVCC, "--dryrun", "-E", "x.cu").stderr)
+    library = tmp_path / "part.so"
+    folders = [f"-L{top[1]}/{name}" for name in ("lib64", "lib")]
+    run("g++", "-shared", compiled["device_reduce"][0], "-o", library, *folders, "-Wl,--as-needed", *flags.split())
+    check_needs(library)
+    if not torch.cuda.is_available():
+        why_not = ctypes.CDLL(str(library)).fastloss_cuda_why_not
+        why_not.restype = ctypes.c_char_p
+        assert re.search(b"driver|device", why_not(0))
+
+
+@pytest.mark.skipif(not LIBRARY.exists(), reason="built without CUDA kernels (FASTLOSS_CUDA=1 builds them)")
+def test_library_needs_no_cuda():
+    check_needs(LIBRARY)
+
+
 @pytest.mark.skipif(not LIBRARY.exists(), reason="built without CUDA kernels (FASTLOSS_CUDA=1 builds them)")
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 @pytest.mark.skipif(torch.version.cuda is not None, reason="this torch has the function itself")
@@ -320,6 +352,7 @@ int cuDeviceGet(int* device, int ordinal) { return *device = ordinal, 0; }
 int cuDeviceGetAttribute(int* value, int attribute, int device) {
   return *value = attribute == 75 ? gpus[device] / 10 : gpus[device] % 10, 0;
 }
+int cuDriverGetVersion(int* version) { return *version = 1000 * atoi(getenv("DRIVER")), 0; }
 """
 EVERY = "75;80;86;90;100;120+PTX"
 
@@ -334,28 +367,37 @@ def machine(tmp_path_factory):
         pytest.skip("gcc is not installed")
     top = tmp_path_factory.mktemp("machine") / "a b$c"
     checkout, bin, torch = (top / name for name in ("checkout", "toolkit/bin", "torch"))
-    for folder in (checkout / "fastloss", bin, torch):
+    pip = top / "nvidia"
+    for folder in (checkout / "fastloss", bin, torch, pip / "cuda_nvcc/bin", pip / "cuda_runtime/include"):
         folder.mkdir(parents=True)
     (checkout / "csrc").symlink_to(CSRC)
     for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md", "fastloss/__init__.py", "fastloss/_version.py"):
         shutil.copy(ROOT / name, checkout / name)
     for tool, script in {
-        "ninja": "exit 1",
-        "nvcc": """case $1 in --list*) for arch in $KNOWN; do echo compute_$arch; done;; esac""",
+        "ninja": """case "$*" in *-n) exit;; *" "*_C.*) exit ${CPU:-1};; *) exit ${BOTH:-1};; esac""",
+        "nvcc": """case $1 in
+--list-gpu-code) for arch in $KNOWN; do echo sm_$arch; done;;
+--version) echo "Cuda compilation tools, release $RELEASE, V$RELEASE.1";;
+esac""",
     }.items():
         (bin / tool).write_text(f"#!/bin/sh\n{script}\n")
         (bin / tool).chmod(0o755)
     (top / "driver.c").write_text(DRIVER)
     run("gcc", "-shared", "-fPIC", top / "driver.c", "-o", bin / "libcuda.so.1")
+    shutil.copy(bin / "nvcc", pip / "cuda_nvcc/bin/nvcc")
     (torch / "__init__.py").touch()
 
-    def decide(cuda=None, gpus="", known="75 80 86 90 100 120", **environment):
-        """What setup.py says, and its ninja file."""
+    def decide(cuda=None, gpus="", known="75 80 86 90 100 120", release="13.0", isolated="", **environment):
+        """What setup.py says, and its ninja file. ``{top}`` in a value of the environment is the folder of it all."""
+        environment = {name: value.replace("{top}", str(top)) for name, value in environment.items()}
         (torch / "version.py").write_text(f"__version__ = '2.13.0'\ncuda = {cuda!r}\n")
+        if isolated:
+            shutil.copytree(torch, top / isolated / "torch", dirs_exist_ok=True)
+            environment["PYTHONPATH"] = f"{top / isolated}"
         shutil.rmtree(checkout / "build", ignore_errors=True)
         kept = {k: v for k, v in os.environ.items() if k not in ("CUDA_HOME", "CXX") and not k.startswith("FASTLOSS_")}
         kept |= {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONPATH": str(top), "LD_LIBRARY_PATH": str(bin)}
-        kept |= {"GPUS": gpus, "KNOWN": known, **environment}
+        kept |= {"GPUS": gpus, "KNOWN": known, "RELEASE": release, "DRIVER": "13", **environment}
         assert shutil.which("ninja", path=kept["PATH"]) == str(bin / "ninja")
         done = run(sys.executable, "setup.py", "--quiet", "build_ext", cwd=checkout, check=False, env=kept)
         script = next(checkout.glob("build/*/build.ninja"), None)
@@ -374,21 +416,46 @@ def machine(tmp_path_factory):
             "not built (no GPU here; for a GPU elsewhere build with FASTLOSS_CUDA=1, ",
         ),
         ({"gpus": "90"}, "", "CUDA kernels: not built (torch is a CPU build; remedy: "),
-        ({"cuda": "13.0", "gpus": "90"}, "90", "CUDA kernels: for 90 ("),
-        ({"cuda": "13.0", "gpus": "90,90,86"}, "86;90", "CUDA kernels: for 86;90 ("),
-        ({"cuda": "13.0", "gpus": "89"}, "86", "CUDA kernels: for 86 ("),  # runs code of its own generation
-        ({"cuda": "12.6", "gpus": "120", "known": "75 90"}, "90+PTX", "CUDA kernels: for 90+PTX ("),
+        ({"cuda": "13.0", "gpus": "90"}, "90", "CUDA kernels: for 90, 0.0 minutes and "),
+        ({"cuda": "13.0", "gpus": "90,90,86"}, "86;90", "CUDA kernels: for 86;90, 0.0 minutes and "),
+        (
+            {"cuda": "13.0", "gpus": "89"},
+            "86",
+            "CUDA kernels: for 86, 0.0 minutes and ",
+        ),  # runs code of its own generation
+        ({"cuda": "12.6", "gpus": "120", "known": "75 90"}, "90+PTX", "CUDA kernels: for 90+PTX, 0.0 minutes and "),
         (
             {"cuda": "12.6", "gpus": "61", "known": "61 75"},
             "",
             "none of the compute capabilities [61], kernels ",
         ),
         ({"cuda": "13.0", "gpus": "90", "CUDA_HOME": "/nowhere"}, "", "not built (no nvcc in /nowhere/bin; remedy: "),
+        (
+            {"cuda": "12.6", "gpus": "90", "release": "11.8"},
+            "",
+            "nvcc is that of CUDA 11.8, and 12.0 is needed; remedy: ",
+        ),
+        (
+            {"cuda": "12.6", "gpus": "90", "DRIVER": "12"},
+            "",
+            "nvcc is that of CUDA 13.0, and the driver takes CUDA 12 at most; remedy: ",
+        ),
+        ({"cuda": "13.0", "FASTLOSS_CUDA_ARCHS": "90;130"}, "", "FASTLOSS_CUDA_ARCHS=90;130 names what "),
+        ({"FASTLOSS_CUDA": "1", "FASTLOSS_CUDA_ARCHS": "90;130"}, None, "FASTLOSS_CUDA=1, but FASTLOSS_CUDA_ARCHS=90"),
+        ({"FASTLOSS_CUDA": "1", "release": "11.8"}, None, "nvcc is that of CUDA 11.8, and 12.0 is needed; remedy: "),
         ({"cuda": "13.0", "gpus": "90", "FASTLOSS_CUDA": "0"}, "", "CUDA kernels: not built (FASTLOSS_CUDA=0)"),
-        ({"cuda": "13.0", "FASTLOSS_CUDA_ARCHS": "8.0;90+PTX"}, "80;90+PTX", "CUDA kernels: for 8.0;90+PTX ("),
-        ({"FASTLOSS_CUDA": "1"}, EVERY, f"CUDA kernels: for {EVERY} ("),
-        ({"FASTLOSS_CUDA": "1", "known": "75 80 86 90"}, "75;80;86;90+PTX", "CUDA kernels: for 75;80;86;90+PTX ("),
-        ({"FASTLOSS_CUDA": "1", "FASTLOSS_CUDA_ARCHS": "90"}, "90", "CUDA kernels: for 90 ("),
+        (
+            {"cuda": "13.0", "FASTLOSS_CUDA_ARCHS": "8.0;90+PTX"},
+            "80;90+PTX",
+            "CUDA kernels: for 8.0;90+PTX, 0.0 minutes and ",
+        ),
+        ({"FASTLOSS_CUDA": "1"}, EVERY, f"CUDA kernels: for {EVERY}, 0.0 minutes and "),
+        (
+            {"FASTLOSS_CUDA": "1", "known": "75 80 86 90"},
+            "75;80;86;90+PTX",
+            "CUDA kernels: for 75;80;86;90+PTX, 0.0 minutes and ",
+        ),
+        ({"FASTLOSS_CUDA": "1", "FASTLOSS_CUDA_ARCHS": "90"}, "90", "CUDA kernels: for 90, 0.0 minutes and "),
         (
             {"FASTLOSS_CUDA": "1", "CUDA_HOME": "/nowhere"},
             None,
@@ -415,6 +482,34 @@ def test_decision(machine, settings, archs, said):
         f"sm_{n}" if n != "PTX" else f"compute_{before}" for n, before in zip(wanted, ["", *wanted], strict=False)
     ]
     assert codes == wanted
+
+
+def test_toolkit_of_pip(machine):
+    """The packages for CUDA 12 have the runtime's headers in another folder than the compiler."""
+    output, script = machine(FASTLOSS_CUDA="1", CUDA_HOME="{top}/nvidia/cuda_nvcc")
+    assert "nvidia/cuda_nvcc, torch is a CPU build)" in output
+    assert "/nvidia/cuda_nvcc/bin/nvcc" in script.read_text()
+    assert "/nvidia/cuda_runtime/include" in script.read_text()
+
+
+@pytest.mark.parametrize(("wanted", "cpu", "said"), [("auto", "0", "WARNING"), ("auto", "1", ""), ("1", "0", "")])
+def test_build_that_fails(machine, wanted, cpu, said):
+    """Without the kernels the package for the CPU is there, unless somebody asked for them."""
+    output, _ = machine(cuda="13.0", gpus="90", FASTLOSS_CUDA=wanted, CPU=cpu)
+    if said:
+        (line,) = [line for line in output.splitlines() if "did not build" in line]
+        assert re.fullmatch(r"fastloss: WARNING: the CUDA kernels did not build .*; remedy: .*", line)
+        assert "the build failed" not in output
+    else:
+        assert "fastloss: the build failed; the compiler's message is above" in output
+
+
+@pytest.mark.parametrize("folder", ["pip-build-env-x1/overlay/lib", "builds-v0/.tmpx1/lib"])
+def test_isolated_build(machine, folder):
+    """The torch that pip installs for a build is not the one that will run."""
+    output, script = machine(cuda="13.0", gpus="90", isolated=folder)
+    assert "not built (torch is that of an isolated build, and another one will run; remedy: pip install " in output
+    assert ".cu\n" not in script.read_text()
 
 
 def test_paths_are_kept_whole(machine):

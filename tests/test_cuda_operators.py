@@ -43,6 +43,7 @@ SELECTED = {
     "engines/products/test_vectors.py": "(kinks or (beyond and functional)) and {isa}",
     "engines/divergence/test_divergence.py": "{isa} and not near and not top_k and not second",
     "test_mixed.py": "{isa}",
+    "test_selftest.py": "brief",
     "properties/test_shared_options.py": "(masked_values or (test_options and ({products}))) and {isa}",
     "properties/test_gradients.py": "upstream and {isa} and ({products}) and not pairwise",
     "properties/test_inside_torch.py": "samples or (functorch and ({products}) and not pairwise)",
@@ -125,6 +126,35 @@ def compile_ptx(out, engine):
             ]
             subprocess.run([str(part) for part in command], check=True)
     return ":".join(files)
+
+
+@pytest.fixture(scope="module")
+def driver(library):
+    """The kernels without torch, as gpu_check.sh runs them."""
+    made, objects = library.with_name("driver"), [*library.parent.glob("*.o")]
+    include = [f"-I{path}" for path in (HERE, CSRC)]
+    source = HERE.parent / "benchmarks" / "gpu" / "driver.cpp"
+    command = [*find_compiler(), "-std=c++17", "-O1", "-DFASTLOSS_EMULATED", *include, str(source), "-o", str(made)]
+    subprocess.run([*command, *(str(o) for o in objects if "operators_cuda" not in o.name)], check=True)
+    return made
+
+
+@pytest.mark.slow
+def test_driver(driver):
+    """Every case right; a path that is wished for is taken, where a problem can take it."""
+
+    def run(*arguments, **environment):
+        command, environment = [str(driver), *arguments], {**os.environ, **environment}
+        return subprocess.run(command, check=True, text=True, capture_output=True, env=environment).stdout.splitlines()
+
+    names = run("list")
+    assert len(names) == len(set(names)) > 200
+    assert run("run")[-1] == f"right: {len(names)}"
+    assert run("run", names[0]) == [names[0], "right: 1"]
+    assert sum(line.startswith("copy of") or "no time left" in line for line in run("tune", "0")) == 2
+    assert "8 x 300: group1024 x 1 must move 9600 bytes" in run("profile")
+    for wish, taken in {"stream": "stream x 1", "group16384x4": "group16384 x 4", "tile": "group1024 x 1"}.items():
+        assert f"8 x 300: {taken} must move 9600 bytes" in run("profile", FASTLOSS_CUDA_PLAN=wish)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 import fastloss
 from fastloss.engines.similarity import strips
-from fastloss.engines.similarity.problem import MEMORY_BUDGET
+from fastloss.engines.similarity.strips import MEMORY_BUDGET
 
 from . import peers
 from .inputs import Case

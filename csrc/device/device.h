@@ -464,6 +464,20 @@ bool fits(void (*kernel)(Arguments...), const Grid& grid) {
          clusters > 0;
 }
 
+// Whether this library's code runs on a device: what asking for a kernel's attributes there reports.
+inline int runs_on(int device, const void* kernel) {
+  const int before = device_number();
+  cudaFuncAttributes attributes{};
+  cudaError_t error = cudaSetDevice(device);
+  if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, kernel);
+  report(cudaSetDevice(before));
+  return report(error);
+}
+inline int driver_version() {
+  int version = 0;
+  return report(cudaDriverGetVersion(&version)) ? 0 : version;
+}
+
 inline const char* error_text(int error) { return cudaGetErrorString((cudaError_t)error); }
 
 }  // namespace fastloss::cuda

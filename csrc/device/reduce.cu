@@ -209,3 +209,14 @@ int run_scale(void* data, DType dtype, int64_t n, const void* factor, DType fact
 const char* error_message(int error) { return error_text(error); }
 
 }  // namespace fastloss::cuda
+
+// What Python asks before the first call: why no kernel of the library runs on a device (null: all do; one was compiled like
+// another), and CUDA's version of the driver.
+extern "C" __attribute__((visibility("default"))) const char* fastloss_cuda_why_not(int device) {
+  using namespace fastloss::cuda;
+  const int error = runs_on(device, (const void*)&finish_parts);
+  return error ? error_text(error) : nullptr;
+}
+extern "C" __attribute__((visibility("default"))) int fastloss_cuda_driver() {
+  return fastloss::cuda::driver_version();
+}

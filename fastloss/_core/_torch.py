@@ -11,7 +11,7 @@ import collections
 import functools
 import types
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -61,6 +61,14 @@ else:
 tracing_state: Callable[[], Any] = _find("_C._get_tracing_state") or (
     lambda: torch.jit.is_tracing() or None  # type: ignore[attr-defined]
 )
+
+_graph_task = _find("_C._current_graph_task_id")
+
+
+def in_backward() -> bool:
+    """Whether this thread runs a backward; what waits in it for another thread's backward may wait for ever."""
+    return _graph_task is None or _graph_task() != -1
+
 
 _is_legacy_batched = _find("_C._functorch.is_legacy_batchedtensor") or _yes
 _is_wrapped = _find("_C._functorch.is_functorch_wrapped_tensor") or _yes
@@ -124,6 +132,18 @@ def past_python(function: type[torch.autograd.Function]) -> Callable[..., Any]:
         return function.apply
     node.apply = function.backward
     return super(torch.autograd.Function, function).apply  # type: ignore[misc]
+
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def constant_in_graphs(function: _Function) -> _Function:
+    """Has TorchDynamo call a function of constants, and take the result for one more.
+
+    So does `torch.compiler.assume_constant_result`, which imports TorchDynamo for it.
+    """
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
 
 
 # What the adaptive softmax returns.

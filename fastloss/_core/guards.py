@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from fastloss._core import operators as _ops
+from fastloss._core import verified
 from fastloss._core._torch import FakeTensor, forward_mode_active, tracing_state, transforms_active
 
 KERNEL_DTYPES = frozenset(_ops.DTYPE_CODES)
@@ -21,8 +22,8 @@ is_compiling = torch.compiler.is_compiling
 is_dynamo_compiling = torch.compiler.is_dynamo_compiling  # a third of the time of the other
 
 
-def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cuda", "meta")) -> str:
-    """What keeps a call with these tensors from any kernel; empty if nothing does."""
+def why_no_kernel(engine: str, tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cuda", "meta")) -> str:
+    """What keeps a call with these tensors from an engine's kernels; empty if nothing does."""
     if not _ops.AVAILABLE:
         return _ops.missing_reason()
     if transforms_active():
@@ -46,7 +47,12 @@ def why_no_kernel(tensors: Sequence[Any], devices: tuple[str, ...] = ("cpu", "cu
         return "the layout is not strided"
     if not is_compiling() and any([t.is_neg() for t in tensors]):
         return "an argument is a lazily negated view"
-    return ""
+    return verified.why_not(engine, tensors[0]) if device.type == verified.DEVICE else ""
+
+
+def on_cuda(engine: str, tensor: Tensor) -> bool:
+    """Whether an engine's CUDA kernels take a tensor without a further question."""
+    return tensor.is_cuda and verified.passed(engine, tensor) and not _ops.debugging()
 
 
 def _is_plain(tensor: Tensor) -> bool:

@@ -15,6 +15,7 @@ REDUCTION_NAMES = ("none", "mean", "sum")
 REDUCTIONS = {name: code for code, name in enumerate(REDUCTION_NAMES)}
 
 _PACKAGE = Path(__file__).parents[1]  # where the build puts its libraries
+CUDA_LIBRARY = _PACKAGE / "_C_cuda.so"
 _C: ModuleType | None = None
 _reason = ""
 
@@ -58,16 +59,15 @@ def _load_cuda() -> str:
     if _C is None:
         return _reason
     if torch.version.cuda is None:
-        return "torch is a CPU build"
-    library = _PACKAGE / "_C_cuda.so"
-    if not library.exists():
+        return "torch is a CPU build" if torch.version.hip is None else "torch is a ROCm build, the kernels are CUDA's"
+    if not CUDA_LIBRARY.exists():
         return (
             "fastloss was built without them; remedy: build it again with FASTLOSS_CUDA=1, which says what is missing"
         )
     try:
-        torch.ops.load_library(str(library))
+        torch.ops.load_library(str(CUDA_LIBRARY))
     except OSError as error:
-        return f"{library.name} did not load: {error}"
+        return f"{CUDA_LIBRARY.name} did not load: {error}"
     return ""
 
 

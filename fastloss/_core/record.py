@@ -51,6 +51,7 @@ class Record:
         pose: The function as it is written: the arguments of a call to its problem.
         formula: The loss in plain PyTorch.
         reference: The public function of `fastloss.reference`.
+        engine: Whose kernels it runs, if any.
         family: Name of the modules of `fastloss.functional`, `fastloss.nn` and `fastloss.reference` that hold it.
         options: Those that its losses share.
         returns: What the public functions return.
@@ -62,6 +63,7 @@ class Record:
             the example in the docstring and the tests draw such values.
     """
 
+    engine: ClassVar[Any] = ""
     family: ClassVar[Any]
     options: ClassVar[type]
     returns: ClassVar[str] = "Tensor | Any"
@@ -188,6 +190,10 @@ class Loss(Record):
             self.tiny = -1
 
     @functools.cached_property
+    def engine(self) -> str:
+        return "products" if self.pairs else "elements"
+
+    @functools.cached_property
     def fuller(self) -> Loss | Any:
         """The loss with its optional tensor; None if it has none."""
         return (
@@ -270,6 +276,7 @@ class SoftmaxLoss(Record):
         reads: Which of nll, p and q the formula reads.
     """
 
+    engine = "softmax"
     family = "rows"
     options = _options.RowOptions
     tensors = ("input", "target")
@@ -298,6 +305,7 @@ class RowOutputs(Record):
     that are capped and tempered, with the classes last, and what else it names of the function's arguments.
     """
 
+    engine = "outputs"
     family = "language"
     options = _options.NoOptions
     criterion = False
@@ -316,6 +324,7 @@ class DivergenceLoss(Record):
         chosen: `token_logprobs`, which reads the student's row of k classes.
     """
 
+    engine = "divergence"
     family = "language"
     options = _options.DivergenceOptions
     returns = "Tensor"
@@ -338,6 +347,7 @@ class SimilarityLoss(Record):
         by_kind: A mean averages positive and negative pairs apart, each over those with a value.
     """
 
+    engine = "similarity"
     family = "similarity"
     options = _options.SimilarityOptions
     returns = "Tensor"
@@ -361,6 +371,7 @@ class HeadLoss(Record):
         margins: Hyperparameters of the formula, in its order. Not those of ``of``, which are ``params``.
     """
 
+    engine = "softmax"
     family = "heads"
     options = _options.HeadOptions
 

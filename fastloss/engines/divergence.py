@@ -24,6 +24,7 @@ from fastloss._core.guards import (
     divisor_of,
     is_compiling,
     loss_dtype_of,
+    on_cuda,
     scalar,
     why_no_kernel,
     why_not_normalizer,
@@ -107,7 +108,7 @@ def gate(record: DivergenceLoss, args: tuple[Any, ...], kwargs: dict[str, Any]) 
     if (
         target.dtype is not dtype
         or input.shape != target.shape
-        or not (target.is_cpu if input.is_cpu else input.is_cuda and _ops.CUDA and target.device == input.device)
+        or not (target.is_cpu if input.is_cpu else on_cuda("divergence", input) and target.device == input.device)
         or input.is_inference()
         or target.is_inference()
     ):
@@ -277,7 +278,7 @@ def _why_not_kernel(
     input, target, weight = arguments["input"], arguments["target"], options.get("weight")
     if not isinstance(target, Tensor):
         return "the kernel takes no tail"
-    reason = why_no_kernel([input, target, *(t for t in (weight, options.get("mask")) if t is not None)])
+    reason = why_no_kernel(record.engine, [input, target, *(t for t in (weight, options.get("mask")) if t is not None)])
     reason = reason or _ops.missing_kernel(operator) or why_not_normalizer(options.get("normalizer"), input.device)
     if reason:
         return reason

@@ -27,6 +27,7 @@ from fastloss._core.guards import (
     is_compiling,
     is_dynamo_compiling,
     loss_dtype_of,
+    on_cuda,
     scalar,
     why_no_kernel,
     why_not_normalizer,
@@ -214,7 +215,7 @@ def _prepare(
         return reason, (), (), None, None, torch.float32
 
     given = [*tensors, *(t for t in (weight, mask) if t is not None)]
-    reason = why_no_kernel(given) or _ops.missing_kernel(record.operator)
+    reason = why_no_kernel(record.engine, given) or _ops.missing_kernel(record.operator)
     if reason:
         return no(reason)
     input = tensors[0]
@@ -400,7 +401,7 @@ def _kernel_as_it_is(record: Loss, tensors: tuple[Any, ...], params: Sequence[An
     if count == 0 or dtype not in KERNEL_DTYPES:
         return None
     on_cpu = input.is_cpu
-    if not on_cpu and (not input.is_cuda or not _ops.CUDA or _ops.debugging()):
+    if not on_cpu and not on_cuda(record.engine, input):
         return None
     for t in tensors[1:]:
         if (

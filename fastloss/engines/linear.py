@@ -50,7 +50,6 @@ from fastloss._core.record import HeadLoss, P, PublicLoss, publish
 from fastloss._core.stats import RowStats
 from fastloss.engines import softmax
 from fastloss.engines.similarity import strips
-from fastloss.engines.similarity.problem import MEMORY_BUDGET
 
 _SHARED = """
     Keyword-only options, shared by every loss of hidden states and a classifier:
@@ -402,7 +401,7 @@ def _is_small(problem: Problem) -> bool:
 
 def _budget(problem: Problem) -> int:
     budget = problem.options.get("memory_budget")
-    return MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62))
+    return strips.MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62))
 
 
 def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
@@ -414,7 +413,7 @@ def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     if (
         dtype is None
         or learned
-        or why_no_kernel(tensors, ("cpu", "cuda"))
+        or why_no_kernel(record.engine, tensors, ("cpu", "cuda"))
         or (type(hidden) not in TENSORS and not is_compiling())
         or weight.dim() != 2
         or not hidden.numel()

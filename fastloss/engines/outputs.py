@@ -248,7 +248,7 @@ def _bad_class(posed: Posed) -> str:
 def why_not_kernel(posed: Posed) -> str:
     """Why the kernel does not take this call; empty when it does."""
     input = posed.input
-    reason = _guards.why_no_kernel([t for t in (input, posed.target, posed.mask) if t is not None])
+    reason = _guards.why_no_kernel("outputs", [t for t in (input, posed.target, posed.mask) if t is not None])
     if reason:
         return reason
     if input.dtype not in KERNEL_DTYPES:

@@ -22,6 +22,7 @@ from fastloss._core.guards import (
     is_compiling,
     is_dynamo_compiling,
     loss_dtype_of,
+    on_cuda,
     scalar,
     why_no_kernel,
     why_not_normalizer,
@@ -148,7 +149,7 @@ def _kernel_as_it_is(
         type(input) in TENSORS
         and type(target) is Tensor
         and weight is None
-        and (target.is_cpu if input.is_cpu else _on_cuda(input, target))
+        and (target.is_cpu if input.is_cpu else on_cuda("softmax", input) and target.device == input.device)
         and input.dtype in KERNEL_DTYPES
         and target.dtype is torch.int64
         and not target.is_inference()
@@ -170,10 +171,6 @@ def _kernel_as_it_is(
     code, dtype = REDUCTIONS[reduction], input.dtype
     call = _accepted_call(record, params, label_smoothing, ignore_index, code, dtype, loss_dtype_of(input), inplace)
     return None if call is None else run_kernel(call, (input, target))
-
-
-def _on_cuda(input: Tensor, target: Tensor) -> bool:
-    return input.is_cuda and _ops.CUDA and target.device == input.device and not _ops.debugging()
 
 
 @lru_cache(maxsize=64)
@@ -325,7 +322,7 @@ def why_not_kernel(
 ) -> str:
     """Why the kernel does not take this call; empty when it does."""
     mask = options.get("mask")
-    reason = why_no_kernel((input, target, *(t for t in (weight, mask, factor) if t is not None)))
+    reason = why_no_kernel(record.engine, (input, target, *(t for t in (weight, mask, factor) if t is not None)))
     reason = reason or _ops.missing_kernel(record.name)
     if reason:
         return reason

@@ -13,9 +13,6 @@ using cuda::RowsPath;
 using cuda::RowsPlan;
 using cuda::SurveyLaunch;
 
-const char* const kPathNames[] = {"columns_wide", "columns",   "tile",       "group128", "group256",
-                                  "group1024",    "group4096", "group16384", "stream",   "strided"};
-
 template <class S>
 class CudaBackend : public Backend {
  public:
@@ -58,10 +55,10 @@ class CudaBackend : public Backend {
     l.sums = sums;
     const int64_t planes = a.want_stats ? cuda::kSums : 2;
     if (summed) emulation::watch(sums, planes * plan.blocks * 8, 8);
-    current += std::string(", ") + kPathNames[(int)plan.path] + " x " + std::to_string(plan.cluster) +
+    current += std::string(", ") + cuda::kRowsPathNames[(int)plan.path] + " x " + std::to_string(plan.cluster) +
                (plan.on_chip ? " on chip" : "") + ", schedule " + std::to_string(emulation::schedule);
     const bool mixed = a.probability.data && a.probability_type != (Element)dtype_;
-    ++counts[std::string(mixed ? "mixed_" : "") + kPathNames[(int)plan.path]];
+    ++counts[std::string(mixed ? "mixed_" : "") + cuda::kRowsPathNames[(int)plan.path]];
     if (plan.cluster > 1) ++counts["clusters"];
     // Losses that are cross entropy with these parameters.
     const struct {

@@ -34,6 +34,16 @@ enum class RowsPath : int {
   stream,
   strided
 };
+constexpr const char* kRowsPathNames[] = {"columns_wide", "columns",   "tile",       "group128", "group256",
+                                          "group1024",    "group4096", "group16384", "stream",   "strided"};
+
+// A path, and of group16384 so many blocks that share a row at least, for problems that can take it; for measurements.
+// FASTLOSS_CUDA_PLAN in the environment, read once, wishes for every call: "stream", "group16384x4".
+struct RowsWish {
+  int path = -1;  // RowsPath, or none
+  int cluster = 1;
+};
+RowsWish wish_of(const char* text);  // null, or what names no path: none
 
 // What takes the kernels with every option.
 inline bool needs_extras(const RowsArgs& a) {
@@ -98,6 +108,7 @@ constexpr int group_bytes(int element_bytes, int threads) {
 
 // Every function below works on the current device and on `stream`, a cudaStream_t.
 RowsPlan plan_rows(DType dtype, const RowsLaunch& launch);
+RowsPlan plan_rows(DType dtype, const RowsLaunch& launch, const RowsWish& wish);
 int run_rows(int loss, DType dtype, const RowsLaunch& launch, const RowsPlan& plan, void* stream);
 int run_survey(const SurveyLaunch& launch, void* stream);
 int run_finish(const FinishLaunch& launch, void* stream);

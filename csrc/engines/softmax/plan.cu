@@ -1,6 +1,8 @@
 // Which path a problem takes and how it is cut into blocks: Note [Paths] in cuda.cu. Ordinary host code; the numbers
 // in it are reasoned from shared memory and occupancy, not yet tuned on hardware.
 
+#include <stdlib.h>
+
 #include "device/device.h"
 #include "engines/softmax/cuda.h"
 
@@ -48,16 +50,17 @@ struct Problem {
   bool adjacent_classes(const RowsView& v) const { return !v.data || v.class_stride == 1 || a.classes == 1; }
 };
 
-// Blocks of a cluster that shares a row of so many vectors; 0 if that cannot be.
-int cluster_for(const RowsKernels& kernels, int64_t vectors, int64_t per_block, bool clusters) {
-  for (int cluster = 1; cluster <= 16; cluster *= 2) {
+// Blocks of a cluster that shares a row of so many vectors, from `least` on; 0 if that cannot be.
+int cluster_for(const RowsKernels& kernels, int64_t vectors, int64_t per_block, bool clusters, int least) {
+  for (int cluster = least; cluster <= 16; cluster *= 2) {
     if (vectors > per_block * cluster) continue;
     return (cluster == 1 || clusters) && kernels.fits(cluster) ? cluster : 0;
   }
   return 0;
 }
 
-RowsPlan cut(DType dtype, const RowsLaunch& l) {
+RowsPlan cut(DType dtype, const RowsLaunch& l, const RowsWish& wish) {
+  const auto may = [&](RowsPath path) { return wish.path < 0 || wish.path == (int)path; };
   const RowsArgs& a = l.rows;
   const int size = dtype == DType::f64 ? 8 : dtype == DType::f32 ? 4 : 2;
   const int64_t wide = dtype == DType::f64 ? 8 : 4;  // of the computing type
@@ -73,7 +76,7 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
   plan.begin = (int64_t)a.logits.data;
   plan.end = plan.begin + extent * size;
 
-  if (a.classes <= kFewClasses && p.dense(a.logits) && p.dense(a.gradient)) {
+  if (may(RowsPath::tile) && a.classes <= kFewClasses && p.dense(a.logits) && p.dense(a.gradient)) {
     plan.path = RowsPath::tile;
     plan.on_chip = true;
     plan.pitch = (int)a.classes | 1;
@@ -83,7 +86,8 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
     return plan;
   }
 
-  if (p.adjacent_classes(a.logits) && p.adjacent_classes(a.gradient) && p.congruent()) {
+  const bool grouped = wish.path < 0 || (wish.path >= (int)RowsPath::group128 && wish.path <= (int)RowsPath::stream);
+  if (grouped && p.adjacent_classes(a.logits) && p.adjacent_classes(a.gradient) && p.congruent()) {
     const bool aligned = p.aligned(a.logits, 16, a.dims);
     const int64_t vectors = aligned ? divide_up(a.classes, lanes) : (a.classes + 2 * (lanes - 1)) / lanes;
     const auto group = [&](RowsPath path, int classes) {
@@ -93,16 +97,16 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
       plan.turns = (int)divide_up(vectors, threads);
       plan.shared_bytes = group_bytes(size, threads);
       plan.blocks = divide_up(a.rows, group_block(threads) / threads);
-      return vectors <= plan.slice;
+      return may(path) && vectors <= plan.slice;
     };
     if (group(RowsPath::group128, 128) || group(RowsPath::group256, 256) || group(RowsPath::group1024, 1024) ||
         group(RowsPath::group4096, 4096)) {
       return plan;
     }
     // From a state there is nothing to exchange, so nothing to gain from one block or cluster per row.
-    if (!a.from_state) {
+    if (!a.from_state && may(RowsPath::group16384)) {
       const int threads = group_threads(16384), most = threads * group_vectors(size);
-      plan.cluster = cluster_for(kernels_of(dtype), vectors, most, limits().clusters);
+      plan.cluster = cluster_for(kernels_of(dtype), vectors, most, limits().clusters, wish.cluster);
       if (plan.cluster) {
         plan.path = RowsPath::group16384;
         plan.shared_bytes = group_bytes(size, threads);
@@ -128,8 +132,9 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
     plan.blocks = divide_up(a.rows, kColumnThreads * per);
     return plan.on_chip;
   };
+  const bool by_column = wish.path < 0 || wish.path <= (int)RowsPath::columns;
   const bool columns = p.adjacent_rows(a.logits) && p.adjacent_rows(a.gradient);
-  if (a.classes <= kColumnClasses || (columns && a.rows >= kManyRows)) {
+  if (by_column && (a.classes <= kColumnClasses || (columns && a.rows >= kManyRows))) {
     const int inner = a.dims - 1;
     const bool four = columns && !extras && size != 8 && a.size[inner] % 4 == 0 &&
                       p.aligned(a.logits, 4 * size, inner) && p.aligned(a.gradient, 4 * size, inner) &&
@@ -146,8 +151,27 @@ RowsPlan cut(DType dtype, const RowsLaunch& l) {
 
 }  // namespace
 
+RowsWish wish_of(const char* text) {
+  RowsWish wish;
+  if (!text) return wish;
+  const char* const times = strchr(text, 'x');
+  const size_t length = times ? (size_t)(times - text) : strlen(text);
+  for (int path = 0; path <= (int)RowsPath::strided; ++path) {
+    if (strlen(kRowsPathNames[path]) == length && strncmp(text, kRowsPathNames[path], length) == 0) wish.path = path;
+  }
+  const int cluster = times ? atoi(times + 1) : 1;
+  if (wish.path >= 0 && cluster > 1 && cluster <= 16 && (cluster & (cluster - 1)) == 0) wish.cluster = cluster;
+  return wish;
+}
+
 RowsPlan plan_rows(DType dtype, const RowsLaunch& l) {
-  RowsPlan plan = cut(dtype, l);
+  static const RowsWish wish = wish_of(getenv("FASTLOSS_CUDA_PLAN"));
+  return plan_rows(dtype, l, wish);
+}
+
+RowsPlan plan_rows(DType dtype, const RowsLaunch& l, const RowsWish& wish) {
+  RowsPlan plan = cut(dtype, l, wish);
+  if (wish.path >= 0 && (int)plan.path != wish.path) plan = cut(dtype, l, {});
   plan.grid = plan.blocks;
   // Most upstream gradients are 1: then the blocks are launched for nothing, half a microsecond for each set that the device holds.
   const int64_t enough = (int64_t)limits().multiprocessors * 8 / plan.cluster * plan.cluster;

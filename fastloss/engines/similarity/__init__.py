@@ -27,7 +27,8 @@ _SHARED = """
             normalizer is 0): ``"zero"`` (default) or ``"nan"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: the vectors'; float32 for half vectors under autocast.
         memory_budget: Bytes of similarities that may be kept from forward's first to its second look at them; beyond it
-            they are computed twice (a third more arithmetic). Default 256 MiB.
+            they are computed twice (a third more arithmetic). Default 256 MiB; on CUDA, without ``group``, a quarter of
+            the memory that is free, if that is more.
         group: A `torch.distributed` process group that shares the batch, each process with a part of its own (the parts
             may differ in size). Value and gradients are those of one process with the parts one after the other:
             `fastloss.distributed`. Every process must call. Default: this process has the whole batch.
@@ -69,7 +70,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                 _check(name, kwargs, known)
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
             ask = posed if kwargs or len(tensors) < len(args) else pose  # tensors alone need not be asked what they are
-            return solve(record, why_no_kernel(tensors, ("cpu", "cuda")), ask(*args, **kwargs))
+            return solve(record, why_no_kernel(record.engine, tensors, ("cpu", "cuda")), ask(*args, **kwargs))
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             _check(name, kwargs, known_of_reference)

@@ -141,7 +141,8 @@ class Plan:
         mines = call.loss in MINING
         self.symmetric = call.itself and relation.mask is None and relation.positives is None and not mines
         self.waits = call.both or self.symmetric or call.by_kind
-        self.strips = Strips(rows, self.m, call.memory_budget, self.waits, self.want)
+        budget = strips.kept_bytes(call.memory_budget, rows, self.m, self.waits and call.group is None)
+        self.strips = Strips(rows, self.m, budget, self.waits, self.want)
         # Note [One number for a pair] in csrc/engines/similarity/operators.cpp. Hinges know nothing of sums.
         on_cpu, exact = not strips.on_gpu(rows), self.symmetric and self.want and not call.distances
         self.mirrors = exact and self.strips.whole and on_cpu and call.group is None
@@ -446,7 +447,7 @@ def is_small(call: Call, vectors: Vectors) -> bool:
         and not call.by_kind
         and not call.distances
         and rows.shape[0] * (rows if columns is None else columns).shape[0] * rows.element_size()
-        <= min(_SMALL_BYTES, call.memory_budget)
+        <= (_SMALL_BYTES if call.memory_budget < 0 else min(_SMALL_BYTES, call.memory_budget))
     )
 
 

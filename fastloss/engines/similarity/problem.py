@@ -16,8 +16,6 @@ from fastloss._core.formula import Number
 from fastloss._core.options import SimilarityOptions
 from fastloss._core.record import SimilarityLoss
 
-# Bytes of similarities that may be kept instead of made twice.
-MEMORY_BUDGET = 256 << 20
 MINING = ("batch_hard", "semi_hard", "all")  # in the order of the enumeration in csrc/engines/similarity/args.h
 
 
@@ -103,7 +101,7 @@ class Call(NamedTuple):
         unseen: As in `Problem`.
         reduction: 0, 1 or 2: none, mean, sum.
         loss_dtype: Of the result.
-        memory_budget: Bytes.
+        memory_budget: Bytes; negative: `strips.kept_bytes` decides.
         formula: That of the loss; None where nobody asks for a second derivative.
         group: Processes that have the rest of the batch, see `fastloss.distributed`.
         divides: The factor is a temperature, which divides. Kernels multiply.
@@ -153,7 +151,7 @@ def call_of(
     call = Call(
         mining or record.functor, params, (float(factor), 0.0 if bias is None else float(bias)),
         vectors.columns is None, both, normalize, record.distances, record.by_kind, empty_zero, ddp, unseen,
-        reduction, loss_dtype, MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62)),
+        reduction, loss_dtype, -1 if budget is None else int(min(budget, 1 << 62)),
         functools.partial(record.formula, mining=mining) if mining else record.formula, group, divides,
     )  # fmt: skip
     return call, scale, shift

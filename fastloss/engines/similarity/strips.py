@@ -15,6 +15,7 @@ from fastloss._core import memory as _memory
 _STRIP_BYTES = 32 << 20
 _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
 _MIN_STRIP_ROWS = 128
+MEMORY_BUDGET = 256 << 20  # bytes that are kept where nobody has said how many
 
 
 def on_gpu(t: Tensor) -> bool:
@@ -23,6 +24,21 @@ def on_gpu(t: Tensor) -> bool:
 
 def strip_bytes(like: Tensor) -> int:
     return _STRIP_BYTES if like.is_cpu else _CUDA_STRIP_BYTES
+
+
+def kept_bytes(asked: int, rows: Tensor, width: int, alone: bool) -> int:
+    """Bytes of similarities that may be kept: as many as are asked for, unless that is negative.
+
+    A fourth product takes longer than a larger matrix takes memory that is free anyway, so of a GPU's a quarter may go.
+    Processes that share a batch must agree, and in a capture nobody may ask.
+    """
+    if asked >= 0:
+        return asked
+    wanted = rows.shape[0] * width * rows.element_size()
+    if wanted <= MEMORY_BUDGET or not rows.is_cuda or not alone or torch.cuda.is_current_stream_capturing():
+        return MEMORY_BUDGET
+    cached = torch.cuda.memory_reserved(rows.device) - torch.cuda.memory_allocated(rows.device)
+    return max(MEMORY_BUDGET, (torch.cuda.mem_get_info(rows.device)[0] + cached) // 4)
 
 
 def matrix(height: int, width: int, like: Tensor, dtype: torch.dtype | None = None) -> Tensor:

@@ -406,6 +406,9 @@ bool fits(void (*)(Arguments...), const Grid& grid) {
   return grid.cluster <= emulation::largest_cluster && grid.shared_bytes <= emulation::shared_limit;
 }
 
+inline int runs_on(int device, const void*) { return device; }
+inline int driver_version() { return 0; }
+
 inline const char* error_text(int) { return "emulated"; }
 
 }  // namespace fastloss::cuda

@@ -1004,3 +1004,37 @@ def test_memory():
     for name, reduction, added in measured:
         assert int(added) < 2048 * 2048 * 4 / 4, (name, reduction, added)
         assert int(added) > 2048 * 32 * 4, "nothing was measured"
+
+
+class OnGpu:
+    """What `strips.kept_bytes` asks of vectors that lie on a GPU."""
+
+    shape, device, is_cuda = (32768, 1024), "cuda:0", True
+
+    @staticmethod
+    def element_size():
+        return 2
+
+
+@pytest.mark.parametrize(
+    ("free", "asked", "alone", "capturing", "kept"),
+    [
+        (120 << 30, -1, True, False, (120 << 30) // 4 + (1 << 28)),  # 2 GiB of CLIP's matrix are kept
+        (1 << 20, -1, True, False, (1 << 18) + (1 << 28)),
+        (0, -1, True, False, 256 << 20),
+        (120 << 30, 5, True, False, 5),
+        (120 << 30, -1, False, False, 256 << 20),
+        (120 << 30, -1, True, True, 256 << 20),
+    ],
+)
+def test_default_memory_budget(monkeypatch, free, asked, alone, capturing, kept):
+    """A quarter of what is free on the device, 1 GiB of the allocator's cache included; nobody asks without need."""
+    cuda = torch.cuda
+    monkeypatch.setattr(cuda, "mem_get_info", lambda device: (free, 141 << 30))
+    monkeypatch.setattr(cuda, "memory_reserved", lambda device: 3 << 30 if free else 0)
+    monkeypatch.setattr(cuda, "memory_allocated", lambda device: 2 << 30 if free else 0)
+    monkeypatch.setattr(cuda, "is_current_stream_capturing", lambda: capturing)
+    assert strips.kept_bytes(asked, OnGpu, 32768, alone) == kept
+    monkeypatch.setattr(cuda, "mem_get_info", None)
+    assert strips.kept_bytes(-1, OnGpu, 4096, True) == 256 << 20
+    assert strips.kept_bytes(-1, torch.empty(2, 3).expand(2, 3), 1 << 40, True) == 256 << 20
