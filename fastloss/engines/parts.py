@@ -16,17 +16,16 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fastloss._core import memory as _memory
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route, row_formula
-from fastloss._core.autograd import gone
+from fastloss._core.autograd import Kernel
 from fastloss._core.formula import expm1
 from fastloss._core.guards import loss_dtype_of
 from fastloss._core.record import Record, SoftmaxLoss
 from fastloss._core.stats import TokenLogprobs
 from fastloss.engines import outputs
-from fastloss.engines.outputs import Plan, Posed, measure, write_gradient
+from fastloss.engines.outputs import Plan, Posed, gradient, measure
 from fastloss.engines.softmax import bad_target
 
 _IGNORED = -100
@@ -67,8 +66,10 @@ def _local(target: Tensor, classes: Classes, here: int, ignore_index: int) -> Te
     return torch.where(target == ignore_index, _IGNORED, y)
 
 
-class _Rows(torch.autograd.Function):
-    """``(plan, group, weights, target, mask, weight, input) -> logprob, entropy, lse, spread``."""
+class _Rows:
+    """For `Kernel`: ``(plan, group, weights, target, mask, weight, input) -> logprob, entropy, lse, spread``."""
+
+    fixed = (None,) * 7
 
     @staticmethod
     def forward(
@@ -99,37 +100,26 @@ class _Rows(torch.autograd.Function):
             made[3] = (more[-1] - weights.view(-1, *[1] * top.dim()) * log_share).sum(0)
         result = [None if t is None else torch.where(kept, t, 0.0).to(state.dtype) for t in made]
         state = torch.stack([top, torch.where(here == -torch.inf, total, rest)]).to(state.dtype)
-        ctx.plan, ctx.weight_sum, ctx.overwritten = plan, weights.sum().to(state.dtype), False
-        ctx.save_for_backward(input, target, mask, weight, state, result[1])
-        ctx.set_materialize_grads(False)
+        ctx.weight_sum = weights.sum().to(state.dtype)
+        ctx.save_for_backward(input, target, mask, state, result[1], weight)
         return tuple(result)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        nothing = (None,) * 6
-        if all(g is None for g in upstream):
-            return *nothing, None
-        plan: Plan = ctx.plan
-        if ctx.overwritten:
-            raise gone("a second backward")
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                f"fastloss.{plan.name}: expected a first derivative of rows whose classes lie on several processes; "
-                "remedy for a second one: gather the logits"
-            )
-        input, target, mask, weight, state, entropy = ctx.saved_tensors
-        of_logprob, of_entropy, of_lse, of_spread = upstream
+    def backward(
+        ctx: Any, plan: Plan, of_logprob: Any, of_entropy: Any, of_lse: Any, of_spread: Tensor | None
+    ) -> list[Tensor]:
         if of_spread is not None:
             through = of_spread * ctx.weight_sum
             of_lse = through if of_lse is None else of_lse + through
-        grad = input.detach() if plan.inplace else _memory.empty_like(input)
-        write_gradient(
-            plan, grad, input, target, mask, state, entropy, of_logprob, of_entropy, of_lse, weight, of_spread, True
-        )  # fmt: skip
-        if plan.inplace:
-            torch.autograd.graph.increment_version(input)
-            ctx.overwritten = True
-        return *nothing, grad
+        *saved, weight = ctx.saved_tensors
+        return gradient(ctx, plan, *saved, of_logprob, of_entropy, of_lse, weight, of_spread, True)
+
+    @staticmethod
+    def formula(ctx: Any, plan: Plan) -> Any:
+        raise RuntimeError(
+            f"fastloss.{plan.name}: expected a first derivative of rows whose classes lie on several processes; "
+            "remedy for a second one: gather the logits"
+        )
 
 
 def rows(
@@ -152,7 +142,7 @@ def rows(
                 raise IndexError(f"fastloss.{name}: {bad}")
         target = _local(target, classes, here, posed.ignore_index)
     plan = outputs.plan_of(name, record.formula, posed._replace(ignore_index=_IGNORED))
-    return _Rows.apply(plan, posed.group, classes.weights, target, posed.mask, weight, input)
+    return Kernel.apply(_Rows, plan, posed.group, classes.weights, target, posed.mask, weight, input)
 
 
 def token_logprobs(record: Record, posed: Posed) -> TokenLogprobs:
@@ -183,7 +173,7 @@ def solve(
         raise ValueError(f"fastloss.{name}: expected return_stats=False with group=")
     if target.is_floating_point():
         raise RuntimeError(f"fastloss.{name}: target is {target.dtype}, expected class indices with group=")
-    code = _options.reduction_code(reduction)
+    reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
     given = {what: options.get(what) for what in ("mask", "softcap", "temperature")}
     posed = outputs.check(
         name,
@@ -230,15 +220,11 @@ def solve(
     z_loss = options.get("z_loss", 0.0)
     if isinstance(z_loss, Tensor) or z_loss != 0:
         value = value + z_loss * w * lse.square()
-    value = torch.where(kept, value, 0.0)
     dtype = options.get("loss_dtype") or loss_dtype_of(input)
-    if code == 0:
-        return value.to(dtype)
-    total = value.sum(dtype=torch.float64)
-    if code == 2:
-        return total.to(dtype)
-    divisor = (kept * w).sum(dtype=torch.float64) if options.get("normalizer") is None else options["normalizer"]
-    mean = total / torch.where(torch.as_tensor(divisor) == 0, torch.nan, divisor)
-    if options.get("empty", "nan") == "zero":
-        mean = torch.where(kept.any(), mean, 0.0)
-    return mean.to(dtype)
+    if reduction != "none":
+        value = value.double()
+    divisor = options.get("normalizer")
+    if divisor is None:
+        divisor = (kept * w).sum(dtype=torch.float64)
+        divisor = torch.where(divisor == 0, torch.nan, divisor)
+    return row_formula.reduced(value, kept, reduction, divisor, options.get("empty", "nan")).to(dtype)
