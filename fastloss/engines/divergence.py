@@ -24,6 +24,7 @@ from fastloss._core.guards import (
     cast,
     divisor_of,
     is_compiling,
+    is_placed,
     loss_dtype_of,
     scalar,
     why_no_kernel,
@@ -48,6 +49,9 @@ _SHARED = """
         empty: Value of a mean over no rows: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: the common one of both tensors; float32 for half under autocast.
         inplace: Allows the gradient to be written over the memory of ``input``; see `cross_entropy`.
+        group: Processes on which the classes of each row lie, in the order of ranks. ``input`` and ``target`` are then
+            those of the classes here, as is the gradient; of a teacher of k classes every process has all values and
+            indices, without ``tail``. DTensors need no ``group``: as in `cross_entropy`.
 
     Returns:
         The loss: shape of ``input`` without its last dimension for ``"none"``, otherwise ``()``.
@@ -77,6 +81,8 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             arguments, reduction, options, _ = pose(*args, **kwargs)
             _check(record, arguments, reduction, options)
+            if options.get("group") is not None:
+                raise ValueError(f"fastloss.{record.name}: expected group=None: the formula is that of whole rows")
             return evaluate(record, arguments, reduction, options)
 
         own, example, rest = (pose.__doc__ or "").rstrip().partition("\n    Example:")
@@ -229,6 +235,10 @@ def _call(
 
 def solve(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
     """Checks what is posed, and runs the kernel of a loss, or its formula where that is due."""
+    if is_placed(arguments["input"]):
+        from fastloss.engines import placed
+
+        return placed.divergence(solve, record, arguments, reduction, options)
     _check(record, arguments, reduction, options)
     input, target = arguments["input"], arguments["target"]
     if torch.is_grad_enabled() and not is_compiling():
@@ -392,7 +402,7 @@ def _in_parts(record: DivergenceLoss, arguments: dict[str, Any], reduction: str,
         )
     route.kernel_unless(name, sums.WHY)
     temperature, target_temperature = _temperatures(arguments)
-    before = parts.classes_of(input.shape[-1], None, input, group).first if top else None
+    before = parts.classes_of(input.shape[-1], None, input, group).first if top else 0
     others = torch.distributed.get_rank(group) > 0
 
     def logits(block: list[Tensor]) -> list[Tensor]:

@@ -16,7 +16,7 @@ from fastloss._core import options as _options
 from fastloss._core import route
 from fastloss._core._torch import forward_mode_active, native_operator, tracing_state, transforms_active
 from fastloss._core.autograd import Kernel, apply, gone, overwrite, savable
-from fastloss._core.guards import KERNEL_DTYPES, TENSORS, TORCH_ERRORS, is_compiling, is_dynamo_compiling
+from fastloss._core.guards import KERNEL_DTYPES, TENSORS, TORCH_ERRORS, is_compiling, is_dynamo_compiling, is_placed
 from fastloss._core.record import P, PublicLoss, RowOutputs, publish
 from fastloss._core.row_formula import of_dtype, tempered
 from fastloss._core.stats import TokenLogprobs
@@ -210,6 +210,10 @@ def from_formula(formula: Formula, posed: Posed) -> TokenLogprobs:
 
 def solve(record: RowOutputs, posed: Posed) -> TokenLogprobs:
     """Checks what is posed, and runs the kernel, or the formula where that is due."""
+    if is_placed(posed.input):
+        from fastloss.engines import placed
+
+        return placed.outputs(solve, record, posed)
     posed = check(record.name, posed)
     if posed.group is not None:
         from fastloss.engines import parts

@@ -12,6 +12,8 @@ import pytest
 import torch
 import torch.distributed as dist
 from cases import UNIT
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
 import fastloss
 from fastloss import functional, reference
@@ -56,6 +58,8 @@ CHECKS = [
     "token_logprobs",
     *(f"divergence, {kind}" for kind in KINDS),
     "near rows",
+    "DTensor on a line",
+    "DTensor on a square",
     "errors",
 ]
 
@@ -212,7 +216,110 @@ def check_near(sizes, rank):
         torch.testing.assert_close(grad.double(), exact[:, here], rtol=2.0**-8, atol=1e-15)
 
 
-WHOLE = {"errors": check_errors, "near rows": check_near}
+def check_placed(mesh, placements, shape):
+    """Each loss of a DTensor is that of the whole, whichever way its other tensors are given."""
+    torch.manual_seed(4)
+    rows = shape[:1] + shape[2:]
+    x, y, weight = torch.randn(shape).double(), torch.randn(shape).double(), torch.rand(CLASSES).double() + 0.1
+    target, mask, mass = torch.randint(CLASSES, rows), torch.rand(rows) < 0.8, torch.rand(rows).double()
+    target[torch.rand(rows) < 0.2] = -100
+    t, top = y.softmax(1), y.topk(2, 1)
+
+    def lie(t, dims):
+        """As the logits, of which dimension d is the tensor's dims[d]."""
+        made = [dims[p.dim] if isinstance(p, Shard) else None for p in placements]
+        return distribute_tensor(t, mesh, [Replicate() if d is None else Shard(d) for d in made])
+
+    of_rows, of_classes, every = [0, None, *range(1, x.dim())], [None, 0] + [None] * x.dim(), [*range(x.dim())]
+    ways = {
+        "whole": lambda t, dims: t,
+        "here": lambda t, dims: lie(t, dims).to_local(),
+        "DTensor": lie,
+        "elsewhere": lambda t, dims: distribute_tensor(t, mesh, [Shard(0)] + [Replicate()] * (mesh.ndim - 1)),
+    }
+    calls = {
+        "weight": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), g(weight, of_classes)),
+        "focal": lambda f, x, g: f.softmax_focal_loss(
+            x, g(target, of_rows), g(weight, of_classes), weight=g(weight.square(), of_classes), mask=g(mask, of_rows)
+        ),
+        "rows": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), label_smoothing=0.1, reduction="none"),
+        "sum": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), z_loss=0.1, softcap=5.0, reduction="sum"),
+        "own divisor": lambda f, x, g: f.poly1_cross_entropy(x, g(target, of_rows), 1.0, normalizer=7.0),
+        "no row": lambda f, x, g: f.cross_entropy(x, g(target * 0 - 100, of_rows), empty="zero"),
+        "probabilities": lambda f, x, g: f.cross_entropy(x, g(t, every), g(weight, of_classes), mask=g(mask, of_rows)),
+        "token_logprobs": lambda f, x, g: f.token_logprobs(
+            x.movedim(1, -1), g(target, of_rows), temperature=2.0, return_entropy=True
+        ),
+    }
+    if x.dim() == 2:
+        calls |= {
+            "kl": lambda f, x, g: f.divergence(x, g(y, every), temperature=2.0, mask=g(mask, of_rows)),
+            "js": lambda f, x, g: f.divergence(
+                x, g(t, every), "js", target_is="probabilities", weight=g(mass, of_rows)
+            ),
+            "top k": lambda f, x, g: f.divergence(x, (g(top.values, of_rows), g(top.indices, of_rows)), "tv"),
+        }
+    for name, call in calls.items():
+        leaf = x.clone().requires_grad_()
+        wanted = call(functional, leaf, lambda t, _: t)
+        wanted = sum(wanted[:2]) if isinstance(wanted, tuple) else wanted
+        wanted.sum().mul(1.5).backward()
+        for way, given in ways.items():
+            placed = distribute_tensor(x, mesh, placements).requires_grad_()
+            loss = call(functional, placed, given)
+            loss = loss[0] + loss[1] if isinstance(loss, tuple) else loss
+            loss.sum().mul(1.5).backward()
+            assert placed.grad.placements == tuple(placements)
+            for got, exact, what in ((loss, wanted, "loss"), (placed.grad, leaf.grad, "gradient")):
+                error = (got.full_tensor() - exact).abs().max()
+                assert error < 1e-12, f"{name}, {way}, {placements}, {shape}, {what}: {float(error)}"
+
+
+def check_line(sizes, rank):
+    mesh = init_device_mesh("cpu", (len(sizes),))
+    for placement, shape in itertools.product((Shard(0), Shard(1), Replicate()), SHAPES):
+        check_placed(mesh, [placement], shape)
+    check_placed(mesh, [Shard(2)], SHAPES[1])
+    x, target, group = torch.randn(8, CLASSES), torch.randint(CLASSES, (8,)), dist.group.WORLD
+    placed = distribute_tensor(x, mesh, [Shard(0)])
+    halves = DTensor.from_local(x / len(sizes), mesh, [Partial()])
+    close = torch.testing.assert_close
+    close(functional.cross_entropy(halves, target).full_tensor(), functional.cross_entropy(x, target))
+    # Losses that others are made of, and second derivatives.
+    for f in (functional.perplexity, lambda x, y: functional.causal_lm_loss(x[None], y[None])):
+        close(f(placed, target).full_tensor(), f(x, target))
+    found = []
+    for t in (x, placed):
+        leaf = t.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(functional.cross_entropy(leaf, target), leaf, create_graph=True)
+        found.append(torch.autograd.grad(grad.square().sum(), leaf)[0])
+    close(found[1].full_tensor(), found[0])
+    for error, words, call in (
+        (ValueError, "group=None", lambda: functional.cross_entropy(placed, target, group=group)),
+        (ValueError, "return_stats=False", lambda: functional.cross_entropy(placed, target, return_stats=True)),
+        (RuntimeError, r"target has shape \(3,\), expected", lambda: functional.cross_entropy(placed, target[:3])),
+        (RuntimeError, "every process", lambda: functional.cross_entropy(
+            distribute_tensor(x[:, :1], mesh, [Shard(1)]), target)),
+    ):  # fmt: skip
+        with pytest.raises(error, match=words):
+            call()
+    if rank == 0:
+        assert fastloss.explain(functional.cross_entropy, placed, target, torch.ones(CLASSES)).path == "kernel"
+
+
+def check_square(sizes, rank):
+    mesh = init_device_mesh("cpu", (2, len(sizes) // 2))
+    for placements in ([Shard(0), Shard(1)], [Shard(1), Replicate()], [Shard(0), Shard(0)]):
+        for shape in ((11, CLASSES), (4, CLASSES, 3)):
+            check_placed(mesh, placements, shape)
+
+
+WHOLE = {
+    "errors": check_errors,
+    "near rows": check_near,
+    "DTensor on a line": check_line,
+    "DTensor on a square": check_square,
+}
 
 
 def check(name, sizes, rank):
