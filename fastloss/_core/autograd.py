@@ -44,9 +44,9 @@ def savable(value: Any) -> Any:
 
 
 def gradients(
-    loss: Callable[..., Tensor], tensors: Sequence[Tensor | None], needed: Sequence[bool], grad_output: Tensor
+    formula: Callable[..., Any], tensors: Sequence[Tensor | None], needed: Sequence[bool], upstream: Sequence[Any]
 ) -> list[Tensor | None]:
-    """The gradients of ``loss(*tensors)`` in plain PyTorch, differentiable again if grad mode is on.
+    """The gradients of ``formula(*tensors)`` in plain PyTorch, differentiable again if grad mode is on.
 
     Taken to views of the tensors. Of the tensors themselves autograd would ask for the whole gradient: what reaches one
     of them by way of another, which the caller adds up as well, and what their hooks make of it.
@@ -54,24 +54,26 @@ def gradients(
     differentiable = torch.is_grad_enabled()
     with torch.enable_grad():
         views = [t.view_as(t) if need and t is not None else t for t, need in zip(tensors, needed, strict=True)]
-        result = loss(*views)
+        outputs = formula(*views)
+        outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         wanted = [t for t, need in zip(views, needed, strict=True) if need and t is not None]
+        of = [k for k, g in enumerate(upstream) if g is not None and outputs[k].requires_grad]
         made: Iterator[Tensor]
-        if result.requires_grad:
+        if of:
             options: Any = {"create_graph": differentiable, "allow_unused": True, "materialize_grads": True}
-            made = iter(torch.autograd.grad(result, wanted, grad_output, **options))
+            made = iter(torch.autograd.grad([outputs[k] for k in of], wanted, [upstream[k] for k in of], **options))
         else:  # of no rows
             made = map(torch.zeros_like, wanted)
     return [next(made) if need else None for need in needed]
 
 
 class Kernel(torch.autograd.Function):
-    """``(engine, call, *others, *tensors) -> loss[, statistics]``, of which an engine knows:
+    """``(engine, call, *others, *tensors) -> outputs``, of which an engine knows:
 
     fixed: None for engine, call, and each of the others, which have no gradient.
-    forward: Of context, call, others and tensors: the outcome. Saves what backward needs.
-    backward: Of context, call and upstream gradient: the gradients of the tensors.
-    formula: Of context and call: the loss in plain PyTorch as a function of these tensors, and the tensors.
+    forward: Of context, call, others and tensors: the outputs. Saves what backward needs.
+    backward: Of context, call and the outputs' upstream gradients: the gradients of the tensors.
+    formula: Of context and call: the outputs in plain PyTorch as a function of these tensors, and the tensors.
     """
 
     @staticmethod
@@ -81,22 +83,40 @@ class Kernel(torch.autograd.Function):
         return engine.forward(ctx, call, *given)
 
     @staticmethod
-    def backward(ctx: Any, grad_output: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
         engine, call = ctx.engine, ctx.call
-        if grad_output is None:
+        if upstream[0] is None and all([g is None for g in upstream]):
             return (None,) * len(ctx.needs_input_grad)
         if not torch.is_grad_enabled():
             try:
-                return *engine.fixed, *engine.backward(ctx, call, grad_output)
+                return *engine.fixed, *engine.backward(ctx, call, *upstream)
             except RuntimeError:
-                if not is_batched(grad_output):
+                if not any([g is not None and is_batched(g) for g in upstream]):
                     raise
-        loss, tensors = engine.formula(ctx, call)
-        return *engine.fixed, *gradients(loss, tensors, ctx.needs_input_grad[len(engine.fixed) :], grad_output)
+        formula, tensors = engine.formula(ctx, call)
+        return *engine.fixed, *gradients(formula, tensors, ctx.needs_input_grad[len(engine.fixed) :], upstream)
 
 
 # Not for dynamo, which knows `Kernel.apply` alone.
 apply = past_python(Kernel)
+
+
+class _Overwritten:
+    """For `Kernel`: once backward has written the gradient over a tensor that it would need again."""
+
+    fixed = ()
+
+    @staticmethod
+    def backward(*_: Any) -> Any:
+        raise gone("a second backward")
+
+    formula = backward
+
+
+def overwrite(ctx: Any, tensor: Tensor) -> None:
+    """Says that backward has written over the tensor."""
+    torch.autograd.graph.increment_version(tensor)
+    ctx.engine = _Overwritten
 
 
 class Call(NamedTuple):
@@ -146,7 +166,7 @@ class OnePass:
         return loss, stats
 
     @staticmethod
-    def backward(ctx: Any, call: Call, grad_output: Tensor) -> Sequence[Tensor | None]:
+    def backward(ctx: Any, call: Call, grad_output: Tensor, *_: Any) -> Sequence[Tensor | None]:
         grads = ctx.grads
         if grads is not None:
             ctx.grads = None
@@ -175,8 +195,7 @@ class OnePass:
         grads = _gradient_memory(ctx, call, saved[: len(call.operators.no_gradients)])
         call.operators.backward(grad_output, *saved, *call.options[:2], False, *grads)
         if call.inplace and ctx.needs_input_grad[5]:
-            torch.autograd.graph.increment_version(saved[0])
-            ctx.call = call._replace(now=True)
+            overwrite(ctx, saved[0])
         return grads
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,6 +59,12 @@ def on_cuda(engine: str, tensor: Tensor) -> bool:
 def _is_plain(tensor: Tensor) -> bool:
     """False for subclasses with a meaning of their own (DTensor, nested, ...); fake tensors count as plain."""
     return type(tensor) in TENSORS or isinstance(tensor, FakeTensor)
+
+
+def is_placed(value: Any) -> bool:
+    """Whether the value is a DTensor, whose module takes long to import."""
+    module = sys.modules.get("torch.distributed.tensor")
+    return module is not None and isinstance(value, module.DTensor)
 
 
 def why_not_normalizer(normalizer: float | Tensor | None, device: torch.device) -> str:

@@ -116,6 +116,7 @@ class DivergenceOptions(SharedOptions, total=False):
     weight: Tensor | None
     mask: Tensor | None
     inplace: bool
+    group: Any
 
 
 class NoOptions(TypedDict):

@@ -63,11 +63,16 @@ class _Decided(BaseException):
 
 def take(name: str, path: Path, reason: str) -> None:
     """Says that a call of the loss ``name`` takes this path. Call it where ``watched``; it may not return."""
-    if getattr(_here, "explaining", False):
+    if explaining():
         raise _Decided(path, reason)
     if _LOG and (name, path, reason) not in _logged:
         _logged.add((name, path, reason))
         _log.info("fastloss.%s: %s (%s)", name, path, reason)
+
+
+def explaining() -> bool:
+    """Whether this thread's call ends where it has decided."""
+    return getattr(_here, "explaining", False)
 
 
 def kernel_unless(name: str, reason: str) -> None:
@@ -86,7 +91,7 @@ def _decision(call: Callable[[], Any]) -> _Decided | None:
 
 def added(**terms: Callable[[], Tensor]) -> Tensor:
     """The sum of the terms of a loss, each of which takes a path of its own."""
-    if not getattr(_here, "explaining", False):
+    if not explaining():
         first, *rest = (term() for term in terms.values())
         return sum(rest, first)
     found = {name: decided for name, term in terms.items() if (decided := _decision(term))}
@@ -120,7 +125,7 @@ def explain(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     with _lock:
         _readers += 1
         watched = True
-    outside = getattr(_here, "explaining", False)
+    outside = explaining()
     _here.explaining = True
     try:
         decided = _decision(lambda: fn(*args, **kwargs))

@@ -121,7 +121,6 @@ def evaluate(
         y = torch.where(kept, target, 0)
         # A log-probability of -1 costs w_y, or nothing if ignored.
         w_per_row = F.nll_loss(w.new_full((), -1.0).expand_as(input), target, w, None, ignore_index, reduction="none")
-    count = kept.sum()
 
     def value(log_p: Tensor) -> Tensor:
         """The formula's, of each class if the targets are probabilities, else of each row's."""
@@ -158,23 +157,26 @@ def evaluate(
                 row = (1 - label_smoothing) * row - label_smoothing / C * (w.view(to_classes) * log_p).sum(dim)
         if penalised:
             row = row + z_loss * w_per_row * logsumexp(z, dim).square()
-        row = torch.where(kept, row, 0.0)
-        if reduction == "none":
-            return row, z
-        if reduction == "sum":
-            return row.sum(), z
-        kept_weight = count.to(compute) if soft else w_per_row.sum()
-        divisor = (
-            torch.where(kept_weight == 0, torch.nan, kept_weight)
-            if given["normalizer"] is None
-            else of_dtype(given["normalizer"], compute)
-        )
-        mean = row.sum() / divisor
-        return (torch.where(count > 0, mean, 0.0) if given["empty"] == "zero" else mean), z
+        divisor = of_dtype(given["normalizer"], compute)
+        if divisor is None:
+            kept_weight = kept.sum().to(compute) if soft else w_per_row.sum()
+            divisor = torch.where(kept_weight == 0, torch.nan, kept_weight)
+        return reduced(row, kept, reduction, divisor, given["empty"]), z
 
     x = input.to(compute)
     loss = loss_of(x)[0].to(given["loss_dtype"] or dtype)
     return (loss, _stats(loss_of, x, target, kept, dim, soft)) if given["return_stats"] else loss
+
+
+def reduced(values: Tensor, kept: Tensor, reduction: str, divisor: Any, empty: str) -> Tensor:
+    """Values of the rows that are kept, reduced; ``divisor`` is a mean's, ``empty`` says its value over no rows."""
+    values = torch.where(kept, values, 0.0)
+    if reduction == "none":
+        return values
+    if reduction == "sum":
+        return values.sum()
+    mean: Tensor = values.sum() / divisor
+    return torch.where(kept.any(), mean, 0.0) if empty == "zero" else mean
 
 
 def dtype_of_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> torch.dtype:

@@ -16,7 +16,7 @@ from fastloss._core._torch import F
 from fastloss._core.autograd import savable
 from fastloss._core.guards import is_compiling
 from fastloss._core.record import Composition, P, PublicLoss, publish
-from fastloss._core.row_formula import class_dim
+from fastloss._core.row_formula import class_dim, reduced
 
 _SHARED = """
     Keyword-only options:
@@ -125,16 +125,10 @@ def reduce_rows(
     mask: Tensor | None = None,
 ) -> Tensor:
     """Reduces weighted values of rows as `cross_entropy` does; ``rows`` knows the mask."""
-    code = _options.reduction_code(reduction)
-    value = torch.where(rows.kept, values, 0.0)
-    if code:
-        value = value.sum()
-    if code == 1:
-        if normalizer is None:
-            normalizer = (rows.kept if rows.weight is None else rows.weight).sum()
-        value = value / normalizer
-        value = torch.where(rows.kept.any(), value, 0.0) if empty == "zero" else value
-    return value.to(loss_dtype or dtype)
+    if normalizer is None:
+        normalizer = (rows.kept if rows.weight is None else rows.weight).sum()
+    reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
+    return reduced(values, rows.kept, reduction, normalizer, empty).to(loss_dtype or dtype)
 
 
 def along_classes(values: Tensor, input: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
-from fastloss._core import route
+from fastloss._core import route, row_formula
 from fastloss._core._torch import F, forward_mode_active, tracing_state, transforms_active
 from fastloss._core.autograd import Call, makes_gradient_now, run_kernel, savable
 from fastloss._core.guards import (
@@ -23,6 +23,7 @@ from fastloss._core.guards import (
     cast,
     divisor_of,
     is_compiling,
+    is_placed,
     loss_dtype_of,
     on_cuda,
     scalar,
@@ -48,6 +49,9 @@ _SHARED = """
         empty: Value of a mean over no rows: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: the common one of both tensors; float32 for half under autocast.
         inplace: Allows the gradient to be written over the memory of ``input``; see `cross_entropy`.
+        group: Processes on which the classes of each row lie, in the order of ranks. ``input`` and ``target`` are then
+            those of the classes here, as is the gradient; of a teacher of k classes every process has all values and
+            indices, without ``tail``. DTensors need no ``group``: as in `cross_entropy`.
 
     Returns:
         The loss: shape of ``input`` without its last dimension for ``"none"``, otherwise ``()``.
@@ -77,6 +81,8 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             arguments, reduction, options, _ = pose(*args, **kwargs)
             _check(record, arguments, reduction, options)
+            if options.get("group") is not None:
+                raise ValueError(f"fastloss.{record.name}: expected group=None: the formula is that of whole rows")
             return evaluate(record, arguments, reduction, options)
 
         own, example, rest = (pose.__doc__ or "").rstrip().partition("\n    Example:")
@@ -229,6 +235,10 @@ def _call(
 
 def solve(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: Any) -> Any:
     """Checks what is posed, and runs the kernel of a loss, or its formula where that is due."""
+    if is_placed(arguments["input"]):
+        from fastloss.engines import placed
+
+        return placed.divergence(solve, record, arguments, reduction, options)
     _check(record, arguments, reduction, options)
     input, target = arguments["input"], arguments["target"]
     if torch.is_grad_enabled() and not is_compiling():
@@ -238,6 +248,8 @@ def solve(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, opt
     inplace = bool(options.get("inplace"))
     if inplace:
         refuse_leaf(record.name, input)
+    if options.get("group") is not None:
+        return _in_parts(record, arguments, reduction, options)
     if isinstance(target, tuple) and not arguments["tail"]:
         return evaluate(record, arguments, reduction, options, _chosen(record, arguments, options))
     operator, numbers = _operands(record, arguments)
@@ -322,18 +334,13 @@ def evaluate(
 ) -> Tensor:
     """The loss of a problem from its formula. ``log_q``: the student's log-probabilities of k classes, if known."""
     input, parts, target_is = arguments["input"], _parts(arguments["target"]), arguments["target_is"]
-    mask, weight, normalizer = (options.get(name) for name in ("mask", "weight", "normalizer"))
-    dtype = _dtype_of_loss(input, parts[0])
-    compute = _compute(input, parts[0])
-
-    def number(value: Any) -> Any:
-        return value.to(compute).reshape(()) if isinstance(value, Tensor) else value
+    compute, mask = _compute(input, parts[0]), options.get("mask")
 
     def kept(t: Tensor) -> Tensor:
         t = t.to(compute)
         return t if mask is None else torch.where(mask.unsqueeze(-1), t, 1.0)
 
-    temperature, target_temperature = map(number, _temperatures(arguments))
+    temperature, target_temperature = (row_formula.of_dtype(t, compute) for t in _temperatures(arguments))
     given = kept(parts[0])
     if target_is == "logits":
         log_p = F.log_softmax(given / target_temperature, -1)
@@ -349,8 +356,19 @@ def evaluate(
             left = (1.0 - p.sum(-1, keepdim=True)).clamp_min(0.0) if target_is != "logits" else 0.0 * p[..., :1]
             others = z.scatter(-1, parts[1], -math.inf).logsumexp(-1, keepdim=True) - z.logsumexp(-1, keepdim=True)
             log_q, p, log_p = (torch.cat(two, -1) for two in ((log_q, others), (p, left), (log_p, _log(left))))
+    return _reduced(_values(record, arguments, log_p, log_q, p), arguments, reduction, options)
+
+
+def _values(record: DivergenceLoss, arguments: dict[str, Any], log_p: Tensor, log_q: Tensor, p: Tensor) -> Tensor:
     own = {name: arguments[name] for name in record.words if name == "kind"}
-    values = record.formula(log_p, log_q, p, **own, **{n: number(arguments[n]) for n in ("beta", "alpha")})
+    numbers = {name: row_formula.of_dtype(arguments[name], log_q.dtype) for name in ("beta", "alpha")}
+    values: Tensor = record.formula(log_p, log_q, p, **own, **numbers)
+    return values
+
+
+def _reduced(values: Tensor, arguments: dict[str, Any], reduction: str, options: Any) -> Tensor:
+    mask, weight, normalizer = (options.get(name) for name in ("mask", "weight", "normalizer"))
+    compute = values.dtype
     if weight is not None:
         values = values * weight.to(compute)
     if mask is not None:
@@ -361,11 +379,54 @@ def evaluate(
         made = values.sum()
     else:
         ones = torch.ones_like(values) if mask is None else mask.to(compute)
-        divisor = ones.sum() if normalizer is None else values.new_ones(()) * number(normalizer)
+        divisor = ones.sum() if normalizer is None else values.new_ones(()) * row_formula.of_dtype(normalizer, compute)
         made = values.sum() / divisor
         if options.get("empty") == "zero":
             made = torch.where(divisor == 0, 0.0, made)
-    return made.to(options.get("loss_dtype") or dtype)
+    return made.to(options.get("loss_dtype") or _dtype_of_loss(arguments["input"], _parts(arguments["target"])[0]))
+
+
+def _in_parts(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: Any) -> Tensor:
+    """The loss of rows whose classes lie on several processes."""
+    from fastloss.engines import parts, sums
+
+    name, group, target_is = record.name, options["group"], arguments["target_is"]
+    _options.check_sharing(name, None, group)
+    input, *teacher = arguments["input"], *_parts(arguments["target"])
+    numbers = {what: scalar(v) for what in record.domains if (v := arguments[what]) is not None}
+    arguments, top = {**arguments, **numbers}, len(teacher) == 2
+    if arguments["tail"] or (top and teacher[0].requires_grad) or None in numbers.values() or not input.shape[-1]:
+        raise ValueError(
+            f"fastloss.{name}: with group= expected numbers as hyperparameters, a class on every process, and a "
+            "teacher of k classes without tail=True and without a gradient"
+        )
+    route.kernel_unless(name, sums.WHY)
+    temperature, target_temperature = _temperatures(arguments)
+    before = parts.classes_of(input.shape[-1], None, input, group).first if top else 0
+    others = torch.distributed.get_rank(group) > 0
+
+    def logits(block: list[Tensor]) -> list[Tensor]:
+        z = [block[0] / temperature]
+        return z if target_is != "logits" or top else [*z, block[1] / target_temperature]
+
+    def value(block: list[Tensor], logits: list[Tensor], s: list[Tensor]) -> Tensor:
+        log_q, given = logits[0] - s[0].unsqueeze(1), block[1]
+        if target_is != "logits":
+            log_p = given if target_is == "log_probabilities" else _log(given)
+        else:
+            log_p = F.log_softmax(given / target_temperature, 1) if top else logits[1] - s[1].unsqueeze(1)
+        p = given if target_is == "probabilities" else log_p.exp()
+        if top:  # classes of other processes are absent, as both rows lack them
+            here = block[2] - before
+            mine = (here >= 0) & (here < log_q.shape[1])
+            log_q = log_q.gather(1, torch.where(mine, here, 0)).masked_fill(~mine, -math.inf)
+            log_p, p = log_p.masked_fill(~mine, -math.inf), p.masked_fill(~mine, 0.0)
+        found = _values(record, arguments, log_p, log_q, p)
+        absent = log_q.new_full((1, 1), -math.inf)  # what no class makes is a part of the sum once
+        return found - _values(record, arguments, absent, absent, absent.exp()) if others else found
+
+    call = sums.Sum(name, group, logits, value)
+    return _reduced(sums.values(call, (input, *teacher), options.get("mask")), arguments, reduction, options)
 
 
 def _log(p: Tensor) -> Tensor:

@@ -16,7 +16,6 @@ rows.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -27,11 +26,11 @@ from fastloss._core import memory as _memory
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
-from fastloss._core._torch import is_batched, past_python
-from fastloss._core.autograd import makes_gradient_now, scales_exactly
+from fastloss._core.autograd import apply, makes_gradient_now, scales_exactly
 from fastloss._core.formula import expm1
 from fastloss._core.guards import loss_dtype_of, why_not_normalizer
 from fastloss._core.record import P, PublicLoss, RowOutputs, publish
+from fastloss._core.row_formula import reduced
 from fastloss.engines import outputs
 from fastloss.engines.outputs import Plan, Posed
 
@@ -155,13 +154,11 @@ def _divisor(posed: Flexible, kept: Tensor) -> Tensor | float:
     if posed.normalizer is not None:
         normalizer = posed.normalizer
         return normalizer.reshape(()) if isinstance(normalizer, Tensor) else float(normalizer)
-    count = kept.sum()
-    return count.clamp_min(1) if posed.empty == "zero" else count
+    return kept.sum()
 
 
 def _reduced(posed: Flexible, values: Tensor, kept: Tensor) -> Tensor:
-    values = torch.where(kept, values, 0.0)
-    return values if posed.reduction == "none" else values.sum() / _divisor(posed, kept)
+    return reduced(values, kept, posed.reduction, _divisor(posed, kept), posed.empty)
 
 
 def _whole(name: str, posed: Flexible, read: Callable[[tuple[bool, bool]], Any]) -> Tensor:
@@ -250,23 +247,18 @@ class _Whether:
 
 
 class _Leaves(outputs.Rows):
-    """What was measured, with the logits behind it where second derivatives are asked for."""
+    """For `Kernel`: what was measured, with the logits behind it where second derivatives are asked for."""
+
+    fixed = (None,) * 6
 
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, whether: _Whether, measured: Any, plan: Plan, target: Tensor, mask: Tensor | None, input: Tensor
-    ) -> Any:
-        state, *made, _ = measured
-        ctx.whether, ctx.plan, ctx.overwritten = whether, plan, False
-        ctx.save_for_backward(input, target, mask, state, made[1])
-        ctx.set_materialize_grads(False)
-        return tuple(made)
+    def forward(ctx: Any, plan: Plan, whether: _Whether, measured: Any, *given: Any) -> Any:  # type: ignore[override]
+        ctx.whether = whether
+        return outputs.keep(ctx, measured, *given)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        if not ctx.whether.twice:
-            return (None,) * 6
-        return None, None, *outputs.Rows.backward(ctx, *upstream)
+    def backward(ctx: Any, plan: Plan, *upstream: Tensor | None) -> Any:
+        return outputs.Rows.backward(ctx, plan, *upstream) if ctx.whether.twice else [None]
 
 
 def _in_blocks(record: RowOutputs, posed: Flexible) -> Tensor:
@@ -275,8 +267,9 @@ def _in_blocks(record: RowOutputs, posed: Flexible) -> Tensor:
     scale = kept.to(_ops.compute_dtype(rows.input.dtype)) / _divisor(posed, kept)
     values, grad = _by_block(record, posed, scale, whether)
     total = _reduced(posed, values, kept.reshape(-1))
-    again = functools.partial(_again, record, posed, scale)
-    return _Attach.apply(again, whether, grad, total, rows.input)
+    given = rows.input, rows.target, rows.mask
+    call = _Attached(record, posed._replace(rows=rows._replace(input=None, target=None, mask=None)), scale, whether)
+    return apply(_Attach, call, grad, total, *given)
 
 
 def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whether) -> tuple[Tensor, Tensor]:
@@ -297,7 +290,7 @@ def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whet
                 for value, place in zip(measured[1:4], (_PLACE, -_PLACE, -_PLACE), strict=True):
                     if value is not None:
                         value.masked_fill_(ignored, place)
-            return measured[0], _leaves(whether, measured, plan, block.target, block.mask, block.logits)
+            return measured[0], apply(_Leaves, plan, whether, measured, block.target, block.mask, block.logits)
 
         with torch.enable_grad():
             state, (logprob, entropy, lse) = read(plan)
@@ -347,48 +340,46 @@ def _alone(values: Tensor, leaves: list[Tensor]) -> bool:
     return True
 
 
-def _again(record: RowOutputs, posed: Flexible, scale: Tensor, input: Tensor, upstream: Tensor) -> Tensor | None:
-    """The gradient of the logits once more: from the formula, and differentiable, if grad mode is on."""
-    if not torch.is_grad_enabled():
-        return _by_block(record, posed, scale * upstream.to(scale.dtype), _Whether())[1]
-    with torch.enable_grad():
-        leaf = input.view_as(input)
-        loss = plain(record, posed, leaf)
-        if not loss.requires_grad:
-            return torch.zeros_like(input)
-        made = torch.autograd.grad(loss, leaf, upstream, create_graph=True, allow_unused=True, materialize_grads=True)
-        return made[0]
+class _Attached(NamedTuple):
+    """Of a loss: what makes the gradient of the logits once more, with the tensors that the context has saved."""
+
+    record: RowOutputs
+    posed: Flexible
+    scale: Tensor
+    whether: _Whether
+
+    def again(self, ctx: Any) -> Flexible:
+        _, input, target, mask = ctx.saved_tensors
+        return self.posed._replace(rows=self.posed.rows._replace(input=input, target=target, mask=mask))
 
 
-_leaves = past_python(_Leaves)
+class _Attach:
+    """For `Kernel`: ``(call, grad, loss, *given) -> loss``, whose gradient in the input is ``grad`` times upstream."""
 
-
-class _Attach(torch.autograd.Function):
-    """``(again, whether, grad, loss, input) -> loss``, whose gradient in the input is ``grad`` times upstream."""
+    fixed = (None,) * 3
 
     @staticmethod
-    def forward(
-        ctx: Any, again: Callable[..., Any], whether: _Whether, grad: Tensor, loss: Tensor, input: Tensor
-    ) -> Tensor:
-        ctx.again, ctx.whether, ctx.grad = again, whether, grad
-        ctx.save_for_backward(input)
+    def forward(ctx: Any, call: _Attached, grad: Tensor, loss: Tensor, *given: Any) -> Tensor:
+        ctx.grad = grad
+        ctx.save_for_backward(loss, *given)
         return loss.clone()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> Any:
-        (input,) = ctx.saved_tensors
-        through = None, None, None, upstream
-        whether: _Whether = ctx.whether
-        if torch.is_grad_enabled() and ctx.needs_input_grad[3]:
-            whether.twice = True
-        if whether.twice:  # by way of the graph of the losses
-            return *through, None
+    def backward(ctx: Any, call: _Attached, upstream: Tensor) -> list[Tensor | None]:
+        if call.whether.twice:  # by way of the graph of the losses
+            return [upstream, None, None, None]
         grad, ctx.grad = ctx.grad, None
-        if grad is None or torch.is_grad_enabled() or is_batched(upstream):
-            return *through, ctx.again(input, upstream)
-        factor = float(upstream)
-        if factor != 1.0 and not scales_exactly(grad, factor):
-            return *through, ctx.again(input, upstream)
-        if factor != 1.0:
+        if grad is not None and scales_exactly(grad, float(upstream)):
             _ops.scale_(grad, upstream)
-        return *through, grad
+        else:
+            scale = call.scale * upstream.to(call.scale.dtype)
+            grad = _by_block(call.record, call.again(ctx), scale, _Whether())[1]
+        return [upstream, grad, None, None]
+
+    @staticmethod
+    def formula(ctx: Any, call: _Attached) -> tuple[Callable[..., Tensor], Any]:
+        call.whether.twice = call.whether.twice or ctx.needs_input_grad[3]
+        if call.whether.twice:
+            return lambda loss, *_: loss, ctx.saved_tensors
+        posed = call.again(ctx)
+        return lambda _, input, *fixed: plain(call.record, posed, input), ctx.saved_tensors

@@ -676,7 +676,7 @@ class _Strips:
         return outcome.loss, outcome.stats
 
     @staticmethod
-    def backward(ctx: Any, call: Call, grad_output: Tensor) -> list[Tensor | None]:
+    def backward(ctx: Any, call: Call, grad_output: Tensor, *_: Any) -> list[Tensor | None]:
         vectors, fixed = ctx.saved_tensors[:3], Fixed(*ctx.saved_tensors[3:])
         made, ctx.made = ctx.made, None
         if made is None:

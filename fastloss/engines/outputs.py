@@ -14,16 +14,9 @@ from fastloss._core import memory as _memory
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
-from fastloss._core._torch import (
-    forward_mode_active,
-    is_batched,
-    native_operator,
-    past_python,
-    tracing_state,
-    transforms_active,
-)
-from fastloss._core.autograd import gone, savable
-from fastloss._core.guards import KERNEL_DTYPES, TENSORS, TORCH_ERRORS, is_compiling, is_dynamo_compiling
+from fastloss._core._torch import forward_mode_active, native_operator, tracing_state, transforms_active
+from fastloss._core.autograd import Kernel, apply, gone, overwrite, savable
+from fastloss._core.guards import KERNEL_DTYPES, TENSORS, TORCH_ERRORS, is_compiling, is_dynamo_compiling, is_placed
 from fastloss._core.record import P, PublicLoss, RowOutputs, publish
 from fastloss._core.row_formula import of_dtype, tempered
 from fastloss._core.stats import TokenLogprobs
@@ -122,7 +115,7 @@ def outputs(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                         return -_native(input, target, None, 0, ignore_index)
                     plan = Plan(record.name, record.formula, (0.0, temperature, ignore_index), flags, input.dim() - 1)
                     if input.requires_grad and torch.is_grad_enabled():
-                        made = _apply(plan, target, None, input)
+                        made = apply(Rows, plan, target, None, input)
                     else:
                         made = measure(plan, input, target, None)[1:4]
                     if input.dtype.itemsize == 2:
@@ -217,6 +210,10 @@ def from_formula(formula: Formula, posed: Posed) -> TokenLogprobs:
 
 def solve(record: RowOutputs, posed: Posed) -> TokenLogprobs:
     """Checks what is posed, and runs the kernel, or the formula where that is due."""
+    if is_placed(posed.input):
+        from fastloss.engines import placed
+
+        return placed.outputs(solve, record, posed)
     posed = check(record.name, posed)
     if posed.group is not None:
         from fastloss.engines import parts
@@ -279,8 +276,8 @@ def run(record: RowOutputs, posed: Posed) -> TokenLogprobs:
         if bad:
             raise IndexError(f"fastloss.{plan.name}: {bad}")
     if torch.is_grad_enabled() and input.requires_grad:
-        apply = Rows.apply if is_compiling() else _apply
-        return TokenLogprobs(*apply(plan, target, mask, input))
+        way = Kernel.apply if is_compiling() else apply
+        return TokenLogprobs(*way(Rows, plan, target, mask, input))
     return TokenLogprobs(*measure(plan, input, target, mask)[1:4])
 
 
@@ -336,52 +333,40 @@ def write_gradient(
     )  # fmt: skip
 
 
-class Rows(torch.autograd.Function):
-    """``(plan, target, mask, input) -> logprob, entropy, lse``, of which those may be None that are not wanted."""
+def gradient(ctx: Any, plan: Plan, input: Tensor, *given: Any) -> list[Tensor]:
+    """That of the logits as the backward of a `Kernel` makes it, of the arguments of `write_gradient`."""
+    grad = input.detach() if plan.inplace else _memory.empty_like(input)
+    write_gradient(plan, grad, input, *given)
+    if plan.inplace:
+        overwrite(ctx, input)
+    return [grad]
+
+
+class Rows:
+    """For `Kernel`: ``(plan, target, mask, input) -> logprob, entropy, lse``, None for those that are not wanted."""
+
+    fixed: tuple[None, ...] = (None,) * 4
 
     @staticmethod
     def forward(ctx: Any, plan: Plan, target: Tensor | None, mask: Tensor | None, input: Tensor) -> Any:
-        state, *made, _ = measure(plan, input, target, mask)
-        ctx.plan, ctx.overwritten = plan, False
-        ctx.save_for_backward(input, target, mask, state, made[1])
-        ctx.set_materialize_grads(False)
-        return tuple(made)
+        return keep(ctx, measure(plan, input, target, mask), target, mask, input)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        if all(g is None for g in upstream):
-            return None, None, None, None
-        if ctx.overwritten:
-            raise gone("a second backward")
-        # Of a batch of upstream gradients the operator would leave the last one's result.
-        if torch.is_grad_enabled() or (not is_compiling() and any(g is not None and is_batched(g) for g in upstream)):
-            return None, None, None, _formula_gradient(ctx, upstream)
-        plan: Plan = ctx.plan
-        input, target, mask, state, entropy = ctx.saved_tensors
-        grad = input.detach() if plan.inplace else _memory.empty_like(input)
-        of_logprob, of_entropy, of_lse = upstream
-        write_gradient(plan, grad, input, target, mask, state, entropy, of_logprob, of_entropy, of_lse)
+    def backward(ctx: Any, plan: Plan, *upstream: Tensor | None) -> list[Tensor]:
+        return gradient(ctx, plan, *ctx.saved_tensors, *upstream)
+
+    @staticmethod
+    def formula(ctx: Any, plan: Plan) -> tuple[Callable[[Tensor], TokenLogprobs], tuple[Tensor]]:
         if plan.inplace:
-            torch.autograd.graph.increment_version(input)
-            ctx.overwritten = True
-        return None, None, None, grad
+            raise gone("a second derivative")
+        input, target, mask, *_ = ctx.saved_tensors
+        softcap, temperature, ignore_index = plan.numbers
+        posed = Posed(input, target, ignore_index, mask, temperature, softcap or None, plan.flags, plan.dim)
+        return lambda input: from_formula(plan.formula, posed._replace(input=input)), (input,)
 
 
-_apply = past_python(Rows)
-
-
-def _formula_gradient(ctx: Any, upstream: tuple[Tensor | None, ...]) -> Tensor | None:
-    plan: Plan = ctx.plan
-    if plan.inplace:
-        raise gone("a second derivative")
-    input, target, mask, *_ = ctx.saved_tensors
-    softcap, temperature, ignore_index = plan.numbers
-
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        x = input.view_as(input)  # as `autograd.gradients` says
-        posed = Posed(x, target, ignore_index, mask, temperature, softcap or None, plan.flags, plan.dim)
-        made = from_formula(plan.formula, posed)
-        pairs = [(t, g) for t, g in zip(made, upstream, strict=True) if t is not None and g is not None]
-        of, given = zip(*pairs, strict=True)
-        return torch.autograd.grad(of, x, given, create_graph=differentiable)[0]
+def keep(ctx: Any, measured: Any, target: Tensor | None, mask: Tensor | None, input: Tensor) -> Any:
+    """Saves what `Rows.backward` needs; the outputs."""
+    state, *made, _ = measured
+    ctx.save_for_backward(input, target, mask, state, made[1])
+    return tuple(made)

@@ -5,7 +5,8 @@ Each process of a group has the logits of some classes, those of lower ranks fir
 part; what travels is the part's maximum and sum, the target's logit relative to that maximum, from the process that has
 it, and where they are wanted entropy and spread. From these every process makes the outputs of the row, and the row's
 maximum and sum, from which its own kernel makes the gradient of its own logits. Backward sends nothing: the loss and
-its upstream gradient are the same on every process.
+its upstream gradient are the same on every process. Probabilities as targets go another way, that of
+`fastloss.engines.sums`.
 """
 
 from __future__ import annotations
@@ -16,18 +17,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from fastloss._core import memory as _memory
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route, row_formula
-from fastloss._core.autograd import gone
+from fastloss._core.autograd import Kernel
 from fastloss._core.formula import expm1
-from fastloss._core.guards import loss_dtype_of
 from fastloss._core.record import Record, SoftmaxLoss
 from fastloss._core.stats import TokenLogprobs
-from fastloss.engines import outputs
-from fastloss.engines.outputs import Plan, Posed, measure, write_gradient
+from fastloss.engines import outputs, softmax, sums
+from fastloss.engines.outputs import Plan, Posed, gradient, measure
 from fastloss.engines.softmax import bad_target
+from fastloss.engines.sums import gather, second_derivative
 
 _IGNORED = -100
 
@@ -46,17 +46,10 @@ class Classes(NamedTuple):
     weights: Tensor
 
 
-def _gather(t: Tensor, group: Any) -> Tensor:
-    """The tensors of all processes, by rank."""
-    made = [torch.empty_like(t) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(made, t.contiguous(), group)
-    return torch.stack(made)
-
-
 def classes_of(count: int, weight: Tensor | None, like: Tensor, group: Any) -> Classes:
     here = like.new_full((), count, dtype=torch.float64)
     total = here if weight is None else weight.detach().sum(dtype=torch.float64)
-    counts, weights = _gather(torch.stack([here, total]), group).unbind(1)
+    counts, weights = gather(torch.stack([here, total]), group).unbind(1)
     return Classes(counts[: dist.get_rank(group)].sum().long(), counts.sum().long(), weights)
 
 
@@ -67,8 +60,10 @@ def _local(target: Tensor, classes: Classes, here: int, ignore_index: int) -> Te
     return torch.where(target == ignore_index, _IGNORED, y)
 
 
-class _Rows(torch.autograd.Function):
-    """``(plan, group, weights, target, mask, weight, input) -> logprob, entropy, lse, spread``."""
+class _Rows:
+    """For `Kernel`: ``(plan, group, weights, target, mask, weight, input) -> logprob, entropy, lse, spread``."""
+
+    fixed = (None,) * 7
 
     @staticmethod
     def forward(
@@ -78,7 +73,7 @@ class _Rows(torch.autograd.Function):
         state, relative, entropy, _, spread = measure(plan, input, target, mask, weight, part=True)
         here = torch.full_like(state[0], -torch.inf) if relative is None else relative
         planes = [state[0], state[1], here, *(t for t in (entropy, spread) if t is not None)]
-        m, others, t, *more = _gather(torch.stack(planes), group).double().unbind(1)
+        m, others, t, *more = gather(torch.stack(planes), group).double().unbind(1)
         top = m.amax(0)
         shift = (m - top).exp()
         sums = others + t.exp()  # of each part, relative to its own maximum
@@ -99,37 +94,23 @@ class _Rows(torch.autograd.Function):
             made[3] = (more[-1] - weights.view(-1, *[1] * top.dim()) * log_share).sum(0)
         result = [None if t is None else torch.where(kept, t, 0.0).to(state.dtype) for t in made]
         state = torch.stack([top, torch.where(here == -torch.inf, total, rest)]).to(state.dtype)
-        ctx.plan, ctx.weight_sum, ctx.overwritten = plan, weights.sum().to(state.dtype), False
-        ctx.save_for_backward(input, target, mask, weight, state, result[1])
-        ctx.set_materialize_grads(False)
+        ctx.weight_sum = weights.sum().to(state.dtype)
+        ctx.save_for_backward(input, target, mask, state, result[1], weight)
         return tuple(result)
 
     @staticmethod
-    def backward(ctx: Any, *upstream: Tensor | None) -> Any:
-        nothing = (None,) * 6
-        if all(g is None for g in upstream):
-            return *nothing, None
-        plan: Plan = ctx.plan
-        if ctx.overwritten:
-            raise gone("a second backward")
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                f"fastloss.{plan.name}: expected a first derivative of rows whose classes lie on several processes; "
-                "remedy for a second one: gather the logits"
-            )
-        input, target, mask, weight, state, entropy = ctx.saved_tensors
-        of_logprob, of_entropy, of_lse, of_spread = upstream
+    def backward(
+        ctx: Any, plan: Plan, of_logprob: Any, of_entropy: Any, of_lse: Any, of_spread: Tensor | None
+    ) -> list[Tensor]:
         if of_spread is not None:
             through = of_spread * ctx.weight_sum
             of_lse = through if of_lse is None else of_lse + through
-        grad = input.detach() if plan.inplace else _memory.empty_like(input)
-        write_gradient(
-            plan, grad, input, target, mask, state, entropy, of_logprob, of_entropy, of_lse, weight, of_spread, True
-        )  # fmt: skip
-        if plan.inplace:
-            torch.autograd.graph.increment_version(input)
-            ctx.overwritten = True
-        return *nothing, grad
+        *saved, weight = ctx.saved_tensors
+        return gradient(ctx, plan, *saved, of_logprob, of_entropy, of_lse, weight, of_spread, True)
+
+    @staticmethod
+    def formula(ctx: Any, plan: Plan) -> Any:
+        raise second_derivative(plan.name)
 
 
 def rows(
@@ -152,7 +133,7 @@ def rows(
                 raise IndexError(f"fastloss.{name}: {bad}")
         target = _local(target, classes, here, posed.ignore_index)
     plan = outputs.plan_of(name, record.formula, posed._replace(ignore_index=_IGNORED))
-    return _Rows.apply(plan, posed.group, classes.weights, target, posed.mask, weight, input)
+    return Kernel.apply(_Rows, plan, posed.group, classes.weights, target, posed.mask, weight, input)
 
 
 def token_logprobs(record: Record, posed: Posed) -> TokenLogprobs:
@@ -178,12 +159,18 @@ def solve(
 ) -> Tensor:
     """The loss of `softmax.solve` from its formula; weights and factors per class are those of the classes here."""
     name, group = record.name, options["group"]
+    _options.require_tensors(name, input=input, target=target)
     _options.check_sharing(name, None, group)
+    row_formula.check(record, input, params, weight, reduction, label_smoothing, options)
     if options.get("return_stats"):
         raise ValueError(f"fastloss.{name}: expected return_stats=False with group=")
+    if any(isinstance(t, Tensor) and t.dim() and t.requires_grad for t in (weight, *params)):
+        raise RuntimeError(f"fastloss.{name}: expected factors of classes that need no gradient with group=")
+    reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
     if target.is_floating_point():
-        raise RuntimeError(f"fastloss.{name}: target is {target.dtype}, expected class indices with group=")
-    code = _options.reduction_code(reduction)
+        return _of_probabilities(
+            record, input, target, params, weight, ignore_index, reduction, label_smoothing, options
+        )
     given = {what: options.get(what) for what in ("mask", "softcap", "temperature")}
     posed = outputs.check(
         name,
@@ -196,10 +183,7 @@ def solve(
     compute, here = _ops.compute_dtype(input.dtype), input.shape[posed.dim]
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing != 0
     ones = torch.ones(here, dtype=compute, device=input.device) if smooth else None
-    if weight is not None and weight.shape != (here,):
-        raise RuntimeError(
-            f"fastloss.{name}: weight has shape {tuple(weight.shape)}, expected ({here},), of the classes here"
-        )
+    _check_weight(name, weight, here)
     weight = None if weight is None else weight.to(compute)
     classes = classes_of(here, weight, input, group)
     logprob, _, lse, spread = rows(record, posed, classes, (ones if weight is None else weight) if smooth else None)
@@ -230,15 +214,70 @@ def solve(
     z_loss = options.get("z_loss", 0.0)
     if isinstance(z_loss, Tensor) or z_loss != 0:
         value = value + z_loss * w * lse.square()
-    value = torch.where(kept, value, 0.0)
-    dtype = options.get("loss_dtype") or loss_dtype_of(input)
-    if code == 0:
-        return value.to(dtype)
-    total = value.sum(dtype=torch.float64)
-    if code == 2:
-        return total.to(dtype)
-    divisor = (kept * w).sum(dtype=torch.float64) if options.get("normalizer") is None else options["normalizer"]
-    mean = total / torch.where(torch.as_tensor(divisor) == 0, torch.nan, divisor)
-    if options.get("empty", "nan") == "zero":
-        mean = torch.where(kept.any(), mean, 0.0)
-    return mean.to(dtype)
+    return _reduced(value, kept, kept * w, input, target, None, reduction, options)
+
+
+def _check_weight(name: str, weight: Tensor | None, here: int) -> None:
+    if weight is not None and weight.shape != (here,):
+        raise RuntimeError(
+            f"fastloss.{name}: weight has shape {tuple(weight.shape)}, expected ({here},), of the classes here"
+        )
+
+
+def _reduced(
+    value: Tensor, kept: Tensor, mass: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str,
+    options: dict[str, Any],
+) -> Tensor:  # fmt: skip
+    divisor = options.get("normalizer")
+    if divisor is None:
+        divisor = mass.sum(dtype=torch.float64)
+        divisor = torch.where(divisor == 0, torch.nan, divisor)
+    value = value if reduction == "none" else value.double()
+    loss = row_formula.reduced(value, kept, reduction, divisor, options.get("empty", "nan"))
+    return loss.to(options.get("loss_dtype") or row_formula.dtype_of_loss(input, target, weight))
+
+
+def _of_probabilities(
+    record: SoftmaxLoss, input: Tensor, target: Tensor, params: tuple[Any, ...], weight: Tensor | None,
+    ignore_index: int, reduction: str, label_smoothing: Any, options: dict[str, Any],
+) -> Tensor:  # fmt: skip
+    """The same of probabilities as targets, of which those of the classes here are here."""
+    name, dim, mask, group = record.name, row_formula.class_dim(input), options.get("mask"), options["group"]
+    numbers, factor = softmax.numbers_of(record, params, label_smoothing, options)
+    here = input.shape[dim] if input.dim() else 0
+    _check_weight(name, weight, here)
+    if target.shape != input.shape or not here or not input.is_floating_point() or ignore_index >= 0:
+        raise RuntimeError(
+            f"fastloss.{name}: input is {input.dtype} of shape {tuple(input.shape)}, target {target.dtype} of shape "
+            f"{tuple(target.shape)}, ignore_index={ignore_index}; expected logits of the classes here, probabilities "
+            "of the same classes, and no ignore_index"
+        )
+    _options.check_row_mask(name, mask, input.shape[:dim] + input.shape[dim + 1 :])
+    if unknown := [what for what, value in numbers.items() if value is None]:
+        raise RuntimeError(
+            f"fastloss.{name}: {unknown[0]} is a tensor that needs a gradient or lies on a device, expected a number "
+            "with group= and probabilities as target"
+        )
+    route.kernel_unless(name, sums.WHY)
+    first, total = dist.get_rank(group) == 0, classes_of(here, None, input, group).total.double()
+    smoothing, z_loss = numbers["label_smoothing"], numbers["z_loss"]
+    given = {what: numbers[what] for what in record.params}
+    given |= {} if factor is None else {record.factor: factor.double()}
+    w = 1.0 if weight is None else weight.double()
+
+    def logits(block: list[Tensor]) -> list[Tensor]:
+        every = block[0].new_ones(1, dtype=torch.bool)
+        return [row_formula.tempered(block[0], every, 1, numbers["softcap"] or None, numbers["temperature"])]
+
+    def value(block: list[Tensor], logits: list[Tensor], s: list[Tensor]) -> Tensor:
+        log_p, t = logits[0] - s[0].unsqueeze(1), block[1]
+        known = {**given, "nll": -log_p}
+        if record.reads & {"p", "q"}:
+            known |= {"p": log_p.exp(), "q": -torch.expm1(log_p)}
+        t = (1 - smoothing) * t + smoothing / total if smoothing else t
+        row: Tensor = w * t * record.formula(**{what: known[what] for what in (*record.reads, *record.params)})
+        return row.sum(1) + z_loss * s[0].square() if first and z_loss else row.sum(1)
+
+    values = sums.values(sums.Sum(name, group, logits, value), (input, target), mask, dim)
+    kept = torch.ones_like(values, dtype=torch.bool) if mask is None else mask
+    return _reduced(values, kept, kept, input, target, weight, reduction, options)

@@ -21,6 +21,7 @@ from fastloss._core.guards import (
     divisor_of,
     is_compiling,
     is_dynamo_compiling,
+    is_placed,
     loss_dtype_of,
     on_cuda,
     scalar,
@@ -62,8 +63,12 @@ _SHARED = """
             anything but ``input`` itself.
         return_stats: Also return `RowStats`, measured in the same pass.
         group: Processes on which the classes of each row lie, in the order of ranks (vocabulary parallelism).
-            ``input``, ``weight`` and factors per class are then those of the classes here, class indices those of all.
-            The loss is the same on every process, the gradient that of its own logits.
+            ``input``, ``weight``, factors per class and probability targets are then those of the classes here, class
+            indices those of all. The loss is the same on every process, the gradient that of its own logits.
+
+    A DTensor as ``input``, with classes or rows on several processes, needs no ``group``. The loss is that of the
+    whole, a DTensor too, and the gradient lies as ``input`` does. Each of the other tensors is a DTensor on the same
+    mesh, the whole, or the part that belongs to the local logits. ``inplace`` is ignored.
 
     Returns:
         The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
@@ -246,6 +251,12 @@ def solve(
 ) -> Any:
     """Checks what is posed, and runs the kernel of a loss, or its formula where that is due."""
     name = record.name
+    if is_placed(input):
+        from fastloss.engines import placed
+
+        return placed.softmax_loss(
+            solve, record, input, target, params, weight, ignore_index, reduction, label_smoothing, options
+        )
     if options.get("group") is not None:
         from fastloss.engines import parts
 

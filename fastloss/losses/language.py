@@ -62,7 +62,7 @@ def token_logprobs(
             then.
         loss_dtype: dtype of the outputs. Default: ``input``'s; float32 under autocast.
         group: Processes on which the classes of each row lie, in the order of ranks. ``input`` has the logits of the
-            classes here, ``target`` classes of all, one a row.
+            classes here, ``target`` classes of all, one a row. A DTensor needs no ``group``: as in `cross_entropy`.
 
     Returns:
         The log-probabilities, of the shape of ``target``; with a flag the named tuple

@@ -1220,17 +1220,17 @@ class Divergence(torch.nn.Module):
         target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
         reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False,
+        mask: Tensor | None = None, inplace: bool = False, group: Any = None,
     ) -> None: ...
     def forward(
         self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False,
+        mask: Tensor | None = None, inplace: bool = False, group: Any = None,
     ) -> Tensor: ...
     def __call__(
         self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, inplace: bool = False,
+        mask: Tensor | None = None, inplace: bool = False, group: Any = None,
     ) -> Tensor: ...
 
 class Perplexity(torch.nn.Module):

@@ -391,7 +391,7 @@ def divergence(
     target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
     reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
-    inplace: bool = False,
+    inplace: bool = False, group: Any = None,
 ) -> Tensor: ...
 
 def flex_cross_entropy(

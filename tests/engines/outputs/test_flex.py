@@ -131,11 +131,28 @@ def test_twice_differentiable(blocks):
     loss = together(x, w)
     first, second = (torch.autograd.grad(loss, x, retain_graph=True)[0] for _ in range(2))
     assert torch.equal(first, second)
+    loss = alone(x)
+    rows = torch.autograd.grad(loss, x, torch.tensor([1.0, -2.0]).double(), is_grads_batched=True, retain_graph=True)[0]
+    (wanted,) = torch.autograd.grad(loss, x, retain_graph=True)
+    close(rows, torch.stack((wanted, -2 * wanted)))
     # The gradient and a derivative of it in one graph.
+    loss = together(x, w)
     (grad,) = torch.autograd.grad(loss, x, create_graph=True)
     (total,) = torch.autograd.grad(loss + grad.square().sum(), x, retain_graph=True)
     (of_grad,) = torch.autograd.grad(grad.square().sum(), x)
     close(total, first + of_grad)
+
+
+def test_logits_that_change_before_a_second_backward(blocks):
+    x, target = make((9, 5), torch.float32)
+    logits = x.requires_grad_() * 1
+    for changed in (logits, target):
+        loss = functional.flex_cross_entropy(logits, target, lambda r: -r.logprob)
+        loss.backward(retain_graph=True)
+        with torch.no_grad():
+            changed.mul_(1)
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
 
 
 def test_no_rows_and_no_gradient(kernel):

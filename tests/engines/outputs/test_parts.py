@@ -4,6 +4,7 @@ Processes cost seconds to start, so those of a world run everything at once and 
 """
 
 import datetime
+import itertools
 import os
 import pickle
 
@@ -11,8 +12,11 @@ import pytest
 import torch
 import torch.distributed as dist
 from cases import UNIT
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
 
-from fastloss import functional
+import fastloss
+from fastloss import functional, reference
 from fastloss._core import operators as _ops
 
 pytestmark = [
@@ -40,10 +44,22 @@ OPTIONS = {
     "normalizer": {"normalizer": 5.0},
     "no row": {"ignore_index": 3, "empty": "zero", "target": 3},
 }
+KINDS = ("kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy")
+TEACHERS = ("logits", "log_probabilities", "probabilities", "top")
 CHECKS = [
     *(f"{loss}, {options}" for loss in LOSSES for options in OPTIONS),
+    *(
+        f"probabilities, {loss}, {options}"
+        for loss in LOSSES
+        for options in OPTIONS
+        if "ignore_index" not in OPTIONS[options]
+    ),
     "alpha of each class",
     "token_logprobs",
+    *(f"divergence, {kind}" for kind in KINDS),
+    "near rows",
+    "DTensor on a line",
+    "DTensor on a square",
     "errors",
 ]
 
@@ -83,6 +99,56 @@ class Split:
         self.near(made[1][0], made[0][0], "loss")
         self.near(made[1][1], made[0][1][:, self.here], "gradient")
 
+    def probabilities(self, name, params, options):
+        """Sums are made in float64, so the loss is the formula's in float64, and gradients are rounded once."""
+        t = torch.rand(self.x.shape).double().pow(3)
+        t = t / t.sum(1, keepdim=True)
+        made = []
+        for cut, group in ((slice(None), None), (self.here, dist.group.WORLD)):
+            wide = torch.float64 if group is None else self.x.dtype
+            given = {k: getattr(self, k) if v is True else v for k, v in {**params, **options}.items()}
+            given = {k: v.to(wide)[cut] if k in ("weight", "alpha") else v for k, v in given.items()}
+            x, p = (v[:, cut].to(self.x.dtype).to(wide).clone().requires_grad_() for v in (self.x, t))
+            function = getattr(functional if group else reference, name)
+            more = {"group": group} if group else {}
+            loss = function(x, p, loss_dtype=torch.float64, **given, **more)
+            made.append((loss, *torch.autograd.grad(loss, (x, p), torch.full_like(loss, 1.5))))
+        for got, wanted, what in zip(made[1], made[0], ("loss", "gradient", "gradient of the target"), strict=True):
+            wanted = wanted if what == "loss" else wanted[:, self.here]
+            error = (got.double() - wanted).abs() - UNIT[got.dtype] * wanted.abs()
+            assert error.max() <= 1e-13 * (1 + wanted.abs().max()), f"{what}: {float(error.max())}"
+
+    def divergence(self, kind):
+        x, y = self.x.movedim(1, -1), (self.x.double() * 0.5 + torch.randn(self.x.shape)).movedim(1, -1)
+        rows, group = self.target.shape, dist.group.WORLD
+        weight, mask = torch.rand(rows, dtype=torch.float64), torch.rand(rows) < 0.8
+        every = (
+            {}, {"weight": weight, "mask": mask}, {"reduction": "sum"}, {"normalizer": 3.0},
+            {"reduction": "none", "mask": mask},
+        )  # fmt: skip
+        every = every if self.x.dtype == torch.float64 and self.x.dim() == 2 else every[-1:]
+        for options, target_is in itertools.product(every, TEACHERS):
+            p = y.softmax(-1)
+            given = {"logits": y, "log_probabilities": p.log(), "probabilities": 0.9 * p, "top": p.topk(4)[0]}[
+                target_is
+            ]
+            options = {"temperature": 0.8, "target_temperature": 1.5, "beta": 0.3, "alpha": 1.7, **options}
+            options["target_is"] = "probabilities" if target_is == "top" else target_is
+            made = []
+            for cut in (None, self.here):
+                a = x.double() if cut is None else x[..., cut].clone()
+                b = given.double() if cut is None else given if target_is == "top" else given[..., cut]
+                leaves = [a.requires_grad_(), *([] if target_is == "top" else [b.clone().requires_grad_()])]
+                target = (b, p.topk(4)[1]) if target_is == "top" else leaves[1]
+                more = {} if cut is None else {"group": group}
+                function = reference.divergence if cut is None else functional.divergence
+                loss = function(leaves[0], target, kind, loss_dtype=torch.float64, **options, **more)
+                grads = torch.autograd.grad(loss, leaves, torch.full_like(loss, -2.5))
+                made.append((loss, *(g if cut is not None else g[..., self.here] for g in grads)))
+            for got, wanted in zip(made[1], made[0], strict=True):
+                error = (got.double() - wanted).abs() - UNIT[got.dtype] * wanted.abs()
+                assert error.max() <= 1e-13 * (1 + wanted.abs().max()), f"{target_is}, {options}: {float(error.max())}"
+
     def rows(self):
         x, made = self.x.movedim(1, -1), []
         for flags in ({}, {"return_entropy": True}, {"return_entropy": True, "return_lse": True}):
@@ -113,16 +179,168 @@ def check_errors(sizes, rank):
     for error, words, call in (
         (IndexError, "target 19 at row 1", lambda: functional.cross_entropy(x, target + 18, group=group)),
         (ValueError, "return_stats=False", lambda: functional.cross_entropy(x, target, group=group, return_stats=True)),
-        (RuntimeError, "class indices", lambda: functional.cross_entropy(x, x.detach().softmax(1), group=group)),
+        (RuntimeError, "the same classes", lambda: functional.cross_entropy(x, torch.rand(3, 19), group=group)),
+        (RuntimeError, "no ignore_index", lambda: functional.cross_entropy(x, x, ignore_index=1, group=group)),
+        (RuntimeError, "need no gradient", lambda: functional.cross_entropy(x, target, x[0], group=group)),
+        (TypeError, "unexpected argument gruop", lambda: functional.cross_entropy(x, target, group=group, gruop=1)),
+        (ValueError, "without tail", lambda: functional.divergence(x, (x[:, :1], target[:, None]), group=group)),
+        (TypeError, "expected a torch.distributed.ProcessGroup", lambda: functional.divergence(x, x, group=1)),
         (RuntimeError, "weight has shape", lambda: functional.cross_entropy(x, target, torch.ones(19), group=group)),
         (TypeError, "expected a torch.distributed.ProcessGroup", lambda: functional.token_logprobs(x, target, group=1)),
         (RuntimeError, "one class for each row", lambda: functional.token_logprobs(x, target[:, None], group=group)),
     ):
         with pytest.raises(error, match=words):
             call()
-    loss = functional.cross_entropy(x, target, group=group)
-    with pytest.raises(RuntimeError, match="first derivative"):
-        torch.autograd.grad(loss, x, create_graph=True)
+    for loss in (functional.cross_entropy(x, target, group=group), functional.divergence(x, x.detach(), group=group)):
+        with pytest.raises(RuntimeError, match="first derivative"):
+            torch.autograd.grad(loss, x, create_graph=True)
+    # Nothing is sent for an explanation, so one process alone may ask.
+    if rank == 0:
+        assert fastloss.explain(functional.cross_entropy, x, target, group=group).path == "kernel"
+        assert "several processes" in fastloss.explain(functional.divergence, x, x, group=group).reason
+        assert fastloss.explain(functional.cross_entropy, x, x.detach(), group=group).path == "reference"
+
+
+def check_near(sizes, rank):
+    """Rows that agree almost, of bfloat16 logits: nothing but the rounding of the gradient is lost."""
+    torch.manual_seed(3)
+    here, group = slice(sum(sizes[:rank]), sum(sizes[: rank + 1])), dist.group.WORLD
+    y = (3 * torch.randn(16, CLASSES)).bfloat16()
+    x = torch.where(torch.rand(y.shape) < 0.3, (y.double() * (1 + 2.0**-7)).bfloat16(), y)
+    for kind in KINDS:
+        wide, leaf = x.double().requires_grad_(), x[:, here].clone().requires_grad_()
+        wanted = functional.divergence(wide, y.double(), kind)
+        loss = functional.divergence(leaf, y[:, here], kind, group=group, loss_dtype=torch.float64)
+        torch.testing.assert_close(loss, wanted, rtol=1e-9, atol=0)
+        (grad,), (exact,) = torch.autograd.grad(loss, leaf), torch.autograd.grad(wanted, wide)
+        torch.testing.assert_close(grad.double(), exact[:, here], rtol=2.0**-8, atol=1e-15)
+
+
+def check_placed(mesh, placements, shape):
+    """Each loss of a DTensor is that of the whole, whichever way its other tensors are given."""
+    torch.manual_seed(4)
+    rows = shape[:1] + shape[2:]
+    x, y, weight = torch.randn(shape).double(), torch.randn(shape).double(), torch.rand(CLASSES).double() + 0.1
+    target, mask, mass = torch.randint(CLASSES, rows), torch.rand(rows) < 0.8, torch.rand(rows).double()
+    target[torch.rand(rows) < 0.2] = -100
+    t, top = y.softmax(1), y.topk(2, 1)
+
+    def lie(t, dims):
+        """As the logits, of which dimension d is the tensor's dims[d]."""
+        made = [dims[p.dim] if isinstance(p, Shard) else None for p in placements]
+        return distribute_tensor(t, mesh, [Replicate() if d is None else Shard(d) for d in made])
+
+    of_rows, of_classes, every = [0, None, *range(1, x.dim())], [None, 0] + [None] * x.dim(), [*range(x.dim())]
+    ways = {
+        "whole": lambda t, dims: t,
+        "here": lambda t, dims: lie(t, dims).to_local(),
+        "DTensor": lie,
+        "elsewhere": lambda t, dims: distribute_tensor(t, mesh, [Shard(0)] + [Replicate()] * (mesh.ndim - 1)),
+    }
+    calls = {
+        "weight": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), g(weight, of_classes)),
+        "focal": lambda f, x, g: f.softmax_focal_loss(
+            x, g(target, of_rows), g(weight, of_classes), weight=g(weight.square(), of_classes), mask=g(mask, of_rows)
+        ),
+        "rows": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), label_smoothing=0.1, reduction="none"),
+        "sum": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), z_loss=0.1, softcap=5.0, reduction="sum"),
+        "own divisor": lambda f, x, g: f.poly1_cross_entropy(x, g(target, of_rows), 1.0, normalizer=7.0),
+        "no row": lambda f, x, g: f.cross_entropy(x, g(target * 0 - 100, of_rows), empty="zero"),
+        "probabilities": lambda f, x, g: f.cross_entropy(x, g(t, every), g(weight, of_classes), mask=g(mask, of_rows)),
+        "token_logprobs": lambda f, x, g: f.token_logprobs(
+            x.movedim(1, -1), g(target, of_rows), temperature=2.0, return_entropy=True
+        ),
+    }
+    if x.dim() == 2:
+        calls |= {
+            "kl": lambda f, x, g: f.divergence(x, g(y, every), temperature=2.0, mask=g(mask, of_rows)),
+            "js": lambda f, x, g: f.divergence(
+                x, g(t, every), "js", target_is="probabilities", weight=g(mass, of_rows)
+            ),
+            "top k": lambda f, x, g: f.divergence(x, (g(top.values, of_rows), g(top.indices, of_rows)), "tv"),
+        }
+    for name, call in calls.items():
+        leaf = x.clone().requires_grad_()
+        wanted = call(functional, leaf, lambda t, _: t)
+        wanted = sum(wanted[:2]) if isinstance(wanted, tuple) else wanted
+        wanted.sum().mul(1.5).backward()
+        for way, given in ways.items():
+            placed = distribute_tensor(x, mesh, placements).requires_grad_()
+            loss = call(functional, placed, given)
+            loss = loss[0] + loss[1] if isinstance(loss, tuple) else loss
+            loss.sum().mul(1.5).backward()
+            assert placed.grad.placements == tuple(placements)
+            for got, exact, what in ((loss, wanted, "loss"), (placed.grad, leaf.grad, "gradient")):
+                error = (got.full_tensor() - exact).abs().max()
+                assert error < 1e-12, f"{name}, {way}, {placements}, {shape}, {what}: {float(error)}"
+
+
+def check_line(sizes, rank):
+    mesh = init_device_mesh("cpu", (len(sizes),))
+    for placement, shape in itertools.product((Shard(0), Shard(1), Replicate()), SHAPES):
+        check_placed(mesh, [placement], shape)
+    check_placed(mesh, [Shard(2)], SHAPES[1])
+    x, target, group = torch.randn(8, CLASSES), torch.randint(CLASSES, (8,)), dist.group.WORLD
+    placed = distribute_tensor(x, mesh, [Shard(0)])
+    halves = DTensor.from_local(x / len(sizes), mesh, [Partial()])
+    close = torch.testing.assert_close
+    close(functional.cross_entropy(halves, target).full_tensor(), functional.cross_entropy(x, target))
+    # Losses that others are made of, and second derivatives.
+    for f in (functional.perplexity, lambda x, y: functional.causal_lm_loss(x[None], y[None])):
+        close(f(placed, target).full_tensor(), f(x, target))
+    found = []
+    for t in (x, placed):
+        leaf = t.detach().requires_grad_()
+        (grad,) = torch.autograd.grad(functional.cross_entropy(leaf, target), leaf, create_graph=True)
+        found.append(torch.autograd.grad(grad.square().sum(), leaf)[0])
+    close(found[1].full_tensor(), found[0])
+    for error, words, call in (
+        (ValueError, "group=None", lambda: functional.cross_entropy(placed, target, group=group)),
+        (ValueError, "return_stats=False", lambda: functional.cross_entropy(placed, target, return_stats=True)),
+        (RuntimeError, r"target has shape \(3,\), expected", lambda: functional.cross_entropy(placed, target[:3])),
+        (RuntimeError, "every process", lambda: functional.cross_entropy(
+            distribute_tensor(x[:, :1], mesh, [Shard(1)]), target)),
+    ):  # fmt: skip
+        with pytest.raises(error, match=words):
+            call()
+    if rank == 0:
+        assert fastloss.explain(functional.cross_entropy, placed, target, torch.ones(CLASSES)).path == "kernel"
+
+
+def check_square(sizes, rank):
+    mesh = init_device_mesh("cpu", (2, len(sizes) // 2))
+    for placements in ([Shard(0), Shard(1)], [Shard(1), Replicate()], [Shard(0), Shard(0)]):
+        for shape in ((11, CLASSES), (4, CLASSES, 3)):
+            check_placed(mesh, placements, shape)
+
+
+WHOLE = {
+    "errors": check_errors,
+    "near rows": check_near,
+    "DTensor on a line": check_line,
+    "DTensor on a square": check_square,
+}
+
+
+def check(name, sizes, rank):
+    if name in WHOLE:
+        WHOLE[name](sizes, rank)
+    for shape in SHAPES if name not in WHOLE else ():
+        for dtype in DTYPES:
+            split = Split(shape, dtype, sizes, rank)
+            if name.startswith("divergence"):
+                split.divergence(name.partition(", ")[2])
+            elif name.startswith("probabilities"):
+                _, loss, options = name.split(", ", 2)
+                split.probabilities(loss, LOSSES[loss], OPTIONS[options])
+            elif name == "token_logprobs":
+                split.rows()
+            elif name == "alpha of each class":
+                split.loss("softmax_focal_loss", {"alpha": split.weight.clone()}, {"weight": True})
+                split.probabilities("softmax_focal_loss", {"alpha": split.weight.clone()}, {"weight": True})
+            else:
+                loss, _, options = name.partition(", ")
+                split.loss(loss, LOSSES[loss], OPTIONS[options])
 
 
 def work(rank, world, folder):
@@ -137,18 +355,7 @@ def work(rank, world, folder):
     sizes, failed = WORLDS[world], {}
     for name in CHECKS:
         try:
-            if name == "errors":
-                check_errors(sizes, rank)
-            for shape in SHAPES if name != "errors" else ():
-                for dtype in DTYPES:
-                    split = Split(shape, dtype, sizes, rank)
-                    if name == "token_logprobs":
-                        split.rows()
-                    elif name == "alpha of each class":
-                        split.loss("softmax_focal_loss", {"alpha": split.weight.clone()}, {"weight": True})
-                    else:
-                        loss, _, options = name.partition(", ")
-                        split.loss(loss, LOSSES[loss], OPTIONS[options])
+            check(name, sizes, rank)
         except Exception as error:  # reported by the test of that name
             failed[name] = f"rank {rank}: {type(error).__name__}: {error}"
         count = torch.tensor([int(name in failed)])  # a process that failed has missed messages: all stop together

@@ -1,0 +1,121 @@
+"""Rows whose classes lie on several processes, and whose value is a sum over the classes.
+
+Note [Sums of parts]
+Each process has some classes of every tensor. Its part of a row's value is f(z, s) of the logits z that are here and of
+the logarithm s of the sum of exp z over all classes. So with p = exp(z - s)
+    d value / d z_c = f_z,c + p_c g,    g the sum of df/ds over all processes.
+Two messages of a few numbers a row make s, and then the values and g. Backward sends nothing: the upstream gradient is
+the same on every process.
+
+Everything is plain PyTorch in float64, on blocks of rows that stay in a cache: where a teacher and a student agree, f
+is a small difference of large numbers, and no kernel knows the s of others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from fastloss._core import memory as _memory
+from fastloss._core.autograd import Kernel
+
+WHY = "the classes lie on several processes: each adds up its own, block by block in float64"
+BLOCK_NUMBERS = {"cpu": 1 << 18}  # of a tensor: 2 MiB in float64
+_BLOCK_NUMBERS = 1 << 24  # on devices, where launches take longer than reading again
+
+
+def gather(t: Tensor, group: Any) -> Tensor:
+    """The tensors of all processes, by rank."""
+    made = [torch.empty_like(t) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(made, t.contiguous(), group)
+    return torch.stack(made)
+
+
+class Sum(NamedTuple):
+    """A value of each row.
+
+    Attributes:
+        name: Of the loss.
+        group: The processes.
+        logits: Of tensors: those logits whose softmax runs over all classes, as they enter it.
+        value: Of tensors, these logits, and the logarithms of their sums: what the classes here contribute.
+    """
+
+    name: str
+    group: Any
+    logits: Callable[..., list[Tensor]]
+    value: Callable[..., Tensor]
+
+
+def second_derivative(name: str) -> RuntimeError:
+    return RuntimeError(
+        f"fastloss.{name}: expected a first derivative of rows whose classes lie on several processes; "
+        "remedy for a second one: gather the logits"
+    )
+
+
+def _blocks(mask: Tensor | None, tensors: Sequence[Tensor]) -> Iterator[tuple[slice, list[Tensor]]]:
+    """Some rows at a time, in float64; ones in the place of a row that is not kept, whatever it holds."""
+    rows, widest = tensors[0].shape[0], max(t.shape[1] for t in tensors)
+    step = max(1, BLOCK_NUMBERS.get(tensors[0].device.type, _BLOCK_NUMBERS) // max(1, widest))
+    for first in range(0, max(rows, 1), step):
+        part = slice(first, first + step)
+        made = [t[part].detach().double() if t.is_floating_point() else t[part] for t in tensors]
+        if mask is not None:
+            made = [torch.where(mask[part].unsqueeze(1), t, 1) for t in made]
+        yield part, made
+
+
+class _Sums:
+    """For `Kernel`: ``(call, mask, *tensors) -> values``, of matrices with the classes that are here, row by row."""
+
+    fixed = (None,) * 3
+
+    @staticmethod
+    def forward(ctx: Any, call: Sum, mask: Tensor | None, *tensors: Tensor) -> Tensor:
+        own = [torch.stack([z.logsumexp(1) for z in call.logits(block)]) for _, block in _blocks(mask, tensors)]
+        sums, made = gather(torch.cat(own, 1), call.group).logsumexp(0), []
+        for part, block in _blocks(mask, tensors):
+            with torch.enable_grad():
+                s = [t[part].requires_grad_() for t in sums]
+                value = call.value(block, call.logits(block), s)
+            slopes = torch.autograd.grad(value, s, torch.ones_like(value), allow_unused=True, materialize_grads=True)
+            made.append(torch.stack([value.detach(), *slopes]))
+        total = torch.cat(made, 1)
+        dist.all_reduce(total, group=call.group)
+        ctx.save_for_backward(mask, sums, total[1:], *tensors)
+        return total[0]
+
+    @staticmethod
+    def backward(ctx: Any, call: Sum, upstream: Tensor) -> list[Tensor | None]:
+        mask, sums, slopes, *tensors = ctx.saved_tensors
+        needed = [k for k, need in enumerate(ctx.needs_input_grad[3:]) if need]
+        grads = {k: _memory.empty_like(tensors[k]) for k in needed}
+        for part, block in _blocks(mask, tensors):
+            leaves = [block[k].requires_grad_() for k in needed]
+            with torch.enable_grad():
+                logits = call.logits(block)
+                value = call.value(block, logits, [*sums[:, part]])
+                for z, s, slope in zip(logits, sums[:, part], slopes[:, part], strict=True):
+                    value = value + slope * (z - s.unsqueeze(1)).exp().sum(1)
+            for k, grad in zip(needed, torch.autograd.grad(value, leaves, upstream[part]), strict=True):
+                grads[k][part] = grad if mask is None else torch.where(mask[part].unsqueeze(1), grad, 0.0)
+        return [grads.get(k) for k in range(len(tensors))]
+
+    @staticmethod
+    def formula(ctx: Any, call: Sum) -> Any:
+        raise second_derivative(call.name)
+
+
+def values(call: Sum, tensors: Sequence[Tensor], mask: Tensor | None, dim: int = -1) -> Tensor:
+    """The values of all rows, float64, zero in those that are not kept; ``dim``: of the classes."""
+    moved = [t.movedim(dim, -1) for t in tensors]
+    matrices = [t.reshape(-1, t.shape[-1]) for t in moved]
+    flat = None if mask is None else mask.reshape(-1)
+    made: Tensor = Kernel.apply(_Sums, call, flat, *matrices)
+    made = made.view(moved[0].shape[:-1])
+    return made if mask is None else torch.where(mask, made, 0.0)
