@@ -194,6 +194,12 @@ def tempered(x: Tensor, kept: Tensor, dim: int, softcap: Any, temperature: Any) 
     return z / temperature
 
 
+def lowered(input: Tensor, label: Tensor, margin: Tensor) -> Tensor:
+    """The logits, that of each row's class less its margin; there is one for each class."""
+    dim = class_dim(input)
+    return input.scatter_add(dim, label.unsqueeze(dim), -margin.to(input.dtype)[label].unsqueeze(dim))
+
+
 def class_dim(input: Tensor) -> int:
     """The dimension of the classes."""
     return 0 if input.dim() == 1 else 1

@@ -68,6 +68,7 @@ class Elements(Case):
         exponent: Of a power that is taken by way of its logarithm, which the inputs keep below 5: its largest value,
             for given params.
         better: Arguments (as in ``kinks``) where PyTorch gives NaN or inf and ours a number or a limit, on purpose.
+        needs: Hyperparameters that have no default.
     """
 
     engine = "elements"
@@ -78,6 +79,7 @@ class Elements(Case):
     cancelling: tuple[float, ...] = (0.0, 0.0, 0.0)
     exponent: Callable[..., float] = lambda **params: 0.0
     better: Callable[..., Tensor] = lambda *tensors: torch.zeros_like(tensors[0], dtype=torch.bool)
+    needs: dict[str, float] = field(default_factory=dict)
 
     @property
     def fixed(self) -> tuple[int, ...]:
@@ -117,7 +119,7 @@ class Elements(Case):
         return tuple(made)
 
     def named(self, tensors: Iterable[Tensor], **params: Any) -> dict[str, Any]:
-        return {**dict(zip(self.record.tensors, tensors, strict=True)), **params}
+        return {**dict(zip(self.record.tensors, tensors, strict=True)), **self.needs, **params}
 
     def make(
         self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
