@@ -26,13 +26,14 @@ struct Super {
   double lam;
   FASTLOSS_FN explicit Super(const double* p) : tau(p[0]), rim(2 * p[1] / kE), lam(p[1]) {}
 
-  // sum over k >= 2 of (k - 1) / k! v^k
+  // 2 g, the sum over k >= 2 of 2 (k - 1) / k! v^k: the compiler may contract a product only with the one difference that
+  // follows it, so that an element has the same bits wherever it lies.
   template <class V>
   FASTLOSS_FN static V series(V v) {
     double factorial = 1;
     for (int k = 2; k <= kTerms + 1; ++k) factorial *= k;
     V sum(T(0));
-    for (int k = kTerms + 1; k >= 2; factorial /= k--) sum = sum * v + V(T((k - 1) / factorial));
+    for (int k = kTerms + 1; k >= 2; factorial /= k--) sum = sum * v + V(T(2 * (k - 1) / factorial));
     return sum * v * v;
   }
 
@@ -51,7 +52,7 @@ struct Super {
                  l * (one - log1p(l) / (l + V(T(2)))));
     for (int k = 0; k < kSteps; ++k) {
       const V v = max(V(T(0x1p-60)), w + one), e = exp(w);
-      const V f = select(near, (series(v) - half * square) * V(T(1 / kE)), w * e - y);
+      const V f = select(near, (series(v) - square) * V(T(0.5 / kE)), w * e - y);
       w = w - f / (e * v - (v + one) * f * half / v);
     }
     const auto inside = zero < above;

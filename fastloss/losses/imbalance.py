@@ -22,7 +22,7 @@ from fastloss._core.options import (
     check_numbers,
     fixed,
 )
-from fastloss._core.row_formula import class_dim, dtype_of_loss, lowered
+from fastloss._core.row_formula import class_dim, dtype_of_loss, lowered, of_dtype
 from fastloss.engines import softmax
 from fastloss.engines.composition import (
     along_classes,
@@ -34,7 +34,6 @@ from fastloss.engines.composition import (
     reduce_rows,
     rows_of,
 )
-from fastloss.engines.elements import NUMBERS
 from fastloss.losses.classification import cross_entropy, softmax_focal_loss
 
 if TYPE_CHECKING:
@@ -81,12 +80,12 @@ class _Slopes:
     def takes(*numbers: Any) -> bool:
         _, gamma_neg, label_smoothing = numbers
         return (
-            NUMBERS.issuperset(map(type, numbers))
+            not is_compiling()
+            and not any(isinstance(value, Tensor) for value in numbers)
             and gamma_neg > 0
             and label_smoothing > 1e-6  # that 1 / label_smoothing is a number of every dtype
             and not transforms_active()
             and not forward_mode_active()
-            and not is_compiling()
             and tracing_state() is None
         )
 
@@ -227,11 +226,14 @@ def _asymmetric(
     if weight is not None:
         check_classes(name, input, weight=weight)
         weight = along_classes(weight.to(x.dtype), input)
-    call = gamma_pos, gamma_neg, label_smoothing
-    if derived and (weight is None or not weight.requires_grad) and _Slopes.takes(*call):
-        values = autograd.apply(_Slopes, call, index, weight, log_p)
-    else:
-        values = _values(log_p, index, weight, *call)
+    call = tuple(of_dtype(value, x.dtype) for value in (gamma_pos, gamma_neg, label_smoothing))
+    try:
+        if derived and (weight is None or not weight.requires_grad) and _Slopes.takes(*call):
+            values = autograd.apply(_Slopes, call, index, weight, log_p)
+        else:
+            values = _values(log_p, index, weight, *call)
+    except RuntimeError as error:
+        raise IndexError(f"fastloss.{name}: {error}") from error
     return reduce_rows(values, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 

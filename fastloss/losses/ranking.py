@@ -10,7 +10,7 @@ from torch import Tensor
 from fastloss._core._torch import native_operator
 from fastloss._core.operators import REDUCTIONS
 from fastloss._core.options import FINITE, ComposedOptions, check_domain
-from fastloss._core.row_formula import class_dim, dtype_of_loss
+from fastloss._core.row_formula import class_dim, dtype_of_loss, of_dtype
 from fastloss.engines.composition import few_entropies, few_rows, loss, reduce_rows, rows_of
 from fastloss.losses.classification import cross_entropy
 
@@ -115,7 +115,7 @@ def multiclass_hinge_loss(
     check_domain("multiclass_hinge_loss", margin=margin)
     x = input.to(torch.promote_types(input.dtype, torch.float32))
     try:
-        values = _hinges(x, rows.label, margin, kind)
+        values = _hinges(x, rows.label, of_dtype(margin, x.dtype), kind)
     except RuntimeError as error:
         raise IndexError(f"fastloss.multiclass_hinge_loss: {error}") from error
     dtype = dtype_of_loss(input, target, None)

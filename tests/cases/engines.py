@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -82,6 +83,20 @@ class Elements(Case):
     needs: dict[str, float] = field(default_factory=dict)
 
     @property
+    def functional(self) -> Callable[..., Any]:
+        return self._bound(super().functional)
+
+    @property
+    def reference(self) -> Callable[..., Any]:
+        return self._bound(super().reference)
+
+    def needed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return super().needed({**self.needs, **arguments})
+
+    def _bound(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.wraps(function)(functools.partial(function, **self.needs)) if self.needs else function
+
+    @property
     def fixed(self) -> tuple[int, ...]:
         """Places of the tensors in which nothing is differentiated."""
         return self.record.fixed_positions
@@ -119,7 +134,7 @@ class Elements(Case):
         return tuple(made)
 
     def named(self, tensors: Iterable[Tensor], **params: Any) -> dict[str, Any]:
-        return {**dict(zip(self.record.tensors, tensors, strict=True)), **self.needs, **params}
+        return {**dict(zip(self.record.tensors, tensors, strict=True)), **params}
 
     def make(
         self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
