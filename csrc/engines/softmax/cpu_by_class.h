@@ -291,7 +291,8 @@ struct ByClass : RowsBase<S> {
 
   void run(int64_t first, int64_t last, RowsSums* sums) const {
     const int64_t pitch = (a.classes + W - 1) / W * W;
-    const int64_t group = group_rows<T>(a.classes);
+    // From the state and logits in memory no exponential is kept, so that a group may be as large as its formulas like.
+    const int64_t group = a.from_state && direct() ? kGroup : group_rows<T>(a.classes);
     const bool write = a.gradient.data || a.want_stats;
     for (int64_t row = first; row < last; row += group) {
       const int64_t n = last - row < group ? last - row : group;
