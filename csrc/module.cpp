@@ -171,14 +171,13 @@ bool find_tensor(PyObject* object, DLTensor& t) {
   return false;
 }
 
-// is_tiny(input, target, ignore_index, most): Note [The gate of tiny calls]. `most` logits at most, or 28 times as many in
+// Note [The gate of tiny calls]. `most` logits at most, or 28 times as many in
 // rows of 16 classes and more, where PyTorch's operator is vectorised too (measured on 2 cores); no row is ignored, for PyTorch's gradient of an ignored row of NaN is NaN.
-PyObject* is_tiny(PyObject*, PyObject* const* args, Py_ssize_t count) {
+PyObject* is_tiny_of(PyObject* const* args, Py_ssize_t count, DLTensor& logits, DLTensor& target) {
   if (count != 4) {
     PyErr_SetString(PyExc_TypeError, "is_tiny: expected input, target, ignore_index and a count");
     return nullptr;
   }
-  DLTensor logits, target;
   if (!find_tensor(args[0], logits) || !find_tensor(args[1], target) || !PyLong_CheckExact(args[2])) Py_RETURN_FALSE;
   int overflow = 0;
   const int64_t ignored = PyLong_AsLongLongAndOverflow(args[2], &overflow);
@@ -191,6 +190,24 @@ PyObject* is_tiny(PyObject*, PyObject* const* args, Py_ssize_t count) {
   const int64_t* const end = p + count_of(target);
   return PyBool_FromLong(std::find(p, end, ignored) == end);
 }
+// is_tiny(input, target, ignore_index, most)
+PyObject* is_tiny(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  DLTensor logits, target;
+  return is_tiny_of(args, count, logits, target);
+}
+// Likewise, of a matrix of float or double, and a class for each row, or as many numbers of its type.
+PyObject* is_tiny_matrix(PyObject*, PyObject* const* args, Py_ssize_t count) {
+  DLTensor logits, target;
+  PyObject* const tiny = is_tiny_of(args, count, logits, target);
+  if (tiny != Py_True) return tiny;
+  const bool classes = target.type_code == kDLInt;
+  const bool alike = classes || (target.type_code == logits.type_code && target.type_bits == logits.type_bits &&
+                                 target.ndim == 2 && target.shape[1] == logits.shape[1]);
+  return PyBool_FromLong(logits.ndim == 2 && logits.type_code == kDLFloat && logits.type_bits >= 32 && alike &&
+                         target.ndim == (classes ? 1 : 2) && target.shape[0] == logits.shape[0]);
+}
+PyMethodDef is_tiny_matrix_method = {"is_tiny_matrix", (PyCFunction)(void (*)())&is_tiny_matrix, METH_FASTCALL,
+                                     nullptr};
 PyMethodDef is_tiny_method = {"is_tiny", (PyCFunction)(void (*)())&is_tiny, METH_FASTCALL, nullptr};
 
 // What `is_tiny` needs of PyTorch. A table of another major version is not used.
@@ -226,6 +243,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("apply", &apply, py::arg("isa"), py::arg("function"), py::arg("data"), py::arg("is_double"));
   m.def("pooled_tensor", &pooled_tensor, py::arg("shape"), py::arg("strides"), py::arg("element_bytes"),
         py::arg("is_bfloat16"));
+  m.attr("is_tiny_matrix") = py::reinterpret_steal<py::object>(PyCFunction_New(&is_tiny_matrix_method, nullptr));
   m.attr("is_tiny") = py::reinterpret_steal<py::object>(PyCFunction_New(&is_tiny_method, nullptr));
   m.def("open_gate", &open_gate);
   m.def("memory_usage", &memory_usage);

@@ -45,7 +45,7 @@ ROWS_REGISTERS = {
     ("rows_by_stream", 8, True): 128,
 }
 TILE_REGISTERS = {"f": 112, "13__nv_bfloat16": 96, "6__half": 96}
-POINTS_REGISTERS = {(2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
+POINTS_REGISTERS = {(1, "0"): 64, (1, "1"): 80, (2, "0"): 64, (2, "1"): 80, (3, "0"): 80, (3, "1"): 128}
 GENERAL_REGISTERS = 128
 PAIRS_REGISTERS = {(2, "1"): 80, (3, "1"): 96, (2, "0"): 96, (3, "0"): 128}  # 256 threads on a row: 128
 MIXED = "MixedProbabilities"  # a functor of the rows kernels with extras

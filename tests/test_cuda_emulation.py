@@ -51,6 +51,7 @@ PATHS = {
 
 # name: (what the driver says, old text, new text, ...). Each old text stands once in the file.
 ROWS_PLANTS = {
+    "margin left out": ("got", "target - (T)p.max - margin;", "target - (T)p.max;"),
     "off-by-one tail": (
         "overflow",
         "const auto has = [&](int c) { return c >= 0 && c < end; };",

@@ -5,6 +5,7 @@
 #include "losses/binary.h"
 #include "losses/boxes.h"
 #include "losses/cross_entropy.h"
+#include "losses/curriculum.h"
 #include "losses/divergence.h"
 #include "losses/focal.h"
 #include "losses/huber.h"

@@ -38,7 +38,8 @@
   X(quality_focal_loss, QualityFocal, "beta")                                \
   X(varifocal_loss, Varifocal, "alpha,gamma")                                \
   X(gaussian_focal_loss, GaussianFocal, "alpha,gamma")                       \
-  X(balanced_l1_loss, BalancedL1, "alpha,gamma,beta")
+  X(balanced_l1_loss, BalancedL1, "alpha,gamma,beta")                        \
+  X(super_loss, Super, "tau,lam")
 
 // Every loss of the products engine, likewise.
 #define FASTLOSS_PAIRS_LOSSES(X)                              \

@@ -269,6 +269,7 @@ class SoftmaxLoss(Record):
     1 - p; then the hyperparameters. It knows no class dimension, weight, smoothing, option and reduction.
 
     Attributes:
+        operator: Name of the operator, if it is another.
         factor: Name of the one that multiplies the loss, and may be one number for each class.
         probabilities: Whether the kernel takes probabilities as targets, and not only classes.
         torch: PyTorch's function, which takes calls without our options.
@@ -281,6 +282,7 @@ class SoftmaxLoss(Record):
     options = _options.RowOptions
     tensors = ("input", "target")
 
+    operator: str = ""
     factor: str = ""
     probabilities: bool = False
     torch: Callable[..., Tensor] | None = None
@@ -288,6 +290,7 @@ class SoftmaxLoss(Record):
     reads: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        self.operator = self.operator or self.name
         self.domains = {**_options.ROW_NUMBERS, **self.domains}
 
     @property
@@ -406,6 +409,7 @@ class Composition(Record):
         inputs: Its `tensors`, where they are not those that have no default, or None.
         keeps: Those of its constructor that it keeps as buffers.
         path, why: Of a loss that its function writes out in plain PyTorch, what `explain` says; its formula is itself.
+        tiny: The loss by PyTorch's own operators where these are fastest, of the arguments of a call; else None.
     """
 
     returns = "Tensor"
@@ -416,6 +420,7 @@ class Composition(Record):
     keeps: tuple[str, ...] = ()
     path: Literal["", "native", "reference"] = ""
     why: str = ""
+    tiny: Callable[..., Tensor | None] | None = None
 
     @functools.cached_property
     def tensors(self) -> tuple[str, ...]:

@@ -168,15 +168,16 @@ def evaluate(
     return (loss, _stats(loss_of, x, target, kept, dim, soft)) if given["return_stats"] else loss
 
 
-def reduced(values: Tensor, kept: Tensor, reduction: str, divisor: Any, empty: str) -> Tensor:
-    """Values of the rows that are kept, reduced; ``divisor`` is a mean's, ``empty`` says its value over no rows."""
-    values = torch.where(kept, values, 0.0)
+def reduced(values: Tensor, kept: Tensor | None, reduction: str, divisor: Any, empty: str) -> Tensor:
+    """Values of the rows that are kept (None: all), reduced; ``divisor`` is a mean's, ``empty`` its value over none."""
+    if kept is not None:
+        values = torch.where(kept, values, 0.0)
     if reduction == "none":
         return values
     if reduction == "sum":
         return values.sum()
     mean: Tensor = values.sum() / divisor
-    return torch.where(kept.any(), mean, 0.0) if empty == "zero" else mean
+    return mean if kept is None or empty != "zero" else torch.where(kept.any(), mean, 0.0)
 
 
 def dtype_of_loss(input: Tensor, target: Tensor, weight: Tensor | None) -> torch.dtype:
@@ -194,6 +195,12 @@ def tempered(x: Tensor, kept: Tensor, dim: int, softcap: Any, temperature: Any) 
     if softcap is not None:
         z = softcap * torch.tanh(z / softcap)
     return z / temperature
+
+
+def lowered(input: Tensor, label: Tensor, margin: Tensor) -> Tensor:
+    """The logits, that of each row's class less its margin; there is one for each class."""
+    dim = class_dim(input)
+    return input.scatter_add(dim, label.unsqueeze(dim), -margin.to(input.dtype)[label].unsqueeze(dim))
 
 
 def class_dim(input: Tensor) -> int:

@@ -12,11 +12,14 @@ from torch import Tensor
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
-from fastloss._core._torch import F
+from fastloss._core._torch import F, native_operator
 from fastloss._core.autograd import savable
-from fastloss._core.guards import is_compiling
+from fastloss._core.guards import is_compiling, is_dynamo_compiling
 from fastloss._core.record import Composition, P, PublicLoss, publish
 from fastloss._core.row_formula import class_dim, reduced
+from fastloss.engines import softmax
+
+NATIVE_ENTROPY = native_operator("cross_entropy_loss")
 
 _SHARED = """
     Keyword-only options:
@@ -34,7 +37,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         record = Composition(written.__name__, pose=written, **facts)
         parameters = inspect.signature(written).parameters
         places = [(k, name, parameters[name].default) for k, name in enumerate(parameters) if name in record.words]
-        made = _options.takes_tensors(written)
+        made, tiny = _options.takes_tensors(written), record.tiny
 
         known, names = _options.names(record.options), dict.fromkeys(record.names)
         place = [*parameters].index("reduction") if known else -1
@@ -53,6 +56,13 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                 _options.check(record.name, reduction, of("normalizer"), of("empty", "nan"), of("loss_dtype"))
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            if tiny is not None and not is_dynamo_compiling():
+                try:
+                    few = tiny(*args, **kwargs)
+                except Exception:
+                    few = None  # the general way says what is wrong, or does it differently
+                if few is not None:
+                    return few
             check(args, kwargs)
             if record.path and route.watched:
                 route.take(record.name, record.path, record.why)
@@ -74,27 +84,68 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
     return complete
 
 
+def few_rows(
+    name: str,
+    input: Tensor,
+    target: Tensor,
+    ignore_index: int,
+    reduction: str,
+    options: Any,
+    share: int = 1,
+    classes: bool = True,
+) -> bool:
+    """Whether PyTorch's own operators are fastest for a call: of a small matrix whose rows all count.
+
+    ``share``: one in how many of the logits that cross entropy leaves to them. ``classes``: whether targets are.
+    """
+    if (
+        options
+        or not softmax.is_tiny_matrix(input, target, ignore_index, softmax.TINY // share)
+        or reduction not in _ops.REDUCTIONS
+        or target.is_floating_point() == classes
+    ):
+        return False
+    if route.watched:
+        route.take(name, "native", route.WHY_NATIVE)
+    return True
+
+
+def few_entropies(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    reduction: str,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """PyTorch's own cross entropy, without its Python layer where there is such an operator."""
+    if NATIVE_ENTROPY is None:
+        return F.cross_entropy(input, target, weight, None, ignore_index, None, reduction, label_smoothing)
+    return NATIVE_ENTROPY(input, target, weight, _ops.REDUCTIONS[reduction], ignore_index, label_smoothing)
+
+
 class Rows(NamedTuple):
     """What classes as targets say of each row.
 
     Attributes:
         label: The class, 0 where the row does not count.
-        kept: Whether the row counts.
+        kept: Whether the row counts. None if all do, which is known of few rows.
         weight: Of its class, 0 where it does not count. None if all count alike.
     """
 
     label: Tensor
-    kept: Tensor
+    kept: Tensor | None
     weight: Tensor | None
+
+    def every_kept(self) -> Tensor:
+        return torch.ones_like(self.label, dtype=torch.bool) if self.kept is None else self.kept
 
     def weighted(self, values: Tensor) -> Tensor:
         return values if self.weight is None else values * self.weight
 
 
-def rows_of(
-    name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mask: Tensor | None
-) -> Rows:
-    """Checks classes as targets of rows of logits, but not whether they exist, which what uses them does."""
+def check_labels(name: str, input: Tensor, target: Tensor, mask: Tensor | None) -> Tensor:
+    """Classes as targets of rows of logits; not checked is whether they exist, which what uses them does."""
     shape = _ops.rows_shape(input.shape)
     target = target.long() if target.dtype is torch.uint8 else target
     if not input.is_floating_point() or not input.dim() or target.dtype != torch.int64 or target.shape != shape:
@@ -104,6 +155,21 @@ def rows_of(
             "same shape without C"
         )
     _options.check_row_mask(name, mask, shape)
+    return target
+
+
+def rows_of(
+    name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mask: Tensor | None
+) -> Rows:
+    """Checks targets as `check_labels` does, and reads them."""
+    target = check_labels(name, input, target, mask)
+    if (
+        mask is weight is None
+        and target.numel()
+        and not is_compiling()
+        and softmax.is_tiny(input, target, ignore_index, softmax.TINY)
+    ):
+        return Rows(target, None, None)
     if mask is not None:
         target = torch.where(mask, target, ignore_index)
     kept = target != ignore_index
@@ -125,9 +191,11 @@ def reduce_rows(
     mask: Tensor | None = None,
 ) -> Tensor:
     """Reduces weighted values of rows as `cross_entropy` does; ``rows`` knows the mask."""
-    if normalizer is None:
-        normalizer = (rows.kept if rows.weight is None else rows.weight).sum()
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
+    if normalizer is None and reduction == "mean":
+        if rows.kept is None:
+            return values.mean().to(loss_dtype or dtype)
+        normalizer = (rows.kept if rows.weight is None else rows.weight).sum()
     return reduced(values, rows.kept, reduction, normalizer, empty).to(loss_dtype or dtype)
 
 

@@ -42,6 +42,8 @@ if _ops._C is not None and exchange_table is not None:
     _ops._C.open_gate(exchange_table, Tensor, torch.nn.Parameter)
 # Whether PyTorch's own operator is best for a call without options: Note [The gate of tiny calls] in csrc/module.cpp.
 is_tiny: Callable[..., bool] = _ops._C.is_tiny if _ops._C is not None else lambda *_: False
+# Likewise, for losses made of such operators: of a matrix in single or double precision.
+is_tiny_matrix: Callable[..., bool] = _ops._C.is_tiny_matrix if _ops._C is not None else lambda *_: False
 
 # Of a call: input, target, hyperparameters, weight, ignore_index, reduction, label_smoothing, options. One with names
 # would take as long as PyTorch's own layer over its operator.
@@ -189,7 +191,7 @@ def _accepted_call(
     loss_dtype: torch.dtype,
     inplace: bool,
 ) -> Call | None:
-    if _ops.missing_kernel(record.name) or not record.accepts(*params):
+    if _ops.missing_kernel(record.operator) or not record.accepts(*params):
         return None
     numbers = {**dict(zip(record.params, params, strict=True)), "label_smoothing": label_smoothing}
     return call_of(record, numbers, ignore_index, code, loss_dtype, makes_gradient_now(code, dtype), inplace)
@@ -212,7 +214,9 @@ def call_of(
     values = tuple(given[name] for name in (*record.params, *_ops.ROWS_OPTIONS))
     options = (values, code, empty_zero, _ops.DTYPE_CODES[loss_dtype])
     formula = partial(formula_of, record)
-    return Call(record.name, _ops.OPERATORS[record.name], options, formula, now, want_stats, inplace, _ops.rows_state)
+    return Call(
+        record.name, _ops.OPERATORS[record.operator], options, formula, now, want_stats, inplace, _ops.rows_state
+    )
 
 
 def formula_of(
@@ -228,6 +232,11 @@ def formula_of(
     values, code, empty_zero, loss_dtype = call.options
     given: dict[str, Any] = dict(zip((*record.params, *_ops.ROWS_OPTIONS), values, strict=True))
     given |= {"ignore_index": int(given["ignore_index"]), "softcap": given["softcap"] or None}
+    if weight is not None and weight.dim() == 2:  # with margins, of the tempered logits
+        weight, margin = weight
+        kept = target != given["ignore_index"] if mask is None else mask & (target != given["ignore_index"])
+        label = torch.where(kept, target, 0)
+        input = row_formula.lowered(input.to(weight.dtype), label, margin * given["temperature"])
     if weight is not None and not target.is_floating_point():
         input = input.to(weight.dtype)  # a weight that we have combined is of the computing dtype
     dtype = _ops.DTYPE_OF_CODE[loss_dtype]
@@ -291,6 +300,34 @@ def solve(
         _explain_error(name, error, input, target, weight, ignore_index)
 
 
+def solve_lowered(
+    record: SoftmaxLoss,
+    input: Tensor,
+    target: Tensor,
+    margin: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    options: dict[str, Any],
+    plainly: Callable[[], Tensor],
+) -> Tensor:
+    """The loss with each target's logit lowered, after the temperature, by the margin of its class: from the kernel,
+    or ``plainly``."""
+    numbers, _ = numbers_of(record, (), 0.0, options)
+    reason = why_not_kernel(record, input, target, weight, None, ignore_index, numbers, options)
+    reason = reason or ("the margins need a gradient" if margin.requires_grad else "")
+    route.kernel_unless(record.name, reason)
+    try:
+        if reason:
+            return plainly()
+        made: Tensor = _kernel(
+            record, False, input, target, weight, None, ignore_index, reduction, numbers, options, margin
+        )
+        return made
+    except Exception as error:
+        _explain_error(record.name, error, input, target, weight, ignore_index)
+
+
 def numbers_of(
     record: SoftmaxLoss, params: tuple[Any, ...], label_smoothing: Any, options: dict[str, Any]
 ) -> tuple[dict[str, Any], Tensor | None]:
@@ -334,7 +371,7 @@ def why_not_kernel(
     """Why the kernel does not take this call; empty when it does."""
     mask = options.get("mask")
     reason = why_no_kernel(record.engine, (input, target, *(t for t in (weight, mask, factor) if t is not None)))
-    reason = reason or _ops.missing_kernel(record.name)
+    reason = reason or _ops.missing_kernel(record.operator)
     if reason:
         return reason
     if input.dtype not in KERNEL_DTYPES:
@@ -413,11 +450,16 @@ def _kernel(
     reduction: str,
     numbers: dict[str, float],
     options: dict[str, Any],
+    margin: Tensor | None = None,
 ) -> Any:
     """Turns what was posed into what the operators take."""
     mask, want_stats = options.get("mask"), options.get("return_stats", False)
     dtype = options.get("loss_dtype") or row_formula.dtype_of_loss(input, target, weight)
     divisor, weight = divisor_and_weight(input, target, weight, factor, ignore_index, reduction, options)
+    if margin is not None:
+        compute = _ops.compute_dtype(input.dtype)
+        ones = torch.ones_like(margin, dtype=compute) if weight is None else weight.to(compute)
+        weight = torch.stack((ones, margin.to(compute)))
     soft = target.is_floating_point()
     if input.is_cuda and _ops.debugging() and not soft:
         bad = bad_target(target, input.shape[row_formula.class_dim(input)], ignore_index, mask)

@@ -422,26 +422,6 @@ class NLLLoss(torch.nn.NLLLoss):
         self, input: Tensor, target: Tensor,
     ) -> Tensor: ...
 
-class SuperLoss(torch.nn.Module):
-    r"""SuperLoss (Castells et al. 2020): losses :math:`\ell` of samples, large ones weighed down and small ones up, as
-    in a curriculum."""
-    tau: float | Tensor
-    lam: float | Tensor
-    reduction: Literal["none", "mean", "sum"]
-    def __init__(
-        self, tau: float | Tensor, lam: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    ) -> None: ...
-    def forward(
-        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    ) -> Tensor: ...
-    def __call__(
-        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    ) -> Tensor: ...
-
 class TripletMarginWithDistanceLoss(torch.nn.TripletMarginWithDistanceLoss):
     r"""Triplet loss of a distance d of one's own, :math:`\ell = \max(0, m + d(a, p) - d(a, n))`."""
     def __init__(
@@ -3415,6 +3395,83 @@ class SquaredLogLoss(torch.nn.Module, Generic[_Result]):
     def __call__(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class SuperLoss(torch.nn.Module, Generic[_Result]):
+    r"""SuperLoss (Castells et al. 2020): losses :math:`\ell` of samples, large ones weighed down and small ones up, as
+    in a curriculum."""
+    tau: float | Tensor
+    lam: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: SuperLoss[Tensor], tau: float | Tensor, lam: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SuperLoss[tuple[Tensor, PointStats]], tau: float | Tensor, lam: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SuperLoss[Tensor | tuple[Tensor, PointStats]], tau: float | Tensor, lam: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 

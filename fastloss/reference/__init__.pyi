@@ -149,12 +149,6 @@ def nll_loss(
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor: ...
 
-def super_loss(
-    input: Tensor, tau: float | Tensor, lam: float | Tensor = 1.0, reduction: str = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-) -> Tensor: ...
-
 def triplet_margin_with_distance_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, *,
     distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0, swap: bool = False,
@@ -1083,6 +1077,29 @@ def squared_log_loss(
 def squared_log_loss(
     input: Tensor, target: Tensor, reduction: str = "mean", *, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def super_loss(
+    input: Tensor, tau: float | Tensor, lam: float | Tensor = 1.0, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+    weight: Tensor | None = None,
+) -> Tensor: ...
+@overload
+def super_loss(
+    input: Tensor, tau: float | Tensor, lam: float | Tensor = 1.0, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+) -> tuple[Tensor, PointStats]: ...
+@overload
+def super_loss(
+    input: Tensor, tau: float | Tensor, lam: float | Tensor = 1.0, reduction: str = "mean", *,
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 

@@ -106,6 +106,7 @@ struct Options {
   const char* name;
   bool soft = false;
   bool weighted = false;
+  bool margins = false;
   bool masked = false;
   bool ignored = false;
   bool real_ignore_index = false;
@@ -136,6 +137,11 @@ std::vector<Options> option_sets() {
   add("weight, smoothing", [](Options& o) { o.weighted = o.ignored = true, o.smoothing = 0.2; });
   add("soft cap, z-loss", [](Options& o) { o.softcap = 5, o.z_loss = 0.1, o.ignored = true; });
   add("temperature", [](Options& o) { o.temperature = 0.7, o.ignored = o.row_loss = o.wide = o.infinite = true; });
+  add("margins, weight, temperature, mask", [](Options& o) {
+    o.margins = o.weighted = o.masked = o.ignored = o.row_loss = o.wide = true;
+    o.temperature = 0.7;
+  });
+  add("margins", [](Options& o) { o.margins = true; });
   add("loss only", [](Options& o) { o.gradient = false, o.row_loss = o.wide = true; });
   add("stats", [](Options& o) { o.stats = o.ignored = o.masked = true; });
   add("stats without gradient", [](Options& o) { o.stats = o.weighted = true, o.gradient = false, o.smoothing = 0.1; });
@@ -219,6 +225,7 @@ class Case {
   int64_t* target_ = nullptr;
   Flag* mask_ = nullptr;
   T* weight_ = nullptr;
+  T* margin_ = nullptr;
   T* state_ = nullptr;
   double weight_sum_ = 0;
   int64_t ignore_index_ = kIgnore;
@@ -256,6 +263,10 @@ class Case {
         weight_sum_ += w_[c] = weight_[c];
       }
     }
+    if (o_.margins) {
+      margin_ = memory_.take<T>(C);
+      for (int64_t c = 0; c < C; ++c) margin_[c] = (T)(2 * random_.uniform());
+    }
     logits_ = Plane(memory_, shape_, layout_, element_of<S>());
     x_.resize(R * C), z_.resize(R * C), slope_.resize(R * C), p_.resize(R * C);
     for (int64_t i = 0; i < R; ++i) {
@@ -273,6 +284,7 @@ class Case {
           slope_[i * C + c] = 4 * e / ((1 + e) * (1 + e)) / o_.temperature;
         }
       }
+      if (margin_ && kept(i)) z_[i * C + target_[i]] -= margin_[target_[i]];
     }
     if (o_.soft) {
       constexpr bool is_double = sizeof(T) == sizeof(double);
@@ -400,6 +412,7 @@ class Case {
     a.target = target_;
     a.mask = mask_;
     a.weight = weight_;
+    a.margin = margin_;
     a.scale = 0.375;
     a.ignore_index = ignore_index_;
     a.label_smoothing = o_.smoothing;

@@ -2,11 +2,11 @@
 
 import math
 
-from cases.engines import Rows
+from cases.engines import Elements
 
 CASES = (
-    Rows(
-        "super_loss", vectors=False, given={"tau": lambda c: 1.5}, params=({}, {"tau": 3, "lam": 0.25}, {"lam": 2}),
+    Elements(
+        "super_loss", needs={"tau": 1.5}, params=({}, {"tau": 3, "lam": 0.25}, {"lam": 2}),
         points=(
             # At the threshold sigma is 1; at tau + 2 lam e it is 1 / e, as W(e) = 1; far below it is e.
             ((2.0,), dict(tau=2.0), 0.0), ((1.0 + 2 * math.e,), dict(tau=1.0), 3.0),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -68,6 +69,7 @@ class Elements(Case):
         exponent: Of a power that is taken by way of its logarithm, which the inputs keep below 5: its largest value,
             for given params.
         better: Arguments (as in ``kinks``) where PyTorch gives NaN or inf and ours a number or a limit, on purpose.
+        needs: Hyperparameters that have no default.
     """
 
     engine = "elements"
@@ -78,6 +80,21 @@ class Elements(Case):
     cancelling: tuple[float, ...] = (0.0, 0.0, 0.0)
     exponent: Callable[..., float] = lambda **params: 0.0
     better: Callable[..., Tensor] = lambda *tensors: torch.zeros_like(tensors[0], dtype=torch.bool)
+    needs: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def functional(self) -> Callable[..., Any]:
+        return self._bound(super().functional)
+
+    @property
+    def reference(self) -> Callable[..., Any]:
+        return self._bound(super().reference)
+
+    def needed(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        return super().needed({**self.needs, **arguments})
+
+    def _bound(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.wraps(function)(functools.partial(function, **self.needs)) if self.needs else function
 
     @property
     def fixed(self) -> tuple[int, ...]:

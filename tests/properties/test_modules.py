@@ -23,6 +23,7 @@ def test_module(case, params, kernel):
     kept = ("temperature", *case.record.buffers)
     own = {k: v for k, v in arguments.items() if k in takes and (k in kept or not isinstance(v, torch.Tensor))}
     own |= {"temperature": 0.3} if "temperature" in own else {}
+    own |= {k: v for k, v in case.needed(arguments).items() if k not in arguments}
     tensors = {k: v for k, v in arguments.items() if k not in own}
     # Names of PyTorch's modules may be others (`log_input`).
     given, named = ((), tensors) if case in (*SIMILARITY, *LINEAR) else (tensors.values(), {})

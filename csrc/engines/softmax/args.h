@@ -54,6 +54,7 @@ struct RowsArgs {
   const int64_t* target;  // [rows], index targets
   const Flag* mask;       // [rows] or null
   const void* weight;     // [classes] in the computing type; null: ones. Never null with smoothing or probabilities
+  const void* margin;     // [classes] likewise: what the formulas' logit of a target is lowered by; null: 0
   const void* upstream;   // [rows] in the computing type, backward of unreduced losses; null: 1 for every row
   double scale;           // factor of every gradient: 1 / divisor, times the upstream of a reduced loss
 

@@ -51,6 +51,9 @@ void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   const RowOptions options = row_options(a);
   const bool has_probabilities = a.probability.data != nullptr;
   const D per_logit = upstream_of_logits<double>(a, D(1.0));
+  for (int64_t i = 0; i < n && a.margin; ++i) {
+    if (batch.target_class[i] >= 0) batch.target[i] -= ((const T*)a.margin)[batch.target_class[i]];
+  }
   for (int64_t i = 0; i < n && !has_probabilities; i += W) {
     T target[W];
     for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];

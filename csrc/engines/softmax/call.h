@@ -83,6 +83,8 @@ inline void describe(const std::vector<std::pair<RowsView*, const Tensor*>>& vie
   }
 }
 
+inline bool has_probabilities(const Call& call) { return call.tensors[1]->scalar_type() != ScalarType::Long; }
+
 // What must hold on every backend.
 inline void check_rows(const Call& call) {
   const Tensor &input = call.input(), &target = *call.tensors[1];
@@ -117,12 +119,18 @@ inline void check_rows(const Call& call) {
                     "fastloss: expected a bool mask of ", rows, " rows");
   }
   if (call.weight) {
-    STD_TORCH_CHECK(call.weight->dim() == 1 && call.weight->numel() == classes, "fastloss: expected ", classes,
-                    " class weights, got ", call.weight->numel());
+    const Tensor& weight = *call.weight;
+    const bool fits = weight.dim() == 1 || (weight.dim() == 2 && weight.size(0) == 2 && !has_probabilities(call));
+    STD_TORCH_CHECK(fits && weight.size(weight.dim() - 1) == classes, "fastloss: expected ", classes,
+                    " class weights, or of classes as targets two rows, weights and margins, got ", weight.numel());
   }
 }
 
-inline bool has_probabilities(const Call& call) { return call.tensors[1]->scalar_type() != ScalarType::Long; }
+// Of a weight in the computing type, whose second row, if there is one, holds margins.
+inline void set_weight(RowsArgs& args, const Tensor& weight) {
+  args.weight = weight.const_data_ptr();
+  if (weight.dim() == 2) args.margin = (const char*)args.weight + weight.numel() / 2 * weight.element_size();
+}
 
 // What forward keeps per row for backward: maximum and sum, of probabilities the mass too.
 inline void* state_of(const Tensor& state, const Call& call, const RowsArgs& args) {

@@ -11,7 +11,7 @@ namespace fastloss {
 // and the engine multiplies with the slope of s tanh(x_c / s). The engine measures, relative to a reference m (the row's
 // maximum, or 0 where its exponentials are known to be far from overflow and underflow),
 //     others = sum_{c != y} exp(z_c - m),   target = z_y - m,   e = exp(target),   gap = sum_c w_c (m - z_c)
-// and a loss functor supplies f(nll, p, q) with its derivative f' in nll, where p = p_y and q = 1 - p_y. Then
+// (the margin of class y, if there are any, is taken off `target`, which no other measure has in it) and a loss functor supplies f(nll, p, q) with its derivative f' in nll, where p = p_y and q = 1 - p_y. Then
 //     s     = others + e,                 lse   = m + log s,
 //     nll   = -log1p(-q) if others < e, else log s - target,
 //     q     = others / s                  (never 1 - p: at p = 1 - 1e-9 float32 would leave nothing),

@@ -138,10 +138,32 @@ struct ByClass : RowsBase<S> {
     return as_stored(a) ? x : logit<T>(a, V(x), slope).v[0];
   }
 
+  // Where exponentials of a chunk come from: what was kept of them,
+  struct Kept {
+    const T* e;
+    FASTLOSS_FN V whole(int64_t c) const { return load(e + c); }
+    FASTLOSS_FN V part(int64_t c, int left) const { return load_partial(e + c, left, (T)0); }
+  };
+  // or logits in memory.
+  template <bool shifted>
+  struct Fresh {
+    const S* z;
+    V m;
+    FASTLOSS_FN V of(V v) const {
+      V tilt;
+      return exponential<false, shifted>(v, m, tilt);
+    }
+    FASTLOSS_FN V whole(int64_t c) const {
+      prefetch<W * sizeof(S)>((const char*)(z + c) + kAhead);
+      return of(load(z + c));
+    }
+    FASTLOSS_FN V part(int64_t c, int left) const { return of(load_partial(z + c, left, -(T)__builtin_inf())); }
+  };
+
   // Gradient of a chunk from its exponentials:
   //   scale e - offset (w or w t'), times the logit's slope; `at_target` at element `y`.
-  template <bool streamed, class Out>
-  void chunk_gradient(const T* e, Out* g, int64_t i, int64_t n, T scale, int64_t y, const T* w, const T* t,
+  template <bool streamed, class From, class Out>
+  void chunk_gradient(const From& e, Out* g, int64_t i, int64_t n, T scale, int64_t y, const T* w, const T* t,
                       const T* slope, double& square) const {
     const T keep = (T)(1 - options.smoothing), floor = (T)(options.smoothing * options.inverse_classes);
     const V vs(scale), minus_offset(-batch.offset[i]), vk(keep), vf(floor);
@@ -164,13 +186,13 @@ struct ByClass : RowsBase<S> {
     };
     int64_t c = 0;
     const auto ordinary = [&](int64_t end) {
-      for (; c + W <= end; c += W) store(g + c, value(load(e + c), c, W));
+      for (; c + W <= end; c += W) store(g + c, value(e.whole(c), c, W));
     };
     if (streamed) {  // whole lines from the stream's alignment on; the head and the tail go the ordinary way
       const int64_t first = stream_head(g);
       if (first < n) {
         c = first % W;
-        if (c > 0) store_head(g, (int)c, value(load_partial(e, (int)c, (T)0), 0, (int)c));
+        if (c > 0) store_head(g, (int)c, value(e.part(0, (int)c), 0, (int)c));
         ordinary(first);
       }
     }
@@ -180,8 +202,8 @@ struct ByClass : RowsBase<S> {
       put_line<streamed>(g + c, [&](int k) { return of(c + k); });
       c += line;
     };
-    const auto scaled = [&](int64_t at) { return vs * load(e + at); };
-    const auto any = [&](int64_t at) { return value(load(e + at), at, W); };
+    const auto scaled = [&](int64_t at) { return vs * e.whole(at); };
+    const auto any = [&](int64_t at) { return value(e.whole(at), at, W); };
     const int64_t hole = y < c ? n : c + (y - c) / line * line;  // the line that holds the target
     const auto run = [&](int64_t end) {
       if (plain) {
@@ -197,7 +219,7 @@ struct ByClass : RowsBase<S> {
       run(n);
     }
     ordinary(n);
-    if (c < n) store_partial(g + c, (int)(n - c), value(load_partial(e + c, (int)(n - c), (T)0), c, (int)(n - c)));
+    if (c < n) store_partial(g + c, (int)(n - c), value(e.part(c, (int)(n - c)), c, (int)(n - c)));
     if (a.want_stats) square += reduce_add(norm);
   }
 
@@ -210,18 +232,7 @@ struct ByClass : RowsBase<S> {
     for (int64_t begin = 0, k = 0; begin < a.classes; begin += kChunk, ++k) {
       const int64_t n = a.classes - begin < kChunk ? a.classes - begin : kChunk;
       T scale = batch.scale[i];
-      const T* from = e + begin;
-      if (a.from_state) {
-        T* const z = other;
-        stage_logits(offset, begin, n, z, slope_row + begin);
-        double unused = 0;
-        if (is_plain() && batch.max[i] == 0) {
-          chunk_exponentials<false, false>(z, tile, n, (T)0, -1, unused, nullptr);
-        } else {
-          chunk_exponentials<false, true>(z, tile, n, (T)batch.max[i], -1, unused, nullptr);
-        }
-        from = tile;
-      } else if (a.classes > kChunk && chunk_max[k] != batch.max[i]) {
+      if (!a.from_state && a.classes > kChunk && chunk_max[k] != batch.max[i]) {
         scale = scale * exp_of((T)(chunk_max[k] - batch.max[i]));
       }
       const T* t = nullptr;
@@ -233,18 +244,31 @@ struct ByClass : RowsBase<S> {
       const T* const w = options.smoothing != 0 || has_probabilities ? weight + begin : nullptr;
       const T* const slope = has_slope(a) ? slope_row + begin : nullptr;
       const int64_t here = has_probabilities || y < begin || y >= begin + n ? -1 : y - begin;
-      if (to_memory) {
-        if (a.stream) {
+      const auto write = [&](const auto& from) {
+        if (to_memory && a.stream) {
           chunk_gradient<true>(from, g + begin, i, n, scale, here, w, t, slope, square);
-        } else {
+        } else if (to_memory) {
           chunk_gradient<false>(from, g + begin, i, n, scale, here, w, t, slope, square);
+        } else {  // into scratch: to be scattered, or only its norm is wanted
+          T* const staged = other + 2 * kChunk;
+          chunk_gradient<false>(from, staged, i, n, scale, here, w, t, slope, square);
+          for (int64_t c = 0; a.gradient.data && c < n; ++c) {
+            store_one(g + (begin + c) * a.gradient.class_stride, staged[c]);
+          }
         }
-      } else {  // into scratch: to be scattered, or only its norm is wanted
-        T* const staged = other + 2 * kChunk;
-        chunk_gradient<false>(from, staged, i, n, scale, here, w, t, slope, square);
-        for (int64_t c = 0; a.gradient.data && c < n; ++c) {
-          store_one(g + (begin + c) * a.gradient.class_stride, staged[c]);
-        }
+      };
+      const bool unshifted = is_plain() && batch.max[i] == 0;
+      if (!a.from_state) {
+        write(Kept{e + begin});
+      } else if (direct()) {
+        const S* const z = (const S*)a.logits.data + offset + begin;
+        unshifted ? write(Fresh<false>{z, V((T)0)}) : write(Fresh<true>{z, V((T)batch.max[i])});
+      } else {
+        stage_logits(offset, begin, n, other, slope_row + begin);
+        double unused = 0;
+        unshifted ? chunk_exponentials<false, false>(other, tile, n, (T)0, -1, unused, nullptr)
+                  : chunk_exponentials<false, true>(other, tile, n, (T)batch.max[i], -1, unused, nullptr);
+        write(Kept{tile});
       }
     }
   }
@@ -267,7 +291,8 @@ struct ByClass : RowsBase<S> {
 
   void run(int64_t first, int64_t last, RowsSums* sums) const {
     const int64_t pitch = (a.classes + W - 1) / W * W;
-    const int64_t group = group_rows<T>(a.classes);
+    // From the state and logits in memory no exponential is kept, so that a group may be as large as its formulas like.
+    const int64_t group = a.from_state && direct() ? kGroup : group_rows<T>(a.classes);
     const bool write = a.gradient.data || a.want_stats;
     for (int64_t row = first; row < last; row += group) {
       const int64_t n = last - row < group ? last - row : group;

@@ -320,7 +320,8 @@ FASTLOSS_DEVICE Factors<typename Compute<S>::type> finish_row(const RowsLaunch& 
     options.inverse_classes = 1.0 / (double)a.classes;
     options.weight_sum = l.weight_sum ? *l.weight_sum : a.weight_sum;
   }
-  const T distance = soft ? (T)0 : target - (T)p.max;
+  const T margin = extras && a.margin && kept ? ((const T*)a.margin)[row.y] : (T)0;
+  const T distance = soft ? (T)0 : target - (T)p.max - margin;
   const F e = soft ? (F)0 : (F)exp(distance);
   const F max = (F)p.max, others = (F)p.others, gap = (F)p.gap;
   const F factor = extras ? upstream_of_logits<F>(a, (F)upstream) : upstream;

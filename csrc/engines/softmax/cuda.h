@@ -47,7 +47,7 @@ RowsWish wish_of(const char* text);  // null, or what names no path: none
 
 // What takes the kernels with every option.
 inline bool needs_extras(const RowsArgs& a) {
-  return a.probability.data || a.label_smoothing != 0 || !as_stored(a) || a.want_stats;
+  return a.probability.data || a.label_smoothing != 0 || !as_stored(a) || a.margin || a.want_stats;
 }
 
 struct RowsPlan {

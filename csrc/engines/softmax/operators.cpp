@@ -103,7 +103,7 @@ struct Problem {
     } else {
       return;
     }
-    args.weight = weight->const_data_ptr();
+    set_weight(args, *weight);
     weight64.resize(classes);
     for (int64_t c = 0; c < classes; ++c) {
       weight64[c] = type == ScalarType::Double ? ((const double*)args.weight)[c] : ((const float*)args.weight)[c];

@@ -32,7 +32,7 @@ struct Problem {
     }
     if (call.weight) {
       weight = as_compute(*call.weight, compute_type(input));
-      args.weight = weight->const_data_ptr();
+      set_weight(args, *weight);
     }
     args.weight_sum = (double)args.classes;
     set_numbers(args, call);
