@@ -21,14 +21,12 @@ HERE=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 THERE=$("$TARGET" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 SUFFIX=$("$TARGET" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 OUT=$(cd "$FOLDER" && pwd)
+COMPILE=$(commands 'csrc/module\.cpp' | sed -E -e "s|$HERE|$THERE|g" -e "s|-o module\.o|-o '$OUT/module.o'|" -e 's|-MMD -MF [^ ]+||')
+LINK=$(commands '/_C\.[^ ]*so' | sed -E -e "s| module\.o | '$OUT/module.o' |" -e "s|-o [^ ]+|-o '$OUT/_C$SUFFIX'|")
 (
   cd "$BUILD"
-  eval "$(commands 'csrc/module.cpp' | sed -e "s|$HERE|$THERE|g" -e "s|-o module.o|-o '$OUT/module.o'|" -e 's|-MMD -MF [^ ]*||')"
-)
-LINK=$(commands "fastloss/_C\.[^ ]*so" | tail -1)
-(
-  cd "$BUILD"
-  eval "$(sed -E -e "s| module\.o | '$OUT/module.o' |" -e "s|-o [^ ]+|-o '$OUT/_C$SUFFIX'|" <<< "$LINK")"
+  eval "$COMPILE"
+  eval "$LINK"
 )
 rm "$OUT/module.o"
 

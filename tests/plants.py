@@ -36,6 +36,55 @@ class Plant:
 
 
 PLANTS = (
+    # Whether CUDA kernels may be used.
+    Plant(
+        "fastloss/_core/verified.py",
+        "    if in_backward() or _capturing() or (index",
+        "    if _capturing() or (index",
+        "test_selftest.py::test_nothing_is_asked_where_it_would_be_recorded",
+    ),
+    Plant(
+        "fastloss/_core/verified.py",
+        "    if in_backward() or _capturing() or (index",
+        "    if in_backward() or (index",
+        "test_selftest.py::test_nothing_is_asked_where_it_would_be_recorded",
+    ),
+    Plant(
+        "fastloss/_core/verified.py",
+        '        return _refused.get(key, "")\n\n\ndef _capturing',
+        '        return ""\n\n\ndef _capturing',
+        "test_selftest.py::test_wrong_kernel_is_left",
+    ),
+    Plant(
+        "fastloss/_core/verified.py",
+        "    except (OSError, RuntimeError, ValueError, KeyError, TypeError):",
+        "    except (OSError, RuntimeError):",
+        "test_selftest.py::test_file_that_cannot_be_read",
+    ),
+    Plant(
+        "fastloss/_core/verified.py",
+        "    thread.start()\n    thread.join()",
+        "    run()",
+        "test_selftest.py::test_asked_under_modes",
+    ),
+    Plant(
+        "fastloss/_core/verified.py",
+        'if "CUDA error" in str(error) or "fastloss: CUDA" in str(error) else None)',
+        "if str(error) else None)",
+        "test_selftest.py::test_check_that_fails",
+    ),
+    Plant(
+        "fastloss/_selftest.py",
+        "share.nan_to_num(nan=math.inf).max()",
+        "share.nan_to_num(nan=0.0).max()",
+        "test_selftest.py::test_wrong_kernels_are_found",
+    ),
+    Plant(
+        "fastloss/_selftest.py",
+        '    if route.path != "kernel":',
+        "    if False:",
+        "test_selftest.py::test_a_call_without_kernel_is_no_proof",
+    ),
     # When gradients are made, and what becomes of them.
     Plant(
         "fastloss/_core/autograd.py",

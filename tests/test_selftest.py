@@ -81,6 +81,15 @@ def test_wrong_kernels_are_found(monkeypatch, engine, operator, factor):
         assert " times its limit" in _selftest.brief(engine, dtype, CPU)
 
 
+def test_a_call_without_kernel_is_no_proof(monkeypatch):
+    monkeypatch.delitem(_ops.OPERATORS, "l1_loss")
+    wrong = [case for case in _selftest.cases("elements") if case.loss == "l1_loss"]
+    for case in wrong:
+        error, said = _selftest._run(case, _selftest._expect(case), "here", torch.float32, CPU)
+        assert error == float("inf")
+        assert "no kernel: this build of the extension has no kernel of the loss" in said
+
+
 def test_without_kernels():
     if _ops.CUDA:
         pytest.skip("there are CUDA kernels")
@@ -219,7 +228,10 @@ def test_nowhere_to_write(device, monkeypatch, tmp_path, home):
 
 @pytest.mark.parametrize(
     ("error", "used"),
-    [(RuntimeError("CUDA error: an illegal memory access was encountered"), False), (torch.OutOfMemoryError(""), True)],
+    [
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), False),
+        (torch.OutOfMemoryError("CUDA out of memory"), True),
+    ],
 )
 def test_check_that_fails(device, monkeypatch, tmp_path, error, used):
     """An error of the device is the kernels'; another one says nothing, and nothing is kept."""
