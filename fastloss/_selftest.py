@@ -337,7 +337,10 @@ def cases(engine: str) -> Iterator[Case]:
             continue
         of = (_of_products if record.pairs else _of_elements) if type(record) is Loss else _OF.get(type(record))
         if of is not None:
-            yield from of(record, first)
+            parameters = inspect.signature(record.pose).parameters
+            needed = {name: 0.5 for name in record.params if parameters[name].default is inspect.Parameter.empty}
+            for case in of(record, first):
+                yield case._replace(options={**needed, **case.options}) if needed else case
             first = False
 
 
