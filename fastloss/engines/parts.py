@@ -249,7 +249,7 @@ def _by_shares(
         total = _total_of(input, dim, posed.group) if not route.explaining() else 1
         t = (1 - label_smoothing) * target + label_smoothing / total
     own = softmax.solve(record, False, input, t, params, weight, posed.ignore_index, "none", 0.0, given)
-    lse = outputs.run(record, posed._replace(mask=here)).lse
+    lse = outputs.run(record, posed._replace(mask=here, inplace=False)).lse
     assert lse is not None
     each = t.movedim(dim, -1).to(compute)
     mass = each.sum(-1) if weight is None else each @ weight.to(compute)

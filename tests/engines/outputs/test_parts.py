@@ -203,6 +203,11 @@ def check_errors(sizes, rank):
     for loss in (functional.cross_entropy(x, target, group=group), functional.divergence(x, x.detach(), group=group)):
         with pytest.raises(RuntimeError, match="first derivative"):
             torch.autograd.grad(loss, x, create_graph=True)
+    grads = []
+    for inplace in (False, True):
+        loss = functional.cross_entropy(x * 1.0, x.detach().softmax(1), group=group, inplace=inplace)
+        grads.append(torch.autograd.grad(loss, x)[0])
+    assert torch.equal(*grads)
     # Nothing is sent for an explanation, so one process alone may ask.
     if rank == 0:
         assert fastloss.explain(functional.cross_entropy, x, target, group=group).path == "kernel"
@@ -251,6 +256,8 @@ def check_placed(mesh, placements, shape):
         "DTensor": lie,
         "elsewhere": lambda t, dims: distribute_tensor(t, mesh, [Shard(0)] + [Replicate()] * (mesh.ndim - 1)),
     }
+    if x.dim() > 2:
+        ways = {way: ways[way] for way in ("here", "DTensor")}
     calls = {
         "weight": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), g(weight, of_classes)),
         "focal": lambda f, x, g: f.softmax_focal_loss(
