@@ -386,6 +386,32 @@ def _reduced(values: Tensor, arguments: dict[str, Any], reduction: str, options:
     return made.to(options.get("loss_dtype") or _dtype_of_loss(arguments["input"], _parts(arguments["target"])[0]))
 
 
+# The factor of each part's value, of the logarithms of the shares, teacher's first.
+_BY_SHARES: dict[str, Callable[..., Tensor]] = {
+    "kl": lambda p, q, alpha: p,
+    "soft_cross_entropy": lambda p, q, alpha: p,
+    "reverse_kl": lambda p, q, alpha: q,
+    "alpha": lambda p, q, alpha: alpha * p + (1.0 - alpha) * q,
+}
+
+
+def _by_shares(record: DivergenceLoss, arguments: dict[str, Any], options: Any) -> Tensor:
+    """The values of rows in parts, as Note [Shares] of `fastloss.engines.sums` says."""
+    from fastloss.engines import sums
+
+    student, teacher, mask = arguments["input"], arguments["target"], options.get("mask")
+    compute, logs = _compute(student, teacher), []
+    here = [sums.found(t, mask) for t in (student, teacher)]
+    own = solve(record, arguments, "none", {"mask": here[0][0] & here[1][0], "loss_dtype": compute})
+    for t, (some, none), temperature in zip((student, teacher), here, _temperatures(arguments), strict=True):
+        rows: Any = record.chosen(t, None, return_lse=True, temperature=temperature, mask=some, loss_dtype=compute)
+        logs.append(rows.lse.masked_fill(none, -math.inf))
+    each, *found = sums.shares(record.name, options["group"], own, *logs)
+    log_q, log_p = (t.log_softmax(-1) for t in found)
+    factor = _BY_SHARES[arguments["kind"]](log_p, log_q, arguments["alpha"]).exp()
+    return _values(record, arguments, log_p, log_q, log_p.exp()) + expected(factor, each)
+
+
 def _in_parts(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: Any) -> Tensor:
     """The loss of rows whose classes lie on several processes."""
     from fastloss.engines import parts, sums
@@ -400,6 +426,8 @@ def _in_parts(record: DivergenceLoss, arguments: dict[str, Any], reduction: str,
             f"fastloss.{name}: with group= expected numbers as hyperparameters, a class on every process, and a "
             "teacher of k classes without tail=True and without a gradient"
         )
+    if target_is == "logits" and not top and arguments["kind"] in _BY_SHARES:
+        return _reduced(_by_shares(record, arguments, options), arguments, reduction, options)
     route.kernel_unless(name, sums.WHY)
     temperature, target_temperature = _temperatures(arguments)
     before = parts.classes_of(input.shape[-1], None, input, group).first if top else 0

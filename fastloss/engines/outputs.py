@@ -17,7 +17,7 @@ from fastloss._core import route
 from fastloss._core._torch import forward_mode_active, native_operator, tracing_state, transforms_active
 from fastloss._core.autograd import Kernel, apply, gone, overwrite, savable
 from fastloss._core.guards import KERNEL_DTYPES, TENSORS, TORCH_ERRORS, is_compiling, is_dynamo_compiling, is_placed
-from fastloss._core.record import P, PublicLoss, RowOutputs, publish
+from fastloss._core.record import P, PublicLoss, Record, RowOutputs, publish
 from fastloss._core.row_formula import of_dtype, tempered
 from fastloss._core.stats import TokenLogprobs
 from fastloss.engines import softmax
@@ -265,7 +265,7 @@ def plan_of(name: str, formula: Formula, posed: Posed) -> Plan:
     return Plan(name, formula, numbers, posed.flags, posed.dim, inplace)
 
 
-def run(record: RowOutputs, posed: Posed) -> TokenLogprobs:
+def run(record: Record, posed: Posed) -> TokenLogprobs:
     """The same from the kernel, with the autograd that it needs."""
     plan = plan_of(record.name, record.formula, posed)
     input, target, mask = posed.input, posed.target, posed.mask

@@ -167,18 +167,14 @@ def solve(
     if any(isinstance(t, Tensor) and t.dim() and t.requires_grad for t in (weight, *params)):
         raise RuntimeError(f"fastloss.{name}: expected factors of classes that need no gradient with group=")
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(reduction)]
-    if target.is_floating_point():
-        return _of_probabilities(
-            record, input, target, params, weight, ignore_index, reduction, label_smoothing, options
-        )
-    given = {what: options.get(what) for what in ("mask", "softcap", "temperature")}
-    posed = outputs.check(
-        name,
-        Posed(
-            input, target, ignore_index, given["mask"], options.get("temperature", 1.0), given["softcap"],
-            (False, True), row_formula.class_dim(input), None, inplace, group,
-        ),
-    )  # fmt: skip
+    soft = target.is_floating_point()
+    mask, temperature, softcap = options.get("mask"), options.get("temperature", 1.0), options.get("softcap")
+    posed = Posed(input, None if soft else target, ignore_index, mask, temperature, softcap, (False, True))
+    posed = posed._replace(dim=row_formula.class_dim(input), inplace=inplace, group=group)
+    posed = outputs.check(name, posed)
+    if soft:
+        way = _by_shares if record.probabilities else _of_probabilities
+        return way(record, posed, target, params, weight, reduction, label_smoothing, options)
     route.kernel_unless(name, outputs.why_not_kernel(posed))
     compute, here = _ops.compute_dtype(input.dtype), input.shape[posed.dim]
     smooth = isinstance(label_smoothing, Tensor) or label_smoothing != 0
@@ -237,29 +233,59 @@ def _reduced(
     return loss.to(options.get("loss_dtype") or row_formula.dtype_of_loss(input, target, weight))
 
 
-def _of_probabilities(
-    record: SoftmaxLoss, input: Tensor, target: Tensor, params: tuple[Any, ...], weight: Tensor | None,
-    ignore_index: int, reduction: str, label_smoothing: Any, options: dict[str, Any],
+def _by_shares(
+    record: SoftmaxLoss, posed: Posed, target: Tensor, params: tuple[Any, ...], weight: Tensor | None, reduction: str,
+    label_smoothing: Any, options: dict[str, Any],
 ) -> Tensor:  # fmt: skip
-    """The same of probabilities as targets, of which those of the classes here are here."""
-    name, dim, mask, group = record.name, row_formula.class_dim(input), options.get("mask"), options["group"]
+    """Cross entropy with probabilities as targets, by way of Note [Shares]."""
+    name, input, dim = record.name, posed.input, posed.dim
+    if reason := outputs.why_not_kernel(posed):
+        raise RuntimeError(f"fastloss.{name}: group= needs the kernel, but {reason}")
+    compute = torch.promote_types(row_formula.dtype_of_loss(input, target, weight), torch.float32)
+    (here, none), t = sums.found(input, posed.mask, dim), target
+    given: dict[str, Any] = {"mask": here, "loss_dtype": compute, "softcap": posed.softcap}
+    given["temperature"] = posed.temperature
+    if isinstance(label_smoothing, Tensor) or label_smoothing != 0:
+        total = _total_of(input, dim, posed.group) if not route.explaining() else 1
+        t = (1 - label_smoothing) * target + label_smoothing / total
+    own = softmax.solve(record, False, input, t, params, weight, posed.ignore_index, "none", 0.0, given)
+    lse = outputs.run(record, posed._replace(mask=here, inplace=False)).lse
+    assert lse is not None
+    each = t.movedim(dim, -1).to(compute)
+    mass = each.sum(-1) if weight is None else each @ weight.to(compute)
+    each, logs, mass = sums.shares(name, posed.group, own, lse.masked_fill(none, -torch.inf), mass)
+    value = (each - mass * logs.log_softmax(-1)).sum(-1)
+    z_loss = options.get("z_loss", 0.0)
+    if isinstance(z_loss, Tensor) or z_loss != 0:
+        value = value + z_loss * logs.logsumexp(-1).square()
+    kept = torch.ones_like(here) if posed.mask is None else posed.mask
+    return _reduced(value, kept, kept, input, target, weight, reduction, options)
+
+
+def _total_of(input: Tensor, dim: int, group: Any) -> Tensor:
+    return classes_of(input.shape[dim], None, input, group).total.double()
+
+
+def _of_probabilities(
+    record: SoftmaxLoss, posed: Posed, target: Tensor, params: tuple[Any, ...], weight: Tensor | None, reduction: str,
+    label_smoothing: Any, options: dict[str, Any],
+) -> Tensor:  # fmt: skip
+    """Another loss of probabilities as targets, by way of Note [Sums of parts]."""
+    name, input, dim, mask, group = record.name, posed.input, posed.dim, posed.mask, posed.group
     numbers, factor = softmax.numbers_of(record, params, label_smoothing, options)
-    here = input.shape[dim] if input.dim() else 0
-    _check_weight(name, weight, here)
-    if target.shape != input.shape or not here or not input.is_floating_point() or ignore_index >= 0:
+    _check_weight(name, weight, input.shape[dim])
+    if target.shape != input.shape or posed.ignore_index >= 0:
         raise RuntimeError(
-            f"fastloss.{name}: input is {input.dtype} of shape {tuple(input.shape)}, target {target.dtype} of shape "
-            f"{tuple(target.shape)}, ignore_index={ignore_index}; expected logits of the classes here, probabilities "
-            "of the same classes, and no ignore_index"
+            f"fastloss.{name}: input has shape {tuple(input.shape)}, target {tuple(target.shape)} and {target.dtype}, "
+            f"ignore_index={posed.ignore_index}; expected probabilities of the classes of input and no ignore_index"
         )
-    _options.check_row_mask(name, mask, input.shape[:dim] + input.shape[dim + 1 :])
     if unknown := [what for what, value in numbers.items() if value is None]:
         raise RuntimeError(
             f"fastloss.{name}: {unknown[0]} is a tensor that needs a gradient or lies on a device, expected a number "
             "with group= and probabilities as target"
         )
     route.kernel_unless(name, sums.WHY)
-    first, total = dist.get_rank(group) == 0, classes_of(here, None, input, group).total.double()
+    first, total = dist.get_rank(group) == 0, _total_of(input, dim, group)
     smoothing, z_loss = numbers["label_smoothing"], numbers["z_loss"]
     given = {what: numbers[what] for what in record.params}
     given |= {} if factor is None else {record.factor: factor.double()}

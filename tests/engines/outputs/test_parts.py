@@ -18,6 +18,7 @@ from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distrib
 import fastloss
 from fastloss import functional, reference
 from fastloss._core import operators as _ops
+from fastloss.engines import sums
 
 pytestmark = [
     pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built"),
@@ -45,6 +46,7 @@ OPTIONS = {
     "no row": {"ignore_index": 3, "empty": "zero", "target": 3},
 }
 KINDS = ("kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy")
+SHARES = ("kl", "reverse_kl", "alpha", "soft_cross_entropy")  # of those that parts make by kernels
 TEACHERS = ("logits", "log_probabilities", "probabilities", "top")
 CHECKS = [
     *(f"{loss}, {options}" for loss in LOSSES for options in OPTIONS),
@@ -100,7 +102,8 @@ class Split:
         self.near(made[1][1], made[0][1][:, self.here], "gradient")
 
     def probabilities(self, name, params, options):
-        """Sums are made in float64, so the loss is the formula's in float64, and gradients are rounded once."""
+        """Where sums are made in float64, the loss is the formula's there, and gradients are rounded once."""
+        tolerance = self.tolerance if name == "cross_entropy" else 1e-13
         t = torch.rand(self.x.shape).double().pow(3)
         t = t / t.sum(1, keepdim=True)
         made = []
@@ -115,8 +118,8 @@ class Split:
             made.append((loss, *torch.autograd.grad(loss, (x, p), torch.full_like(loss, 1.5))))
         for got, wanted, what in zip(made[1], made[0], ("loss", "gradient", "gradient of the target"), strict=True):
             wanted = wanted if what == "loss" else wanted[:, self.here]
-            error = (got.double() - wanted).abs() - UNIT[got.dtype] * wanted.abs()
-            assert error.max() <= 1e-13 * (1 + wanted.abs().max()), f"{what}: {float(error.max())}"
+            error = (got.detach().double() - wanted).abs() - UNIT[got.dtype] * wanted.abs()
+            assert error.max() <= tolerance * (1 + wanted.abs().max()), f"{what}: {float(error.max())}"
 
     def divergence(self, kind):
         x, y = self.x.movedim(1, -1), (self.x.double() * 0.5 + torch.randn(self.x.shape)).movedim(1, -1)
@@ -136,8 +139,10 @@ class Split:
             options["target_is"] = "probabilities" if target_is == "top" else target_is
             made = []
             for cut in (None, self.here):
-                a = x.double() if cut is None else x[..., cut].clone()
+                a = (x.double() if cut is None else x[..., cut]).clone()
                 b = given.double() if cut is None else given if target_is == "top" else given[..., cut]
+                if "mask" in options:  # whatever those rows hold
+                    a[~mask] = torch.nan
                 leaves = [a.requires_grad_(), *([] if target_is == "top" else [b.clone().requires_grad_()])]
                 target = (b, p.topk(4)[1]) if target_is == "top" else leaves[1]
                 more = {} if cut is None else {"group": group}
@@ -146,8 +151,11 @@ class Split:
                 grads = torch.autograd.grad(loss, leaves, torch.full_like(loss, -2.5))
                 made.append((loss, *(g if cut is not None else g[..., self.here] for g in grads)))
             for got, wanted in zip(made[1], made[0], strict=True):
-                error = (got.double() - wanted).abs() - UNIT[got.dtype] * wanted.abs()
-                assert error.max() <= 1e-13 * (1 + wanted.abs().max()), f"{target_is}, {options}: {float(error.max())}"
+                tolerance = self.tolerance if target_is == "logits" and kind in SHARES else 1e-13
+                error = (got.detach().double() - wanted).abs() - UNIT[got.dtype] * wanted.abs()
+                assert error.max() <= tolerance * (1 + wanted.abs().max()), (
+                    f"{target_is}, {options}: {float(error.max())}"
+                )
 
     def rows(self):
         x, made = self.x.movedim(1, -1), []
@@ -179,8 +187,9 @@ def check_errors(sizes, rank):
     for error, words, call in (
         (IndexError, "target 19 at row 1", lambda: functional.cross_entropy(x, target + 18, group=group)),
         (ValueError, "return_stats=False", lambda: functional.cross_entropy(x, target, group=group, return_stats=True)),
-        (RuntimeError, "the same classes", lambda: functional.cross_entropy(x, torch.rand(3, 19), group=group)),
-        (RuntimeError, "no ignore_index", lambda: functional.cross_entropy(x, x, ignore_index=1, group=group)),
+        (RuntimeError, "expected .* like input", lambda: functional.cross_entropy(x, torch.rand(3, 19), group=group)),
+        (RuntimeError, "no ignore_index", lambda: functional.softmax_focal_loss(x, x, ignore_index=1, group=group)),
+        (RuntimeError, "ignore_index=1 needs", lambda: functional.cross_entropy(x, x, ignore_index=1, group=group)),
         (RuntimeError, "need no gradient", lambda: functional.cross_entropy(x, target, x[0], group=group)),
         (TypeError, "unexpected argument gruop", lambda: functional.cross_entropy(x, target, group=group, gruop=1)),
         (ValueError, "without tail", lambda: functional.divergence(x, (x[:, :1], target[:, None]), group=group)),
@@ -194,26 +203,36 @@ def check_errors(sizes, rank):
     for loss in (functional.cross_entropy(x, target, group=group), functional.divergence(x, x.detach(), group=group)):
         with pytest.raises(RuntimeError, match="first derivative"):
             torch.autograd.grad(loss, x, create_graph=True)
+    grads = []
+    for inplace in (False, True):
+        loss = functional.cross_entropy(x * 1.0, x.detach().softmax(1), group=group, inplace=inplace)
+        grads.append(torch.autograd.grad(loss, x)[0])
+    assert torch.equal(*grads)
     # Nothing is sent for an explanation, so one process alone may ask.
     if rank == 0:
         assert fastloss.explain(functional.cross_entropy, x, target, group=group).path == "kernel"
-        assert "several processes" in fastloss.explain(functional.divergence, x, x, group=group).reason
-        assert fastloss.explain(functional.cross_entropy, x, x.detach(), group=group).path == "reference"
+        assert "several processes" in fastloss.explain(functional.divergence, x, x, "js", group=group).reason
+        assert fastloss.explain(functional.softmax_focal_loss, x, x.detach(), group=group).path == "reference"
+        smooth = {"label_smoothing": 0.1, "group": group}
+        assert fastloss.explain(functional.cross_entropy, x, x.detach(), **smooth).path == "kernel"
+        assert fastloss.explain(functional.divergence, x, x, group=group).path == "kernel"
 
 
 def check_near(sizes, rank):
-    """Rows that agree almost, of bfloat16 logits: nothing but the rounding of the gradient is lost."""
+    """Rows that agree almost, of bfloat16 logits: gradients lose no more than three roundings to bfloat16."""
     torch.manual_seed(3)
     here, group = slice(sum(sizes[:rank]), sum(sizes[: rank + 1])), dist.group.WORLD
     y = (3 * torch.randn(16, CLASSES)).bfloat16()
     x = torch.where(torch.rand(y.shape) < 0.3, (y.double() * (1 + 2.0**-7)).bfloat16(), y)
+    x[0, : sizes[0]] = y[0, : sizes[0]] = -torch.inf  # a process without any class of this row
     for kind in KINDS:
         wide, leaf = x.double().requires_grad_(), x[:, here].clone().requires_grad_()
         wanted = functional.divergence(wide, y.double(), kind)
         loss = functional.divergence(leaf, y[:, here], kind, group=group, loss_dtype=torch.float64)
-        torch.testing.assert_close(loss, wanted, rtol=1e-9, atol=0)
         (grad,), (exact,) = torch.autograd.grad(loss, leaf), torch.autograd.grad(wanted, wide)
-        torch.testing.assert_close(grad.double(), exact[:, here], rtol=2.0**-8, atol=1e-15)
+        error = (grad.double() - exact[:, here]).norm() / exact[:, here].norm()
+        assert error < 0.005, f"{kind}: {float(error)}"
+        torch.testing.assert_close(loss, wanted, rtol=2e-5 if kind in SHARES else 1e-9, atol=0)
 
 
 def check_placed(mesh, placements, shape):
@@ -237,6 +256,8 @@ def check_placed(mesh, placements, shape):
         "DTensor": lie,
         "elsewhere": lambda t, dims: distribute_tensor(t, mesh, [Shard(0)] + [Replicate()] * (mesh.ndim - 1)),
     }
+    if x.dim() > 2:
+        ways = {way: ways[way] for way in ("here", "DTensor")}
     calls = {
         "weight": lambda f, x, g: f.cross_entropy(x, g(target, of_rows), g(weight, of_classes)),
         "focal": lambda f, x, g: f.softmax_focal_loss(
@@ -353,6 +374,8 @@ def work(rank, world, folder):
         world_size=world,
     )
     sizes, failed = WORLDS[world], {}
+    if world == 4:  # several blocks
+        sums.BLOCK_NUMBERS["cpu"] = 24
     for name in CHECKS:
         try:
             check(name, sizes, rank)
