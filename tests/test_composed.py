@@ -222,6 +222,53 @@ def test_hard_examples(isa):
             functional.hard_example_cross_entropy(x, y, k)
 
 
+FEW = {
+    "logit_adjusted_cross_entropy": [dict(log_prior=-torch.arange(1.0, C + 1), tau=t) for t in (1.0, 2.5)],
+    "ldam_loss": [dict(counts=COUNTS), dict(counts=COUNTS.flip(0)), dict(counts=COUNTS, scale=4.0, max_margin=0.25)],
+    "multiclass_hinge_loss": [dict(kind=kind, margin=0.5) for kind in ("crammer_singer", "weston_watkins")],
+    "hard_example_cross_entropy": [dict(k=7), dict(k=1000), dict(k=7, label_smoothing=0.2)],
+    "listnet_loss": [{}],
+}
+
+
+@pytest.mark.parametrize("name", FEW)
+def test_few_rows_take_pytorchs_operators_and_are_the_same(name):
+    """Whichever way the size of a call decides; a row that does not count, an option or a class too many decide too."""
+    function = getattr(functional, name)
+    x, y = rows()
+    y = torch.randn_like(x) if name == "listnet_loss" else y
+    mask = torch.ones((40, C) if name == "listnet_loss" else 40, dtype=torch.bool)
+    reductions = ("mean", "sum") if name.startswith("hard") else ("none", "mean", "sum")
+    for given in FEW[name]:
+        if "log_prior" in given:
+            given = {**given, "log_prior": given["log_prior"].double()}
+        assert fastloss.explain(function, x, y, **given).path == "native"
+        assert fastloss.explain(function, x, y, **given, mask=mask).path != "native"
+        for reduction in reductions:
+            few = both(function(x, y, **given, reduction=reduction), x)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr("fastloss.engines.softmax.TINY", -1)
+                assert fastloss.explain(function, x, y, **given).path != "native"
+                for a, b in zip(few, both(function(x, y, **given, reduction=reduction), x), strict=True):
+                    close(a, b, rtol=1e-12, atol=1e-14)
+            for a, b in zip(few, both(function(x, y, **given, reduction=reduction, mask=mask), x), strict=True):
+                close(a, b, rtol=1e-12, atol=1e-14)
+    if y.is_floating_point():
+        return
+    for bad in (C, -1):
+        with pytest.raises(IndexError):
+            function(x, y.index_fill(0, torch.tensor(3), bad), **FEW[name][0])
+
+
+def test_ldam_loss_sees_counts_that_have_changed():
+    x, y = rows()
+    counts = COUNTS.clone()
+    before = functional.ldam_loss(x, y, counts)
+    counts.numpy()[:] = COUNTS.flip(0).numpy()
+    close(functional.ldam_loss(x, y, counts), functional.ldam_loss(x, y, COUNTS.flip(0)), rtol=0, atol=0)
+    assert functional.ldam_loss(x, y, counts) != before
+
+
 @pytest.mark.parametrize("lam", [0.1, 1.0, 30.0])
 def test_super_loss_is_a_minimum(lam):
     """Its slope is the sigma at which (l - tau) sigma + lam log^2 sigma is least, up to e."""

@@ -180,6 +180,11 @@ def super_loss(
 
     The gradient is :math:`\sigma^*` with respect to ``input``, up to e, and exact to some roundings where
     :math:`\ell - \tau` is near :math:`-2 \lambda / e` too; ``tau`` and ``lam`` that are learned run in plain PyTorch.
+
+    Example:
+        >>> logits, target = torch.randn(8, 5, requires_grad=True), torch.randint(5, (8,))
+        >>> rows = fastloss.functional.cross_entropy(logits, target, reduction='none')
+        >>> fastloss.functional.super_loss(rows, tau=1.6).backward()
     """
     return Problem({"input": input, "tau": tau, "lam": lam}, reduction, options)
 
