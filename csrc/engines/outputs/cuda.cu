@@ -270,7 +270,7 @@ outputs_backward(const OutputsLaunch l) {
   }
   block_barrier();
   if (!place.active) return;
-  const Factors<T> f = *shared;
+  const Factors<T> f = choice.kept ? *shared : Factors<T>{};
   S* const g = (S*)a.gradient.data + offset_of(a, a.gradient, row);
   const bool spread = extras && o.of_spread;
   place.template visit<B>([&](int64_t c, T(&x)[V]) {
