@@ -12,6 +12,7 @@ from fastloss._core import autograd, route
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
 from fastloss._core.formula import Number, as_number
 from fastloss._core.guards import is_compiling
+from fastloss._core.operators import OUT_OF_BOUNDS
 from fastloss._core.options import (
     FINITE,
     NOT_NEGATIVE,
@@ -233,6 +234,8 @@ def _asymmetric(
         else:
             values = _values(log_p, index, weight, *call)
     except RuntimeError as error:
+        if OUT_OF_BOUNDS not in str(error):
+            raise
         raise IndexError(f"fastloss.{name}: {error}") from error
     return reduce_rows(values, rows, reduction, dtype_of_loss(input, target, None), **options)
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fastloss._core._torch import native_operator
-from fastloss._core.operators import REDUCTIONS
+from fastloss._core.operators import OUT_OF_BOUNDS, REDUCTIONS
 from fastloss._core.options import FINITE, ComposedOptions, check_domain
 from fastloss._core.row_formula import class_dim, dtype_of_loss, of_dtype
 from fastloss.engines.composition import few_entropies, few_rows, loss, reduce_rows, rows_of
@@ -117,6 +117,8 @@ def multiclass_hinge_loss(
     try:
         values = _hinges(x, rows.label, of_dtype(margin, x.dtype), kind)
     except RuntimeError as error:
+        if OUT_OF_BOUNDS not in str(error):
+            raise
         raise IndexError(f"fastloss.multiclass_hinge_loss: {error}") from error
     dtype = dtype_of_loss(input, target, None)
     return reduce_rows(rows.weighted(values), rows, reduction, dtype, **options)
