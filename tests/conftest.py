@@ -1,5 +1,6 @@
 """Fixtures: two threads, and every numeric test once per instruction set of this machine."""
 
+import gc
 import os
 import sys
 import types
@@ -60,6 +61,14 @@ def _settings(request):
         cases.REMEMBERED.clear()
     torch.set_num_threads(2)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def young_garbage():
+    """Lets `gc.collect` look at what the test has made alone: all that a long session holds takes it half a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

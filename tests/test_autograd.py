@@ -228,7 +228,7 @@ def test_tensors_that_change_before_backward(case, make, extras, reduction):
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
 @every_loss
-def test_nothing_lives_longer_than_the_graph(case, make, extras, reduction):
+def test_nothing_lives_longer_than_the_graph(case, make, extras, reduction, young_garbage):
     """Once backward is through, the loss keeps none of the tensors it was made of."""
     arguments, fixed = given(case, make, extras, reduction)
     inner = {name: arguments[name] * 1 for name in differentiable(arguments)}

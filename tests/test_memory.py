@@ -20,9 +20,13 @@ pytestmark = pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not
 MiB = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def empty_pool():
+@pytest.fixture(scope="module", autouse=True)
+def _nothing_from_before():
     gc.collect()
+
+
+@pytest.fixture(autouse=True)
+def empty_pool(young_garbage):
     fastloss.empty_cache()
     before = fastloss.memory_usage()
     assert before["idle"] == 0

@@ -26,8 +26,9 @@ def tensors_of(name):
     """Tensors that a loss of elements or of pairs takes."""
     names = [argument.name for argument in _ops.OPERATORS[name].forward._schema.arguments]
     label = name in ("cosine_embedding_loss", "contrastive_loss")  # one per row
-    third = {"third": torch.ones(4) if label else X.clone()} if "third" in names else {}
-    return {"input": X, "target": X.clone(), **third}
+    third = torch.ones(4) if label else X.clone()
+    every = {"input": X, "target": X.clone(), "third": third}
+    return {tensor: t for tensor, t in every.items() if tensor in names}
 
 
 def arguments_of(tensors, **changed):
@@ -71,6 +72,8 @@ BAD_POINTS = [
 @pytest.mark.parametrize("changed", BAD_POINTS, ids="-".join)
 def test_points_refuse(name, names, changed):
     points(name, names)
+    if not changed.keys() <= points_arguments(name, names).keys():
+        return  # a loss of fewer tensors
     with pytest.raises((RuntimeError, NotImplementedError, ValueError)):
         points(name, names, **changed)
 
@@ -192,7 +195,7 @@ def test_expanded_tensors_of_more_elements_than_memory_holds(ops, arguments):
                 k: v[:1, :1].expand(size) if isinstance(v, torch.Tensor) and v.shape == (4, 6) else v
                 for k, v in given.items()
             }
-            if huge["target"].dim() == 1:
+            if "target" in huge and huge["target"].dim() == 1:
                 huge["target"] = huge["target"][:1].expand(size[:1])
             with pytest.raises(RuntimeError):
                 operator(*{**huge, "weight": None, "mask": None}.values())
@@ -220,6 +223,8 @@ def test_whatever_byte_is_not_0_is_true(ops, arguments, isa):
 
 @pytest.mark.parametrize(("name", "names"), losses("pointwise"))
 def test_targets_of_such_bools(name, names, isa):
+    if "target" not in tensors_of(name):
+        return
     flags = torch.arange(24).reshape(4, 6) % 4
     odd = torch.tensor([0, 2, 128, 255], dtype=torch.uint8)[flags].view(torch.bool)
     wanted, got = (points_arguments(name, names, target=target) for target in (flags > 0, odd))

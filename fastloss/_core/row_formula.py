@@ -149,12 +149,14 @@ def evaluate(
         z = tempered(x, kept, dim, softcap, temperature)
         log_p = F.log_softmax(z, dim)
         if soft:
-            t = (1 - label_smoothing) * target + label_smoothing / C if smooth else target
+            t = (1 - label_smoothing) * target + share(label_smoothing, C, log_p) if smooth else target
             row = (w.view(to_classes) * t * value(log_p)).sum(dim)
         else:
             row = w_per_row * value(log_p)
             if smooth:
-                row = (1 - label_smoothing) * row - label_smoothing / C * (w.view(to_classes) * log_p).sum(dim)
+                row = (1 - label_smoothing) * row - share(label_smoothing, C, log_p) * (w.view(to_classes) * log_p).sum(
+                    dim
+                )
         if penalised:
             row = row + z_loss * w_per_row * logsumexp(z, dim).square()
         divisor = of_dtype(given["normalizer"], compute)
@@ -213,6 +215,12 @@ def of_dtype(number: Any, dtype: torch.dtype) -> Any:
     if isinstance(number, Tensor):
         return number.to(dtype).reshape(())
     return number if number is None else float(number)  # NumPy's would compute in their own precision
+
+
+def share(label_smoothing: Any, classes: Any, like: Tensor) -> Any:
+    """What smoothing gives each class. In a trace of torch.jit the number of classes is a tensor of integers, and the
+    quotient of a number by it float32."""
+    return label_smoothing / (classes.to(like.dtype) if isinstance(classes, Tensor) else classes)
 
 
 def logsumexp(z: Tensor, dim: int) -> Tensor:

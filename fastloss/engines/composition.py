@@ -12,7 +12,7 @@ from torch import Tensor
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
-from fastloss._core._torch import F, native_operator
+from fastloss._core._torch import F, native_operator, tracing_state
 from fastloss._core.autograd import savable
 from fastloss._core.guards import is_compiling, is_dynamo_compiling
 from fastloss._core.record import Composition, P, PublicLoss, publish
@@ -103,6 +103,7 @@ def few_rows(
         or not softmax.is_tiny_matrix(input, target, ignore_index, softmax.TINY // share)
         or reduction not in _ops.REDUCTIONS
         or target.is_floating_point() == classes
+        or tracing_state() is not None
     ):
         return False
     if route.watched:

@@ -23,7 +23,7 @@ from fastloss._core.options import (
     check_numbers,
     fixed,
 )
-from fastloss._core.row_formula import class_dim, dtype_of_loss, lowered, of_dtype
+from fastloss._core.row_formula import class_dim, dtype_of_loss, lowered, of_dtype, share
 from fastloss.engines import softmax
 from fastloss.engines.composition import (
     along_classes,
@@ -64,11 +64,11 @@ def _values(
     # The value of the sum of the others, which does not cancel as p -> 1, with the derivative of 1 - p, 0 where p is.
     p = own.clamp_min(least).exp()
     q = (log_p.detach().exp().scatter(dim, index, 0.0).sum(dim, keepdim=True) + p.detach()) - p
-    share = label_smoothing / log_p.shape[dim]
+    rest = share(label_smoothing, log_p.shape[dim], log_p)
     some = log_p.clamp_min(least)  # p^gamma log p is 0 where p is, unless gamma is
     plain = as_number(gamma_neg, log_p) == 0
-    every = (some * gamma_neg).exp() * (torch.where(plain, log_p, some) * -share)
-    every = every.scatter(dim, index, _power(q, gamma_pos) * own * (label_smoothing - 1 - share))
+    every = (some * gamma_neg).exp() * (torch.where(plain, log_p, some) * -rest)
+    every = every.scatter(dim, index, _power(q, gamma_pos) * own * (label_smoothing - 1 - rest))
     return (every if weight is None else every * weight).sum(dim)
 
 
@@ -94,7 +94,7 @@ class _Slopes:
     def forward(ctx: Any, call: Any, index: Tensor, weight: Tensor | None, log_p: Tensor) -> Tensor:
         gamma_pos, gamma_neg, label_smoothing = call
         dim, least = class_dim(log_p), torch.finfo(log_p.dtype).min
-        share = label_smoothing / log_p.shape[dim]
+        rest = label_smoothing / log_p.shape[dim]
         p, some = log_p.exp(), log_p.clamp_min(least)
         own, chance = log_p.gather(dim, index), p.gather(dim, index)
         q = p.scatter_(dim, index, 0.0).sum(dim, keepdim=True)
@@ -104,18 +104,18 @@ class _Slopes:
         near, rate = _power(q, gamma_pos), chance * own.clamp_min(least)
         if gamma_pos != 1:
             rate = rate * near * gamma_pos / q.clamp_min(torch.finfo(q.dtype).tiny)
-        large = (1 - label_smoothing) / share + 1
+        large = (1 - label_smoothing) / rest + 1
         every.scatter_(dim, index, near * own * large)
         slope.scatter_(dim, index, (near - rate) * large)
         if weight is not None:
             every, slope = every * weight, slope * weight
         ctx.save_for_backward(log_p, index, weight)
-        ctx.slope, ctx.share = slope, share
-        return every.sum(dim) * -share
+        ctx.slope, ctx.rest = slope, rest
+        return every.sum(dim) * -rest
 
     @staticmethod
     def backward(ctx: Any, call: Any, upstream: Tensor) -> tuple[Tensor]:
-        return ((upstream * -ctx.share).unsqueeze(class_dim(ctx.slope)) * ctx.slope,)
+        return ((upstream * -ctx.rest).unsqueeze(class_dim(ctx.slope)) * ctx.slope,)
 
     @staticmethod
     def formula(ctx: Any, call: Any) -> tuple[Any, list[Tensor]]:

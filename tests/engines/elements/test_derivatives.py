@@ -24,7 +24,8 @@ def points():
         fixed = sum(1 << record.tensors.index(name) for name in case.record.fixed)
         settings = dict.fromkeys(
             record.numbers(params.get(name, case.default(name)) for name in record.params)
-            for params in (*case.params, *combinations(case))
+            for given in (*case.params, *combinations(case))
+            for params in ({**case.needs, **given},)
         )
         for number, setting in enumerate(settings):
             if case.name == "gaussian_nll_loss" and setting[1] > RANGES["positive"][0]:
