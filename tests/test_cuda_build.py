@@ -300,7 +300,8 @@ def test_runtime_is_a_part(compiled, tmp_path):
     flags, top = setup_constants("CUDA_RUNTIME")[0], re.search(r"TOP=(.+)", run(NVCC, "--dryrun", "-E", "x.cu").stderr)
     library = tmp_path / "part.so"
     folders = [f"-L{top[1]}/{name}" for name in ("lib64", "lib")]
-    run("g++", "-shared", compiled["device_reduce"][0], "-o", library, *folders, "-Wl,--as-needed", *flags.split())
+    (part,) = (path for path in compiled if path.stem == "device_reduce")
+    run("g++", "-shared", part, "-o", library, *folders, "-Wl,--as-needed", *flags.split())
     check_needs(library)
     if not torch.cuda.is_available():
         why_not = ctypes.CDLL(str(library)).fastloss_cuda_why_not

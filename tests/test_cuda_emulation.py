@@ -828,6 +828,7 @@ INSTRUCTIONS = {
     "robust_loss": (43, 75),
     "asymmetric_loss": (108, 162),
     "box_iou_loss": (174, 186),
+    "super_loss": (180, 245),
     "varifocal_loss": (50, 75),
     "balanced_l1_loss": (75, 105),
 }

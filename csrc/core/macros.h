@@ -9,6 +9,13 @@
 #define FASTLOSS_FN inline __attribute__((always_inline))
 #endif
 
+// Of a loop whose body repeated would take more registers than a kernel has.
+#if defined(__CUDACC__)
+#define FASTLOSS_ROLLED _Pragma("unroll 1")
+#else
+#define FASTLOSS_ROLLED
+#endif
+
 // The way that a loop takes nearly always; compilers lay it out straight.
 #define FASTLOSS_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define FASTLOSS_UNLIKELY(condition) __builtin_expect(!!(condition), 0)

@@ -50,6 +50,7 @@ struct Super {
     const V l = log1p(y);
     V w = select(near, root * (one - root * V(T(1.0 / 3)) * (one - root * V(T(11.0 / 24)))) - one,
                  l * (one - log1p(l) / (l + V(T(2)))));
+    FASTLOSS_ROLLED
     for (int k = 0; k < kSteps; ++k) {
       const V v = max(V(T(0x1p-60)), w + one), e = exp(w);
       const V f = select(near, (series(v) - square) * V(T(0.5 / kE)), w * e - y);

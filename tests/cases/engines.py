@@ -66,6 +66,7 @@ class Elements(Case):
         kinks: Arguments where the derivative jumps: there the convention must be PyTorch's.
         cancelling: Size of the terms that cancel in each derivative, to which its error is relative: near x = 0 those
             in a target, a difference of two losses of one size (focal, asymmetric; so do torch's own formulas).
+        approximate: What a result of half arguments may be off by more, where functions are approximated for them.
         exponent: Of a power that is taken by way of its logarithm, which the inputs keep below 5: its largest value,
             for given params.
         better: Arguments (as in ``kinks``) where PyTorch gives NaN or inf and ours a number or a limit, on purpose.
@@ -74,6 +75,8 @@ class Elements(Case):
 
     engine = "elements"
     sizes = ((), (1,), (7,), (515,), (3, 5, 7), (40, 1000))
+
+    approximate: ClassVar = 1.0
 
     ranges: dict[str, tuple[float, ...]] = field(default_factory=dict)
     kinks: tuple[tuple[float, ...], ...] = ()
@@ -181,7 +184,7 @@ class Elements(Case):
         n = 1
         if options.get("reduction", self.default("reduction")) == "mean":
             n = max(1, torch.broadcast_shapes(*(t.shape for t in tensors)).numel() // self.record.components)
-        unit = ROUNDINGS * compute_unit(tensors[0].dtype) / n
+        unit = ROUNDINGS * compute_unit(tensors[0].dtype) / n * (self.approximate if tensors[0].dtype in HALF else 1)
         summed = scales[0] if results[0].dim() else scales[0].sum()
         return Judge(results, [unit * summed, *(unit * largest_of(upstream) * s for s in scales[1:])])
 
