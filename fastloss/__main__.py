@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from fastloss import build_info, selftest
+import fastloss
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m fastloss", description=__doc__)
@@ -12,10 +12,10 @@ if __name__ == "__main__":
     arguments = parser.parse_args()
     try:
         if arguments.command == "selftest":
-            table = selftest(arguments.device)
+            table = fastloss.selftest(arguments.device)
             print(table)
             sys.exit(bool(table.failures))
-        info = build_info()
+        info = fastloss.build_info()
     except (ValueError, RuntimeError) as error:  # FASTLOSS_ISA; kernels that are not there
         sys.exit(str(error))
     for key, value in info.items():

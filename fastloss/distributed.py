@@ -18,6 +18,13 @@ import torch.distributed as dist
 from torch import Tensor
 
 
+def gather(t: Tensor, group: Any) -> Tensor:
+    """The tensors of all processes, by rank."""
+    made = [torch.empty_like(t) for _ in range(dist.get_world_size(group))]
+    dist.all_gather(made, t.contiguous(), group)
+    return torch.stack(made)
+
+
 class Ring:
     """The processes of a group, each sending to the next."""
 
@@ -28,10 +35,7 @@ class Ring:
 
     def sizes(self, *own: int, device: torch.device) -> list[tuple[int, ...]]:
         """These numbers of each process. On a GPU the host waits for them: shapes depend on them."""
-        mine = torch.tensor(own, device=device)
-        all_ = [torch.empty_like(mine) for _ in range(self.size)]
-        dist.all_gather(all_, mine, self.group)
-        return [tuple(t.tolist()) for t in all_]
+        return [tuple(each) for each in gather(torch.tensor(own, device=device), self.group).tolist()]
 
     def sum_(self, t: Tensor) -> Tensor:
         dist.all_reduce(t, group=self.group)

@@ -159,6 +159,16 @@ def check_labels(name: str, input: Tensor, target: Tensor, mask: Tensor | None) 
     return target
 
 
+def of_classes(name: str, values: Callable[[], Tensor]) -> Tensor:
+    """What is computed with classes as indices: an IndexError for one that does not exist."""
+    try:
+        return values()
+    except RuntimeError as error:
+        if _ops.OUT_OF_BOUNDS not in str(error):
+            raise
+        raise IndexError(f"fastloss.{name}: {error}") from error
+
+
 def rows_of(
     name: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, mask: Tensor | None
 ) -> Rows:

@@ -24,10 +24,11 @@ from fastloss._core.autograd import Kernel
 from fastloss._core.formula import expm1
 from fastloss._core.record import Record, SoftmaxLoss
 from fastloss._core.stats import TokenLogprobs
+from fastloss.distributed import gather
 from fastloss.engines import outputs, softmax, sums
 from fastloss.engines.outputs import Plan, Posed, gradient, measure
 from fastloss.engines.softmax import bad_target
-from fastloss.engines.sums import gather, second_derivative
+from fastloss.engines.sums import second_derivative
 
 _IGNORED = -100
 

@@ -26,17 +26,11 @@ from torch import Tensor
 
 from fastloss._core import memory as _memory
 from fastloss._core.autograd import Kernel
+from fastloss.distributed import gather
 
 WHY = "the classes lie on several processes: each adds up its own, block by block in float64"
 # Of each tensor in a block: 2 MiB of float64, and on devices, where launches take longer than reading again, 128.
 BLOCK_NUMBERS = {"cpu": 1 << 18, "": 1 << 24}
-
-
-def gather(t: Tensor, group: Any) -> Tensor:
-    """The tensors of all processes, by rank."""
-    made = [torch.empty_like(t) for _ in range(dist.get_world_size(group))]
-    dist.all_gather(made, t.contiguous(), group)
-    return torch.stack(made)
 
 
 class Sum(NamedTuple):

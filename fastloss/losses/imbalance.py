@@ -12,7 +12,6 @@ from fastloss._core import autograd, route
 from fastloss._core._torch import forward_mode_active, tracing_state, transforms_active
 from fastloss._core.formula import Number, as_number
 from fastloss._core.guards import is_compiling
-from fastloss._core.operators import OUT_OF_BOUNDS
 from fastloss._core.options import (
     FINITE,
     NOT_NEGATIVE,
@@ -32,6 +31,7 @@ from fastloss.engines.composition import (
     few_entropies,
     few_rows,
     loss,
+    of_classes,
     reduce_rows,
     rows_of,
 )
@@ -228,15 +228,10 @@ def _asymmetric(
         check_classes(name, input, weight=weight)
         weight = along_classes(weight.to(x.dtype), input)
     call = tuple(of_dtype(value, x.dtype) for value in (gamma_pos, gamma_neg, label_smoothing))
-    try:
-        if derived and (weight is None or not weight.requires_grad) and _Slopes.takes(*call):
-            values = autograd.apply(_Slopes, call, index, weight, log_p)
-        else:
-            values = _values(log_p, index, weight, *call)
-    except RuntimeError as error:
-        if OUT_OF_BOUNDS not in str(error):
-            raise
-        raise IndexError(f"fastloss.{name}: {error}") from error
+    if derived and (weight is None or not weight.requires_grad) and _Slopes.takes(*call):
+        values = of_classes(name, lambda: autograd.apply(_Slopes, call, index, weight, log_p))
+    else:
+        values = of_classes(name, lambda: _values(log_p, index, weight, *call))
     return reduce_rows(values, rows, reduction, dtype_of_loss(input, target, None), **options)
 
 

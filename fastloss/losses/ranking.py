@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from fastloss._core._torch import native_operator
-from fastloss._core.operators import OUT_OF_BOUNDS, REDUCTIONS
+from fastloss._core.operators import REDUCTIONS
 from fastloss._core.options import FINITE, ComposedOptions, check_domain
 from fastloss._core.row_formula import class_dim, dtype_of_loss, of_dtype
-from fastloss.engines.composition import few_entropies, few_rows, loss, reduce_rows, rows_of
+from fastloss.engines.composition import few_entropies, few_rows, loss, of_classes, reduce_rows, rows_of
 from fastloss.losses.classification import cross_entropy
 
 if TYPE_CHECKING:
@@ -114,12 +114,8 @@ def multiclass_hinge_loss(
     rows = rows_of("multiclass_hinge_loss", input, target, weight, ignore_index, options.get("mask"))
     check_domain("multiclass_hinge_loss", margin=margin)
     x = input.to(torch.promote_types(input.dtype, torch.float32))
-    try:
-        values = _hinges(x, rows.label, of_dtype(margin, x.dtype), kind)
-    except RuntimeError as error:
-        if OUT_OF_BOUNDS not in str(error):
-            raise
-        raise IndexError(f"fastloss.multiclass_hinge_loss: {error}") from error
+    number = of_dtype(margin, x.dtype)
+    values = of_classes("multiclass_hinge_loss", lambda: _hinges(x, rows.label, number, kind))
     dtype = dtype_of_loss(input, target, None)
     return reduce_rows(rows.weighted(values), rows, reduction, dtype, **options)
 
