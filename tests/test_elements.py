@@ -93,6 +93,9 @@ def formulas():
         "quantile_loss": lambda d: (abs(d) / 2, math.copysign(0.5, d)),
         "asymmetric_loss": lambda d: (0.0 if d < 0 else 0.95**4 * -math.log(0.05), 0.0),
         "sigmoid_focal_loss": lambda d: (0.75 * max(d, 0), 0.75 * (d > 0)),
+        "quality_focal_loss": lambda d: (max(d, 0), 1.0 * (d > 0)),
+        "varifocal_loss": lambda d: (0.75 * max(d, 0), 0.75 * (d > 0)),
+        "gaussian_focal_loss": lambda d: (max(d, 0), 1.0 * (d > 0)),
         "binary_cross_entropy_with_logits": lambda d: (max(d, 0), 1.0 * (d > 0)),
     }
 
@@ -103,7 +106,7 @@ def formulas():
 def test_huge_values(name, dtype, path, isa):
     top = torch.finfo(dtype).max
     sizes = (1e19, 1e20, 1e30, 1.7e38, 3.4e38) if dtype == torch.float32 else (1e20, 1e160, 1e300, top / 2, top)
-    if path == "reference" and name == "sigmoid_focal_loss":
+    if path == "reference" and "focal" in name:
         sizes = sizes[:3]  # at the very end of float64 torch's product rule has infinity times 0
     values = [sign * v for v in sizes for sign in (1.0, -1.0)]
     x = torch.tensor(values, dtype=dtype, requires_grad=True)
@@ -113,6 +116,37 @@ def test_huge_values(name, dtype, path, isa):
     wanted = torch.tensor([formulas()[name](v) for v in x.tolist()], dtype=torch.float64)
     torch.testing.assert_close(loss.detach().double(), wanted[:, 0], rtol=1e-5, atol=1e-30)
     torch.testing.assert_close(grad.double(), wanted[:, 1], rtol=1e-5, atol=1e-12)
+
+
+@pytest.mark.parametrize("gamma", [0.0, 2.0, 2.5], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    ("name", "what", "share"),
+    [("sigmoid_focal_loss", "gamma", 0.75), ("quality_focal_loss", "beta", 1.0), ("varifocal_loss", "gamma", 0.75),
+     ("gaussian_focal_loss", "alpha", 1.0), ("binary_cross_entropy_with_logits", None, 1.0)],
+)  # fmt: skip
+def test_infinite_logits_have_the_slope_of_large_ones(name, what, share, dtype, gamma, isa):
+    """A logit of +inf that should be -inf, and one that is where it should be; PyTorch has NaN for the first of them."""
+    x = torch.tensor([math.inf, 1e30, -1e30], dtype=dtype, requires_grad=True)
+    options = {} if what is None else {what: gamma}
+    loss = getattr(fastloss.functional, name)(x, torch.zeros_like(x), reduction="none", **options)
+    (grad,) = torch.autograd.grad(loss.sum(), x)
+    assert loss[0] == math.inf
+    torch.testing.assert_close(grad.tolist(), [share, share, 0.0], rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("lam", [1e-40, 1e-30, 1e-3, 1.0, 1e30], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_super_loss_of_numbers_beyond_its_scale(dtype, lam, isa):
+    """The quotient by lam, from which Lambert's function is taken, need not be a number of the dtype."""
+    x = torch.tensor([3.4e38, 1e38, 1e20, 7.0, 3.0, 2.0, -1e30, math.inf, -math.inf], dtype=dtype, requires_grad=True)
+    loss = fastloss.functional.super_loss(x, tau=3.0, lam=lam, reduction="none")
+    (grad,) = torch.autograd.grad(loss.sum(), x)
+    wide = x.detach().double().requires_grad_()
+    exact = fastloss.reference.super_loss(wide, tau=3.0, lam=lam, reduction="none")
+    (slope,) = torch.autograd.grad(exact.sum(), wide)
+    torch.testing.assert_close(loss.detach().double(), exact.detach(), rtol=1e-4 if lam < 1e-37 else 1e-6, atol=1e-37)
+    torch.testing.assert_close(grad.double(), slope, rtol=1e-2 if lam < 1e-37 else 1e-6, atol=1e-37)
 
 
 @pytest.mark.parametrize("path", ["kernel", "reference"])

@@ -5,7 +5,8 @@
 namespace fastloss {
 
 // A box is four numbers: two corners, the first corner and the size, or the center and the size (`format`). Everything is
-// computed on corners. Of one axis, with (l, h) the edges of the first box, (L, H) those of the second one:
+// computed on corners, but for sizes and centers that are given. Of one axis, with (l, h) the edges of the first box, (L, H)
+// those of the second one:
 //     size s = h - l,   overlap o = min(h, H) - max(l, L),   hull c = max(h, H) - min(l, L),   shift d = ((l - L) + (h - H)) / 2.
 // With I = o_x o_y where both are positive, else 0, U = s_x s_y + S_x S_y - I, and q = I / (U + eps):
 //     iou    1 - q,   dq/dI = (1 + q) / (U + eps),   dq/d(s_x s_y) = -q / (U + eps)
@@ -132,11 +133,12 @@ struct BoxIou {
     edges(a, b, low, high);
     edges(other_a, other_b, other_low, other_high);
     Axis<V> r;
-    r.size = high - low;
-    r.other = other_high - other_low;
+    r.size = format == corners ? high - low : b;
+    r.other = format == corners ? other_high - other_low : other_b;
     r.overlap = min(high, other_high) - max(low, other_low);
     r.hull = max(high, other_high) - min(low, other_low);
-    r.shift = half * ((low - other_low) + (high - other_high));
+    r.shift = a - other_a;
+    if (format != center_and_size) r.shift = half * (r.shift + (high - other_high));
     r.low_share = select(other_low < low, one, select(low < other_low, zero, half));
     r.high_share = select(high < other_high, one, select(other_high < high, zero, half));
     r.by_size = r.by_other = r.by_overlap = r.by_hull = r.by_shift = zero;

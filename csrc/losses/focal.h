@@ -50,6 +50,12 @@ struct FocalPower {
   }
 };
 
+// A cost by which something is multiplied that is 0 where the cost is infinite. NaN stays.
+template <class T, class V>
+FASTLOSS_FN V finite(V cost) {
+  return min(V(T(sizeof(T) == 4 ? 0x1.fffffep127 : 0x1.fffffffffffffp1023)), cost);
+}
+
 // Sigmoid focal loss (Lin et al. 2017) as torchvision defines it, soft targets included. With p = sigmoid(x), n = 1 - p,
 // the binary cross entropy c, alpha_y = (1 - alpha) + (2 alpha - 1) y and u = 1 - p_t = p (1 - y) + n y:
 //     f = alpha_y u^gamma c,
@@ -58,7 +64,7 @@ struct FocalPower {
 // Written for the side of x, with large and small the sigmoids of |x| and -|x|, wrong = (x > 0 ? 1 - y : y),
 // right = 1 - wrong and s = sign(x):
 //     u = wrong large + right small,   p n = large small,   1 - 2 y = s (wrong - right),   p - y = s (wrong - small),
-// where nothing cancels for hard targets. p n <= u, so df/dx is finite for every gamma >= 0.
+// where nothing cancels for hard targets. p n <= u, so df/dx is finite for every gamma >= 0, and its limit at infinity.
 template <class T>
 struct SigmoidFocal {
   static constexpr int arity = 2;
@@ -80,7 +86,7 @@ struct SigmoidFocal {
     const V alpha = V(negative) + V(difference) * y;
     const V rate = gamma * below;
     // p n times c first: gamma c may overflow where p n is 0.
-    const V slope = alpha * (rate * (l.large * l.small * c) * (wrong - right) + factor * (wrong - l.small));
+    const V slope = alpha * (rate * (l.large * l.small * finite<T>(c)) * (wrong - right) + factor * (wrong - l.small));
     const V n_minus_p = if_positive<T>(x, l.small - l.large, l.large - l.small);
     return {
         alpha * factor * c,
@@ -144,9 +150,9 @@ struct QualityFocal {
     const V c = abs(x) * wrong + l.log1p_e;
     V below, factor;
     power(abs(d), below, factor);
-    const V rate = V(power.gamma) * below * sign<T>(d);
-    const V slope = rate * (l.large * l.small * c) + factor * d;
-    return {factor * c, {if_positive<T>(x, slope, -slope), if_positive<T>(x, -rate, rate) * c - factor * x}};
+    const V rate = V(power.gamma) * below * sign<T>(d), cost = finite<T>(c);
+    const V slope = rate * (l.large * l.small * cost) + factor * d;
+    return {factor * c, {if_positive<T>(x, slope, -slope), if_positive<T>(x, -rate, rate) * cost - factor * x}};
   }
 };
 
@@ -170,8 +176,9 @@ struct Varifocal {
     const V cost = max(zero, x) + l.log1p_e, factor = V(alpha) * power(p);
     const auto positive = zero < y;
     const V keep = select(y == y, one, y);  // NaN stays
+    const V rise = V(power.gamma) * rest * finite<T>(cost) + p;
     return {select(positive, y * (abs(x) * wrong + l.log1p_e), keep * factor * cost),
-            {select(positive, y * if_positive<T>(x, d, -d), keep * factor * (V(power.gamma) * rest * cost + p)), zero}};
+            {select(positive, y * if_positive<T>(x, d, -d), keep * factor * rise), zero}};
   }
 };
 
@@ -194,7 +201,7 @@ struct GaussianFocal {
     const V s = if_positive<T>(z, l.large, l.small), rest = if_positive<T>(z, l.small, l.large);
     const V c = max(zero, z) + l.log1p_e;
     const V factor = power(s) * select(center, one, around(one - y));
-    const V slope = factor * (V(power.gamma) * rest * c + s);
+    const V slope = factor * (V(power.gamma) * rest * finite<T>(c) + s);
     return {factor * c, {select(center, -slope, slope), zero}};
   }
 };
@@ -210,8 +217,8 @@ struct SoftmaxFocal {
 
   template <class V>
   FASTLOSS_FN Eval<V> operator()(V nll, V p, V q) const {
-    const V one(T(1)), zero(T(0)), most(T(sizeof(T) == 4 ? 0x1p127 : 0x1p1023));
-    const V ratio = select(q == zero, one, min(most, nll) / q);  // p times infinity would be NaN where p is 0
+    const V one(T(1)), zero(T(0));
+    const V ratio = select(q == zero, one, finite<T>(nll) / q);
     const V factor = V(alpha) * power(q);
     return {factor * nll, factor * (one + V(power.gamma) * p * ratio)};
   }

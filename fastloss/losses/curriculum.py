@@ -193,7 +193,7 @@ def super_loss(
 def _(x: Tensor, tau: Number, lam: Number) -> Tensor:
     r""":math:`(x - \tau) \sigma + \lambda \log^2 \sigma` at its minimum in :math:`\sigma`, found in float64."""
     endless = x == torch.inf  # infinite, at the pace of a squared logarithm: no gradient is left
-    given = torch.where(endless, 0.0, x.double())
+    given = torch.where(x.isinf(), 0.0, x.double())
     scale = as_number(lam, given)
     beta = (given - as_number(tau, given)) / scale
     fixed = beta.detach()
@@ -204,4 +204,5 @@ def _(x: Tensor, tau: Number, lam: Number) -> Tensor:
     moved = beta - fixed
     curvature = torch.where(inside & (s < 1), -0.5 * sigma * sigma / (1 - s).clamp_min(1e-300), 0.0)
     value = fixed * sigma + s * s + sigma * moved + 0.5 * curvature * moved * moved
-    return torch.where(endless, torch.inf, scale * value).to(x.dtype)
+    value = torch.where(x == -torch.inf, torch.e * x.double(), scale * value)
+    return torch.where(endless, torch.inf, value).to(x.dtype)

@@ -100,11 +100,13 @@ def box_iou_loss(
     return Problem({"input": input, "target": target, "kind": kind, "format": format, "eps": eps}, reduction, options)
 
 
-def _corners(boxes: Tensor, format: str) -> tuple[Tensor, Tensor]:
+def _corners(boxes: Tensor, format: str) -> tuple[Tensor, Tensor, Tensor]:
+    """The lower corner, the upper one and the size, which is exact where it is given."""
     first, second = boxes[..., :2], boxes[..., 2:]
-    if format == "cxcywh":
-        return first - second / 2, first + second / 2
-    return first, first + second if format == "xywh" else second
+    if format == "xyxy":
+        return first, second, second - first
+    low = first - second / 2 if format == "cxcywh" else first
+    return low, first + second / 2 if format == "cxcywh" else first + second, second
 
 
 def _inverse(t: Tensor) -> Tensor:
@@ -128,8 +130,7 @@ def _turn(size: Tensor, other: Tensor) -> Tensor:
 @box_iou_loss.formula
 def _(x: Tensor, y: Tensor, kind: str, format: str, eps: Number) -> Tensor:
     r""":math:`1 - I / (U + \epsilon)` and the penalty of the kind."""
-    (low, high), (other_low, other_high) = _corners(x, format), _corners(y, format)
-    size, other = high - low, other_high - other_low
+    (low, high, size), (other_low, other_high, other) = _corners(x, format), _corners(y, format)
     overlap = torch.minimum(high, other_high) - torch.maximum(low, other_low)
     common = _area(torch.where((overlap > 0).all(-1, keepdim=True), overlap, 0.0))
     union = _area(size) + _area(other) - common
@@ -140,7 +141,9 @@ def _(x: Tensor, y: Tensor, kind: str, format: str, eps: Number) -> Tensor:
     hull = torch.maximum(high, other_high) - torch.minimum(low, other_low)
     if kind == "giou":
         return loss + (_area(hull) - union) * _inverse(_area(hull) + eps)
-    shift = ((low - other_low) + (high - other_high)) / 2
+    shift = x[..., :2] - y[..., :2]  # of centers
+    if format != "cxcywh":
+        shift = (shift + (high - other_high)) / 2
     if kind == "siou":
         # The angle is that of any multiple of the shift; of this one no square vanishes.
         a, b = (shift.abs() * _inverse(shift.detach().abs().amax(-1, keepdim=True))).unbind(-1)
@@ -303,8 +306,9 @@ def _power(base: Tensor, exponent: Number) -> Tensor:
 @quality_focal_loss.formula
 def _(x: Tensor, y: Tensor, beta: Number) -> Tensor:
     r""":math:`|\sigma(x) - y|^\beta\, \mathrm{BCE}(x, y)`; the difference from the smaller of the two sigmoids."""
+    dtype, x, y = x.dtype, x.double(), y.double()  # beta times a cost that is near float32's end
     d = torch.where(x > 0, (1 - y) - torch.sigmoid(-x), torch.sigmoid(x) - y)
-    return _power(d.abs(), beta) * -(y * F.logsigmoid(x) + (1 - y) * F.logsigmoid(-x))
+    return (_power(d.abs(), beta) * -(y * F.logsigmoid(x) + (1 - y) * F.logsigmoid(-x))).to(dtype)
 
 
 @loss(
@@ -343,9 +347,10 @@ def varifocal_loss(
 @varifocal_loss.formula
 def _(x: Tensor, y: Tensor, alpha: Number, gamma: Number) -> Tensor:
     r""":math:`y\, \mathrm{BCE}(x, y)` where y > 0, else :math:`-\alpha p^\gamma \log(1 - p)`."""
+    dtype, x, y = x.dtype, x.double(), y.double()  # gamma times a cost that is near float32's end
     near, far = F.logsigmoid(x), F.logsigmoid(-x)
     negative = alpha * (gamma * near).exp() * -far
-    return torch.where(y > 0, -y * (y * near + (1 - y) * far), torch.where(y.isnan(), y, negative))
+    return torch.where(y > 0, -y * (y * near + (1 - y) * far), torch.where(y.isnan(), y, negative)).to(dtype)
 
 
 @loss(
@@ -384,10 +389,11 @@ def gaussian_focal_loss(
 @gaussian_focal_loss.formula
 def _(x: Tensor, y: Tensor, alpha: Number, gamma: Number) -> Tensor:
     r""":math:`-s^\alpha \log(1 - s)`, s = 1 - p where y = 1, else p and times :math:`(1 - y)^\gamma`."""
+    dtype, x, y = x.dtype, x.double(), y.double()  # alpha times a cost that is near float32's end
     center = y == 1
     z = torch.where(center, -x, x)
     around = torch.where(center, 1.0, torch.where(center, 0.5, 1 - y) ** gamma)
-    return around * (alpha * F.logsigmoid(z)).exp() * -F.logsigmoid(-z)
+    return (around * (alpha * F.logsigmoid(z)).exp() * -F.logsigmoid(-z)).to(dtype)
 
 
 @loss(
@@ -428,7 +434,10 @@ def _(x: Tensor, y: Tensor, alpha: Number, gamma: Number, beta: Number) -> Tenso
     r""":math:`\alpha (z + 1 / b) \log(1 + b z / \beta) - \alpha z` where z is below beta, else
     :math:`\gamma (z + 1 / b) - \alpha \beta`."""
     z = (x - y).abs()
-    b = torch.expm1(torch.as_tensor(gamma, dtype=torch.float64) / alpha).to(z)
+    # Of learned ones the sum of the derivatives is rounded once.
+    wide = [torch.as_tensor(number, dtype=torch.float64, device=z.device) for number in (alpha, gamma, beta)]
+    b = torch.expm1(wide[1] / wide[0]).to(z)
+    alpha, gamma, beta = (number.to(z) for number in wide)
     near = z < beta
     t = b * torch.where(near, z, 0.0) / beta
     log = torch.log1p(t)
