@@ -126,7 +126,7 @@ def test_huge_values(name, dtype, path, isa):
      ("gaussian_focal_loss", "alpha", 1.0), ("binary_cross_entropy_with_logits", None, 1.0)],
 )  # fmt: skip
 def test_infinite_logits_have_the_slope_of_large_ones(name, what, share, dtype, gamma, isa):
-    """A logit of +inf that should be -inf, and one that is where it should be; PyTorch has NaN for the first of them."""
+    """A logit of +inf that should be -inf, and large ones; PyTorch has NaN for the first of them."""
     x = torch.tensor([math.inf, 1e30, -1e30], dtype=dtype, requires_grad=True)
     options = {} if what is None else {what: gamma}
     loss = getattr(fastloss.functional, name)(x, torch.zeros_like(x), reduction="none", **options)

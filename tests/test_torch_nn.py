@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -122,10 +123,10 @@ def test_transforms_and_compile(case):
     grads = (torch.func.vmap(torch.func.grad(total(fn)))(batch) for fn in (case.functional, case.native))
     close(*grads)
     torch._dynamo.reset()
-    compiled = torch.compile(case.functional, fullgraph=True, backend="aot_eager")
     leaf = x.requires_grad_()
-    native = torch.compile(case.native, fullgraph=True, backend="aot_eager")  # wrong for multilabel_margin_loss in 2.13
-    close(run(compiled, [leaf, *others]), run(native, [leaf, *others]))
+    for reduction in ("mean", "sum", "none"):
+        compiled = torch.compile(partial(case.functional, reduction=reduction), fullgraph=True, backend="aot_eager")
+        close(run(compiled, [leaf, *others]), run(partial(case.native, reduction=reduction), [leaf, *others]))
 
 
 def path_of(name, *arguments, **options):

@@ -163,7 +163,7 @@ def _reduced(posed: Flexible, values: Tensor, kept: Tensor) -> Tensor:
 
 def _whole(name: str, posed: Flexible, read: Callable[[tuple[bool, bool]], Any]) -> Tensor:
     """The loss from outputs of all rows at once; ``read`` makes those that the flags say."""
-    target, kept = posed.rows.target, posed.rows.kept
+    target, kept = posed.rows.target, outputs.kept_of(posed.rows)
     flat = kept.reshape(-1)
     logprob, _, lse = read((False, True))
     row = Row(
@@ -263,7 +263,7 @@ class _Leaves(outputs.Rows):
 
 def _in_blocks(record: RowOutputs, posed: Flexible) -> Tensor:
     """The loss with the gradient of the logits, of Note [Blocks of rows]."""
-    rows, kept, whether = posed.rows, posed.rows.kept, _Whether()
+    rows, kept, whether = posed.rows, outputs.kept_of(posed.rows), _Whether()
     scale = kept.to(_ops.compute_dtype(rows.input.dtype)) / _divisor(posed, kept)
     values, grad = _by_block(record, posed, scale, whether)
     total = _reduced(posed, values, kept.reshape(-1))
@@ -279,7 +279,7 @@ def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whet
     scale, made = scale.reshape(-1), []
     first, wants_entropy = 0, False
     whole = outputs.plan_of(name, record.formula, rows)
-    for block in _blocks(rows, grad, rows.kept):
+    for block in _blocks(rows, grad, outputs.kept_of(rows)):
         plan = whole._replace(flags=(wants_entropy, True), dim=block.dim)
         ignored = ~block.kept
 

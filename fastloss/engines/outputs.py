@@ -49,11 +49,11 @@ class Posed(NamedTuple):
     inplace: bool = False
     group: Any = None
 
-    @property
-    def kept(self) -> Tensor:
-        """Whether each row counts; of one target a row."""
-        kept: Tensor = self.target != self.ignore_index
-        return kept if self.mask is None else kept & self.mask
+
+def kept_of(posed: Posed) -> Tensor:
+    """Whether each row counts; of one target a row. No property, for PyTorch 2.10 compiles no tuple's property."""
+    kept: Tensor = posed.target != posed.ignore_index
+    return kept if posed.mask is None else kept & posed.mask
 
 
 class Plan(NamedTuple):

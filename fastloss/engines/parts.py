@@ -186,7 +186,7 @@ def solve(
     logprob, _, lse, spread = rows(record, posed, classes, (ones if weight is None else weight) if smooth else None)
     assert logprob is not None
     assert lse is not None
-    kept = posed.kept
+    kept = outputs.kept_of(posed)
     local = _local(posed.target, classes, here, ignore_index)
     mine = kept & (local >= 0) & (local < here)
 

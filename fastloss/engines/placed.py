@@ -50,6 +50,18 @@ def _add_up(t: Tensor, groups: list[Any]) -> Tensor:
     return t
 
 
+def _laid_out_as(whole: Any) -> Callable[[Any], Any]:
+    """For the gradient of a DTensor: its strides are those of the tensor. PyTorch guesses them from what is here. Where
+    its guess is wrong, on some of the processes perhaps, it gathers the gradient there, and the others know nothing of
+    it.
+    """
+    from torch.distributed.tensor import DTensor
+
+    mesh, placements = whole.device_mesh, whole.placements
+    lie: dict[str, Any] = {"run_check": False, "shape": whole.shape, "stride": whole.stride()}
+    return lambda grad: DTensor.from_local(grad.to_local(), mesh, placements, **lie)
+
+
 class Placed:
     """Logits, and how they lie on a mesh of processes.
 
@@ -68,7 +80,10 @@ class Placed:
         self.placements = [Replicate() if p.is_partial() else p for p in input.placements]
         if not all(type(p) in (Shard, Replicate) for p in self.placements):
             raise RuntimeError(f"fastloss.{name}: input lies as {input.placements}, expected Shard and Replicate")
-        self.local = input.redistribute(self.mesh, self.placements).to_local()
+        whole = input.redistribute(self.mesh, self.placements)
+        self.local = whole.to_local()
+        if whole.requires_grad:
+            whole.register_hook(_laid_out_as(whole))
         self.sharded = {k: p.dim % input.dim() for k, p in enumerate(self.placements) if isinstance(p, Shard)}
         classes = [k for k, d in self.sharded.items() if d == self.dim]
         self.others = [self.mesh.get_group(k) for k, d in self.sharded.items() if d != self.dim]

@@ -112,7 +112,8 @@ def multilabel_margin_loss(
     r"""Hinge of each pair of a class that is a target and one that is not,
     :math:`\ell = \frac1C \sum_{y \in t} \sum_{c \notin t} \max(0, 1 + x_c - x_y)`.
 
-    Equivalent to ``torch.nn.functional.multilabel_margin_loss(input, target, reduction=reduction)``, which it calls.
+    Equivalent to ``torch.nn.functional.multilabel_margin_loss(input, target, reduction=reduction)``, which it calls;
+    in a graph of `torch.compile` PyTorch's has other values (2.10 to 2.13), so a composition takes its place.
 
     Args:
         input: Scores, shape :math:`(C)` or :math:`(N, C)`.
@@ -129,7 +130,20 @@ def multilabel_margin_loss(
         >>> input = torch.randn(2, 4, requires_grad=True)
         >>> fastloss.functional.multilabel_margin_loss(input, torch.tensor([[3, 0, -1, 1], [2, -1, 0, 0]])).backward()
     """
+    if torch.compiler.is_compiling() and size_average is None and reduce is None:
+        return _multilabel_margins(input, target, reduction)
     return F.multilabel_margin_loss(input, target, size_average, reduce, reduction)
+
+
+def _multilabel_margins(input: Tensor, target: Tensor, reduction: str) -> Tensor:
+    """The hinges of all pairs of a place among the targets and a class."""
+    counts = (target >= 0).long().cumprod(-1).bool()  # up to the first -1
+    classes = torch.where(counts, target, 0)
+    is_target = torch.zeros_like(target).scatter_add(-1, classes, counts.long()) > 0
+    hinges = (1 - input.gather(-1, classes).unsqueeze(-1) + input.unsqueeze(-2)).relu()
+    pairs = counts.unsqueeze(-1) & ~is_target.unsqueeze(-2)
+    rows = torch.where(pairs, hinges, 0.0).sum((-2, -1)) / input.shape[-1]
+    return rows if reduction == "none" else rows.mean() if reduction == "mean" else rows.sum()
 
 
 def _alike(input: Tensor, *others: Tensor | None) -> bool:
