@@ -269,44 +269,6 @@ def test_ldam_loss_sees_counts_that_have_changed():
     assert functional.ldam_loss(x, y, counts) != before
 
 
-@pytest.mark.parametrize("lam", [0.1, 1.0, 30.0])
-def test_super_loss_is_a_minimum(lam):
-    """Its slope is the sigma at which (l - tau) sigma + lam log^2 sigma is least, up to e."""
-    least = -2 * lam / math.e
-    x = torch.cat([
-        torch.linspace(-2, 60, 200), torch.tensor([least, least - 1e-9, least + 1e-9, 0.0, 1e-12, 1e6]),
-    ]).double().requires_grad_()  # fmt: skip
-    value, sigma = both(functional.super_loss(x, 0.0, lam, reduction="none"), x)
-    given = x.detach()
-    inside = given > least + 1e-6 * lam
-    close((2 * lam * sigma.log() / sigma)[inside], -given[inside], rtol=1e-9, atol=1e-12)
-    close(sigma[given <= least], torch.full_like(sigma[given <= least], math.e), rtol=1e-12, atol=0)
-    assert (sigma <= math.e * (1 + 1e-15)).all()
-    close(value, given * sigma + lam * sigma.log() ** 2, rtol=1e-10, atol=1e-10)
-    for factor in (0.99, 1.01):
-        other = (sigma * factor).clamp_max(math.e)
-        assert (given * other + lam * other.log() ** 2 >= value - 1e-12 * value.abs()).all()
-
-
-def test_super_loss_of_infinite_and_masked_losses():
-    x = torch.tensor([1.0, INF, NAN, NAN, 1e300], dtype=torch.float64, requires_grad=True)
-    mask = torch.tensor([True, True, False, True, True])
-    value, sigma = both(functional.super_loss(x, 0.5, reduction="none", mask=mask), x)
-    assert value[1] == INF
-    assert value[3].isnan()
-    assert sigma[1] == 0
-    assert value[2] == sigma[2] == 0
-    assert value[4].isfinite()
-    assert 0 < sigma[4] < 1e-290
-
-
-def test_super_loss_knows_its_curvature():
-    x = torch.linspace(-0.5, 20, 50, dtype=torch.float64, requires_grad=True)
-    tau, lam = (torch.tensor(v, dtype=torch.float64, requires_grad=True) for v in (0.3, 1.7))
-    assert torch.autograd.gradcheck(functional.super_loss, (x, tau, lam))
-    assert torch.autograd.gradgradcheck(lambda x: functional.super_loss(x, 0.3, 1.7), (x,))
-
-
 def test_listnet_lists_of_several_lengths(isa):
     x, r = torch.randn(4, 9, dtype=torch.float64), torch.randint(5, (4, 9))
     lengths = torch.tensor([9, 1, 4, 0])

@@ -13,10 +13,16 @@ LN2 = math.log(2)
 
 
 def plain_linear_cross_entropy(
-    input: Tensor, linear_weight: Tensor, target: Tensor, linear_bias: Tensor | None = None, reduction: str = "mean"
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    linear_bias: Tensor | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
 ) -> Tensor:
     """What users write where PyTorch has no function."""
-    return F.cross_entropy(F.linear(input, linear_weight, linear_bias), target, reduction=reduction)
+    logits = F.linear(input, linear_weight, linear_bias)
+    return F.cross_entropy(logits, target, reduction=reduction, label_smoothing=label_smoothing)
 
 
 def arcface_steepness(scale: float = 64.0, **_: float) -> float:
