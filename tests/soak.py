@@ -1389,6 +1389,18 @@ def case_calls(draw: Any, name: str) -> Call:
     return Call(name, arguments, d.one(*UPSTREAM[:-1]), d.one("train", "train", "no_grad", "twice"))
 
 
+def turns_back(made: dict[str, Any]) -> bool:
+    """Whether a row's angle is within its rounding of where ArcFace's margin would turn back: there the logit jumps."""
+    names = ("embeddings", "weight")
+    vectors, classes = (F.normalize(made[k].detach().double(), dim=-1) for k in names)
+    target = made["target"]
+    cosines = (vectors @ classes.mT).unflatten(1, (cases.Linear.classes, -1)).amax(-1)
+    margins = torch.as_tensor(made.get("margin", 0.5)).double().expand(cases.Linear.classes)[target]
+    turn = torch.zeros_like(margins) if made.get("easy_margin") else -margins.cos()
+    found = cosines.gather(1, target.unsqueeze(1)).squeeze(1)
+    return bool(((found - turn).abs() < 4 * U[name_of(made[names[0]].dtype)]).any())
+
+
 def check_case(call: Call) -> None:
     """A loss of hidden states and a classifier, or of two rows of logits, as its case judges it."""
     given, case = call.arguments, cases.of(call.name)
@@ -1415,6 +1427,8 @@ def check_case(call: Call) -> None:
     try:
         case.judge(made, call.upstream, **options).check(found)
     except AssertionError as error:
+        if "arcface" in call.name and turns_back(made):
+            return
         raise difference("case")(str(error)) from error
 
 

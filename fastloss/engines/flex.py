@@ -16,6 +16,7 @@ rows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -211,7 +212,7 @@ class _Block(NamedTuple):
     grad: Tensor
     target: Tensor
     mask: Tensor | None
-    kept: Tensor
+    ignored: Tensor | None  # None: no row
     places: Tensor
     dim: int
 
@@ -219,9 +220,10 @@ class _Block(NamedTuple):
 def _blocks(rows: Posed, grad: Tensor, kept: Tensor) -> Iterator[_Block]:
     """The blocks: of a matrix if the rows can be seen as one, else along dimension 0."""
     logits, target, mask, dim = rows.input, rows.target, rows.mask, rows.dim
+    ignored = None if kept.all() else ~kept
     index = torch.arange(kept.numel(), device=kept.device).view(kept.shape)
     if logits.dim() == 1:
-        yield _Block(logits, grad, target, mask, kept, index, dim)
+        yield _Block(logits, grad, target, mask, ignored, index, dim)
         return
     if logits.dim() > 2:
         try:
@@ -230,14 +232,12 @@ def _blocks(rows: Posed, grad: Tensor, kept: Tensor) -> Iterator[_Block]:
             pass
         else:
             (logits, grad), dim = flat, 1
-            target, kept, index = target.reshape(-1), kept.reshape(-1), index.reshape(-1)
-            mask = None if mask is None else mask.reshape(-1)
-    count = logits.shape[0]
-    step = max(1, BLOCK_BYTES * count // logits.nbytes)
-    for k in range(0, count, step):
-        part = slice(k, k + step)
-        masked = None if mask is None else mask[part]
-        yield _Block(logits[part], grad[part], target[part], masked, kept[part], index[part], dim)
+            target, index = target.reshape(-1), index.reshape(-1)
+            mask, ignored = (None if t is None else t.reshape(-1) for t in (mask, ignored))
+    step = max(1, BLOCK_BYTES * logits.shape[0] // logits.nbytes)
+    parts = [itertools.repeat(None) if t is None else t.split(step) for t in (target, mask, ignored, index)]
+    for of_logits, of_grad, *others in zip(logits.split(step), grad.split(step), *parts):  # noqa: B905  # endless ones
+        yield _Block(of_logits, of_grad, *others, dim)  # type: ignore[call-arg]
 
 
 class _Whether:
@@ -281,15 +281,14 @@ def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whet
     whole = outputs.plan_of(name, record.formula, rows)
     for block in _blocks(rows, grad, outputs.kept_of(rows)):
         plan = whole._replace(flags=(wants_entropy, True), dim=block.dim)
-        ignored = ~block.kept
 
-        def read(plan: Plan, block: _Block = block, ignored: Tensor = ignored) -> Any:
+        def read(plan: Plan, block: _Block = block) -> Any:
             with torch.no_grad():
                 about = block.target, block.mask
                 measured = outputs.computed(record, rows, lambda *_: outputs.measure(plan, block.logits, *about))
                 for value, place in zip(measured[1:4], (_PLACE, -_PLACE, -_PLACE), strict=True):
-                    if value is not None:
-                        value.masked_fill_(ignored, place)
+                    if value is not None and block.ignored is not None:
+                        value.masked_fill_(block.ignored, place)
             return measured[0], apply(_Leaves, plan, whether, measured, block.target, block.mask, block.logits)
 
         with torch.enable_grad():
@@ -302,7 +301,8 @@ def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whet
                     entropy = read(plan._replace(flags=(True, False)))[1][1]
                 return entropy.reshape(-1)
 
-            target = block.target.masked_fill(ignored, 0).reshape(-1)
+            target = block.target if block.ignored is None else block.target.masked_fill(block.ignored, 0)
+            target = target.reshape(-1)
             row = Row(logprob.reshape(-1), lse.reshape(-1), of_entropy, target, block.places.reshape(-1))
             values = _values(name, posed.row_loss, row)
         last = first + values.shape[0]

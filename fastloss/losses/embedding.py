@@ -84,7 +84,7 @@ def hinge_embedding_loss(
 @hinge_embedding_loss.formula
 def _(x: Tensor, y: Tensor, margin: Number) -> Tensor:
     r"""x where y = 1, :math:`\max(0, m - x)` where y = -1, both added elsewhere."""
-    return torch.where(y != 1, above_zero(margin - x), 0.0) + torch.where(y != -1, x, 0.0)
+    return torch.where(y != 1, above_zero(as_number(margin, x) - x), 0.0) + torch.where(y != -1, x, 0.0)
 
 
 @loss(
@@ -124,7 +124,7 @@ def margin_ranking_loss(
 @margin_ranking_loss.formula
 def _(a: Tensor, b: Tensor, y: Tensor, margin: Number) -> Tensor:
     r""":math:`\max(0, m - y (x_1 - x_2))`."""
-    return above_zero(margin - y * (a - b))
+    return above_zero(as_number(margin, a) - y * (a - b))
 
 
 @loss(

@@ -71,6 +71,7 @@ struct OutputsProblem {
       args.targets = target->dim() == dims ? 1 : target->size(dims);
       STD_TORCH_CHECK(args.targets > 0, "fastloss: expected a target of each row");
       args.target = (const int64_t*)dense(*target).const_data_ptr();
+      rows.target = args.targets == 1 ? args.target : nullptr;
     }
     if (mask) {
       STD_TORCH_CHECK(mask->scalar_type() == ScalarType::Bool && mask->numel() == rows.rows,
@@ -131,6 +132,7 @@ struct OutputsProblem {
     check_output("grad_input", grad, input);
     rows.logits.data = (void*)data_of(input);
     rows.gradient.data = mutable_data_of(grad);
+    rows.from_state = true;
     describe({{&rows.logits, &input}, {&rows.gradient, &grad}}, rows);
   }
 };

@@ -1,11 +1,14 @@
 #pragma once
 
 // Row outputs of the softmax on the CPU: Note [Row outputs]. Lanes run over the classes; what measures a chunk is the
-// softmax engine's. Forward reads a row once, backward reads it and writes its gradient.
+// softmax engine's. Forward reads a row once, backward reads it and writes its gradient. Log-probability and lse of one
+// target a row are what cross entropy measures: its loops for short rows and its gradient serve them, which are up to
+// twice as fast as those for any outputs.
 
 #include "engines/outputs/args.h"
 #include "engines/outputs/contract.h"
 #include "engines/softmax/cpu_by_class.h"
+#include "engines/softmax/cpu_short.h"
 
 namespace fastloss::FASTLOSS_ISA {
 namespace {
@@ -31,9 +34,14 @@ struct Outputs : ByClass<S> {
 
   Outputs(const RowsBase<S>& base, const OutputsArgs& o) : ByClass<S>{base}, o(o) {}
 
-  static int64_t scratch(const OutputsArgs&) {
-    return sizeof(RowBatch<T>) + (3 * kChunk + 2 * W) * (int64_t)sizeof(T) + 256;
+  static int64_t scratch(const OutputsArgs& o) {
+    const int64_t chunks = 3 * kChunk + 2 * W, short_rows = ShortRows<S>::tile_size(o.rows.classes);
+    const bool more = o.rows.classes <= kShortRow && short_rows > chunks;
+    return sizeof(RowBatch<T>) + (more ? short_rows : chunks) * (int64_t)sizeof(T) + 256;
   }
+
+  // Whether a row has what cross entropy has: one target, all classes.
+  bool is_usual() const { return o.targets == 1 && o.all_classes == a.classes && !o.part; }
 
   // Rows are tiled where classes are far apart and rows adjacent: `rows` of them, `classes` at a time.
   struct Tiling {
@@ -147,49 +155,68 @@ struct Outputs : ByClass<S> {
     }
   }
 
-  void forward(int64_t first, int64_t last) const {
+  // The outputs of n rows that have been measured.
+  void put(int64_t row, int64_t n) const {
     T *const state = (T*)o.state, *const logprob = (T*)o.logprob;
+    double entropy[kRows], lse[kRows], spread[kRows];
+    for (int64_t i = 0; i < n; i += D::size) {
+      const OutputTerms<D> t = row_outputs<double>(load(batch.max + i), load(batch.others + i), load(batch.target + i),
+                                                   load(batch.exp_target + i), load(batch.tilt + i),
+                                                   load(batch.gap + i), load(batch.mass + i));
+      store(batch.nll + i, t.logprob);
+      store(batch.log_sum + i, t.log_sum);
+      store(entropy + i, t.entropy);
+      store(lse + i, t.lse);
+      store(spread + i, t.spread);
+    }
+    for (int64_t i = 0; i < n; ++i) {
+      const bool kept = batch.kept[i] != 0;
+      const auto put_one = [&](void* to, double value) {
+        if (to) ((T*)to)[row + i] = kept ? (T)value : (T)0;
+      };
+      state[row + i] = (T)batch.max[i];
+      state[a.rows + row + i] = (T)batch.others[i];
+      put_one(o.entropy, entropy[i]);
+      put_one(o.lse, lse[i]);
+      put_one(o.spread, spread[i]);
+      for (int64_t k = 0; logprob && k < o.targets; ++k) {
+        const int64_t at = (row + i) * o.targets + k, c = class_of(row + i, k);
+        if (!kept || o.target[at] == a.ignore_index) {
+          logprob[at] = 0;
+        } else if (c < 0) {
+          logprob[at] = -(T)__builtin_inf();
+        } else if (c == batch.target_class[i]) {
+          logprob[at] = (T)(o.part ? batch.target[i] : batch.nll[i]);
+        } else {
+          const T z = this->logit_at(this->offset_of(a.logits, row + i), c);
+          logprob[at] = (T)((double)z - batch.max[i] - (o.part ? 0 : batch.log_sum[i]));
+        }
+      }
+    }
+  }
+
+  void forward(int64_t first, int64_t last) const {
     for (int64_t row = first; row < last; row += kRows) {
       const int64_t n = last - row < kRows ? last - row : kRows;
       choose(row, n);
       measure(row, n);
       targets(row, n);
-      double entropy[kRows], lse[kRows], spread[kRows];
-      for (int64_t i = 0; i < n; i += D::size) {
-        const OutputTerms<D> t = row_outputs<double>(load(batch.max + i), load(batch.others + i),
-                                                     load(batch.target + i), load(batch.exp_target + i),
-                                                     load(batch.tilt + i), load(batch.gap + i), load(batch.mass + i));
-        store(batch.nll + i, t.logprob);
-        store(batch.log_sum + i, t.log_sum);
-        store(entropy + i, t.entropy);
-        store(lse + i, t.lse);
-        store(spread + i, t.spread);
+      put(row, n);
+    }
+  }
+  void forward_short(const ShortRows<S>& rows, int64_t begin, int64_t end) const {
+    rows.run(begin, end, [&](int64_t row, int64_t n, int64_t) {
+      for (int64_t i = 0; i < n; i += W) {
+        T target[W];
+        for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
+        store(batch.exp_target + i, widen(exp_negative(load(target))));
       }
       for (int64_t i = 0; i < n; ++i) {
-        const bool kept = batch.kept[i] != 0;
-        const auto put = [&](void* to, double value) {
-          if (to) ((T*)to)[row + i] = kept ? (T)value : (T)0;
-        };
-        state[row + i] = (T)batch.max[i];
-        state[a.rows + row + i] = (T)batch.others[i];
-        put(o.entropy, entropy[i]);
-        put(o.lse, lse[i]);
-        put(o.spread, spread[i]);
-        for (int64_t k = 0; logprob && k < o.targets; ++k) {
-          const int64_t at = (row + i) * o.targets + k, c = class_of(row + i, k);
-          if (!kept || o.target[at] == a.ignore_index) {
-            logprob[at] = 0;
-          } else if (c < 0) {
-            logprob[at] = -(T)__builtin_inf();
-          } else if (c == batch.target_class[i]) {
-            logprob[at] = (T)(o.part ? batch.target[i] : batch.nll[i]);
-          } else {
-            const T z = this->logit_at(this->offset_of(a.logits, row + i), c);
-            logprob[at] = (T)((double)z - batch.max[i] - (o.part ? 0 : batch.log_sum[i]));
-          }
-        }
+        batch.tilt[i] = batch.mass[i] = 0;
+        if (batch.kept[i] == 0) batch.others[i] = 0;
       }
-    }
+      put(row, n);
+    });
   }
 
   // exp(z - m) (level + slope (z - m)) - offset w, times the slope of the cap.
@@ -257,6 +284,8 @@ struct Outputs : ByClass<S> {
     const T* const state = (const T*)o.state;
     const auto at = [](const void* p, int64_t i) { return p ? (double)((const T*)p)[i] : 0; };
     const D per_logit = upstream_of_logits<double>(a, D(1.0));
+    const bool of_logprob_and_lse = is_usual() && !o.of_entropy && !o.of_spread && !has_slope(a) &&
+                                    a.logits.class_stride == 1 && a.gradient.class_stride == 1;
     for (int64_t row = first; row < last; row += kRows) {
       const int64_t n = last - row < kRows ? last - row : kRows;
       double own[kRows], rest[kRows], of_entropy[kRows], of_lse[kRows], of_spread[kRows], entropy[kRows], slope[kRows];
@@ -288,6 +317,15 @@ struct Outputs : ByClass<S> {
         store(at_target + i, f.at_target);
         store(offset + i, f.offset);
       }
+      for (int64_t i = 0; of_logprob_and_lse && i < n; ++i) {
+        double unused = 0;
+        if (batch.kept[i] == 0) batch.target_class[i] = -1;
+        batch.scale[i] = (T)level[i];
+        batch.at_target[i] = (T)at_target[i];
+        batch.offset[i] = 0;
+        this->write_row(row + i, i, tile, slopes, unused);
+      }
+      if (of_logprob_and_lse) continue;
       const auto [side, width] = tiling();
       for (int64_t i = 0; i < n; i += side) {
         const int64_t rows = n - i < side ? n - i : side;
@@ -351,8 +389,15 @@ struct Outputs : ByClass<S> {
                            memory + 2 * kChunk + W,
                            nullptr};
     const Outputs<S> outputs(base, o);
+    const ShortRows<S> short_rows{base};
     const int64_t last = base.task_end(end - 1);
-    a.gradient.data ? outputs.backward(begin * a.task_rows, last) : outputs.forward(begin * a.task_rows, last);
+    if (a.gradient.data) {
+      outputs.backward(begin * a.task_rows, last);
+    } else if (outputs.is_usual() && short_rows.serves()) {
+      outputs.forward_short(short_rows, begin, end);
+    } else {
+      outputs.forward(begin * a.task_rows, last);
+    }
     stream_fence();
   }
 };

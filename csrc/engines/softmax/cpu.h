@@ -48,7 +48,7 @@ struct Rows {
     }
     const int64_t padded = (a.classes + W - 1) / W * W;
     const int64_t rows = group_rows<T>(a.classes);
-    const int64_t groups = a.classes <= kShortRow ? 2 * padded * rows : padded * rows;
+    const int64_t groups = a.classes <= kShortRow ? ShortRows<S>::tile_size(a.classes) : padded * rows;
     const int64_t tile = groups < kChunk ? kChunk : groups;
     return {tile, has_slope(a) ? padded * rows + kChunk : 0, 3 * kChunk, (a.classes + kChunk - 1) / kChunk};
   }

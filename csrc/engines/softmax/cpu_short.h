@@ -46,9 +46,20 @@ struct ShortRows : RowsBase<S> {
     return is_plain() && direct() && !a.want_stats && !a.from_state &&
            (!a.gradient.data || a.gradient.class_stride == 1);
   }
+  // Elements of `tile`: two groups of rows.
+  static int64_t tile_size(int64_t classes) { return 2 * ((classes + W - 1) / W * W) * group_rows<T>(classes); }
+
   void run(int64_t begin, int64_t end) const {
+    run(begin, end, [&](int64_t row, int64_t n, int64_t task) {
+      formula(a, &batch, n);
+      record(row, n, a.sums ? a.sums + task : nullptr);
+    });
+  }
+  // `finish(row, n, task)` makes of the batch's maxima, sums and targets what is wanted of n rows.
+  template <class Finish>
+  void run(int64_t begin, int64_t end, const Finish& finish) const {
     const bool few = a.classes <= kFewVectors * W;
-    few ? run<TargetInLanes>(begin, end) : run<TargetByBranch>(begin, end);
+    few ? run<TargetInLanes>(begin, end, finish) : run<TargetByBranch>(begin, end, finish);
   }
 
   // Where the target is, seen from a vector that moves over a row's classes. Either every vector's lanes are compared with it,
@@ -181,13 +192,13 @@ struct ShortRows : RowsBase<S> {
     batch.others[i] = chunk_exponentials<false, true>(x, e, a.classes, r.m, batch.target_class[i], r.tilt, nullptr);
   }
 
-  template <class Target>
-  void run(int64_t begin, int64_t end) const {
-    a.stream ? run<true, Target>(begin, end) : run<false, Target>(begin, end);
+  template <class Target, class Finish>
+  void run(int64_t begin, int64_t end, const Finish& finish) const {
+    a.stream ? run<true, Target>(begin, end, finish) : run<false, Target>(begin, end, finish);
   }
   // Tasks [begin, end): one stream of rows, whose sums change from task to task.
-  template <bool streamed, class Target>
-  void run(int64_t begin, int64_t end) const {
+  template <bool streamed, class Target, class Finish>
+  void run(int64_t begin, int64_t end, const Finish& finish) const {
     using D = Vec<double>;
     const int64_t pitch = (a.classes + W - 1) / W * W;
     const int64_t group = group_rows<T>(a.classes);
@@ -227,8 +238,7 @@ struct ShortRows : RowsBase<S> {
         T* const e = exponentials + i * pitch;
         if (y >= 0 && !in_range(batch.others[i] + e[y])) measure_shifted(logits_of(i), e, i);
       }
-      formula(a, &batch, n);
-      record(row, n, a.sums ? a.sums + task : nullptr);
+      finish(row, n, task);
       if (row + n == last) last = task_end(++task);
       if (!a.gradient.data) continue;
       pending.row = row;
