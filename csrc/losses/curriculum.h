@@ -24,11 +24,15 @@ struct Super {
     T high, low;
     FASTLOSS_FN explicit Split(double x) : high((T)x), low((T)(x - (double)high)) {}
   };
-  Split tau, rim;  // x - tau + rim is 0 at the branch point
+  Split tau, rim;    // x - tau + rim is 0 at the branch point
   double lam, wide;  // wide: lambda, or the least number with a reciprocal
   T shift;           // of the exponents, where b exceeds the type's numbers
   FASTLOSS_FN explicit Super(const double* p)
-      : tau(p[0]), rim(2 * with_reciprocal(p[1]) / kE), lam(p[1]), wide(with_reciprocal(p[1])), shift((T)-__builtin_log(p[1])) {}
+      : tau(p[0]),
+        rim(2 * with_reciprocal(p[1]) / kE),
+        lam(p[1]),
+        wide(with_reciprocal(p[1])),
+        shift((T)-__builtin_log(p[1])) {}
 
   FASTLOSS_FN static double with_reciprocal(double x) {
     const double least = sizeof(T) == 4 ? 0x1p-126 : 0x1p-1022;
