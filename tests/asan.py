@@ -3,8 +3,8 @@
 No torch: the ISA files are plain C++ behind plain structs. Their flags are those of setup.py but for -O1: the
 sanitizers' checks make -O3 slow to compile. Each ISA of this CPU and each dtype runs in a process of its own.
 
-Then every bug of test_cuda_emulation.py is planted, of which the ordinary tests take a few, and the PTX of all kernels
-runs.
+Then every bug of test_cuda_emulation.py is planted, of which the ordinary tests take a few, the PTX of all kernels
+runs, and float16's machine code is looked at.
 """
 
 from __future__ import annotations
@@ -131,8 +131,9 @@ def main() -> int:
             print(f"{isa}: {calls} kernel calls, {gradients} gradients checked")
             total += calls
         failed += len(failures)
-    files = [str(ROOT / "tests" / f"test_cuda_{name}.py") for name in ("emulation", "operators")]
-    planted = [sys.executable, "-m", "pytest", "-q", "-k", "planted or ptx or test_mixed or test_flex", *files]
+    files = [str(ROOT / "tests" / f"test_cuda_{name}.py") for name in ("emulation", "operators", "build")]
+    which = "planted or ptx or test_mixed or test_flex or test_resources or test_machine_code"
+    planted = [sys.executable, "-m", "pytest", "-q", "-k", which, *files]
     failed += subprocess.run(planted, check=False, env={**os.environ, "FASTLOSS_EVERY_PLANT": "1"}).returncode != 0
     verdict = f"{failed} runs FAILED" if failed else f"{total} kernel calls clean"
     print(f"asan: {verdict}; build {built - start:.0f} s, run {time.monotonic() - built:.0f} s")
