@@ -103,6 +103,8 @@ def test_bound(dtype, function, name):
         exact = FUNCTIONS.get(function, getattr(np, function, None))(x.astype(wide))
         rounded = exact.astype(dtype)
         same = (y == rounded) | (np.isnan(y) & np.isnan(rounded))
+        if function == "exp_logit":
+            same |= (y == 0) & (exact < np.finfo(dtype).tiny)
         unit = np.spacing(np.abs(rounded)).astype(wide)
         error = np.where(same, 0, np.abs(y.astype(wide) - exact) / unit)
     error = np.where(np.isnan(error) | np.isinf(rounded) & ~same, np.inf, error)

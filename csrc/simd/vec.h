@@ -366,6 +366,9 @@ FASTLOSS_FN Vec<float> load(const BFloat16* p) {
       _mm512_set_epi32(0x000f0000, 0x000e0000, 0x000d0000, 0x000c0000, 0x000b0000, 0x000a0000, 0x00090000, 0x00080000,
                        0x00070000, 0x00060000, 0x00050000, 0x00040000, 0x00030000, 0x00020000, 0x00010000, 0x00000000);
   return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xaaaaaaaa, order, words));
+#elif defined(__AVX2__)  // GCC converts vectors of eight in two halves
+  const __m256i words = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(words, 16));
 #else
   Bits16 h;
   memcpy(&h, p, sizeof(h));
@@ -427,6 +430,17 @@ FASTLOSS_FN void store(double* p, Vec<double> a) { memcpy(p, &a, sizeof(a)); }
 
 // Round to nearest even; a NaN stays one (its payload's top bit is set). The instruction of AVX512_BF16 turns subnormals
 // into zeros: 1e-38 of absolute error.
+#if defined(__AVX2__) && !defined(__AVX512F__)
+// Each in the low half of its lane.
+FASTLOSS_FN __m256i bfloat16_lanes(Vec<float> a) {
+  const __m256i w = _mm256_castps_si256(a.v), odd = _mm256_and_si256(_mm256_srli_epi32(w, 16), _mm256_set1_epi32(1));
+  const __m256i up = _mm256_add_epi32(_mm256_add_epi32(w, _mm256_set1_epi32(0x7fff)), odd);
+  const __m256i quiet = _mm256_or_si256(w, _mm256_set1_epi32(0x400000));
+  const __m256 nan = _mm256_cmp_ps(a.v, a.v, _CMP_UNORD_Q);
+  const __m256 kept = _mm256_blendv_ps(_mm256_castsi256_ps(up), _mm256_castsi256_ps(quiet), nan);
+  return _mm256_srli_epi32(_mm256_castps_si256(kept), 16);
+}
+#endif
 FASTLOSS_FN Bits16 to_bfloat16(Vec<float> a) {
 #if defined(__AVX512BF16__)
   return (Bits16)_mm512_cvtneps_pbh(a.v);
@@ -438,6 +452,9 @@ FASTLOSS_FN Bits16 to_bfloat16(Vec<float> a) {
   const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
   const __m512i kept = _mm512_mask_or_epi32(up, nan, w, _mm512_set1_epi32(0x400000));
   return (Bits16)_mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16));
+#elif defined(__AVX2__)
+  const __m256i lanes = bfloat16_lanes(a);
+  return (Bits16)_mm256_castsi256_si128(_mm256_permute4x64_epi64(_mm256_packus_epi32(lanes, lanes), 0x08));
 #else
   const Bits32 w = (Bits32)a.v;
   const Bits32 rounded = (w + 0x7fffu + ((w >> 16) & 1u)) >> 16;
@@ -510,6 +527,10 @@ FASTLOSS_FN void stream_halves(void* p, Bits16 low, Bits16 high) {
 FASTLOSS_FN void stream(BFloat16* p, const Vec<float> (&a)[2]) {
 #if defined(__AVX512BF16__)
   const auto whole = _mm512_cvtne2ps_pbh(a[1].v, a[0].v);
+  stream_register(p, &whole);
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+  const __m256i lanes = _mm256_packus_epi32(bfloat16_lanes(a[0]), bfloat16_lanes(a[1]));
+  const __m256i whole = _mm256_permute4x64_epi64(lanes, 0xd8);  // packing goes by halves of a register
   stream_register(p, &whole);
 #else
   stream_halves(p, to_bfloat16(a[0]), to_bfloat16(a[1]));

@@ -6,7 +6,7 @@
 //            log1p_unit 1.5, over_one_plus 1.5, tanh 2.6, atan 2.5
 //     double: exp 0.9, exp_negative 1, exp_logit 0.9, expm1_negative 1.2, log 0.9, log1p 1.2,
 //             log1p_unit 1.4, over_one_plus 1.5, tanh 2.6, atan 2.5
-// float's exp and log are off by 0.255 on average where a correctly rounded result is off by 0.25.
+// exp_logit may be 0 below 2^-126. float's exp and log are off by 0.255 on average where a correctly rounded result is off by 0.25.
 
 #include "simd/vec.h"
 
@@ -93,11 +93,11 @@ alignas(64) constexpr float kPowers[16] = {1.0f,          1.0442737341f, 1.09050
                                            1.6817928553f, 1.7562521696f, 1.8340080976f, 1.9152065516f};
 #endif
 
-// Writes e^x = (1 + r + r^2 tail) 2^n with n = round(x / ln 2), r = x - n ln 2. Returns n in the low bits of a T.
+// Writes e^x = (1 + r + r^2 tail) 2^n with n = round(x / ln 2), r = x - n ln 2. Returns n + offset in the low bits of a T.
 template <class T>
-FASTLOSS_FN Vec<T> reduce_exp(Vec<T> x, Vec<T>& n, Vec<T>& r) {
+FASTLOSS_FN Vec<T> reduce_exp(Vec<T> x, Vec<T>& n, Vec<T>& r, int offset = 0) {
   using F = Format<T>;
-  const Vec<T> magic(F::round_magic);
+  const Vec<T> magic(F::round_magic + offset);
   const Vec<T> t = fma(x, Vec<T>((T)1.44269504088896340736), magic);
   n = t - magic;
   r = fma(n, Vec<T>(-F::ln2_high), x);
@@ -135,15 +135,16 @@ FASTLOSS_FN Vec<float> exp_negative(Vec<float> x) {
 }
 FASTLOSS_FN Vec<double> exp_negative(Vec<double> x) { return exp(x); }
 #else
-// n >= -150 (-1077) for a result that is not 0: 2^(n + shift) is normal, so one exponent field will do.
+// n >= -150 (-1077) for a result that is not 0: 2^(n + shift) is normal, so one exponent field will do. The number that
+// rounds n has the field's bias in it already.
 template <class T>
 FASTLOSS_FN Vec<T> exp_negative(Vec<T> x) {
   using F = Format<T>;
   constexpr int shift = F::bias / 2;
   x = max(Vec<T>(F::exp_low), x);  // x second: NaN survives
   Vec<T> n, r;
-  const Vec<T> t = reduce_exp(x, n, r);
-  const auto power = (t.bits() + (F::bias + shift)) << F::mantissa;  // of t's bits only n's stay
+  const Vec<T> t = reduce_exp(x, n, r, F::bias + shift);
+  const auto power = t.bits() << F::mantissa;  // of t's bits only n's stay
   const Vec<T> p = fma(r * r, exp_tail(r), r) + Vec<T>((T)1);
   return p * Vec<T>::from_bits(power) * Vec<T>(F::unshift);
 }
@@ -164,7 +165,8 @@ alignas(64) constexpr float kFinePowers[32] = {
 //     A quadratic is also positive wherever rounding leaves f for a large x, so that no upper bound of x is needed: the
 //     cubic has a zero, and gave 0 for e^58029344 and two more. (Without the lower bound too a logit of -3.4e38, which
 //     masks, would give NaN.)
-// A tenth of a row's time, and a gradient's mean error of 5e-8 for 4e-8 (PyTorch's is 1.6e-7 and more).
+// A tenth of a row's time, and a gradient's mean error of 5e-8 for 4e-8 (PyTorch's is 1.6e-7 and more). exp_shifted is
+// exp_logit for x <= 0 or NaN, logits minus their maximum, and right up to 40.
 FASTLOSS_FN Vec<float> exp_logit(Vec<float> x) {
   x = max(Vec<float>(Format<float>::exp_low), x);  // x second: NaN survives
   const Vec<float> log2_e(1.44269504088896340736f), magic(Format<float>::round_magic / 32);
@@ -176,20 +178,27 @@ FASTLOSS_FN Vec<float> exp_logit(Vec<float> x) {
   const Vec<float> slope = fma(Vec<float>(2.40226507e-1f), f, Vec<float>(6.9315734e-1f));  // minimax for (2^f - 1) / f
   return scale_by_power(fma(power, f * slope, power), n);
 }
-#else
-FASTLOSS_FN Vec<float> exp_logit(Vec<float> x) { return exp_negative(min(Vec<float>(40.0f), x)); }  // x second, again
+FASTLOSS_FN Vec<float> exp_shifted(Vec<float> x) { return exp_logit(x); }
+#elif defined(__FMA__) || defined(__aarch64__)
+// 2^(n + f), n = round(x log2(e)), |f| <= 1/2, with log2(e) as above and a polynomial for 2^f (error 2^-28.9). 13 instructions
+// with the subtraction of the maximum, where exp_negative takes 18: the power of 2 comes from n's bits alone, since the
+// number that rounds n has the exponent's bias in it. The price is that what is below 2^-126.5 becomes 0.
+FASTLOSS_FN Vec<float> exp_shifted(Vec<float> x) {
+  using F = Format<float>;
+  x = max(Vec<float>(-88.02f), x);  // n >= -127, whose field is 0 and so the result; x second: NaN survives
+  const Vec<float> log2_e(1.44269504088896340736f), magic(F::round_magic + F::bias);
+  const Vec<float> t = fma(x, log2_e, magic), n = t - magic, f = fma(x, log2_e, -n);
+  static constexpr float c[] = {
+      1.5353341168e-4f, 1.3398900197e-3f, 9.6184376058e-3f, 5.5503324096e-2f, 2.4022647910e-1f, 6.9314720288e-1f, 1.0f};
+  return polynomial(f, c) * Vec<float>::from_bits(t.bits() << F::mantissa);
+}
+FASTLOSS_FN Vec<float> exp_logit(Vec<float> x) { return exp_shifted(min(Vec<float>(40.0f), x)); }  // x second, again
+#else  // whose fma rounds twice, so that x log2(e) - n has lost its last digits
+FASTLOSS_FN Vec<float> exp_shifted(Vec<float> x) { return exp_negative(x); }
+FASTLOSS_FN Vec<float> exp_logit(Vec<float> x) { return exp_negative(min(Vec<float>(40.0f), x)); }
 #endif
 FASTLOSS_FN Vec<double> exp_logit(Vec<double> x) { return exp(x); }
-
-// exp_logit for x <= 0 or NaN: logits minus their maximum.
-template <class T>
-FASTLOSS_FN Vec<T> exp_shifted(Vec<T> x) {
-#if defined(__AVX512F__)
-  return exp_logit(x);
-#else
-  return exp_negative(x);
-#endif
-}
+FASTLOSS_FN Vec<double> exp_shifted(Vec<double> x) { return exp_negative(x); }
 
 // x / (1 + x) for x in [0, 1] or NaN.
 #if defined(__AVX512F__)
