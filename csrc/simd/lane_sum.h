@@ -23,5 +23,33 @@ struct LaneSum {
   }
 };
 
+// Eight vectors are added plainly, which few roundings at the size of a large term survive, and their sum
+// with its error kept. (Keeping every error takes 15 % more time, none at all leaves the largest gradient error of 1000
+// classes at native's.)
+template <class T>
+struct ShortSum {
+  using V = Vec<T>;
+  static constexpr int W = V::size;
+  LaneSum<T> whole;
+  V part{(T)0};
+  FASTLOSS_FN void add(V v) { whole.add(v); }
+  // A vector of classes from c on.
+  FASTLOSS_FN void add_short(int64_t c, V v) {
+    if (c != 0 && (uint64_t)c / W % 8 == 0) end_part();
+    part = part + v;
+  }
+  FASTLOSS_FN void end_part() {
+    whole.add(part);
+    part = V((T)0);
+  }
+  // Of `classes` terms. What is still the first part has no error to keep, and few classes no time for it: at 80, looking
+  // took a fifth of the row.
+  FASTLOSS_FN auto wide(int64_t classes) {
+    if (classes <= 8 * W) return widen(part);
+    end_part();
+    return whole.wide();
+  }
+};
+
 }  // namespace
 }  // namespace fastloss::FASTLOSS_ISA

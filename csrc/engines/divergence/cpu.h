@@ -11,7 +11,8 @@
 // a_c = b_c + small the difference keeps every digit. Of others it is (a_c - max a) - (b_c - max b): the rounding error of
 // a_c - b_c would be of the size of the distance, and may exceed what decides between classes.
 //
-// Sums of exponentials keep their rounding errors apart (LaneSum), a lane adds 32 of other terms before they go on in double.
+// Sums of exponentials keep the rounding errors of eight vectors' sums apart (ShortSum), a lane adds 32 of other terms before
+// they go on in double.
 // Rows add up in double, tasks in their order.
 
 #include "engines/divergence/args.h"
@@ -110,7 +111,7 @@ struct Divergence {
     const V of_student(by_student), of_teacher(by_teacher), minus_student(-row.student_shift),
         minus_teacher(-row.teacher_shift), zero((T)0);
     const bool one_temperature = by_student == by_teacher, given = a.options.teacher == Teacher::probabilities;
-    LaneSum<T> student_sum, teacher_sum, excess_sum;
+    ShortSum<T> student_sum, teacher_sum, excess_sum;
     const auto run = [&](auto direct) __attribute__((always_inline)) {
       for_vectors<T>(a.classes, [&](int64_t j, int n) {
         const V b = logits_at(row.student, j, n), c = logits_at(row.teacher, j, n);
@@ -121,17 +122,18 @@ struct Divergence {
           difference = one_temperature ? (c - b) * of_student : c * of_teacher - b * of_student;
           excess = select(abs(difference) < V((T)kNear), e * (difference + psi<T>(difference)), excess);
         }
-        student_sum.add(e);
-        teacher_sum.add(g);
-        excess_sum.add(excess);
+        student_sum.add_short(j, e);
+        teacher_sum.add_short(j, g);
+        excess_sum.add_short(j, excess);
         store(q + j, e);
         store(p + j, g);
         store(q_slope + j, difference);
       });
     };
     row.direct ? run(std::true_type{}) : run(std::false_type{});
-    const double of_q = reduce_add(student_sum.wide()), of_p = logits ? reduce_add(teacher_sum.wide()) : 1;
-    const double more = reduce_add(excess_sum.wide()) / of_q;
+    const double of_q = reduce_add(student_sum.wide(a.classes));
+    const double of_p = logits ? reduce_add(teacher_sum.wide(a.classes)) : 1;
+    const double more = reduce_add(excess_sum.wide(a.classes)) / of_q;
     row.student_factor = (T)(1 / of_q);
     row.teacher_factor = (T)(1 / of_p);
     row.log_student = (T)fastloss::log(of_q);
