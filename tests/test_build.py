@@ -118,8 +118,8 @@ def source(archive, tmp_path):
 def test_source_distribution(source):
     kinds = (".so", ".o", ".pyc")
     held = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
-    wanted = {"LICENSE", "Makefile", "README.md", "pyproject.toml", "setup.py"}
-    for top in ("csrc", "fastloss", "tests", "benchmarks"):
+    wanted = {"LICENSE", "Makefile", "README.md", "CONTRIBUTING.md", "pyproject.toml", "setup.py"}
+    for top in ("csrc", "fastloss", "tests", "benchmarks", "docs"):
         files = [path for path in (ROOT / top).rglob("*") if path.is_file()]
         wanted |= {str(path.relative_to(ROOT)) for path in files if not path.name.endswith(kinds)}
     assert not wanted - held
