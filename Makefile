@@ -72,7 +72,7 @@ $(DOCS): pyproject.toml | $(STAMP)
 	@touch $@
 
 docs: build $(DOCS) ## build the site in site/ from docs/ and the docstrings; a warning or a dead link is an error
-	@$(PY) docs/build.py
+	@$(PY) docs/make.py
 
 lint: dev ## ruff, mypy, clang-format
 	@$(PY) -m ruff check .

@@ -2,14 +2,21 @@
 
 import functools
 import re
+import sys
 from pathlib import Path
 
+import cases
 import pytest
 import torch
 
 from fastloss import functional
 
+sys.path.append(str(Path(__file__).parents[1] / "docs"))
+import accuracy
+import docstrings
+
 ROOT = Path(__file__).parents[1]
+
 PAGES = sorted((ROOT / "docs").glob("*.md"))
 LIBRARIES = ("lightning", "timm", "transformers")
 
@@ -44,23 +51,37 @@ def test_links_of_pages_lead_somewhere(page):
         assert is_loss or target.exists() or link in ("accuracy.rst", "conventions.rst"), link
 
 
-def test_what_sphinx_is_told_of_docstrings():
+@pytest.mark.parametrize(
+    "name", ["huber_loss", "box_iou_loss", "cross_entropy", "triplet_margin_loss", "arcface_loss", "clip_loss"]
+)
+def test_pictures(name, tmp_path):
+    """One of each engine; of a loss that its engine does not draw there is none."""
+    pytest.importorskip("matplotlib")
+    import pictures
+
+    assert pictures.draw(name, tmp_path / "a.svg")
+    assert (tmp_path / "a.svg").read_text().count("<path") > 20
+    assert not pictures.draw("ctc_loss", tmp_path / "b.svg")
+
+
+def test_errors_of_the_accuracy_page():
+    assert not accuracy.errors("count_positives")
+    for name in ("l1_loss", "clip_loss"):  # the bias of clip_loss has no gradient
+        for dtype, (ours, theirs) in accuracy.errors(name).items():
+            assert 0 < ours.gradient < 8 * cases.UNIT[accuracy.DTYPES[dtype]] + 2e-6
+            assert 0 <= ours.loss <= theirs.loss + 2 * cases.UNIT[accuracy.DTYPES[dtype]]
+
+
+def test_docstrings_as_sphinx_reads_them():
     """Options under a heading of their own, facts as fields, names as links: in every docstring, and nothing lost."""
-    pytest.importorskip("sphinx")
-    pytest.importorskip("latex2mathml")
-    import sys
-
-    sys.path.append(str(ROOT / "docs"))
-    import conf
-
     for name in functional.__all__:
         text = getattr(functional, name).__doc__
-        made = conf.restructured(text)
-        assert not conf.OPTIONS.search(made)
-        assert not conf.NAME.search(re.sub(r":[\w:]+:`[^`]*`", "", made)), name
+        made = docstrings.restructured(text)
+        assert not docstrings.OPTIONS.search(made)
+        assert not docstrings.NAME.search(re.sub(r":[\w:]+:`[^`]*`", "", made)), name
         for word in ("Args:", "Example:"):
             assert made.count(f"\n{word}\n") == text.count(f"\n{word}\n")
-    assert conf.restructured(
+    assert docstrings.restructured(
         "A `cross_entropy`.\n\nArgs:\n    x: |x|.\n\nReturns:\n    The loss: one.\n\nMemory: |x|.\n    More."
     ) == (
         "A :py:obj:`cross_entropy <fastloss.functional.cross_entropy>`.\n\nArgs:\n    x: \\|x\\|.\n\n"

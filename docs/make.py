@@ -1,4 +1,4 @@
-"""``python docs/build.py``: the site, and the Markdown of every page beside it.
+"""``python docs/make.py``: the site, and the Markdown of every page beside it.
 
 The tree that Sphinx reads is made first: the pages that lie here, the documents that lie beside the code, and what
 follows from the losses themselves: a page for each, the list of all, what other libraries compute under the same name,
@@ -16,19 +16,21 @@ from typing import Any
 
 from sphinx.cmd.build import main as sphinx
 
+sys.path.append(str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1] / "tests"))
+import accuracy
+import docstrings
+import pictures
+import stubs
+
+import fastloss
+from fastloss import functional, nn
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "docs")]
-import accuracy  # noqa: E402
-import pictures  # noqa: E402
-import stubs  # noqa: E402
-
-import fastloss  # noqa: E402
-from fastloss import functional, nn  # noqa: E402
-
 SOURCE, SITE = ROOT / "build/docs", ROOT / "site"
 COPIED = [
     *("docs/*.md", "csrc/README.md", "csrc/notes/*.md", "benchmarks/README.md", "benchmarks/results/*.md"),
-    *("benchmarks/results/*.png", "CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "fastloss/CHANGELOG.md"),
+    *("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "fastloss/CHANGELOG.md"),
 ]
 MODULES = {made._function.__name__: name for name, made in vars(nn).items() if hasattr(made, "_function")}
 APART = [name for name in nn.__all__ if not hasattr(getattr(nn, name), "_function")]
@@ -57,7 +59,7 @@ def families() -> dict[str, list[str]]:
 
 def first_sentence(what: Any) -> str:
     paragraph = " ".join((inspect.getdoc(what) or "").partition("\n\n")[0].split())
-    return re.split(r"(?<=[a-z)`])[.:](?: |$)", paragraph)[0]
+    return re.split(r"(?<=[a-z)`])(?<!et al)[.:](?: |$)", paragraph)[0]
 
 
 def numbers(name: str) -> str:
@@ -75,9 +77,7 @@ def loss_page(name: str, folder: Path) -> str:
     text += f".. autofunction:: fastloss.functional.{name}\n\n"
     if accuracy.errors(name):
         text += heading("Error against float64", "-")
-        text += (
-            f"Theirs is {accuracy.other(name)}, in the same dtype and on the same numbers: :doc:`/docs/accuracy`.\n\n"
-        )
+        text += f"Theirs is {accuracy.other(name)}, in the same dtype, of the same numbers: :doc:`/docs/accuracy`.\n\n"
         text += numbers(name)
     if name in MODULES:
         text += heading("Module", "-") + f".. autoclass:: fastloss.{MODULES[name]}\n"
@@ -98,20 +98,24 @@ def loss_list() -> str:
 
 
 def api() -> str:
+    """What is no loss: classes and functions, and those of modules."""
     text = heading("Everything else in fastloss") + ".. py:module:: fastloss\n\n"
-    for name in sorted({*fastloss.__all__} - {*nn.__all__}):
+    names = {*fastloss.__all__} - {*nn.__all__, "functional", "nn", "reference"}
+    for name in sorted(names):
         what = getattr(fastloss, name)
         if inspect.isclass(what):
             text += f".. autoclass:: fastloss.{name}\n\n"
         elif inspect.isfunction(what):
             text += f".. autofunction:: fastloss.{name}\n\n"
+        elif inspect.ismodule(what):
+            own = (key for key, value in vars(what).items() if getattr(value, "__module__", "") == what.__name__)
+            members = ", ".join(key for key in own if key[0] != "_")
+            text += f".. automodule:: fastloss.{name}\n   :members: {members}\n\n"
     return text
 
 
 def conventions() -> str:
     """What docstrings say of other libraries: the paragraph "Equivalent to" and the tables."""
-    import conf  # the settings of Sphinx, which know how names become links
-
     text = heading("Same name, different numbers")
     text += (
         "Libraries give one name to different losses, and one loss different names, defaults and divisors. "
@@ -122,11 +126,11 @@ def conventions() -> str:
         same = re.search(r"^Equivalent to [^\n]*(?:\n(?! *\n).*)*", doc, re.MULTILINE)
         tables = [found[0] for found in TABLE.finditer(doc) if re.search(r"torch|smp|MONAI|mm[cd]|kornia", found[0])]
         if same or tables:
-            text += heading(name, "-") + f":doc:`losses/{name}`\n\n"
-            text += conf.restructured(inspect.cleandoc(same[0])) + "\n\n" if same else ""
+            text += heading(f":doc:`{name} <losses/{name}>`", "-")
+            text += docstrings.restructured(inspect.cleandoc(same[0])) + "\n\n" if same else ""
             text += "".join(inspect.cleandoc("\n" + table) + "\n\n" for table in tables)
     doc = inspect.getdoc(sys.modules["fastloss.reference.similarity"]) or ""
-    return text + heading("Losses of all pairs", "-") + conf.restructured(doc) + "\n"
+    return text + heading("Losses of all pairs", "-") + docstrings.restructured(doc) + "\n"
 
 
 def accuracy_page() -> str:
@@ -135,8 +139,8 @@ def accuracy_page() -> str:
         f"Largest errors against float64 of the mean and of its gradients, on {size} numbers that the tests draw, "
         f"measured when this page was built, on a CPU with the kernels of ``{fastloss.isa.active() or 'none'}``. An "
         "error of a gradient is relative to the gradient's largest entry. *Theirs* is PyTorch's function, else the "
-        "expression that users write, else the plain formula in the same dtype. In bfloat16 half a unit in the last "
-        "place is 3.9e-03, in float16 4.9e-04, in float32 6.0e-08: no result in the dtype can promise less.\n\n"
+        "expression that users write, else the plain formula in the same dtype. Rounding a number costs up to 3.9e-03 "
+        "of it in bfloat16, 4.9e-04 in float16, 6.0e-08 in float32.\n\n"
     )
     rows = [["loss", "dtype", "loss, ours", "theirs", "gradient, ours", "theirs"]]
     for name in sorted(functional.__all__):
@@ -165,7 +169,7 @@ def write_sources() -> None:
 
 def markdown_pages(made: Path) -> None:
     """Puts the Markdown of every page beside the page, and their list into llms.txt (https://llmstxt.org)."""
-    lines = ["# fastloss", "", f"> {inspect.getdoc(fastloss)}", "", "Each page of the site is Markdown too:", ""]
+    sections: dict[str, list[str]] = {"Start": [], "Losses": [], "Source": [], "Benchmarks": []}
     for page in sorted(made.rglob("*.md")):
         place = page.relative_to(made)
         images = "../" * (len(place.parts) - 1) + "_images"
@@ -173,8 +177,12 @@ def markdown_pages(made: Path) -> None:
         text = re.sub(r", , (?=\w+=)", ", \\*, ", text)  # the star of a signature, which the writer leaves out
         (SITE / place).write_text(text)
         title = re.search(r"^#+ (.*)", text, re.MULTILINE)
-        lines.append(f"- [{title[1] if title else place.stem}]({place})")
-    (SITE / "llms.txt").write_text("\n".join(lines) + "\n")
+        said = f": {first_sentence(getattr(functional, page.stem))}" if page.stem in functional.__all__ else ""
+        section = {"csrc": "Source", "benchmarks": "Benchmarks"}.get(place.parts[0], "Losses" if said else "Start")
+        sections[section].append(f"- [{title[1] if title else page.stem}]({place}){said}")
+    text = f"# fastloss\n\n> {inspect.getdoc(fastloss)}\n\nEvery page is Markdown too.\n"
+    text += "".join(f"\n## {name}\n\n" + "\n".join(pages) + "\n" for name, pages in sections.items())
+    (SITE / "llms.txt").write_text(text)
 
 
 def main() -> int:
