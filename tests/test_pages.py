@@ -18,17 +18,21 @@ import docstrings
 ROOT = Path(__file__).parents[1]
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-LIBRARIES = ("lightning", "timm", "transformers")
+LIBRARIES = ("lightning", "timm", "torchvision", "transformers")
 
 
 def recipes():
     """Python under each heading, its blocks one after the other."""
     for page in PAGES:
-        for part in re.split(r"^#+ ", page.read_text(), flags=re.MULTILINE):
-            if blocks := re.findall(r"^```python\n(.*?)^```", part, re.DOTALL | re.MULTILINE):
-                yield pytest.param("\n".join(blocks), id=f"{page.stem}: {part.splitlines()[0]}")
+        found, under = {}, ""
+        for language, block, heading in re.findall(r"^```(\w*)\n(.*?)^```|^#+ ([^\n]*)", page.read_text(), re.M | re.S):
+            under = heading or under
+            if language == "python":
+                found[under] = found.get(under, "") + block
+        yield from (pytest.param(program, id=f"{page.stem}: {under}") for under, program in found.items())
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")  # lightning's
 @pytest.mark.parametrize("program", list(recipes()))
 def test_examples_of_pages_run(program, monkeypatch):
     monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="aot_eager"))  # no C++ compiler
