@@ -55,6 +55,12 @@ def test_links_of_pages_lead_somewhere(page):
         assert is_loss or target.exists() or link in ("accuracy.rst", "conventions.rst"), link
 
 
+def test_start_installs_as_the_readme_does():
+    blocks = re.findall(r"^```sh\n.*?^```", (ROOT / "docs/index.md").read_text(), re.M | re.S)
+    assert blocks
+    assert all(block in (ROOT / "README.md").read_text() for block in blocks)
+
+
 @pytest.mark.parametrize(
     "name", ["huber_loss", "box_iou_loss", "cross_entropy", "triplet_margin_loss", "arcface_loss", "clip_loss"]
 )
