@@ -13,7 +13,7 @@ CXX_SOURCES = $(shell find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev peers build test demo bench lint format stubs asan soak abuse plants clean
+.PHONY: help dev peers build test demo bench docs lint format stubs asan soak abuse plants clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -65,6 +65,15 @@ demo: build ## train a small language model with native and fused cross-entropy 
 bench: build ## benchmark against native eager and torch.compile
 	@$(PY) -m benchmarks.harness $(ARGS)
 
+# The site's tools are another 60 MB, which nothing else needs.
+DOCS := $(VENV)/docs
+$(DOCS): pyproject.toml | $(STAMP)
+	@$(PIP) --no-build-isolation -e ".[docs]"
+	@touch $@
+
+docs: build $(DOCS) ## build the site in site/ from docs/ and the docstrings; a warning or a dead link is an error
+	@$(PY) docs/make.py
+
 lint: dev ## ruff, mypy, clang-format
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
@@ -93,5 +102,5 @@ plants: build ## plant faults in the shells, one by one, and ask whether a test 
 	@$(PY) tests/plants.py $(ARGS)
 
 clean: ## remove build outputs and caches (keeps .venv)
-	@rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache fastloss/*.so fastloss-demo.png
+	@rm -rf build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache fastloss/*.so fastloss-demo.png
 	@find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -235,9 +235,9 @@ class BuildExt(build_ext):
 
     def get_source_files(self) -> list[str]:
         """What a source distribution holds besides the package: it builds, tests and measures like a checkout."""
-        files = [path for top in ("csrc", "tests", "benchmarks") for path in sorted((ROOT / top).rglob("*"))]
+        files = [path for top in ("csrc", "tests", "benchmarks", "docs") for path in sorted((ROOT / top).rglob("*"))]
         kept = [path for path in files if path.is_file() and "__pycache__" not in path.parts]
-        return [str(path.relative_to(ROOT)) for path in [*kept, ROOT / "Makefile"]]
+        return [str(path.relative_to(ROOT)) for path in [*kept, *sorted(ROOT.glob("*.md")), ROOT / "Makefile"]]
 
     def build_extension(self, ext: Extension) -> None:
         machine = platform.machine().lower().replace("amd64", "x86_64").replace("arm64", "aarch64")

@@ -92,6 +92,9 @@ def test_imports_only_stable_symbols():
 # -------------------------------------------------------------------------------------------------- setup.py
 
 
+FOLDERS = ("csrc", "fastloss", "tests", "benchmarks", "docs")  # of a source distribution
+
+
 @pytest.fixture(scope="module")
 def archive(tmp_path_factory):
     """A source distribution of this checkout, made where no list of an earlier one lies about."""
@@ -99,7 +102,7 @@ def archive(tmp_path_factory):
         pytest.skip("not a source checkout")
     root = tmp_path_factory.mktemp("checkout")
     for path in ROOT.iterdir():
-        if path.name in ("csrc", "fastloss", "tests", "benchmarks"):
+        if path.name in FOLDERS:
             (root / path.name).symlink_to(path)
         elif path.is_file():
             shutil.copy(path, root)
@@ -118,8 +121,8 @@ def source(archive, tmp_path):
 def test_source_distribution(source):
     kinds = (".so", ".o", ".pyc")
     held = {str(path.relative_to(source)) for path in source.rglob("*") if path.is_file()}
-    wanted = {"LICENSE", "Makefile", "README.md", "pyproject.toml", "setup.py"}
-    for top in ("csrc", "fastloss", "tests", "benchmarks"):
+    wanted = {"LICENSE", "Makefile", "README.md", "CONTRIBUTING.md", "pyproject.toml", "setup.py"}
+    for top in FOLDERS:
         files = [path for path in (ROOT / top).rglob("*") if path.is_file()]
         wanted |= {str(path.relative_to(ROOT)) for path in files if not path.name.endswith(kinds)}
     assert not wanted - held

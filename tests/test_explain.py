@@ -1,5 +1,6 @@
 """`fastloss.explain` is the call's own decision: the path that it names is taken, its error is raised."""
 
+import functools
 import itertools
 import threading
 import warnings
@@ -175,6 +176,9 @@ def test_any_callable():
     criterion = torch.nn.Sequential(fastloss.LogCoshLoss())[0]
     assert fastloss.explain(criterion, X, Y).path == "kernel"
     assert fastloss.explain(lambda: f.huber_loss(X, Y) + f.mse_loss(X[:1], Y[:1])).path == "kernel"
+    said = fastloss.explain(functools.partial(f.huber_loss, X, delta=2.0), Y)
+    assert str(said) == f"fastloss.huber_loss\n  path    kernel ({said.isa})\n  reason  {route.COVERED}"
+    assert fastloss.explain(criterion, X, Y).loss == "log_cosh_loss"
     with pytest.raises(ValueError, match="expected a fastloss function"):
         fastloss.explain(torch.nn.functional.mse_loss, X, Y)
     assert not route.watched

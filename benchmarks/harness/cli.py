@@ -16,7 +16,7 @@ import torch
 
 from benchmarks import process
 
-from . import machine, results, table
+from . import machine, page, table
 from .measure import PHASES, Plan, measure
 from .progress import Progress
 from .results import Report, RowResult, Run
@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.harness",
         description="Times fastloss against native eager, torch.compile and a plain copy of the same bytes.",
+        epilog="report FILE.json -o page.html shows what --json has written as one HTML page.",
         allow_abbrev=False,
     )
     add = parser.add_argument
@@ -95,7 +96,7 @@ def _rows(options: argparse.Namespace, arguments: Sequence[str], huge_pages: boo
         own = ["--thp", "on" if huge_pages else "off", "--json", str(file), "--quiet"]
         command = [sys.executable, "-m", "benchmarks.harness", *_without_outputs(arguments), *own]
         done = subprocess.run(command, check=False, env=process.environment(**{THP: "1" if huge_pages else "0"}))
-        (run,) = results.load_runs(file)
+        (run,) = Report.load(file).runs
     if not any(row.failure for row in run.rows):
         done.check_returncode()
     yield from run.rows
@@ -119,6 +120,8 @@ def _write(options: argparse.Namespace, report: Report) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["report"]:
+        return page.main(arguments[1:])
     options = _parser().parse_args(arguments)
     options.suite = options.suite or ("quick" if options.quick else "ce")
     if options.plot:

@@ -95,6 +95,12 @@ class Report:
                 saved_row["label"] = result.row.label
         file.write_text(json.dumps(rows, indent=1) + "\n")
 
+    @classmethod
+    def load(cls, file: Path) -> Report:
+        data = json.loads(file.read_text())
+        runs = [Run(run["huge_pages"], [_row_result_from(row) for row in run["rows"]]) for run in data.pop("runs")]
+        return cls(**data, runs=runs)
+
 
 def row_from(data: dict[str, Any]) -> Row:
     options = tuple((name, value) for name, value in data["options"])
@@ -110,10 +116,3 @@ def _row_result_from(data: dict[str, Any]) -> RowResult:
         [VariantResult(**variant) for variant in data["variants"]],
         data.get("failure"),
     )
-
-
-def load_runs(file: Path) -> list[Run]:
-    return [
-        Run(run["huge_pages"], [_row_result_from(row) for row in run["rows"]])
-        for run in json.loads(file.read_text())["runs"]
-    ]

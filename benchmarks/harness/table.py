@@ -53,7 +53,7 @@ def _extra(line: VariantResult, gradient_bytes: int) -> str:
     return f"{line.extra_bytes / 2**20:,.0f} ({line.extra_bytes / gradient_bytes:.1f} g)"
 
 
-def _cells(line: VariantResult, gradient_bytes: int) -> list[str]:
+def cells(line: VariantResult, gradient_bytes: int) -> list[str]:
     return [
         line.name if line.path in (None, "kernel") else f"{line.name} ({line.path})",
         _us(line.us),
@@ -70,30 +70,30 @@ def _cells(line: VariantResult, gradient_bytes: int) -> list[str]:
     ]
 
 
-def _title(result: RowResult) -> str:
+def title(result: RowResult) -> str:
     return f"{result.row.label} ({result.minimal_bytes / 1e6:.3g} MB)"
 
 
-def _notes(run: Run) -> list[str]:
-    notes = []
+def notes(run: Run) -> list[str]:
+    found = []
     for result in run.rows:
         if result.failure:
-            notes.append(f"{result.row.label}: failed: {result.failure}")
-        notes += [f"{result.row.label}, {line.name}: {line.note}" for line in result.variants if line.note]
+            found.append(f"{result.row.label}: failed: {result.failure}")
+        found += [f"{result.row.label}, {line.name}: {line.note}" for line in result.variants if line.note]
         if result.others_cores is not None and result.others_cores > _QUIET_ENOUGH:
-            notes.append(f"{result.row.label}: disturbed, other programs used {result.others_cores:.1f} cores")
-    return notes
+            found.append(f"{result.row.label}: disturbed, other programs used {result.others_cores:.1f} cores")
+    return found
 
 
-def _columns(run: Run, width: int) -> list[int]:
+def columns(run: Run, width: int = sys.maxsize) -> list[int]:
     """The columns in which something was measured, as many as fit."""
-    lines = [_cells(line, result.gradient_bytes) for result in run.rows for line in result.variants]
-    columns = [column for column in range(len(HEADER)) if column == 0 or any(cells[column] != "-" for cells in lines)]
-    widths = [max(len(cells[column]) for cells in [HEADER, *lines]) for column in range(len(HEADER))]
+    lines = [cells(line, result.gradient_bytes) for result in run.rows for line in result.variants]
+    chosen = [column for column in range(len(HEADER)) if column == 0 or any(line[column] != "-" for line in lines)]
+    widths = [max(len(line[column]) for line in [HEADER, *lines]) for column in range(len(HEADER))]
     for name in _DISPENSABLE:
-        if sum(widths[column] + 2 for column in columns) > width:
-            columns = [column for column in columns if HEADER[column] != name]
-    return columns
+        if sum(widths[column] + 2 for column in chosen) > width:
+            chosen = [column for column in chosen if HEADER[column] != name]
+    return chosen
 
 
 def show(report: Report) -> None:
@@ -105,23 +105,23 @@ def show(report: Report) -> None:
     for run in report.runs:
         console.print(f"\nsuite {report.suite}, {run.title}", style="bold")
         console.print(_table(run, console.width))
-        for note in _notes(run):
+        for note in notes(run):
             console.print(note, style="dim")
 
 
 def _table(run: Run, width: int) -> Table:
-    columns = _columns(run, width)
+    shown = columns(run, width)
     table = Table(box=box.SIMPLE, show_edge=False, pad_edge=False, padding=(0, 1))
     table.add_column(HEADER[0])
-    for column in columns[1:]:
+    for column in shown[1:]:
         table.add_column(HEADER[column], justify="right", no_wrap=True)
     for result in run.rows:
         table.add_section()
-        table.add_row(Text(_title(result), style="bold"))
+        table.add_row(Text(title(result), style="bold"))
         for line in result.variants:
-            cells, styles = _cells(line, result.gradient_bytes), _styles(line, result)
+            texts, styles = cells(line, result.gradient_bytes), _styles(line, result)
             table.add_row(
-                *(Text(cells[column], styles.get(HEADER[column], "")) for column in columns),
+                *(Text(texts[column], styles.get(HEADER[column], "")) for column in shown),
                 style="dim" if line.name in (COPY, WARM_COPY, PRODUCTS) else "",
             )
     return table
@@ -150,19 +150,19 @@ def markdown(report: Report) -> str:
     parts += [f"- {line}" for line in machine.summary(report.machine).splitlines()]
     parts += [f"- `{report.command}`", ""]
     for run in report.runs:
-        columns = _columns(run, sys.maxsize)
+        shown = columns(run)
         parts += [f"## {run.title[0].upper()}{run.title[1:]}", ""]
         parts += [
-            f"| row | {' | '.join(HEADER[column] for column in columns)} |",
-            "|---|---|" + "--:|" * (len(columns) - 1),
+            f"| row | {' | '.join(HEADER[column] for column in shown)} |",
+            "|---|---|" + "--:|" * (len(shown) - 1),
         ]
         for result in run.rows:
-            title = _title(result)
+            first = title(result)
             for line in result.variants:
-                cells = _cells(line, result.gradient_bytes)
-                parts.append(f"| {title} | {' | '.join(cells[column] for column in columns)} |")
-                title = ""
+                texts = cells(line, result.gradient_bytes)
+                parts.append(f"| {first} | {' | '.join(texts[column] for column in shown)} |")
+                first = ""
         parts.append("")
-        if notes := _notes(run):
-            parts += [*(f"- {note}" for note in notes), ""]
+        if said := notes(run):
+            parts += [*(f"- {note}" for note in said), ""]
     return "\n".join(parts)

@@ -39,32 +39,38 @@ _logged: set[tuple[str, Path, str]] = set()
 
 @dataclass(frozen=True)
 class Explanation:
-    """How a call is computed.
+    """How a call is computed; printed, a block of three lines.
 
     Attributes:
         path: ``"kernel"`` (our fused kernel), ``"native"`` (PyTorch's own operator, which is faster for tiny inputs) or
             ``"reference"`` (`fastloss.reference`, plain PyTorch).
         reason: Why this path, in one sentence.
         isa: Instruction set of the CPU kernel, None on CUDA and off the kernel path.
+        loss: Name of the function that has decided.
     """
 
     path: Path
     reason: str
     isa: str | None
+    loss: str = ""
+
+    def __str__(self) -> str:
+        where = f" ({self.isa})" if self.isa else ""
+        return f"fastloss.{self.loss}\n  path    {self.path}{where}\n  reason  {self.reason}"
 
 
 class _Decided(BaseException):
     """Ends a call that `explain` makes. No ``except Exception`` on the way may catch it."""
 
-    def __init__(self, path: Path, reason: str) -> None:
-        super().__init__(path, reason)
-        self.path, self.reason = path, reason
+    def __init__(self, name: str, path: Path, reason: str) -> None:
+        super().__init__(name, path, reason)
+        self.name, self.path, self.reason = name, path, reason
 
 
 def take(name: str, path: Path, reason: str) -> None:
     """Says that a call of the loss ``name`` takes this path. Call it where ``watched``; it may not return."""
     if explaining():
-        raise _Decided(path, reason)
+        raise _Decided(name, path, reason)
     if _LOG and (name, path, reason) not in _logged:
         _logged.add((name, path, reason))
         _log.info("fastloss.%s: %s (%s)", name, path, reason)
@@ -99,25 +105,28 @@ def added(**terms: Callable[[], Tensor]) -> Tensor:
     if len(paths) == 1:
         raise next(iter(found.values()))
     reasons = (f"{name}: {term.path}, {term.reason}" for name, term in found.items())
-    raise _Decided("kernel", "; ".join(reasons))
+    raise _Decided(" + ".join(term.name for term in found.values()), "kernel", "; ".join(reasons))
 
 
 def explain(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     """Says which path ``fn(*args, **kwargs)`` would take, without computing the loss.
 
-    The call is made, and stopped where it has decided. A call that raises before that raises here too.
+    The call is made, and stopped where it has decided. A call that raises before that raises here too, the same error.
+    Only what a kernel finds while it computes, such as a class that does not exist, is not seen here.
 
     Args:
-        fn: A function of `fastloss.functional`, a module of `fastloss.nn`, or any callable, of which the first loss
-            that it calls is explained.
+        fn: A function of `fastloss.functional`, a module of `fastloss.nn`, or any callable (a partial, a function of
+            yours), of which the first loss that it calls is explained.
 
     Raises:
         ValueError: ``fn`` has returned without calling one of ours.
 
     Example:
         >>> logits, target = torch.randn(8, 5), torch.randint(5, (8,))
-        >>> fastloss.explain(fastloss.functional.cross_entropy, logits, target).path
-        'native'
+        >>> print(fastloss.explain(fastloss.functional.cross_entropy, logits, target))
+        fastloss.cross_entropy
+          path    native
+          reason  the input is so small that calling PyTorch's own operator is faster
     """
     from fastloss import isa
 
@@ -137,4 +146,5 @@ def explain(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     if decided is None:
         raise ValueError(f"fastloss.explain: expected a fastloss function or module, got {fn!r}")
     on_cpu = not any(isinstance(value, Tensor) and value.is_cuda for value in (*args, *kwargs.values()))
-    return Explanation(decided.path, decided.reason, isa.active() if decided.path == "kernel" and on_cpu else None)
+    active = isa.active() if decided.path == "kernel" and on_cpu else None
+    return Explanation(decided.path, decided.reason, active, decided.name)

@@ -493,7 +493,8 @@ def asymmetric_loss(
     gradient are finite for every exponent, and keep their relative accuracy as p tends to 0 and 1.
 
     Equivalent to ``-(y * (1 - p) ** gamma_pos * p.log() + (1 - y) * m ** gamma_neg * (1 - m).log()).mean()`` where no
-    logarithm is taken of a rounded zero. timm's ``AsymmetricLossMultiLabel`` is its sum.
+    logarithm is taken of a rounded zero. timm's ``AsymmetricLossMultiLabel`` is its sum; of timm 1.0.31 only with
+    ``reduction="sum"``, by default that divided by the number of samples.
 
     Args:
         input, target: Logits, and targets in [0, 1].
