@@ -1,5 +1,6 @@
 """Losses for PyTorch as fused forward+backward kernels: the same numbers, less time, less memory."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
@@ -21,17 +22,39 @@ from fastloss.nn.rows import *
 from fastloss.nn.similarity import *
 
 if _TYPE_CHECKING:
+    from fastloss import schedules
     from fastloss._selftest import SelfTest, selftest
+    from fastloss.balancing import DynamicWeightAverage, GradNorm, RandomWeighting, UncertaintyWeighting
+    from fastloss.conflicts import aligned_mtl, backward, cagrad, mgda, pcgrad
+    from fastloss.objective import Objective, ObjectiveResult
+
+# What few programs ask for, and takes milliseconds to import: modules, and the names that they have.
+_LATER = {
+    "_selftest": ("SelfTest", "selftest"),
+    "balancing": ("DynamicWeightAverage", "GradNorm", "RandomWeighting", "UncertaintyWeighting"),
+    "conflicts": ("aligned_mtl", "backward", "cagrad", "mgda", "pcgrad"),
+    "objective": ("Objective", "ObjectiveResult"),
+    "schedules": (),
+}
 
 __all__ = [
+    "DynamicWeightAverage",
     "Explanation",
+    "GradNorm",
+    "Objective",
+    "ObjectiveResult",
     "Patch",
     "PointStats",
+    "RandomWeighting",
     "RowStats",
     "SelfTest",
     "TokenLogprobs",
+    "UncertaintyWeighting",
     "__version__",
+    "aligned_mtl",
+    "backward",
     "build_info",
+    "cagrad",
     "convert",
     "debug",
     "empty_cache",
@@ -39,9 +62,12 @@ __all__ = [
     "functional",
     "isa",
     "memory_usage",
+    "mgda",
     "nn",
     "patch",
+    "pcgrad",
     "reference",
+    "schedules",
     "selftest",
     "unpatch",
 ]
@@ -49,9 +75,8 @@ __all__ += nn.__all__
 
 
 def __getattr__(name: str) -> _Any:
-    """What few programs ask for, and takes 5 ms to import."""
-    if name in ("SelfTest", "selftest"):
-        from fastloss import _selftest
-
-        return getattr(_selftest, name)
+    for module, names in _LATER.items():
+        if name == module or name in names:
+            found = _import_module(f"fastloss.{module}")
+            return found if name == module else getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

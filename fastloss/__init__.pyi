@@ -1,20 +1,31 @@
 """Written by `make stubs` from the signatures at run time; not to be edited."""
 
-from fastloss import functional as functional, isa as isa, nn as nn, reference as reference
+from fastloss import functional as functional, isa as isa, nn as nn, reference as reference, schedules as schedules
 from fastloss.nn import *
+from fastloss.balancing import DynamicWeightAverage as DynamicWeightAverage
 from fastloss._core.route import Explanation as Explanation
+from fastloss.balancing import GradNorm as GradNorm
+from fastloss.objective import Objective as Objective
+from fastloss.objective import ObjectiveResult as ObjectiveResult
 from fastloss.adopt import Patch as Patch
 from fastloss._core.stats import PointStats as PointStats
+from fastloss.balancing import RandomWeighting as RandomWeighting
 from fastloss._core.stats import RowStats as RowStats
 from fastloss._selftest import SelfTest as SelfTest
 from fastloss._core.stats import TokenLogprobs as TokenLogprobs
+from fastloss.balancing import UncertaintyWeighting as UncertaintyWeighting
+from fastloss.conflicts import aligned_mtl as aligned_mtl
+from fastloss.conflicts import backward as backward
 from fastloss._build_info import build_info as build_info
+from fastloss.conflicts import cagrad as cagrad
 from fastloss.adopt import convert as convert
 from fastloss._core.operators import debug as debug
 from fastloss._core.memory import empty_cache as empty_cache
 from fastloss._core.route import explain as explain
 from fastloss._core.memory import memory_usage as memory_usage
+from fastloss.conflicts import mgda as mgda
 from fastloss.adopt import patch as patch
+from fastloss.conflicts import pcgrad as pcgrad
 from fastloss._selftest import selftest as selftest
 from fastloss.adopt import unpatch as unpatch
 __version__: str
@@ -23,18 +34,19 @@ __all__ = [
     "AdaptiveLogSoftmaxWithLoss", "ArcFaceLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss",
     "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
     "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
-    "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "Explanation", "FocalLoss",
-    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
-    "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
-    "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
-    "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "MSELoss",
-    "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
+    "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "DynamicWeightAverage",
+    "Explanation", "FocalLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss",
+    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "HardExampleCrossEntropy", "HingeEmbeddingLoss",
+    "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss",
+    "LinearCrossEntropyLoss", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy",
+    "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
     "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
-    "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "RowStats", "SelfTest",
-    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
-    "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs",
-    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss", "__version__",
-    "build_info", "convert", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "nn", "patch",
-    "reference", "selftest", "unpatch",
+    "NormalizedSoftmaxLoss", "Objective", "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity",
+    "PointStats", "PoissonNLLLoss", "Poly1CrossEntropy", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss",
+    "RandomWeighting", "RobustLoss", "RowStats", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
+    "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss",
+    "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
+    "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info",
+    "cagrad", "convert", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "mgda", "nn",
+    "patch", "pcgrad", "reference", "schedules", "selftest", "unpatch",
 ]
