@@ -26,6 +26,7 @@ if _TYPE_CHECKING:
     from fastloss._selftest import SelfTest, selftest
     from fastloss.balancing import DynamicWeightAverage, GradNorm, RandomWeighting, UncertaintyWeighting
     from fastloss.conflicts import aligned_mtl, backward, cagrad, mgda, pcgrad
+    from fastloss.monitor import GradientMonitor, GradientReport, LossTracker, lightning_callback
     from fastloss.objective import Objective, ObjectiveResult
 
 # What few programs ask for, and takes milliseconds to import: modules, and the names that they have.
@@ -33,6 +34,7 @@ _LATER = {
     "_selftest": ("SelfTest", "selftest"),
     "balancing": ("DynamicWeightAverage", "GradNorm", "RandomWeighting", "UncertaintyWeighting"),
     "conflicts": ("aligned_mtl", "backward", "cagrad", "mgda", "pcgrad"),
+    "monitor": ("GradientMonitor", "GradientReport", "LossTracker", "lightning_callback"),
     "objective": ("Objective", "ObjectiveResult"),
     "schedules": (),
 }
@@ -41,6 +43,9 @@ __all__ = [
     "DynamicWeightAverage",
     "Explanation",
     "GradNorm",
+    "GradientMonitor",
+    "GradientReport",
+    "LossTracker",
     "Objective",
     "ObjectiveResult",
     "Patch",
@@ -61,6 +66,7 @@ __all__ = [
     "explain",
     "functional",
     "isa",
+    "lightning_callback",
     "memory_usage",
     "mgda",
     "nn",

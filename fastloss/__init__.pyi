@@ -5,6 +5,9 @@ from fastloss.nn import *
 from fastloss.balancing import DynamicWeightAverage as DynamicWeightAverage
 from fastloss._core.route import Explanation as Explanation
 from fastloss.balancing import GradNorm as GradNorm
+from fastloss.monitor import GradientMonitor as GradientMonitor
+from fastloss.monitor import GradientReport as GradientReport
+from fastloss.monitor import LossTracker as LossTracker
 from fastloss.objective import Objective as Objective
 from fastloss.objective import ObjectiveResult as ObjectiveResult
 from fastloss.adopt import Patch as Patch
@@ -22,6 +25,7 @@ from fastloss.adopt import convert as convert
 from fastloss._core.operators import debug as debug
 from fastloss._core.memory import empty_cache as empty_cache
 from fastloss._core.route import explain as explain
+from fastloss.monitor import lightning_callback as lightning_callback
 from fastloss._core.memory import memory_usage as memory_usage
 from fastloss.conflicts import mgda as mgda
 from fastloss.adopt import patch as patch
@@ -36,17 +40,18 @@ __all__ = [
     "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
     "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "DynamicWeightAverage",
     "Explanation", "FocalLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss",
-    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "HardExampleCrossEntropy", "HingeEmbeddingLoss",
-    "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss",
-    "LinearCrossEntropyLoss", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy",
-    "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
-    "NormalizedSoftmaxLoss", "Objective", "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity",
-    "PointStats", "PoissonNLLLoss", "Poly1CrossEntropy", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss",
-    "RandomWeighting", "RobustLoss", "RowStats", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
-    "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss",
-    "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
-    "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info",
-    "cagrad", "convert", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "mgda", "nn",
-    "patch", "pcgrad", "reference", "schedules", "selftest", "unpatch",
+    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "GradientMonitor", "GradientReport",
+    "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy",
+    "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearSoftmaxFocalLoss", "ListNetLoss",
+    "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "MSELoss", "MarginRankingLoss",
+    "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
+    "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NormalizedSoftmaxLoss", "Objective",
+    "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats", "PoissonNLLLoss",
+    "Poly1CrossEntropy", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RandomWeighting", "RobustLoss",
+    "RowStats", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss",
+    "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
+    "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "UncertaintyWeighting",
+    "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info", "cagrad", "convert", "debug",
+    "empty_cache", "explain", "functional", "isa", "lightning_callback", "memory_usage", "mgda", "nn", "patch",
+    "pcgrad", "reference", "schedules", "selftest", "unpatch",
 ]
