@@ -28,6 +28,16 @@ if _TYPE_CHECKING:
     from fastloss.conflicts import aligned_mtl, backward, cagrad, mgda, pcgrad
     from fastloss.monitor import GradientMonitor, GradientReport, LossTracker, lightning_callback
     from fastloss.objective import Objective, ObjectiveResult
+    from fastloss.regularizers import (
+        elastic_net_penalty,
+        ewc_penalty,
+        fisher_diagonal,
+        group_lasso_penalty,
+        l1_penalty,
+        l2_penalty,
+        orthogonality_penalty,
+        proximal_penalty,
+    )
 
 # What few programs ask for, and takes milliseconds to import: modules, and the names that they have.
 _LATER = {
@@ -36,6 +46,16 @@ _LATER = {
     "conflicts": ("aligned_mtl", "backward", "cagrad", "mgda", "pcgrad"),
     "monitor": ("GradientMonitor", "GradientReport", "LossTracker", "lightning_callback"),
     "objective": ("Objective", "ObjectiveResult"),
+    "regularizers": (
+        "elastic_net_penalty",
+        "ewc_penalty",
+        "fisher_diagonal",
+        "group_lasso_penalty",
+        "l1_penalty",
+        "l2_penalty",
+        "orthogonality_penalty",
+        "proximal_penalty",
+    ),
     "schedules": (),
 }
 
@@ -62,16 +82,24 @@ __all__ = [
     "cagrad",
     "convert",
     "debug",
+    "elastic_net_penalty",
     "empty_cache",
+    "ewc_penalty",
     "explain",
+    "fisher_diagonal",
     "functional",
+    "group_lasso_penalty",
     "isa",
+    "l1_penalty",
+    "l2_penalty",
     "lightning_callback",
     "memory_usage",
     "mgda",
     "nn",
+    "orthogonality_penalty",
     "patch",
     "pcgrad",
+    "proximal_penalty",
     "reference",
     "schedules",
     "selftest",

@@ -23,13 +23,21 @@ from fastloss._build_info import build_info as build_info
 from fastloss.conflicts import cagrad as cagrad
 from fastloss.adopt import convert as convert
 from fastloss._core.operators import debug as debug
+from fastloss.regularizers import elastic_net_penalty as elastic_net_penalty
 from fastloss._core.memory import empty_cache as empty_cache
+from fastloss.regularizers import ewc_penalty as ewc_penalty
 from fastloss._core.route import explain as explain
+from fastloss.regularizers import fisher_diagonal as fisher_diagonal
+from fastloss.regularizers import group_lasso_penalty as group_lasso_penalty
+from fastloss.regularizers import l1_penalty as l1_penalty
+from fastloss.regularizers import l2_penalty as l2_penalty
 from fastloss.monitor import lightning_callback as lightning_callback
 from fastloss._core.memory import memory_usage as memory_usage
 from fastloss.conflicts import mgda as mgda
+from fastloss.regularizers import orthogonality_penalty as orthogonality_penalty
 from fastloss.adopt import patch as patch
 from fastloss.conflicts import pcgrad as pcgrad
+from fastloss.regularizers import proximal_penalty as proximal_penalty
 from fastloss._selftest import selftest as selftest
 from fastloss.adopt import unpatch as unpatch
 __version__: str
@@ -52,6 +60,7 @@ __all__ = [
     "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
     "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "UncertaintyWeighting",
     "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info", "cagrad", "convert", "debug",
-    "empty_cache", "explain", "functional", "isa", "lightning_callback", "memory_usage", "mgda", "nn", "patch",
-    "pcgrad", "reference", "schedules", "selftest", "unpatch",
+    "elastic_net_penalty", "empty_cache", "ewc_penalty", "explain", "fisher_diagonal", "functional",
+    "group_lasso_penalty", "isa", "l1_penalty", "l2_penalty", "lightning_callback", "memory_usage", "mgda", "nn",
+    "orthogonality_penalty", "patch", "pcgrad", "proximal_penalty", "reference", "schedules", "selftest", "unpatch",
 ]

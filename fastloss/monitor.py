@@ -11,6 +11,7 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -216,7 +217,7 @@ class LossTracker(_Printed):
 
     def _tables(self) -> Iterator[_Table]:
         means, alarms = self.means, self.alarms
-        rows = []
+        rows: list[tuple[str, ...]] = []
         for name, mean in means.items():
             values = self.history.get(name, [])
             best = min(filter(math.isfinite, values), default=math.nan)
@@ -259,8 +260,8 @@ class GradientReport(_Printed):
         >>> body = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Linear(8, 1))
         >>> x = body(torch.randn(16, 4)).mean()
         >>> report = fastloss.GradientMonitor(body).measure({"up": -x, "down": x})
-        >>> report.cosines[0, 1]
-        tensor(-1.)
+        >>> report.cosines[0, 1] < -0.99
+        tensor(True)
     """
 
     terms: tuple[str, ...]
@@ -382,10 +383,10 @@ def lightning_callback(tracker: LossTracker | None = None) -> Any:
         ...     lightning.Trainer(callbacks=[fastloss.lightning_callback()]).fit(model, data)
     """
     try:
-        from lightning.pytorch.callbacks import Callback
+        Callback: Any = import_module("lightning.pytorch.callbacks").Callback
     except ModuleNotFoundError:
         try:
-            from pytorch_lightning.callbacks import Callback
+            Callback = import_module("pytorch_lightning.callbacks").Callback
         except ModuleNotFoundError as error:
             raise ModuleNotFoundError(
                 "fastloss.lightning_callback: expected the package lightning or pytorch_lightning, got neither; "
