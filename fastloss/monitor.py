@@ -239,6 +239,8 @@ class LossTracker(_Printed):
             axes.set_ylabel("mean loss")
             if self.history:
                 axes.legend()
+            if all(value > 0 for values in self.history.values() for value in values):
+                axes.set_yscale("log")
 
         return _figure(6, 4, path, draw)
 
@@ -282,7 +284,7 @@ class GradientReport(_Printed):
         """A figure of matplotlib with norms and cosines as coloured squares; also saved to a path."""
 
         def squares(axes: Any, values: Tensor, columns: tuple[str, ...], title: str, **options: Any) -> None:
-            axes.imshow(values.tolist(), aspect="auto", **options)
+            axes.imshow(values.tolist(), aspect="auto", alpha=0.6, **options)  # pale: black numbers lie on it
             axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
             axes.set_yticks(range(len(self.terms)), self.terms)
             axes.set_title(title)

@@ -243,3 +243,11 @@ def test_errors(function, wrong):
 def test_cagrad_needs_a_ball_without_zero(c):
     with pytest.raises(ValueError, match=f"fastloss.cagrad: expected c .* got {c}"):
         fastloss.cagrad(torch.ones(2, 3), c=c)
+
+
+def test_pcgrad_does_not_wait():
+    """Tensors without values, which raise where the host asks for one, pass."""
+    assert fastloss.pcgrad(torch.ones(3, 5, device="meta")).shape == (5,)
+    x = torch.randn(4, device="meta", requires_grad=True)
+    fastloss.backward([x.sum(), x.square().sum()], "pcgrad", params=[x])
+    assert x.grad.is_meta

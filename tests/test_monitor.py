@@ -145,6 +145,22 @@ def test_norms_and_cosines(dtype, depth, modules):
     sum(losses.values()).backward()  # the graph is there
 
 
+def test_the_host_does_not_wait():
+    """Tensors without values, which raise where the host asks for one, pass."""
+    model, losses = network(torch.float32)
+    model.to("meta")
+    y = model(torch.randn(16, 4, device="meta"))
+    losses = {"a": y.square().mean(), "b": y.abs().mean()}
+    report = fastloss.GradientMonitor(model).measure(losses)
+    assert report.norms.shape == (2, 2)
+    assert report.norms.is_meta
+    tracker = fastloss.LossTracker()
+    tracker.update(losses)
+    tracker.update({**losses, "number": 1.0}, validation=True)
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        tracker.step()
+
+
 def test_weighted_terms_now_and_then():
     model, losses = network()
     objective = fastloss.Objective(**{name: (lambda loss: loss, 10.0**k) for k, name in enumerate(losses)})
@@ -220,6 +236,7 @@ def test_pictures(name, tmp_path):
     assert text.count("<svg") == 1
     if name == "tracker":
         (axes,) = figure.axes
+        assert axes.get_yscale() == "log"
         assert [(list(line.get_xdata()), list(line.get_ydata()), line.get_linestyle()) for line in axes.lines] == [
             ([1, 2], [2.0, 2.0], "-"), ([1], [4.0], "--")
         ]  # fmt: skip
@@ -232,6 +249,7 @@ def test_empty_tables_and_pictures():
     assert str(_Table("t", ("a",), [("bcd",)])) == "t\na\nbcd"
     pytest.importorskip("matplotlib")
     assert fastloss.LossTracker().plot().axes[0].lines[:] == []
+    assert periods(fastloss.LossTracker(), 1.0, -1.0).plot().axes[0].get_yscale() == "linear"
 
 
 # ------------------------------------------------------------------------------------------------------------ Lightning

@@ -3,6 +3,8 @@
 import copy
 import itertools
 import pickle
+import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -78,6 +80,40 @@ def test_schedules(name):
     schedule, values = SCHEDULES[name]
     assert [schedule(step) for step in range(len(values))] == pytest.approx(values, abs=1e-12)
     assert schedule(10**9) == values[-1]
+
+
+def on_meta(n=3):
+    x = torch.randn(n, device="meta", requires_grad=True)
+    return [*x.square().unbind()], [x]
+
+
+# Forward, backward and step of what never asks a device for a number.
+WITHOUT_WAIT = {
+    "Objective": lambda: fastloss.Objective(
+        a=(torch.sum, schedules.warmup(1.0, 5)), b=(torch.sum, torch.ones((), device="meta"))
+    ),
+    "UncertaintyWeighting": lambda: fastloss.UncertaintyWeighting(3),
+    "DynamicWeightAverage": lambda: fastloss.DynamicWeightAverage(3),
+    "GradNorm": lambda: fastloss.GradNorm(3),
+    "RandomWeighting": lambda: fastloss.RandomWeighting(3),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_WAIT)
+def test_the_host_does_not_wait(name):
+    """Tensors without values, which raise where the host asks for one, pass."""
+    module = WITHOUT_WAIT[name]().to("meta")
+    losses, shared = on_meta()
+    if name == "Objective":
+        result = module(a=losses[0], b=losses[1])
+        assert result.shares["a"].is_meta
+        total = result.total
+    else:
+        total = module(losses, shared) if name == "GradNorm" else module(losses)
+    total.backward()
+    assert shared[0].grad.is_meta
+    if hasattr(module, "step"):
+        module.step()
 
 
 MSE = torch.nn.MSELoss()
@@ -202,3 +238,24 @@ def test_gradnorm():
         balancing.step()
         torch.testing.assert_close(balancing.weights.data, torch.tensor([0.5, 1.0, 1.5], dtype=torch.float64))
         assert balancing(losses(), body.parameters()).grad_fn is None  # no gradients are asked for
+
+
+# ------------------------------------------------------------------------------------------------------------ the guide
+
+
+def test_guide_runs(tmp_path, monkeypatch, capsys):
+    """Its blocks, one after the other, with the shares, alarms and pictures that it speaks of."""
+    pytest.importorskip("matplotlib")
+    guide = Path(__file__).parents[1] / "docs/guides/objectives.md"
+    monkeypatch.chdir(tmp_path)
+    text = guide.read_text()
+    names = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(block, names)
+    assert {path.name for path in tmp_path.iterdir()} == set(re.findall(r"\]\((.*?\.svg)\)", text))
+    said = capsys.readouterr().out
+    assert re.match(r"{'task': tensor\(0.000\d\), 'aux': tensor\(0.999\d\)}", said)
+    assert "cosines between gradients" in said
+    history = names["tracker"].history
+    assert history["task"][-1] < history["task"][0] / 2
+    assert history["aux"][-1] < history["aux"][0] / 2

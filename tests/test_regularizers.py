@@ -206,6 +206,16 @@ def test_as_exact_as_the_sum():
         assert penalty([w]).item() == pytest.approx(float(each) * len(w), rel=2e-7)
 
 
+@every_penalty
+def test_the_host_does_not_wait(name, way):
+    """Tensors without values, which raise where the host asks for one, pass."""
+    penalty, k, _ = PENALTIES[name]
+    ws = [w.to("meta").requires_grad_() for w in tensors(torch.float32) if w.numel()]
+    u = [[t.to("meta") for t in column if t.numel()] for column in given(k, torch.float32)]
+    penalty(ws, *u, lam=0.1).backward()
+    assert ws[0].grad.is_meta
+
+
 def test_gradients_to_anchors():
     w, anchor = torch.randn(3, requires_grad=True), torch.randn(3, requires_grad=True)
     fastloss.proximal_penalty([w], [anchor], lam=0.5).backward()
