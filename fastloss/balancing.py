@@ -6,7 +6,7 @@ order, and returns the total. Its tensors are in its ``state_dict``. The host ne
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ Losses = Mapping[str, Tensor] | Iterable[Tensor]
 
 
 class _Balancing(torch.nn.Module):
+    __call__: Callable[..., Tensor]
+
     def __init__(self, n: int) -> None:
         super().__init__()
         if n < 1:

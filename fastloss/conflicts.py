@@ -220,7 +220,7 @@ def backward(
     result: ObjectiveResult | Mapping[str, Tensor] | Iterable[Tensor],
     strategy: str | Callable[[Tensor], Tensor] = "pcgrad",
     *,
-    params: Iterable[Tensor],
+    params: Tensor | Iterable[Tensor],
     retain_graph: bool = False,
 ) -> None:
     """Backward of several losses, whose gradients to ``params`` are combined where they conflict.
@@ -256,7 +256,12 @@ def backward(
     if isinstance(result, ObjectiveResult):
         result = result.weighted
     losses = [*(result.values() if isinstance(result, Mapping) else result)]
-    shared = [*params]
+    shared = [params] if isinstance(params, Tensor) else [*params]
+    if not losses or not shared or not all(isinstance(p, Tensor) for p in shared):
+        raise ValueError(
+            f"fastloss.backward: expected losses and params=model.parameters(), got {len(losses)} losses and "
+            f"{[type(p).__name__ for p in shared[:1]]}"
+        )
     before = [p.grad for p in shared]
     dtype: Any = torch.float32
     for p in shared:

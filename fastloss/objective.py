@@ -92,6 +92,8 @@ class Objective(torch.nn.Module):
         >>> objective.step()
     """
 
+    __call__: Callable[..., ObjectiveResult]
+
     def __init__(self, /, **terms: tuple[Callable[..., Tensor], Any]) -> None:
         super().__init__()
         self.steps = 0

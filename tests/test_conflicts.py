@@ -217,6 +217,9 @@ def test_backward_keeps_what_was_there_after_an_error():
     assert all(p.grad is g for p, g in zip(body.parameters(), before, strict=True))
     with pytest.raises(ValueError, match=r"fastloss.backward: expected strategy .*'pcgrad'.* got 'sum'"):
         fastloss.backward([torch.ones(())], "sum", params=[])
+    for losses, params in (([], [torch.ones(2)]), ([torch.ones(())], []), ([torch.ones(())], [("a", torch.ones(2))])):
+        with pytest.raises(ValueError, match=r"fastloss.backward: expected losses and params=model.parameters\(\)"):
+            fastloss.backward(losses, params=params)
 
 
 def test_backward_of_mixed_precision_and_retained_graphs():
