@@ -45,8 +45,9 @@ class UncertaintyWeighting(_Balancing):
 
     .. math:: L = \sum_k e^{-s_k} L_k + s_k
 
-    Equivalent to ``((-s).exp() * losses + s).sum()``. ``s`` is a parameter, 0 at first; give it to the optimizer. The
-    total becomes negative where losses fall far below 1: at the optimum :math:`s_k = \log L_k`.
+    Equivalent to ``((-s).exp() * losses + s).sum()``. ``s`` is a parameter, 0 at first; give it to the optimizer,
+    without weight decay. The total becomes negative where losses fall far below 1: at the optimum
+    :math:`s_k = \log L_k`.
 
     Args:
         n: Number of losses.
@@ -75,7 +76,8 @@ class DynamicWeightAverage(_Balancing):
     .. math:: L = \sum_k w_k L_k, \quad
         w_k = n \frac{\exp(r_k / T)}{\sum_i \exp(r_i / T)}, \quad r_k = \frac{\bar L_k(t-1)}{\bar L_k(t-2)}
 
-    with the means :math:`\bar L` of the last two epochs. A ratio is 1 before there are two, and where it is NaN.
+    with the means :math:`\bar L` of the last two epochs, over the calls in grad mode. A ratio is 1 before there are two
+    epochs, and where it is NaN.
 
     Equivalent to ``(n * (r / temperature).softmax(0) * losses).sum()``.
 
@@ -109,8 +111,9 @@ class DynamicWeightAverage(_Balancing):
 
     def forward(self, losses: Losses) -> Tensor:
         vector = self._vector(losses)
-        self.sums += vector.detach()
-        self.count += 1
+        if torch.is_grad_enabled():  # else a validation
+            self.sums += vector.detach()
+            self.count += 1
         return (self.weights * vector).sum()
 
     def step(self) -> None:

@@ -50,6 +50,10 @@ class _Term(torch.nn.Module):
         else:
             self.weight = weight
 
+    def weight_at(self, step: int) -> Any:
+        weight: Any = self.weight
+        return weight(step) if callable(weight) else weight
+
     def extra_repr(self) -> str:
         criterion = "" if isinstance(self.criterion, torch.nn.Module) else f"{self.criterion!r}, "
         return f"{criterion}weight={self.weight!r}"
@@ -120,9 +124,9 @@ class Objective(torch.nn.Module):
             )
         parts, weighted = {}, {}
         total: Any = None
-        for name, weight in self.weights.items():
-            criterion: Any = self.terms[name].criterion
-            arguments = given[name]
+        term: Any
+        for name, term in self.terms.items():
+            criterion, arguments = term.criterion, given[name]
             if isinstance(arguments, tuple):
                 part = criterion(*arguments)
             elif isinstance(arguments, dict):
@@ -136,15 +140,15 @@ class Objective(torch.nn.Module):
                     'use reduction="mean" or "sum", without statistics'
                 )
             parts[name] = part
-            weighted[name] = weight * part
-            total = weighted[name] if total is None else total + weighted[name]
+            weighted[name] = product = term.weight_at(self.steps) * part
+            total = product if total is None else total + product
         return ObjectiveResult(total, parts, weighted)
 
     @property
     def weights(self) -> dict[str, Any]:
         """The weight of each term at the present step, by name."""
-        found = {name: term.weight for name, term in self.terms.items()}
-        return {name: weight(self.steps) if callable(weight) else weight for name, weight in found.items()}
+        terms: Any = self.terms.items()
+        return {name: term.weight_at(self.steps) for name, term in terms}
 
     def step(self) -> None:
         """Goes to the next step of the schedules."""

@@ -70,10 +70,8 @@ class _Sum(torch.autograd.Function):
         if torch.is_grad_enabled() or is_batched(upstream):
             tensors = ctx.saved_tensors[: len(needed)]
             return None, None, *gradients(lambda *t: _formula(penalty, t, n), tensors, needed, (upstream,))
-        lists = _lists(ctx.saved_tensors, n)
-        made = iter(
-            penalty.slopes(*([t for t, need in zip(ts, needed, strict=False) if need] for ts in lists), upstream)
-        )
+        some = [i for i in range(n) if needed[i]]
+        made = iter(penalty.slopes(*([column[i] for i in some] for column in _lists(ctx.saved_tensors, n)), upstream))
         return None, None, *[next(made) if need else None for need in needed]
 
 
@@ -205,7 +203,7 @@ def _chosen(name: str, params: Params, exclude: Exclude, *others: Params) -> lis
 
 
 def _elastic(a: float, b: float) -> _Penalty:
-    """a |w| + b w^2, summed."""
+    """a |w| + b w^2, summed; a + b = 1."""
 
     def formula(w: Tensor) -> Any:
         w = w if w.dtype in _WIDE else w.to(_computing(w))
@@ -329,8 +327,8 @@ def elastic_net_penalty(
         >>> fastloss.elastic_net_penalty([weight], l1_ratio=0.5)
         tensor(4., grad_fn=<MulBackward0>)
     """
-    if not 0 <= l1_ratio <= 1:
-        raise ValueError(f"fastloss.elastic_net_penalty: expected l1_ratio from 0 to 1, got {l1_ratio}")
+    if isinstance(l1_ratio, Tensor) or not 0 <= l1_ratio <= 1:
+        raise ValueError(f"fastloss.elastic_net_penalty: expected a number l1_ratio from 0 to 1, got {l1_ratio}")
     return _apply(_elastic(l1_ratio, 1 - l1_ratio), lam, *_chosen("elastic_net_penalty", params, exclude))
 
 
@@ -527,7 +525,12 @@ def _group_lasso(by_size: bool) -> _Penalty:
         scales = torch.where(all_norms > 0, upstream / all_norms, 0).split([len(norm) for norm in norms])
         if by_size:
             scales = [scale * factor(w) for scale, w in zip(scales, ws, strict=True)]
-        return [(_rows(w) * scale).to(w.dtype).view(w.shape) for w, scale in zip(ws, scales, strict=True)]
+        made = []
+        for w, scale in zip(ws, scales, strict=True):
+            w = w.detach().contiguous()
+            made.append(memory.empty_like(w))
+            torch.mul(_rows(w), scale, out=_rows(made[-1]))
+        return made
 
     return _Penalty(formula, value, slopes)
 

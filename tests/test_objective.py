@@ -186,6 +186,8 @@ def test_dynamic_weight_average():
             torch.testing.assert_close(total, (weights * vector).sum())
             torch.testing.assert_close(torch.autograd.grad(total, vector)[0], weights)
         torch.testing.assert_close(balancing.weights, weights)
+        with torch.no_grad():  # a validation, which does not count
+            torch.testing.assert_close(balancing(torch.tensor([7.0, 1.0])), weights @ torch.tensor([7.0, 1.0]))
         restored = fastloss.DynamicWeightAverage(2, temperature=0.5)
         restored.load_state_dict(balancing.state_dict())
         balancing = restored

@@ -245,6 +245,7 @@ ERRORS = {
     "numbers": (lambda: fastloss.l2_penalty([2.0]), TypeError, "got float"),
     "names of tensors": (lambda: fastloss.l1_penalty([W], exclude="bias"), ValueError, "named_parameters"),
     "ratio": (lambda: fastloss.elastic_net_penalty([W], l1_ratio=1.5), ValueError, "l1_ratio from 0 to 1, got 1.5"),
+    "learned ratio": (lambda: fastloss.elastic_net_penalty([W], l1_ratio=W[0, 0]), ValueError, "a number l1_ratio"),
     "too few anchors": (lambda: fastloss.proximal_penalty([W, W], [W]), ValueError, "each of 2 parameters, got 1"),
     "no such anchor": (lambda: fastloss.proximal_penalty({"a": W}, {"b": W}), ValueError, "those of a do not fit"),
     "other shape": (
