@@ -76,10 +76,8 @@ class Objective(torch.nn.Module):
     Args:
         terms: ``name=(criterion, weight)``.
 
-    Shape:
-        A call takes, for each term by its name, a tuple of arguments of its criterion, a dictionary of keyword
-        arguments, or the only argument. The call returns an `ObjectiveResult`, whose tensors have shape ``()``.
-
+    Shape: a call takes, for each term by its name, a tuple of arguments of its criterion, a dictionary of keyword
+        arguments, or the only argument. It returns an `ObjectiveResult`, whose tensors have shape ``()``.
     State: ``state_dict`` holds the step, tensors that are weights, and the state of criteria that are modules.
     Cost: one product and one sum per term, as the expression has; the host never waits for the device.
         `torch.compile` takes a scheduled weight for a constant and compiles again when it changes: compile the model
