@@ -29,7 +29,14 @@ from fastloss import functional, nn
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE, SITE = ROOT / "build/docs", ROOT / "site"
 COPIED = [
-    *("docs/*.md", "csrc/README.md", "csrc/notes/*.md", "benchmarks/README.md", "benchmarks/results/*.md"),
+    *(
+        "docs/*.md",
+        "docs/guides/*",
+        "csrc/README.md",
+        "csrc/notes/*.md",
+        "benchmarks/README.md",
+        "benchmarks/results/*.md",
+    ),
     *("CONTRIBUTING.md", "SECURITY.md", "CODE_OF_CONDUCT.md", "fastloss/CHANGELOG.md"),
 ]
 MODULES = {made._function.__name__: name for name, made in vars(nn).items() if hasattr(made, "_function")}

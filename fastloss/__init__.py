@@ -1,5 +1,6 @@
 """Losses for PyTorch as fused forward+backward kernels: the same numbers, less time, less memory."""
 
+from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
@@ -21,27 +22,86 @@ from fastloss.nn.rows import *
 from fastloss.nn.similarity import *
 
 if _TYPE_CHECKING:
+    from fastloss import schedules
     from fastloss._selftest import SelfTest, selftest
+    from fastloss.balancing import DynamicWeightAverage, GradNorm, RandomWeighting, UncertaintyWeighting
+    from fastloss.conflicts import aligned_mtl, backward, cagrad, mgda, pcgrad
+    from fastloss.monitor import GradientMonitor, GradientReport, LossTracker, lightning_callback
+    from fastloss.objective import Objective, ObjectiveResult
+    from fastloss.regularizers import (
+        elastic_net_penalty,
+        ewc_penalty,
+        fisher_diagonal,
+        group_lasso_penalty,
+        l1_penalty,
+        l2_penalty,
+        orthogonality_penalty,
+        proximal_penalty,
+    )
+
+# What few programs ask for, and takes milliseconds to import: modules, and the names that they have.
+_LATER = {
+    "_selftest": ("SelfTest", "selftest"),
+    "balancing": ("DynamicWeightAverage", "GradNorm", "RandomWeighting", "UncertaintyWeighting"),
+    "conflicts": ("aligned_mtl", "backward", "cagrad", "mgda", "pcgrad"),
+    "monitor": ("GradientMonitor", "GradientReport", "LossTracker", "lightning_callback"),
+    "objective": ("Objective", "ObjectiveResult"),
+    "regularizers": (
+        "elastic_net_penalty",
+        "ewc_penalty",
+        "fisher_diagonal",
+        "group_lasso_penalty",
+        "l1_penalty",
+        "l2_penalty",
+        "orthogonality_penalty",
+        "proximal_penalty",
+    ),
+    "schedules": (),
+}
 
 __all__ = [
+    "DynamicWeightAverage",
     "Explanation",
+    "GradNorm",
+    "GradientMonitor",
+    "GradientReport",
+    "LossTracker",
+    "Objective",
+    "ObjectiveResult",
     "Patch",
     "PointStats",
+    "RandomWeighting",
     "RowStats",
     "SelfTest",
     "TokenLogprobs",
+    "UncertaintyWeighting",
     "__version__",
+    "aligned_mtl",
+    "backward",
     "build_info",
+    "cagrad",
     "convert",
     "debug",
+    "elastic_net_penalty",
     "empty_cache",
+    "ewc_penalty",
     "explain",
+    "fisher_diagonal",
     "functional",
+    "group_lasso_penalty",
     "isa",
+    "l1_penalty",
+    "l2_penalty",
+    "lightning_callback",
     "memory_usage",
+    "mgda",
     "nn",
+    "orthogonality_penalty",
     "patch",
+    "pcgrad",
+    "proximal_penalty",
     "reference",
+    "schedules",
     "selftest",
     "unpatch",
 ]
@@ -49,9 +109,8 @@ __all__ += nn.__all__
 
 
 def __getattr__(name: str) -> _Any:
-    """What few programs ask for, and takes 5 ms to import."""
-    if name in ("SelfTest", "selftest"):
-        from fastloss import _selftest
-
-        return getattr(_selftest, name)
+    for module, names in _LATER.items():
+        if name == module or name in names:
+            found = _import_module(f"fastloss.{module}")
+            return found if name == module else getattr(found, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

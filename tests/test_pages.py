@@ -44,7 +44,11 @@ def test_examples_of_pages_run(program, monkeypatch):
         pytest.skip(f"{error.name} is not installed")
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, ROOT / "docs/guides/objectives.md", ROOT / "README.md", ROOT / "CONTRIBUTING.md"],
+    ids=lambda page: page.name,
+)
 def test_links_of_pages_lead_somewhere(page):
     """To a file of the repository, or to a page that is made of a loss."""
     made = {*functional.__all__, "index"}

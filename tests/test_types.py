@@ -181,6 +181,12 @@ RIGHT = (
     "fastloss.HuberLoss(return_stats=True)(x, x)[1].grad_norm.item()",
     "fastloss.explain(functional.huber_loss, x, x).path",
     "functional.rows.__all__",
+    "assert_type(fastloss.Objective(task=(fastloss.MSELoss(), 1.0))(task=(x, x)).total, Tensor)",
+    "fastloss.Objective(task=(functional.huber_loss, fastloss.schedules.warmup(0.1, 5)), aux=(torch.sum, x))",
+    "assert_type(fastloss.UncertaintyWeighting(2)([x, x]), Tensor)",
+    "fastloss.backward([x, x], strategy='mgda', params=[x])",
+    "fastloss.l1_penalty(torch.nn.Linear(1, 1).named_parameters(), 1e-4, exclude=('bias', x))",
+    "assert_type(fastloss.LossTracker().means, dict[str, float])",
 )
 WRONG = (
     "fastloss.HuberLoss(typo=3)",
@@ -217,6 +223,10 @@ WRONG = (
     "reference.huber_loss(x, x, typo=3)",
     "reference.info_nce_loss(x, x, memory_budget=1)",
     "fastloss.NoSuchLoss()",
+    "fastloss.Objective(task=fastloss.MSELoss())",
+    "fastloss.schedules.linear(0.0, 1.0)",
+    "fastloss.backward([x, x], params=[3.0])",
+    "fastloss.LossTracker().update({'task': 'low'})",
 )
 SNIPPETS = (*RIGHT, *WRONG)
 FIRST = len(HEADER.splitlines()) + 3  # the line of the first snippet; each takes three
