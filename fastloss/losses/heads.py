@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
 from fastloss._core.formula import Number
-from fastloss._core.options import FINITE, POSITIVE, HeadOptions
+from fastloss._core.options import FINITE, POSITIVE, HeadOptions, LayerOptions
+from fastloss._core.record import Problem as Divergence
+from fastloss._core.stats import TokenLogprobs
+from fastloss.engines import layers
+from fastloss.engines.flex import Flexible, Row
+from fastloss.engines.layers import Layer, Teacher
 from fastloss.engines.linear import Problem, loss
+from fastloss.engines.outputs import Posed
 from fastloss.losses.classification import cross_entropy, softmax_focal_loss
+from fastloss.losses.distillation import divergence
+from fastloss.losses.language import flex_cross_entropy, token_logprobs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -20,7 +29,10 @@ __all__ = [
     "arcface_loss",
     "cosface_loss",
     "linear_cross_entropy",
+    "linear_divergence",
+    "linear_flex_cross_entropy",
     "linear_softmax_focal_loss",
+    "linear_token_logprobs",
     "normalized_softmax_loss",
     "proxy_nca_loss",
     "sphereface_loss",
@@ -131,6 +143,217 @@ def linear_softmax_focal_loss(
 
 
 linear_softmax_focal_loss.formula(softmax_focal_loss.record.formula)
+
+
+# Of each row of logits.
+
+
+@layers.rows()
+def linear_token_logprobs(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor | None,
+    *,
+    linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0,
+    return_entropy: bool = False,
+    return_lse: bool = False,
+    softcap: float | Tensor | None = None,
+    ignore_index: int = -100,
+    mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None,
+    memory_budget: int | None = None,
+) -> Any:
+    r"""Log-probability of each row's target, and on request the row's entropy and log-normaliser, of the logits of a
+    linear layer, :math:`x = W h + b`, which never exist as a whole: `token_logprobs` of hidden states.
+
+    .. math::
+        \log p_y = z_y - \operatorname{lse}(z), \qquad
+        H = -\sum_c p_c \log p_c, \qquad
+        \operatorname{lse}(z) = \log\sum_c e^{z_c}, \qquad
+        z = x / \tau \ \text{or}\ s \tanh(x/s) / \tau.
+
+    Equivalent to ``token_logprobs(torch.nn.functional.linear(input, linear_weight, linear_bias), target, ...)``.
+
+    Args:
+        input: Hidden states h, shape :math:`(*, D)`. float16, bfloat16, float32 or float64.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: Class indices, shape :math:`(*)`, or :math:`(*, k)` for k targets of each row. None: no
+            log-probability, only what is asked for otherwise.
+        linear_bias: b, shape :math:`(C)`.
+        temperature, return_entropy, return_lse, softcap: As in `token_logprobs`.
+        ignore_index: Targets with this index give 0. A row without other targets gives 0 in every output, and on the
+            CPU takes part in no product.
+        mask: Bool, shape :math:`(*)`; rows where it is False likewise.
+        loss_dtype: dtype of the outputs. Default: ``input``'s; float32 under autocast.
+        memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
+            128). The result depends on it within rounding.
+
+    Returns:
+        The log-probabilities, of the shape of ``target``; with a flag the named tuple
+        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`.
+
+    Raises:
+        IndexError: As `token_logprobs`.
+        ValueError, RuntimeError, TypeError: For hyperparameters, shapes and dtypes.
+
+    Gradient: with respect to hidden states, weight and bias, through every output at once, each made only where it is
+        needed: backward makes strips again, one product more than `linear_cross_entropy` has. Exactly zero in rows that
+        give 0, whatever their hidden states. Differentiable again (through the reference, which needs all logits).
+    Memory: two numbers per row, a strip of logits and the gradients (the weight's in float32). In compiled and exported
+        graphs, and for learned hyperparameters, all logits.
+    Accuracy: the weight's gradient is added up in float32 over strips and rounded once.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> tokens = torch.randint(100, (8,))
+        >>> fastloss.functional.linear_token_logprobs(hidden, linear_weight, tokens).backward(torch.ones(8))
+    """
+    flags = bool(return_entropy), bool(return_lse)
+    layer = Layer(input, linear_weight, linear_bias, memory_budget)
+    return layer, Posed(None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype)
+
+
+@linear_token_logprobs.formula
+def _(z: Tensor, target: Tensor | None, return_entropy: bool, return_lse: bool) -> TokenLogprobs:
+    r""":math:`z_y - \operatorname{lse}`, :math:`-\sum p \log p` and lse."""
+    made: TokenLogprobs = token_logprobs.record.formula(z, target, return_entropy, return_lse)
+    return made
+
+
+@layers.formulas(of=flex_cross_entropy)
+def linear_flex_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    row_loss: Callable[[Row], Tensor],
+    *,
+    linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0,
+    softcap: float | Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    memory_budget: int | None = None,
+) -> Any:
+    r"""Any formula of a row on the softmax of the logits of a linear layer, which never exist as a whole:
+
+    .. math::
+        \ell = f(\log p_y, \operatorname{lse}, H, \dots).
+
+    Equivalent to ``flex_cross_entropy(torch.nn.functional.linear(input, linear_weight, linear_bias), target, row_loss,
+    ...)``.
+
+    Args:
+        input: Hidden states h, shape :math:`(N, D)` or :math:`(D)`. float16, bfloat16, float32 or float64.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: Class indices, shape :math:`(N)` or :math:`()`.
+        row_loss: As in `flex_cross_entropy`. It is called with the vectors of all rows, once in forward.
+        linear_bias: b, shape :math:`(C)`.
+        temperature, softcap, ignore_index, reduction, mask, normalizer, empty: As in `flex_cross_entropy`.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
+        memory_budget: As in `linear_token_logprobs`.
+
+    Returns:
+        The loss: shape of ``target`` for ``"none"``, otherwise ``()``.
+
+    Raises:
+        IndexError: As `token_logprobs`.
+        ValueError, RuntimeError, TypeError: As `flex_cross_entropy`.
+
+    Gradient: with respect to hidden states, weight, bias and tensors that ``row_loss`` uses, as in
+        `linear_token_logprobs`, whose outputs it takes.
+    Memory, accuracy: those of `linear_token_logprobs`.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> tokens = torch.randint(100, (8,))
+        >>> row_loss = lambda row: 1e-4 * row.lse.square() - row.logprob
+        >>> fastloss.functional.linear_flex_cross_entropy(hidden, linear_weight, tokens, row_loss).backward()
+    """
+    layer = Layer(input, linear_weight, linear_bias, memory_budget)
+    rows = Posed(None, target, ignore_index, mask, temperature, softcap, loss_dtype=loss_dtype)
+    return layer, Flexible(rows, row_loss, reduction, normalizer, empty)
+
+
+@layers.divergences(of=divergence)
+def linear_divergence(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor | tuple[Tensor, Tensor],
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl",
+    *,
+    linear_bias: Tensor | None = None,
+    target_weight: Tensor | None = None,
+    target_bias: Tensor | None = None,
+    beta: float | Tensor = 0.5,
+    alpha: float | Tensor = 0.5,
+    temperature: float | Tensor = 1.0,
+    target_temperature: float | Tensor | None = None,
+    target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits",
+    tail: bool = False,
+    reduction: str = "mean",
+    **options: Unpack[LayerOptions],
+) -> Any:
+    r"""How far a student's distribution q is from a teacher's p, row by row, of the logits of a linear layer,
+    :math:`x = W h + b`, which never exist as a whole; `divergence` has the table of kinds.
+
+    .. math::
+        \ell = D(p, q), \qquad q = \operatorname{softmax}((W h + b) / \tau).
+
+    Equivalent to ``divergence(torch.nn.functional.linear(input, linear_weight, linear_bias), target, kind, ...)``; with
+    ``target_weight`` the teacher's logits are ``torch.nn.functional.linear(target, target_weight, target_bias)``, which
+    never exist as a whole either.
+
+    Args:
+        input: The student's hidden states h, shape :math:`(*, D)`.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: The teacher's numbers, shape :math:`(*, C)`, or ``(values, indices)`` of k classes of each row,
+            :math:`(*, k)` each, as in `divergence`. With ``target_weight`` the teacher's hidden states, :math:`(*, E)`.
+        kind: Of divergence: one of the table in `divergence`.
+        linear_bias: b, shape :math:`(C)`.
+        target_weight: Weight of the teacher's linear layer, shape :math:`(C, E)`.
+        target_bias: Bias of the teacher's linear layer, shape :math:`(C)`.
+        beta, alpha, temperature, target_temperature, target_is, tail, reduction: As in `divergence`.
+
+    Keyword-only options:
+        weight: Factor of each row's value, shape :math:`(*)`. Does not enter the mean's divisor.
+        mask: Bool, of that shape; rows where it is False count as if they were not there, and on the CPU take part in
+            no product.
+        normalizer: Replaces the mean's divisor, the number of rows that are kept; float or 0-d tensor.
+        empty: Value of a mean over no rows: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: the common one of ``input`` and ``target``; float32 for half under
+            autocast.
+        memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
+            128). The result depends on it within rounding.
+
+    Returns:
+        The loss: shape :math:`(*)` for ``"none"``, otherwise ``()``.
+
+    Raises: As `divergence`.
+    Gradient: with respect to the student's hidden states, weight and bias, each made only where it is needed; made
+        during forward, except for ``"none"`` and float16 on a device. Exactly zero in rows that are not kept.
+        Differentiable again (through the reference). A gradient to the teacher needs all logits.
+    Memory: the gradients (the weight's in float32) and a strip of logits. In compiled and exported graphs all logits.
+    Accuracy: that of `divergence`; the weight's gradient is added up in float32 over strips and rounded once.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> teacher = torch.randn(8, 100)
+        >>> fastloss.functional.linear_divergence(hidden, linear_weight, teacher, kind="js").backward()
+    """
+    arguments = {
+        "target": target, "kind": kind, "beta": beta, "alpha": alpha, "temperature": temperature,
+        "target_temperature": target_temperature, "target_is": target_is, "tail": tail,
+    }  # fmt: skip
+    teacher = None if target_weight is None else Teacher(target_weight, target_bias)
+    return Layer(input, linear_weight, linear_bias), Divergence(arguments, reduction, options), teacher
 
 
 # Of cosines. A formula takes the cosine of a row and its class, and returns what stands in its place, with the

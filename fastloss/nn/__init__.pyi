@@ -20,8 +20,8 @@ __all__ = [
     "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
     "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
     "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
-    "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "MSELoss",
-    "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
+    "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy",
+    "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
     "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
     "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
     "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss",
@@ -1211,6 +1211,41 @@ class Divergence(torch.nn.Module):
         self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
         mask: Tensor | None = None, inplace: bool = False, group: Any = None,
+    ) -> Tensor: ...
+
+class LinearDivergence(torch.nn.Module):
+    r"""How far a student's distribution q is from a teacher's p, row by row, of the logits of a linear layer,
+    :math:`x = W h + b`, which never exist as a whole; `divergence` has the table of kinds."""
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"]
+    beta: float | Tensor
+    alpha: float | Tensor
+    temperature: float | Tensor
+    target_temperature: float | Tensor | None
+    target_is: Literal["logits", "log_probabilities", "probabilities"]
+    tail: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl",
+        beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+        target_temperature: float | Tensor | None = None,
+        target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, memory_budget: int | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
+        linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
+        memory_budget: int | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
+        linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
+        memory_budget: int | None = None,
     ) -> Tensor: ...
 
 class Perplexity(torch.nn.Module):

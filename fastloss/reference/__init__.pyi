@@ -18,7 +18,8 @@ __all__ = [
     "divergence", "flex_cross_entropy", "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss",
     "gaussian_nll_loss", "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy",
     "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss",
-    "ldam_loss", "linear_cross_entropy", "linear_softmax_focal_loss", "listnet_loss", "log_cosh_loss",
+    "ldam_loss", "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy",
+    "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss", "log_cosh_loss",
     "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
     "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss", "multilabel_margin_loss",
     "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
@@ -394,6 +395,55 @@ def flex_cross_entropy(
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: str = "nan",
     loss_dtype: torch.dtype | None = None,
 ) -> Tensor: ...
+
+def linear_divergence(
+    input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor],
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl", *,
+    linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
+    beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+    target_temperature: float | Tensor | None = None,
+    target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
+    memory_budget: int | None = None,
+) -> Tensor: ...
+
+def linear_flex_cross_entropy(
+    input: Tensor, linear_weight: Tensor, target: Tensor, row_loss: Callable[[Row], Tensor], *,
+    linear_bias: Tensor | None = None, temperature: float | Tensor = 1.0, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: str = "nan", loss_dtype: torch.dtype | None = None,
+    memory_budget: int | None = None,
+) -> Tensor: ...
+
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> Tensor: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: Literal[True], return_lse: bool = False,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> TokenLogprobs: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: Literal[True],
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> TokenLogprobs: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> Tensor | TokenLogprobs: ...
 
 def perplexity(
     input: Tensor, target: Tensor, *, ignore_index: int = -100, temperature: float | Tensor = 1.0,
