@@ -18,12 +18,14 @@ from torch import Tensor
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
-from fastloss._core._torch import F
+from fastloss._core._torch import F, tracing_state
 from fastloss._core.autograd import apply, savable
 from fastloss._core.guards import (
     TENSORS,
+    TORCH_ERRORS,
     divisor_of,
     is_compiling,
+    is_dynamo_compiling,
     loss_dtype_of,
     why_no_kernel,
     why_not_normalizer,
@@ -238,6 +240,17 @@ def _why_not_strips(record: Any, layer: Layer, others: tuple[Any, ...]) -> str:
     return ""
 
 
+def _few(layer: Layer, target: Tensor | None = None, ignored: Any = None) -> bool:
+    """Whether a call without a mask should not be looked at before PyTorch's products and the function of logits."""
+    return (
+        layer.memory_budget is None
+        and not is_dynamo_compiling()
+        and tracing_state() is None
+        and linear.few(layer.input, layer.weight)
+        and (target is None or linear.every_row_counts(layer.input, target, ignored))
+    )
+
+
 def _logits(layer: Layer, kept: Tensor | None) -> Tensor:
     return F.linear(_cleaned(layer.input, kept), layer.weight, layer.bias)
 
@@ -260,14 +273,25 @@ def _flat(t: Tensor | None, dims: int) -> Tensor | None:
 # --------------------------------------------------------------------------------------------------------- the outputs
 
 
-def rows(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
+def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
     """Makes of a function that poses a layer and what it wants of its rows the function that computes it."""
 
     def complete(pose: Callable[P, Any]) -> PublicLoss[P]:
         record = LayerOutputs(pose.__name__, pose=pose, **facts)
+        record.declare(of.record.formula)
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
             layer, posed = pose(*args, **kwargs)
+            if posed.mask is None:
+                try:
+                    if _few(layer, posed.target, posed.ignore_index):
+                        return of(
+                            F.linear(*layer.vectors()), posed.target, temperature=posed.temperature,
+                            return_entropy=posed.flags[0], return_lse=posed.flags[1], softcap=posed.softcap,
+                            ignore_index=posed.ignore_index, loss_dtype=posed.loss_dtype,
+                        )  # fmt: skip
+                except TORCH_ERRORS:
+                    pass  # the general way says what is wrong, or does it differently
             return outputs.named(outputs.converted(_outputs(record, layer, posed), posed._replace(input=layer.input)))
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -356,7 +380,16 @@ def divergences(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLos
         record.declare(of.record.formula)
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return _divergence(record, *_checked(record, *pose(*args, **kwargs)))
+            layer, problem, teacher = pose(*args, **kwargs)
+            if teacher is None and not problem.options:
+                try:
+                    if _few(layer):
+                        given = {name: value for name, value in problem.arguments.items() if value is not None}
+                        target, kind = given.pop("target"), given.pop("kind")
+                        return of(F.linear(*layer.vectors()), target, kind, reduction=problem.reduction, **given)
+                except TORCH_ERRORS:
+                    pass  # as above
+            return _divergence(record, *_checked(record, layer, problem, teacher))
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             layer, problem, teacher = _checked(record, *pose(*args, **kwargs))

@@ -160,17 +160,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
 def _as_it_is(record: HeadLoss, problem: Problem) -> Any:
     """The loss of few logits without options; None sends them to `solve`, whose checks take as long as the products."""
     hidden, weight, target, options, bias, params, _, _, _, classes, ignored, reduction, smoothing = problem
-    if (
-        options
-        or type(hidden) not in TENSORS
-        or type(weight) not in TENSORS
-        or hidden.dim() != 2
-        or weight.dim() != 2
-        or hidden.dtype not in _WIDE
-        or hidden.shape[0] * weight.shape[0] * 16 > strips.strip_bytes(hidden)  # of float64 and its gradient
-        or _ops.autocasts("cpu")
-        or not softmax.is_tiny(hidden, target, ignored, _ANY)  # whether a row may be ignored
-    ):
+    if options or not (few(hidden, weight) and every_row_counts(hidden, target, ignored)):
         return None
     logits = F.linear(hidden, weight, bias)
     if record.rows.native is not None:
@@ -178,6 +168,24 @@ def _as_it_is(record: HeadLoss, problem: Problem) -> Any:
     return record.of(
         logits, target, *params, weight=classes, ignore_index=ignored, reduction=reduction, label_smoothing=smoothing
     )
+
+
+def few(hidden: Tensor, weight: Tensor) -> bool:
+    """Whether matrices make so few logits that the checks of `solve` take as long as the products."""
+    return (
+        type(hidden) in TENSORS
+        and type(weight) in TENSORS
+        and hidden.dim() == 2
+        and weight.dim() == 2
+        and hidden.dtype in _WIDE
+        and hidden.shape[0] * weight.shape[0] * 16 <= strips.strip_bytes(hidden)  # of float64 and its gradient
+        and not _ops.autocasts("cpu")
+    )
+
+
+def every_row_counts(hidden: Tensor, target: Tensor, ignored: Any) -> bool:
+    """Whether classes are known to be those of rows that all count."""
+    return softmax.is_tiny(hidden, target, ignored, _ANY)
 
 
 # ------------------------------------------------------------------------------------------------ all logits at a time

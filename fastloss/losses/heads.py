@@ -12,7 +12,6 @@ from torch import Tensor
 from fastloss._core.formula import Number
 from fastloss._core.options import FINITE, POSITIVE, HeadOptions, LayerOptions
 from fastloss._core.record import Problem as Divergence
-from fastloss._core.stats import TokenLogprobs
 from fastloss.engines import layers
 from fastloss.engines.flex import Flexible, Row
 from fastloss.engines.layers import Layer, Teacher
@@ -148,7 +147,7 @@ linear_softmax_focal_loss.formula(softmax_focal_loss.record.formula)
 # Of each row of logits.
 
 
-@layers.rows()
+@layers.rows(of=token_logprobs)
 def linear_token_logprobs(
     input: Tensor,
     linear_weight: Tensor,
@@ -213,13 +212,6 @@ def linear_token_logprobs(
     flags = bool(return_entropy), bool(return_lse)
     layer = Layer(input, linear_weight, linear_bias, memory_budget)
     return layer, Posed(None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype)
-
-
-@linear_token_logprobs.formula
-def _(z: Tensor, target: Tensor | None, return_entropy: bool, return_lse: bool) -> TokenLogprobs:
-    r""":math:`z_y - \operatorname{lse}`, :math:`-\sum p \log p` and lse."""
-    made: TokenLogprobs = token_logprobs.record.formula(z, target, return_entropy, return_lse)
-    return made
 
 
 @layers.formulas(of=flex_cross_entropy)
