@@ -11,6 +11,7 @@ from fastloss._core.route import Explanation, explain
 from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss._version import __version__
 from fastloss.adopt import Patch, convert, patch, unpatch
+from fastloss.engines.similarity.cache import grad_cache
 from fastloss.nn.adversarial import *
 from fastloss.nn.composed import *
 from fastloss.nn.heads import *
@@ -37,6 +38,7 @@ __all__ = [
     "empty_cache",
     "explain",
     "functional",
+    "grad_cache",
     "isa",
     "memory_usage",
     "nn",

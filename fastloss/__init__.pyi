@@ -13,6 +13,7 @@ from fastloss.adopt import convert as convert
 from fastloss._core.operators import debug as debug
 from fastloss._core.memory import empty_cache as empty_cache
 from fastloss._core.route import explain as explain
+from fastloss.engines.similarity.cache import grad_cache as grad_cache
 from fastloss._core.memory import memory_usage as memory_usage
 from fastloss.adopt import patch as patch
 from fastloss._selftest import selftest as selftest
@@ -35,6 +36,6 @@ __all__ = [
     "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
     "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs",
     "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss", "__version__",
-    "build_info", "convert", "debug", "empty_cache", "explain", "functional", "isa", "memory_usage", "nn", "patch",
-    "reference", "selftest", "unpatch",
+    "build_info", "convert", "debug", "empty_cache", "explain", "functional", "grad_cache", "isa", "memory_usage",
+    "nn", "patch", "reference", "selftest", "unpatch",
 ]
