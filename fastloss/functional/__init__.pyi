@@ -23,11 +23,11 @@ __all__ = [
     "linear_token_logprobs", "listnet_loss", "log_cosh_loss", "logit_adjusted_cross_entropy", "margin_ranking_loss",
     "mined_triplet_margin_loss", "mse_loss", "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss",
     "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
-    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_nca_loss",
-    "quality_focal_loss", "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss",
-    "soft_margin_loss", "softmax_focal_loss", "sphereface_loss", "squared_log_loss", "sub_center_arcface_loss",
-    "supcon_loss", "super_loss", "symmetric_cross_entropy", "token_logprobs", "triplet_margin_loss",
-    "triplet_margin_with_distance_loss", "tversky_loss", "varifocal_loss",
+    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_anchor_loss",
+    "proxy_nca_loss", "quality_focal_loss", "quantile_loss", "robust_loss", "sampled_softmax_loss", "siglip_loss",
+    "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss", "sphereface_loss",
+    "squared_log_loss", "sub_center_arcface_loss", "supcon_loss", "super_loss", "symmetric_cross_entropy",
+    "token_logprobs", "triplet_margin_loss", "triplet_margin_with_distance_loss", "tversky_loss", "varifocal_loss",
 ]
 
 def gan_discriminator_loss(
@@ -164,6 +164,17 @@ def multilabel_soft_margin_loss(
 def nll_loss(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     ignore_index: int = -100, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+) -> Tensor: ...
+
+def proxy_anchor_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.1, alpha: float | Tensor = 32.0,
+    ignore_index: int = -100,
+) -> Tensor: ...
+
+def sampled_softmax_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *, linear_bias: Tensor | None = None,
+    log_q: tuple[Tensor, Tensor] | None = None, temperature: float | Tensor = 1.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 def triplet_margin_with_distance_loss(

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from fastloss._core import operators as _ops
+from fastloss._core._torch import F
 from fastloss._core.formula import Number
-from fastloss._core.options import FINITE, POSITIVE, HeadOptions, LayerOptions
+from fastloss._core.options import FINITE, POSITIVE, HeadOptions, LayerOptions, check_domain, known
 from fastloss._core.record import Problem as Divergence
-from fastloss.engines import layers
+from fastloss._core.row_formula import logsumexp
+from fastloss.engines import composition, layers
 from fastloss.engines.flex import Flexible, Row
 from fastloss.engines.layers import Layer, Teacher
 from fastloss.engines.linear import Problem, loss
 from fastloss.engines.outputs import Posed
+from fastloss.engines.softmax import bad_target
 from fastloss.losses.classification import cross_entropy, softmax_focal_loss
 from fastloss.losses.distillation import divergence
 from fastloss.losses.language import flex_cross_entropy, token_logprobs
@@ -33,7 +37,9 @@ __all__ = [
     "linear_softmax_focal_loss",
     "linear_token_logprobs",
     "normalized_softmax_loss",
+    "proxy_anchor_loss",
     "proxy_nca_loss",
+    "sampled_softmax_loss",
     "sphereface_loss",
     "sub_center_arcface_loss",
 ]
@@ -689,3 +695,213 @@ def proxy_nca_loss(
 
 
 proxy_nca_loss.formula(cross_entropy.record.formula)
+
+
+# Of products that are made as a whole.
+
+
+@composition.loss(path="reference", why="no kernel has the batch as a softmax's classes", domains={"alpha": POSITIVE})
+def proxy_anchor_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 0.1,
+    alpha: float | Tensor = 32.0,
+    ignore_index: int = -100,
+) -> Tensor:
+    r"""Each class's proxy compared with the whole batch (Kim et al. 2020).
+
+    With s the cosine of an embedding and a proxy, C the number of classes and :math:`C^+` of those in the batch,
+
+    .. math::
+        \ell = \frac{1}{C^+} \sum_c \log\Bigl(1 + \sum_{i: y_i = c} e^{-\alpha (s_{ic} - m)}\Bigr)
+        + \frac1C \sum_c \log\Bigl(1 + \sum_{i: y_i \neq c} e^{\alpha (s_{ic} + m)}\Bigr).
+
+    Equivalent to pytorch-metric-learning's ``ProxyAnchorLoss(C, D, margin, alpha)`` with its proxies as ``weight``.
+
+    Args:
+        embeddings: Shape :math:`(N, D)`.
+        weight: The proxies, shape :math:`(C, D)`.
+        target: Class indices, int64 or uint8, shape :math:`(N)`.
+        margin: m; float or 0-d tensor.
+        alpha: Steepness, positive; float or 0-d tensor.
+        ignore_index: Rows with this target contribute nothing.
+
+    Returns:
+        The loss, shape ``()``; a batch without a row that counts has 0.
+
+    Raises: IndexError for a class outside [0, C) that is not ``ignore_index`` (on CUDA only under
+        :func:`fastloss.debug`); RuntimeError for shapes and dtypes, ValueError for an ``alpha`` that is not positive.
+    Gradient, memory, accuracy: plain PyTorch in float32 or float64 that holds all similarities. Rows that are ignored
+        have exactly zero gradient.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(100, 16, requires_grad=True)
+        >>> fastloss.functional.proxy_anchor_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    name = "proxy_anchor_loss"
+    check_domain(name, alpha=alpha)
+    kept = _kept_classes(name, embeddings, weight, target, ignore_index)
+    wide = torch.promote_types(torch.promote_types(embeddings.dtype, weight.dtype), torch.float32)
+    vectors = torch.where(kept.unsqueeze(1), embeddings, 0.0).to(wide)
+    s = F.normalize(vectors) @ F.normalize(weight.to(wide)).t()
+    positive = torch.arange(weight.shape[0], device=target.device) == target.unsqueeze(1)
+
+    def added(z: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+        """log(1 + the sum of e^z) of each class, 0 of one with nothing among these, and which have something."""
+        some = among.any(0) if among.shape[0] else among.new_zeros(among.shape[1])
+        z = torch.where(some, torch.where(among, z, -torch.inf), 0.0)
+        z = z if z.shape[0] else z.new_zeros(1, z.shape[1])
+        return torch.where(some, torch.logaddexp(logsumexp(z, 0), z.new_zeros(())), 0.0), some
+
+    near, some = added(-alpha * (s - margin), positive & kept.unsqueeze(1))
+    far, _ = added(alpha * (s + margin), ~positive & kept.unsqueeze(1))
+    return (near.sum() / some.sum().clamp(min=1) + far.mean()).to(embeddings.dtype)
+
+
+def _kept_classes(name: str, vectors: Tensor, weight: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """Which rows of vectors count; refuses what is no class, and no matrices of vectors."""
+    if vectors.dim() != 2 or weight.dim() != 2 or vectors.shape[1] != weight.shape[1]:
+        raise RuntimeError(
+            f"fastloss.{name}: expected vectors (N, D) and (C, D), got {tuple(vectors.shape)} and {tuple(weight.shape)}"
+        )
+    if target.shape != vectors.shape[:1] or target.dtype not in (torch.int64, torch.uint8):
+        raise RuntimeError(
+            f"fastloss.{name}: target is {target.dtype} of shape {tuple(target.shape)}, expected torch.int64 of shape "
+            f"({vectors.shape[0]},), a class per row"
+        )
+    if _looks_at(target) and (bad := bad_target(target, weight.shape[0], ignore_index)):
+        raise IndexError(f"fastloss.{name}: {bad}")
+    return target != ignore_index
+
+
+def _looks_at(classes: Tensor) -> bool:
+    """Whether classes are looked at, for which a device would have to be waited for."""
+    return known(classes.sum()) is not None if classes.is_cpu else _ops.debugging()
+
+
+@composition.loss(words={"reduction": ("none", "mean", "sum")}, domains={"temperature": POSITIVE})
+def sampled_softmax_loss(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    log_q: tuple[Tensor, Tensor] | None = None,
+    temperature: float | Tensor = 1.0,
+    ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+) -> Tensor:
+    r"""Cross entropy among the target and sampled classes (Jean et al. 2015; of recommenders Yi et al. 2019).
+
+    With :math:`z_c = (w_c \cdot h + b_c) / \tau - \log q_c`, and S the negatives without the target,
+
+    .. math::
+        \ell = -\log \frac{e^{z_y}}{e^{z_y} + \sum_{c \in S} e^{z_c}}.
+
+    The correction by the logarithm of the probability q with which a class is sampled makes the gradient that of all
+    classes, as S grows. Uniform samples need none. Equivalent to TensorFlow's ``sampled_softmax_loss`` with
+    ``remove_accidental_hits``.
+
+    Args:
+        input: Hidden states h, shape :math:`(N, D)`.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: Class indices, int64 or uint8, shape :math:`(N)`.
+        negatives: Sampled classes, int64, shape :math:`(K)` for all rows or :math:`(N, K)`. One that is the row's
+            target does not count; one that is sampled twice counts twice.
+        linear_bias: b, shape :math:`(C)`.
+        log_q: The logarithms of the sampling probabilities (or expected counts) of the targets, shape :math:`(N)`, and
+            of the negatives, in their shape. None: all alike.
+        temperature: :math:`\tau`, positive; float or 0-d tensor.
+        ignore_index: Rows with this target contribute nothing.
+        reduction: ``"none"``, ``"mean"`` over the rows that count, or ``"sum"``.
+
+    Returns:
+        The loss: shape :math:`(N)` for ``"none"``, otherwise ``()``.
+
+    Raises: As `cross_entropy`; IndexError for negatives outside [0, C).
+    Gradient: with respect to hidden states, weight and bias: of the weight dense, zero but for the classes that are
+        named. Rows that are ignored have exactly zero gradient.
+    Memory: :math:`N (K + 1)` logits, and the vectors of the classes that are named.
+    Accuracy: that of `cross_entropy`, whose kernel it calls.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> items = torch.randn(1000, 16, requires_grad=True)
+        >>> bought, sampled = torch.randint(1000, (8,)), torch.randint(1000, (100,))
+        >>> fastloss.functional.sampled_softmax_loss(hidden, items, bought, sampled).backward()
+    """
+    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    made: Tensor = cross_entropy(logits, labels, reduction=reduction)
+    return made
+
+
+@sampled_softmax_loss.formula
+def _(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    log_q: tuple[Tensor, Tensor] | None = None,
+    temperature: float | Tensor = 1.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    r""":math:`-\log` of the target's share among it and the negatives."""
+    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    made: Tensor = cross_entropy.record.reference(logits, labels, reduction=reduction)
+    return made
+
+
+def _sampled(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    linear_bias: Tensor | None,
+    log_q: tuple[Tensor, Tensor] | None,
+    temperature: float | Tensor,
+    ignore_index: int,
+) -> tuple[Tensor, Tensor]:
+    """The logits of each row's target and of its negatives, and which of the rows count: class 0, or ignored."""
+    name = "sampled_softmax_loss"
+    check_domain(name, temperature=temperature)
+    kept = _kept_classes(name, input, linear_weight, target, ignore_index)
+    n = input.shape[0]
+    shared = negatives.dim() == 1
+    if negatives.dtype != torch.int64 or not (shared or (negatives.dim() == 2 and negatives.shape[0] == n)):
+        raise RuntimeError(
+            f"fastloss.{name}: negatives are {negatives.dtype} of shape {tuple(negatives.shape)}, expected torch.int64 "
+            f"of shape (K) or ({n}, K)"
+        )
+    if log_q is not None and (log_q[0].shape != target.shape or log_q[1].shape != negatives.shape):
+        raise RuntimeError(
+            f"fastloss.{name}: log_q has shapes {tuple(log_q[0].shape)} and {tuple(log_q[1].shape)}, expected those of "
+            f"target and negatives, {tuple(target.shape)} and {tuple(negatives.shape)}"
+        )
+    if _looks_at(negatives) and ((negatives < 0) | (negatives >= linear_weight.shape[0])).any():
+        raise IndexError(f"fastloss.{name}: negatives has a class outside [0, {linear_weight.shape[0]})")
+    hidden, y = torch.where(kept.unsqueeze(1), input, 0.0), torch.where(kept, target, 0).long()
+    named = torch.cat((y, negatives.flatten()))  # once, for each look-up has a gradient of the weight's size
+    vectors = F.embedding(named, linear_weight)
+    own, others = vectors[:n], vectors[n:]
+    first = (hidden.unsqueeze(1) @ own.unsqueeze(2)).view(n, 1)
+    rest = hidden @ others.t() if shared else (others.view(n, -1, own.shape[1]) @ hidden.unsqueeze(2)).squeeze(2)
+    logits = torch.cat((first, rest), 1)
+    if linear_bias is not None:
+        bias = linear_bias[named]
+        logits = logits + _beside(bias[:n], bias[n:].view(negatives.shape), rest)
+    logits = logits / temperature
+    if log_q is not None:
+        logits = logits - _beside(*log_q, rest)
+    hits = torch.cat((torch.zeros_like(y, dtype=torch.bool).unsqueeze(1), negatives == y.unsqueeze(1)), 1)
+    return logits.masked_fill(hits, -torch.inf), torch.where(kept, 0, -100)
+
+
+def _beside(own: Tensor, others: Tensor, like: Tensor) -> Tensor:
+    """Numbers of targets and of negatives as those of logits."""
+    return torch.cat((own.unsqueeze(1), others.expand_as(like)), 1).to(like.dtype)

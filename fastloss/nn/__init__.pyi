@@ -24,10 +24,10 @@ __all__ = [
     "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
     "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
     "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
-    "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss",
-    "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss",
-    "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TripletMarginLoss",
-    "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
+    "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SampledSoftmaxLoss",
+    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
+    "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
+    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
 ]
 
 class GANDiscriminatorLoss(torch.nn.Module):
@@ -420,6 +420,39 @@ class NLLLoss(torch.nn.NLLLoss):
     ) -> Tensor: ...
     def __call__(
         self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class ProxyAnchorLoss(torch.nn.Module):
+    r"""Each class's proxy compared with the whole batch (Kim et al. 2020)."""
+    margin: float | Tensor
+    alpha: float | Tensor
+    ignore_index: int
+    def __init__(
+        self, margin: float | Tensor = 0.1, alpha: float | Tensor = 32.0, ignore_index: int = -100,
+    ) -> None: ...
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class SampledSoftmaxLoss(torch.nn.Module):
+    r"""Cross entropy among the target and sampled classes (Jean et al. 2015; of recommenders Yi et al. 2019)."""
+    temperature: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, temperature: float | Tensor = 1.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None, log_q: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None, log_q: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor: ...
 
 class TripletMarginWithDistanceLoss(torch.nn.TripletMarginWithDistanceLoss):
