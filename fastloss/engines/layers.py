@@ -9,7 +9,8 @@ backward makes strips again. So do scalars of float16 on a device, whose gradien
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -30,7 +31,15 @@ from fastloss._core.guards import (
     why_no_kernel,
     why_not_normalizer,
 )
-from fastloss._core.record import DivergenceLoss, LayerDivergence, LayerOutputs, P, Problem, PublicLoss, publish
+from fastloss._core.record import (
+    DivergenceLoss,
+    LayerDivergence,
+    LayerOutputs,
+    P,
+    Problem,
+    PublicLoss,
+    publish,
+)
 from fastloss._core.stats import TokenLogprobs
 from fastloss.engines import divergence, flex, linear, outputs
 from fastloss.engines.outputs import Posed
@@ -97,20 +106,54 @@ class _Tile(torch.autograd.Function):
         return grad
 
 
+class Walk:
+    """The strips of a layer's logits, without rows that do not count.
+
+    Attributes:
+        rows, columns, bias: The vectors, as products take them.
+    """
+
+    def __init__(self, vectors: Any, kept: Tensor | None, dtype: torch.dtype, memory_budget: int) -> None:
+        hidden, self.columns = (t.detach().to(dtype) for t in vectors[:2])
+        self.bias = None if vectors[2] is None else vectors[2].detach().to(dtype)
+        self._count = hidden.shape[0]
+        self.rows: Tensor = hidden
+        self._index: Tensor | None = None
+        if kept is not None:
+            self.rows, self._index = linear.kept_rows(hidden, kept)
+        self._strip = strips.Strips(self.rows, self.columns.shape[0], memory_budget, False, False)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor, Callable[[Any], Any]]]:
+        """Of each strip the first row, the logits, and what cuts a tensor with an entry per row."""
+        for begin, end in self._strip.bounds:
+
+            def cut(t: Tensor | None, begin: int = begin, end: int = end) -> Any:
+                if t is None or self._index is None:
+                    return self._strip.cut(t, begin, end)
+                return t.index_select(0, self._index[begin:end])
+
+            yield begin, linear.logits_of(self._strip, begin, end, self.columns, self.bias), cut
+
+    def placed(self, t: Tensor) -> Tensor:
+        """With zeros where rows do not count."""
+        if self._index is None:
+            return t
+        return t.new_zeros(self._count, *t.shape[1:]).index_copy_(0, self._index, t)
+
+    def memory(self, want: tuple[bool, ...]) -> list[Tensor | None]:
+        return linear.memory_of_gradients(self.rows, self.columns, want)
+
+    def add(self, made: list[Tensor | None], begin: int, grad: Tensor, want: tuple[bool, ...]) -> None:
+        """Adds what the gradient of a strip's logits contributes."""
+        linear.add_gradients(made, self.rows[begin : begin + grad.shape[0]], self.columns, grad, begin, want)
+
+
 def _evaluate(call: Call, given: Any, vectors: Any, want: tuple[bool, ...], upstream: Any = None) -> tuple[Any, Any]:
     """What rows make, and the gradients: of a scalar for an upstream gradient of 1."""
     kept, *others = given
-    hidden, columns = (t.detach().to(call.dtype) for t in vectors[:2])
-    bias = None if vectors[2] is None else vectors[2].detach().to(call.dtype)
-    rows, index = (hidden, None) if kept is None else linear.kept_rows(hidden, kept)
-    strip = strips.Strips(rows, columns.shape[0], call.memory_budget, False, False)
-    made, found = linear.memory_of_gradients(rows, columns, want), []
-    for begin, end in strip.bounds:
-        tile = linear.logits_of(strip, begin, end, columns, bias)
-
-        def cut(t: Tensor | None, begin: int = begin, end: int = end) -> Any:
-            return strip.cut(t, begin, end) if t is None or index is None else t.index_select(0, index[begin:end])
-
+    walk = Walk(vectors, kept, call.dtype, call.memory_budget)
+    made, found = walk.memory(want), []
+    for begin, tile, cut in walk:
         if not any(want):
             with torch.no_grad():
                 found.append(call.of(tile, False, *call.given(tuple(others), cut)))
@@ -123,25 +166,22 @@ def _evaluate(call: Call, given: Any, vectors: Any, want: tuple[bool, ...], upst
         both = [(t, g) for t, g in zip(outcome, seeds, strict=True) if t is not None and g is not None]
         (grad,) = torch.autograd.grad([t for t, _ in both], leaf, [g for _, g in both])
         found.append(tuple(None if t is None else t.detach() for t in outcome))
-        linear.add_gradients(made, strip.cut(rows, begin, end), columns, grad, begin, want)
-
-    def placed(t: Tensor) -> Tensor:
-        if index is None:
-            return t
-        return t.new_zeros(hidden.shape[0], *t.shape[1:]).index_copy_(0, index, t)
-
-    made[0] = None if made[0] is None else placed(made[0])
+        walk.add(made, begin, grad, want)
+    made[0] = None if made[0] is None else walk.placed(made[0])
+    each = zip(*found, strict=True)
     if call.reduced:
-        return tuple(torch.stack(parts).sum() for parts in zip(*found, strict=True)), made
-    return tuple(None if parts[0] is None else placed(torch.cat(parts)) for parts in zip(*found, strict=True)), made
+        return tuple(torch.stack(values).sum() for values in each), made
+    return tuple(None if values[0] is None else walk.placed(torch.cat(values)) for values in each), made
 
 
 def evaluate(call: Call, given: Any, vectors: Any, want: tuple[bool, ...], upstream: Any = None) -> tuple[Any, Any]:
-    device = vectors[0].device.type
-    if _ops.autocasts(device):
-        with torch.autocast(device, enabled=False):
-            return _evaluate(call, given, vectors, want, upstream)
-    return _evaluate(call, given, vectors, want, upstream)
+    with without_autocast(vectors[0]):
+        return _evaluate(call, given, vectors, want, upstream)
+
+
+def without_autocast(like: Tensor) -> Any:
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if _ops.autocasts(device) else contextlib.nullcontext()
 
 
 class _Strips:

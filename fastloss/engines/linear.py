@@ -265,10 +265,10 @@ def _of_logits(record: HeadLoss, of: Callable[..., Any], problem: Problem) -> An
             reduction=problem.reduction, label_smoothing=problem.label_smoothing, **options,
         )  # fmt: skip
     except TORCH_ERRORS as error:
-        raise _in_name(record, error) from error
+        raise in_name(record, error) from error
 
 
-def _in_name(record: HeadLoss, error: Exception) -> Exception:
+def in_name(record: HeadLoss, error: Exception) -> Exception:
     said = str(error).removeprefix(f"fastloss.{record.rows.name}: ").removeprefix(f"fastloss.{record.name}: ")
     return type(error)(f"fastloss.{record.name}: {said}")
 
@@ -373,12 +373,16 @@ class Fixed(NamedTuple):
 
 def solve(record: HeadLoss, problem: Problem) -> Any:
     """The loss on strips, or, where those are not due, of all logits, whose loss says which path it takes."""
+    if problem.options.get("group") is not None:
+        from fastloss.engines import shards
+
+        return shards.solve(record, problem)
     if not is_compiling() and is_small(problem.hidden, problem.weight, _budget(problem)):
         return _of_logits(record, record.of, problem)
     try:
         found = _posed(record, problem)
     except TORCH_ERRORS as error:
-        raise _in_name(record, error) from error
+        raise in_name(record, error) from error
     if found is None:
         return _of_logits(record, record.of, problem)
     if route.watched:
@@ -389,7 +393,7 @@ def solve(record: HeadLoss, problem: Problem) -> Any:
     try:
         loss, stats = _run(*found, hidden, weight, problem.bias)
     except TORCH_ERRORS as error:
-        raise _in_name(record, error) from error
+        raise in_name(record, error) from error
     return loss if stats is None else (loss, RowStats.from_vector(stats))
 
 

@@ -243,7 +243,7 @@ def cosface_loss(
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
@@ -252,7 +252,7 @@ def linear_cross_entropy(
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
@@ -261,7 +261,7 @@ def linear_cross_entropy(
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,

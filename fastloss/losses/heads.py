@@ -69,6 +69,7 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float | Tensor = 0.0,
     options: Any = None,
+    group: Any = None,
     **further: Unpack[HeadOptions],
 ) -> Problem:
     r"""Cross entropy of the logits of a linear layer, :math:`x = W h + b`, which never exist as a whole.
@@ -91,6 +92,10 @@ def linear_cross_entropy(
         label_smoothing: Share of the loss that all classes have, in [0, 1].
         options: PyTorch's ``LinearCrossEntropyOptions``. They choose among its ways to save memory and change nothing
             here: strips need no choice, and ``memory_budget`` sets their size.
+        group: Processes on which the classes lie, in the order of ranks. Weight, bias and ``weight`` are those of the
+            classes here, as are their gradients; hidden states and ``target``, classes of all, are the same on every
+            process, and so is the gradient of the hidden states. Backward makes strips again, and adds that gradient
+            up over the processes.
 
     Example:
         >>> hidden = torch.randn(8, 16, requires_grad=True)
@@ -99,8 +104,9 @@ def linear_cross_entropy(
         >>> fastloss.functional.linear_cross_entropy(hidden, linear_weight, target).backward()
     """
     ignored = _ignored("linear_cross_entropy", ignore_index, input, linear_weight, target)
+    given: Any = further if group is None else {**further, "group": group}
     return Problem(
-        input, linear_weight, target, further, linear_bias, class_weight=weight, ignore_index=ignored,
+        input, linear_weight, target, given, linear_bias, class_weight=weight, ignore_index=ignored,
         reduction=reduction, label_smoothing=label_smoothing,
     )  # fmt: skip
 

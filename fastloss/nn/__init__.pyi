@@ -686,57 +686,59 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
     ) -> None: ...
     @overload  # type: ignore[override]
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
     ) -> _Result: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
     ) -> _Result: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
