@@ -12,6 +12,7 @@ from fastloss._core.route import Explanation, explain
 from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
 from fastloss._version import __version__
 from fastloss.adopt import Patch, convert, patch, unpatch
+from fastloss.engines.similarity.cache import grad_cache
 from fastloss.nn.adversarial import *
 from fastloss.nn.composed import *
 from fastloss.nn.heads import *
@@ -88,6 +89,7 @@ __all__ = [
     "explain",
     "fisher_diagonal",
     "functional",
+    "grad_cache",
     "group_lasso_penalty",
     "isa",
     "l1_penalty",

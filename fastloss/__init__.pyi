@@ -28,6 +28,7 @@ from fastloss._core.memory import empty_cache as empty_cache
 from fastloss.regularizers import ewc_penalty as ewc_penalty
 from fastloss._core.route import explain as explain
 from fastloss.regularizers import fisher_diagonal as fisher_diagonal
+from fastloss.engines.similarity.cache import grad_cache as grad_cache
 from fastloss.regularizers import group_lasso_penalty as group_lasso_penalty
 from fastloss.regularizers import l1_penalty as l1_penalty
 from fastloss.regularizers import l2_penalty as l2_penalty
@@ -50,17 +51,18 @@ __all__ = [
     "Explanation", "FocalLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss",
     "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "GradientMonitor", "GradientReport",
     "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy",
-    "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearSoftmaxFocalLoss", "ListNetLoss",
-    "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "MSELoss", "MarginRankingLoss",
+    "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss",
+    "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "MSELoss", "MarginRankingLoss",
     "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
     "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NormalizedSoftmaxLoss", "Objective",
     "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RandomWeighting", "RobustLoss",
-    "RowStats", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss",
-    "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
-    "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "UncertaintyWeighting",
-    "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info", "cagrad", "convert", "debug",
-    "elastic_net_penalty", "empty_cache", "ewc_penalty", "explain", "fisher_diagonal", "functional",
-    "group_lasso_penalty", "isa", "l1_penalty", "l2_penalty", "lightning_callback", "memory_usage", "mgda", "nn",
-    "orthogonality_penalty", "patch", "pcgrad", "proximal_penalty", "reference", "schedules", "selftest", "unpatch",
+    "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RandomWeighting",
+    "RobustLoss", "RowStats", "SampledSoftmaxLoss", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
+    "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss",
+    "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
+    "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info",
+    "cagrad", "convert", "debug", "elastic_net_penalty", "empty_cache", "ewc_penalty", "explain", "fisher_diagonal",
+    "functional", "grad_cache", "group_lasso_penalty", "isa", "l1_penalty", "l2_penalty", "lightning_callback",
+    "memory_usage", "mgda", "nn", "orthogonality_penalty", "patch", "pcgrad", "proximal_penalty", "reference",
+    "schedules", "selftest", "unpatch",
 ]

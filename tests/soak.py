@@ -1440,6 +1440,15 @@ LANGUAGE: dict[str, dict[str, Any]] = {
     },
     "perplexity": {}, "causal_lm_loss": {},
 }  # fmt: skip
+# Of hidden states, and of a layer that makes logits of them that are the same: every one of these takes strips.
+LANGUAGE |= {
+    "linear_token_logprobs": {**LANGUAGE["token_logprobs"], "memory_budget": 1},
+    "linear_flex_cross_entropy": {**LANGUAGE["flex_cross_entropy"], "memory_budget": 1},
+    "linear_divergence": {"kind": "js", "reduction": "none", "memory_budget": 1},
+}
+
+
+NOT_OF_LANGUAGE = {("causal_lm_loss", "masked"), ("linear_divergence", "softcap"), ("linear_divergence", "ignored")}
 
 
 @st.composite
@@ -1450,7 +1459,7 @@ def language_calls(draw: Any, name: str) -> Call:
         "scale": d.one(1.0, 0.01, 8.0), "dtype": d.one("float32", "float32", *FLOATS), "transposed": d.rarely(3),
     }  # fmt: skip
     for option, values in (("temperature", (0.5, 2.0)), ("softcap", (5.0, 30.0)), ("ignored", (0,)), ("masked", (2,))):
-        if d.rarely(3) and (option != "masked" or name != "causal_lm_loss"):
+        if d.rarely(3) and (name, option) not in NOT_OF_LANGUAGE:
             arguments[option] = d.one(*values)
     # Powers of two: the upstream gradient of a half output is half itself.
     return Call(name, arguments, d.one(1.0, -2.0, 0.5, 0.0))
@@ -1463,6 +1472,8 @@ def check_language(call: Call) -> None:
     shape = (given["classes"], given["rows"]) if given["transposed"] else (given["rows"], given["classes"])
     logits = (given["scale"] * torch.randn(shape)).to(dtype)
     target = torch.randint(given["classes"], (given["rows"],))
+    if call.name == "linear_divergence":  # of a teacher's logits
+        target = torch.randn(given["rows"], given["classes"]).to(dtype)
     options = {**LANGUAGE[call.name], **{k: given[k] for k in ("temperature", "softcap") if k in given}}
     if "masked" in given:
         options["mask"] = torch.arange(given["rows"]) % given["masked"] != 0
@@ -1473,7 +1484,11 @@ def check_language(call: Call) -> None:
         leaf = x.detach().clone().requires_grad_()
         moved = leaf.t() if given["transposed"] else leaf
         own = dict(options)
-        made = getattr(room, call.name)(moved, target, *([own.pop("row_loss")] if "row_loss" in own else []), **own)
+        layer = [torch.eye(given["classes"], dtype=x.dtype)] if call.name.startswith("linear_") else []
+        teacher = target.to(x.dtype) if target.is_floating_point() else target
+        made = getattr(room, call.name)(
+            moved, *layer, teacher, *([own.pop("row_loss")] if "row_loss" in own else []), **own
+        )
         made = list(made) if isinstance(made, tuple) else [made]
         loss = sum(2.0**k * call.upstream * value.double().sum() for k, value in enumerate(made))
         return [*(value.detach() for value in made), *torch.autograd.grad(loss, leaf)]

@@ -119,6 +119,14 @@ class DivergenceOptions(SharedOptions, total=False):
     group: Any
 
 
+class LayerOptions(SharedOptions, total=False):
+    """Keyword-only options of `linear_divergence`."""
+
+    weight: Tensor | None
+    mask: Tensor | None
+    memory_budget: int | None
+
+
 class NoOptions(TypedDict):
     """Of losses that have none."""
 

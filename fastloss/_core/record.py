@@ -338,6 +338,28 @@ class DivergenceLoss(Record):
 
 
 @dataclass(eq=False)
+class LayerOutputs(RowOutputs):
+    """What rows of logits of a linear layer yield, or a formula of a row."""
+
+
+@dataclass(eq=False)
+class LayerDivergence(DivergenceLoss):
+    """A divergence of the logits of a linear layer, and perhaps of those of a teacher's layer.
+
+    Attributes:
+        of: The divergence of logits.
+    """
+
+    options = _options.LayerOptions  # type: ignore[assignment]
+    tensors = ("input", "linear_weight", "target", "linear_bias", "target_weight", "target_bias")  # type: ignore[assignment]
+
+    of: Any = None
+
+    def __post_init__(self) -> None:
+        self.domains, self.words = self.of.record.domains, self.of.record.words
+
+
+@dataclass(eq=False)
 class SimilarityLoss(Record):
     """A loss of all pairs of two sets of vectors. Its formula takes the matrix of similarities, or of distances, the
     pairs that are positive and those that are negative, and the hyperparameters; it returns what

@@ -80,7 +80,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             arguments, reduction, options, _ = pose(*args, **kwargs)
-            _check(record, arguments, reduction, options)
+            check(record, arguments, reduction, options)
             if options.get("group") is not None:
                 raise ValueError(f"fastloss.{record.name}: expected group=None: the formula is that of whole rows")
             return evaluate(record, arguments, reduction, options)
@@ -162,7 +162,7 @@ def _parts(target: Any) -> tuple[Any, ...]:
     return tuple(target) if isinstance(target, tuple) else (target,)
 
 
-def _check(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: dict[str, Any]) -> None:
+def check(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, options: dict[str, Any]) -> None:
     """Refuses arguments that no path takes."""
     name, input, parts = record.name, arguments["input"], _parts(arguments["target"])
     if len(parts) != 1 and len(parts) != 2:
@@ -200,7 +200,7 @@ def _check(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, op
         )
 
 
-def _dtype_of_loss(input: Tensor, target: Tensor) -> torch.dtype:
+def dtype_of_loss(input: Tensor, target: Tensor) -> torch.dtype:
     return cast(torch.promote_types(input.dtype, target.dtype), _ops.autocasts(input.device.type))
 
 
@@ -239,7 +239,7 @@ def solve(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, opt
         from fastloss.engines import placed
 
         return placed.divergence(solve, record, arguments, reduction, options)
-    _check(record, arguments, reduction, options)
+    check(record, arguments, reduction, options)
     input, target = arguments["input"], arguments["target"]
     if torch.is_grad_enabled() and not is_compiling():
         input, target = savable(input), tuple(map(savable, target)) if isinstance(target, tuple) else savable(target)
@@ -261,7 +261,7 @@ def solve(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, opt
     if normalizer is None and mask is not None and reduction == "mean":
         normalizer = mask.sum(dtype=torch.float64)
     divisor = None if normalizer is None else divisor_of(normalizer, input.device)
-    dtype = options.get("loss_dtype") or _dtype_of_loss(input, target)
+    dtype = options.get("loss_dtype") or dtype_of_loss(input, target)
     code = REDUCTIONS[reduction]
     now = makes_gradient_now(code, input.dtype) and makes_gradient_now(code, target.dtype)
     inplace = inplace and not is_compiling() and not repeats_memory(input)
@@ -356,7 +356,7 @@ def evaluate(
             left = (1.0 - p.sum(-1, keepdim=True)).clamp_min(0.0) if target_is != "logits" else 0.0 * p[..., :1]
             others = z.scatter(-1, parts[1], -math.inf).logsumexp(-1, keepdim=True) - z.logsumexp(-1, keepdim=True)
             log_q, p, log_p = (torch.cat(two, -1) for two in ((log_q, others), (p, left), (log_p, _log(left))))
-    return _reduced(_values(record, arguments, log_p, log_q, p), arguments, reduction, options)
+    return reduced(_values(record, arguments, log_p, log_q, p), arguments, reduction, options)
 
 
 def _values(record: DivergenceLoss, arguments: dict[str, Any], log_p: Tensor, log_q: Tensor, p: Tensor) -> Tensor:
@@ -366,7 +366,7 @@ def _values(record: DivergenceLoss, arguments: dict[str, Any], log_p: Tensor, lo
     return values
 
 
-def _reduced(values: Tensor, arguments: dict[str, Any], reduction: str, options: Any) -> Tensor:
+def reduced(values: Tensor, arguments: dict[str, Any], reduction: str, options: Any) -> Tensor:
     mask, weight, normalizer = (options.get(name) for name in ("mask", "weight", "normalizer"))
     compute = values.dtype
     if weight is not None:
@@ -383,7 +383,7 @@ def _reduced(values: Tensor, arguments: dict[str, Any], reduction: str, options:
         made = values.sum() / divisor
         if options.get("empty") == "zero":
             made = torch.where(divisor == 0, 0.0, made)
-    return made.to(options.get("loss_dtype") or _dtype_of_loss(arguments["input"], _parts(arguments["target"])[0]))
+    return made.to(options.get("loss_dtype") or dtype_of_loss(arguments["input"], _parts(arguments["target"])[0]))
 
 
 # The factor of each part's value, of the logarithms of the shares, teacher's first.
@@ -427,7 +427,7 @@ def _in_parts(record: DivergenceLoss, arguments: dict[str, Any], reduction: str,
             "teacher of k classes without tail=True and without a gradient"
         )
     if target_is == "logits" and not top and arguments["kind"] in _BY_SHARES:
-        return _reduced(_by_shares(record, arguments, options), arguments, reduction, options)
+        return reduced(_by_shares(record, arguments, options), arguments, reduction, options)
     route.kernel_unless(name, sums.WHY)
     temperature, target_temperature = _temperatures(arguments)
     before = parts.classes_of(input.shape[-1], None, input, group).first if top else 0
@@ -454,7 +454,7 @@ def _in_parts(record: DivergenceLoss, arguments: dict[str, Any], reduction: str,
         return found - _values(record, arguments, absent, absent, absent.exp()) if others else found
 
     call = sums.Sum(name, group, logits, value)
-    return _reduced(sums.values(call, (input, *teacher), options.get("mask")), arguments, reduction, options)
+    return reduced(sums.values(call, (input, *teacher), options.get("mask")), arguments, reduction, options)
 
 
 def _log(p: Tensor) -> Tensor:

@@ -162,7 +162,7 @@ def _reduced(posed: Flexible, values: Tensor, kept: Tensor) -> Tensor:
     return reduced(values, kept, posed.reduction, _divisor(posed, kept), posed.empty)
 
 
-def _whole(name: str, posed: Flexible, read: Callable[[tuple[bool, bool]], Any]) -> Tensor:
+def whole(name: str, posed: Flexible, read: Callable[[tuple[bool, bool]], Any]) -> Tensor:
     """The loss from outputs of all rows at once; ``read`` makes those that the flags say."""
     target, kept = posed.rows.target, outputs.kept_of(posed.rows)
     flat = kept.reshape(-1)
@@ -187,7 +187,7 @@ def plain(record: RowOutputs, posed: Flexible, input: Tensor) -> Tensor:
 
 def _from_rows(record: RowOutputs, posed: Flexible, input: Tensor, way: Callable[..., Any]) -> Tensor:
     rows = posed.rows._replace(input=input)
-    return _whole(record.name, posed, lambda flags: outputs.computed(record, rows._replace(flags=flags), way))
+    return whole(record.name, posed, lambda flags: outputs.computed(record, rows._replace(flags=flags), way))
 
 
 def solve(record: RowOutputs, posed: Flexible) -> Tensor:

@@ -160,17 +160,7 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
 def _as_it_is(record: HeadLoss, problem: Problem) -> Any:
     """The loss of few logits without options; None sends them to `solve`, whose checks take as long as the products."""
     hidden, weight, target, options, bias, params, _, _, _, classes, ignored, reduction, smoothing = problem
-    if (
-        options
-        or type(hidden) not in TENSORS
-        or type(weight) not in TENSORS
-        or hidden.dim() != 2
-        or weight.dim() != 2
-        or hidden.dtype not in _WIDE
-        or hidden.shape[0] * weight.shape[0] * 16 > strips.strip_bytes(hidden)  # of float64 and its gradient
-        or _ops.autocasts("cpu")
-        or not softmax.is_tiny(hidden, target, ignored, _ANY)  # whether a row may be ignored
-    ):
+    if options or not (few(hidden, weight) and every_row_counts(hidden, target, ignored)):
         return None
     logits = F.linear(hidden, weight, bias)
     if record.rows.native is not None:
@@ -178,6 +168,24 @@ def _as_it_is(record: HeadLoss, problem: Problem) -> Any:
     return record.of(
         logits, target, *params, weight=classes, ignore_index=ignored, reduction=reduction, label_smoothing=smoothing
     )
+
+
+def few(hidden: Tensor, weight: Tensor) -> bool:
+    """Whether matrices make so few logits that the checks of `solve` take as long as the products."""
+    return (
+        type(hidden) in TENSORS
+        and type(weight) in TENSORS
+        and hidden.dim() == 2
+        and weight.dim() == 2
+        and hidden.dtype in _WIDE
+        and hidden.shape[0] * weight.shape[0] * 16 <= strips.strip_bytes(hidden)  # of float64 and its gradient
+        and not _ops.autocasts("cpu")
+    )
+
+
+def every_row_counts(hidden: Tensor, target: Tensor, ignored: Any) -> bool:
+    """Whether classes are known to be those of rows that all count."""
+    return softmax.is_tiny(hidden, target, ignored, _ANY)
 
 
 # ------------------------------------------------------------------------------------------------ all logits at a time
@@ -257,10 +265,10 @@ def _of_logits(record: HeadLoss, of: Callable[..., Any], problem: Problem) -> An
             reduction=problem.reduction, label_smoothing=problem.label_smoothing, **options,
         )  # fmt: skip
     except TORCH_ERRORS as error:
-        raise _in_name(record, error) from error
+        raise in_name(record, error) from error
 
 
-def _in_name(record: HeadLoss, error: Exception) -> Exception:
+def in_name(record: HeadLoss, error: Exception) -> Exception:
     said = str(error).removeprefix(f"fastloss.{record.rows.name}: ").removeprefix(f"fastloss.{record.name}: ")
     return type(error)(f"fastloss.{record.name}: {said}")
 
@@ -365,12 +373,16 @@ class Fixed(NamedTuple):
 
 def solve(record: HeadLoss, problem: Problem) -> Any:
     """The loss on strips, or, where those are not due, of all logits, whose loss says which path it takes."""
-    if not is_compiling() and _is_small(problem):
+    if problem.options.get("group") is not None:
+        from fastloss.engines import shards
+
+        return shards.solve(record, problem)
+    if not is_compiling() and is_small(problem.hidden, problem.weight, _budget(problem)):
         return _of_logits(record, record.of, problem)
     try:
         found = _posed(record, problem)
     except TORCH_ERRORS as error:
-        raise _in_name(record, error) from error
+        raise in_name(record, error) from error
     if found is None:
         return _of_logits(record, record.of, problem)
     if route.watched:
@@ -381,33 +393,35 @@ def solve(record: HeadLoss, problem: Problem) -> Any:
     try:
         loss, stats = _run(*found, hidden, weight, problem.bias)
     except TORCH_ERRORS as error:
-        raise _in_name(record, error) from error
+        raise in_name(record, error) from error
     return loss if stats is None else (loss, RowStats.from_vector(stats))
 
 
-def _is_small(problem: Problem) -> bool:
+def is_small(hidden: Tensor, weight: Tensor, budget: int) -> bool:
     """Whether the logits and their gradient fit a strip; then autograd's own products need no strips.
 
     Not those of halves: gradients of the logits would have their range.
     """
-    hidden, weight = problem.hidden, problem.weight
     if hidden.dim() != 2 or not hidden.shape[1]:
         return True
     if hidden.dtype not in _WIDE or _ops.autocasts(hidden.device.type):
         return False
     logits = hidden.shape[0] * (weight.numel() // hidden.shape[1]) * hidden.element_size()
-    return 2 * logits <= min(strips.strip_bytes(hidden), _budget(problem))
+    return 2 * logits <= min(strips.strip_bytes(hidden), budget)
 
 
 def _budget(problem: Problem) -> int:
-    budget = problem.options.get("memory_budget")
+    return bytes_of(problem.options.get("memory_budget"))
+
+
+def bytes_of(budget: float | None) -> int:
     return strips.MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62))
 
 
 def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     """What strips take; None if they do not take this problem."""
     hidden, weight, target, options, bias, params, margins, _, centers, classes, ignored, reduction, smoothing = problem
-    rows, dtype = record.rows, _product_dtype(problem)
+    rows, dtype = record.rows, product_dtype(hidden, weight, bias)
     learned = [t for t in (target, *margins) if isinstance(t, Tensor) and t.requires_grad]
     tensors = [t for t in (hidden, weight, target, bias, *margins) if isinstance(t, Tensor) and t.dim()]
     if (
@@ -445,9 +459,9 @@ def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     return call, Fixed(target, classes, options.get("mask"), divisor, torch.stack(by_class) if by_class else None)
 
 
-def _product_dtype(problem: Problem) -> torch.dtype | None:
+def product_dtype(*given: Tensor | None) -> torch.dtype | None:
     """That of the products; None if these vectors have none."""
-    vectors = [t for t in (problem.hidden, problem.weight, problem.bias) if t is not None]
+    vectors = [t for t in given if t is not None]
     dtype, device = vectors[0].dtype, vectors[0].device
     if not all([t.dtype in KERNEL_DTYPES for t in vectors]):
         return None
@@ -509,15 +523,7 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
             bad = softmax.bad_target(target, width // call.centers, call.ignore_index, mask)
             if bad:
                 raise IndexError(f"fastloss.{call.name}: {bad}")
-        if not kept.is_cpu:
-            rows = torch.where(kept.unsqueeze(1), rows, 0.0)
-        elif not kept.all():
-            index = kept.nonzero().squeeze(1)
-            if index.numel():
-                rows = rows.index_select(0, index)
-            else:  # operators take no empty strip; of one row that is ignored they say what a loss of none is
-                index, rows = index.new_zeros(1), rows.new_zeros(1, rows.shape[1])
-    n = rows.shape[0]
+        rows, index = kept_rows(rows, kept)
     if code == 1 and divisor is None:
         divisor = _divisor(target, class_weight, kept)
     factor = None
@@ -530,19 +536,10 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
     def cut(t: Tensor | None, begin: int, end: int) -> Any:
         return strip.cut(t, begin, end) if t is None or index is None else t.index_select(0, index[begin:end])
 
-    compute = _ops.compute_dtype(call.dtype)
-    made: list[Tensor | None] = [None] * 3
-    if want[0]:
-        made[0] = _memory.empty((n, rows.shape[1]), rows, compute if strips.wide(rows) else None)
-    if want[1]:
-        made[1] = _memory.empty((width, rows.shape[1]), rows, compute)
+    made = memory_of_gradients(rows, columns, want)
     losses, stats = [], []
     for begin, end in strip.bounds:
-        tile = strip.tile(begin, end, 0, width)
-        if bias is None:
-            strip.product(begin, end, columns, tile)
-        else:
-            torch.addmm(bias, strip.cut(rows, begin, end), columns.t(), out=tile)
+        tile = logits_of(strip, begin, end, columns, bias)
         logits, nearest = tile, None
         if call.centers > 1:
             logits, nearest = tile.unflatten(1, (-1, call.centers)).max(2)
@@ -579,6 +576,35 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
         if index is not None:
             loss = loss.new_zeros(target.shape[0]).index_copy_(0, index, loss)
     return Outcome(loss, _joined(stats, factor), made, factor)
+
+
+def kept_rows(rows: Tensor, kept: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Hidden states without those of ignored rows, and where the others are; on a device with zeros in their place."""
+    if not kept.is_cpu:
+        return torch.where(kept.unsqueeze(1), rows, 0.0), None
+    if kept.all():
+        return rows, None
+    index = kept.nonzero().squeeze(1)
+    if index.numel():
+        return rows.index_select(0, index), index
+    # Operators take no empty strip; of one row that is ignored they say what a loss of none is.
+    return rows.new_zeros(1, rows.shape[1]), index.new_zeros(1)
+
+
+def memory_of_gradients(rows: Tensor, columns: Tensor, want: tuple[bool, ...]) -> list[Tensor | None]:
+    """Of hidden states and weight; the bias's is made by the first strip."""
+    compute = _ops.compute_dtype(rows.dtype)
+    to_hidden = (
+        _memory.empty((rows.shape[0], rows.shape[1]), rows, compute if strips.wide(rows) else None) if want[0] else None
+    )
+    return [to_hidden, _memory.empty((columns.shape[0], rows.shape[1]), rows, compute) if want[1] else None, None]
+
+
+def logits_of(strip: strips.Strips, begin: int, end: int, columns: Tensor, bias: Tensor | None) -> Tensor:
+    tile = strip.tile(begin, end, 0, strip.width)
+    if bias is None:
+        return strip.product(begin, end, columns, tile)
+    return torch.addmm(bias, strip.cut(strip.rows, begin, end), columns.t(), out=tile)
 
 
 def _divisor(target: Tensor, class_weight: Tensor | None, kept: Tensor | None) -> Tensor:
@@ -624,13 +650,20 @@ def _make_gradients(
     begin: int,
     want: tuple[bool, ...],
 ) -> None:
-    """Adds what the gradient of a strip's logits contributes to those of the vectors and the bias."""
-    to_hidden, to_weight, _ = made
+    """Adds what the gradient of a strip's logits contributes, by way of margins and centers."""
     if slope is not None:
         y = _classes(target, logits.shape[1])
         logits.scatter_(1, y, (logits.gather(1, y).to(slope.dtype) * slope).to(logits.dtype))
     if nearest is not None:
         tile.zero_().unflatten(1, (*nearest.shape[1:], -1)).scatter_(2, nearest.unsqueeze(2), logits.unsqueeze(2))
+    add_gradients(made, rows, columns, tile, begin, want)
+
+
+def add_gradients(
+    made: list[Tensor | None], rows: Tensor, columns: Tensor, tile: Tensor, begin: int, want: tuple[bool, ...]
+) -> None:
+    """Adds what the gradient of a strip's products contributes to those of the vectors and the bias."""
+    to_hidden, to_weight, _ = made
     if to_hidden is not None:
         torch.mm(tile, columns, **strips.wide(tile), out=to_hidden[begin : begin + rows.shape[0]])
     if to_weight is not None:
@@ -688,7 +721,7 @@ class _Strips:
                 factor = grad_output * factor
             elif not grad_output.is_cpu or float(grad_output) != 1.0:
                 factor = grad_output.double()
-        return [None if t is None else _scaled(g, factor, t.dtype) for g, t in zip(grads, vectors, strict=True)]
+        return [None if t is None else scaled(g, factor, t.dtype) for g, t in zip(grads, vectors, strict=True)]
 
     @staticmethod
     def formula(ctx: Any, call: Call) -> tuple[Callable[..., Tensor], Any]:
@@ -696,7 +729,7 @@ class _Strips:
         return lambda *vectors: _formula(call, vectors, fixed), ctx.saved_tensors[:3]
 
 
-def _scaled(grad: Tensor | None, factor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
+def scaled(grad: Tensor | None, factor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
     """A gradient of strips, times the factor, in the dtype of what it is the gradient of: rounded once."""
     if grad is None or factor is None:
         return None if grad is None else grad.to(dtype)
@@ -758,7 +791,7 @@ def _traced(
     outcome = evaluate(call, fixed, vectors, tuple(want) if made else (False,) * 3, upstream)
     nothing = hidden.new_empty(0)
     grads = [
-        None if t is None else _scaled(g, outcome.factor, _traced_dtype(t))
+        None if t is None else scaled(g, outcome.factor, _traced_dtype(t))
         for g, t in zip(outcome.grads, vectors, strict=True)
     ]
     found = (outcome.loss, outcome.stats, *grads)

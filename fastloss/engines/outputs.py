@@ -119,17 +119,17 @@ def outputs(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                     else:
                         made = measure(plan, input, target, None)[1:4]
                     if input.dtype.itemsize == 2:
-                        return _named(_converted(TokenLogprobs(*made), posed))
+                        return named(converted(TokenLogprobs(*made), posed))
                     return TokenLogprobs(*made) if flags != _PLAIN else made[0]
             except TORCH_ERRORS:
                 pass
-            return _named(solve(record, posed))
+            return named(solve(record, posed))
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             posed = check(record.name, pose(*args, **kwargs))
             if posed.group is not None:
                 raise ValueError(f"fastloss.{record.name}: expected group=None: the formula is that of whole rows")
-            return _named(_converted(computed(record, posed, plain), posed))
+            return named(converted(computed(record, posed, plain), posed))
 
         return publish(record, function, reference, pose.__doc__ or "")
 
@@ -140,11 +140,11 @@ _PLAIN = (False, False)
 _native = native_operator("cross_entropy_loss")
 
 
-def _named(made: TokenLogprobs) -> Any:
+def named(made: TokenLogprobs) -> Any:
     return made.logprob if made.entropy is None and made.lse is None else made
 
 
-def _converted(made: TokenLogprobs, posed: Posed) -> TokenLogprobs:
+def converted(made: TokenLogprobs, posed: Posed) -> TokenLogprobs:
     dtype = posed.loss_dtype or _guards.loss_dtype_of(posed.input)
     return TokenLogprobs(*(None if value is None else value.to(dtype) for value in made))
 
@@ -218,10 +218,10 @@ def solve(record: RowOutputs, posed: Posed) -> TokenLogprobs:
     if posed.group is not None:
         from fastloss.engines import parts
 
-        return _converted(parts.token_logprobs(record, posed), posed)
+        return converted(parts.token_logprobs(record, posed), posed)
     reason = why_not_kernel(posed)
     route.kernel_unless(record.name, reason)
-    return _converted(computed(record, posed, plain if reason else run), posed)
+    return converted(computed(record, posed, plain if reason else run), posed)
 
 
 def computed(record: RowOutputs, posed: Posed, way: Callable[[RowOutputs, Posed], Any]) -> Any:
@@ -231,11 +231,11 @@ def computed(record: RowOutputs, posed: Posed, way: Callable[[RowOutputs, Posed]
     except (RuntimeError, IndexError) as error:
         if _ops.OUT_OF_BOUNDS not in str(error) or _ops.names_its_loss(error):
             raise
-        found = _bad_class(posed) if posed.target is not None and posed.target.is_cpu else ""
+        found = bad_class(posed) if posed.target is not None and posed.target.is_cpu else ""
         raise IndexError(f"fastloss.{record.name}: {found or error}") from error
 
 
-def _bad_class(posed: Posed) -> str:
+def bad_class(posed: Posed) -> str:
     input, target, mask = posed.input, posed.target, posed.mask
     each = target.shape[-1] if target.dim() == input.dim() else 1
     mask = mask if mask is None or each == 1 else mask.unsqueeze(-1).expand_as(target)
@@ -272,7 +272,7 @@ def run(record: Record, posed: Posed) -> TokenLogprobs:
     if torch.is_grad_enabled() and not is_compiling():
         input, target, mask = savable(input), savable(target), savable(mask)
     if input.is_cuda and target is not None and _ops.debugging():
-        bad = _bad_class(posed)
+        bad = bad_class(posed)
         if bad:
             raise IndexError(f"fastloss.{plan.name}: {bad}")
     if torch.is_grad_enabled() and input.requires_grad:

@@ -11,6 +11,7 @@ its upstream gradient are the same on every process. Probabilities as targets go
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -30,7 +31,7 @@ from fastloss.engines.outputs import Plan, Posed, gradient, measure
 from fastloss.engines.softmax import bad_target
 from fastloss.engines.sums import second_derivative
 
-_IGNORED = -100
+IGNORED = -100
 
 
 class Classes(NamedTuple):
@@ -58,7 +59,7 @@ def _local(target: Tensor, classes: Classes, here: int, ignore_index: int) -> Te
     """The targets as the operators take them: those of other processes one past the classes that are here."""
     y = target - classes.first
     y = torch.where((y >= 0) & (y < here), y, here)
-    return torch.where(target == ignore_index, _IGNORED, y)
+    return torch.where(target == ignore_index, IGNORED, y)
 
 
 class _Rows:
@@ -71,41 +72,16 @@ class _Rows:
         ctx: Any, plan: Plan, group: Any, weights: Tensor, target: Tensor | None, mask: Tensor | None,
         weight: Tensor | None, input: Tensor,
     ) -> Any:  # fmt: skip
-        state, relative, entropy, _, spread = measure(plan, input, target, mask, weight, part=True)
-        here = torch.full_like(state[0], -torch.inf) if relative is None else relative
-        planes = [state[0], state[1], here, *(t for t in (entropy, spread) if t is not None)]
-        m, others, t, *more = gather(torch.stack(planes), group).double().unbind(1)
-        top = m.amax(0)
-        shift = (m - top).exp()
-        sums = others + t.exp()  # of each part, relative to its own maximum
-        rest, at = (others * shift).sum(0), (t + (m - top)).amax(0)
-        e = at.exp()
-        likely, total = rest < e, rest + e
-        nll = torch.where(likely, -torch.log1p(-rest / total), total.log() - at)
-        log_sum = torch.where(likely, at + nll, total.log())
-        kept = torch.ones_like(top, dtype=torch.bool) if target is None else target != _IGNORED
-        kept = kept if mask is None else kept & mask
-        log_share = (m - top) + sums.log() - log_sum
-        share = log_share.exp()
-        made: list[Tensor | None] = [None if target is None else -nll, None, top + log_sum, None]
-        if entropy is not None:
-            each = share * (more[0] - log_share)
-            made[1] = torch.where(share == 0, 0.0, each).sum(0)
-        if spread is not None:
-            made[3] = (more[-1] - weights.view(-1, *[1] * top.dim()) * log_share).sum(0)
-        result = [None if t is None else torch.where(kept, t, 0.0).to(state.dtype) for t in made]
-        state = torch.stack([top, torch.where(here == -torch.inf, total, rest)]).to(state.dtype)
-        ctx.weight_sum = weights.sum().to(state.dtype)
+        measured = measure(plan, input, target, mask, weight, part=True)
+        result, state, ctx.weight_sum = merged(group, weights, target, mask, measured)
         ctx.save_for_backward(input, target, mask, state, result[1], weight)
-        return tuple(result)
+        return result
 
     @staticmethod
     def backward(
         ctx: Any, plan: Plan, of_logprob: Any, of_entropy: Any, of_lse: Any, of_spread: Tensor | None
     ) -> list[Tensor]:
-        if of_spread is not None:
-            through = of_spread * ctx.weight_sum
-            of_lse = through if of_lse is None else of_lse + through
+        of_lse = with_spread(of_lse, of_spread, ctx.weight_sum)
         *saved, weight = ctx.saved_tensors
         return gradient(ctx, plan, *saved, of_logprob, of_entropy, of_lse, weight, of_spread, True)
 
@@ -114,10 +90,53 @@ class _Rows:
         raise second_derivative(plan.name)
 
 
+def with_spread(of_lse: Tensor | None, of_spread: Tensor | None, weight_sum: Tensor) -> Tensor | None:
+    """The upstream gradient of the log-normaliser, with what reaches it by way of the spread."""
+    if of_spread is None:
+        return of_lse
+    through = of_spread * weight_sum
+    return through if of_lse is None else of_lse + through
+
+
+def merged(
+    group: Any, weights: Tensor, target: Tensor | None, mask: Tensor | None, measured: Any
+) -> tuple[tuple[Tensor | None, ...], Tensor, Tensor]:
+    """Of what processes have measured of their parts: the outputs of whole rows, what backward starts from, and the sum
+    of all classes' weights."""
+    state, relative, entropy, _, spread = measured
+    here = torch.full_like(state[0], -torch.inf) if relative is None else relative
+    planes = [state[0], state[1], here, *(t for t in (entropy, spread) if t is not None)]
+    m, others, t, *more = gather(torch.stack(planes), group).double().unbind(1)
+    top = m.amax(0)
+    shift = (m - top).exp()
+    sums = others + t.exp()  # of each part, relative to its own maximum
+    rest, at = (others * shift).sum(0), (t + (m - top)).amax(0)
+    e = at.exp()
+    likely, total = rest < e, rest + e
+    nll = torch.where(likely, -torch.log1p(-rest / total), total.log() - at)
+    log_sum = torch.where(likely, at + nll, total.log())
+    kept = torch.ones_like(top, dtype=torch.bool) if target is None else target != IGNORED
+    kept = kept if mask is None else kept & mask
+    log_share = (m - top) + sums.log() - log_sum
+    share = log_share.exp()
+    made: list[Tensor | None] = [None if target is None else -nll, None, top + log_sum, None]
+    if entropy is not None:
+        each = share * (more[0] - log_share)
+        made[1] = torch.where(share == 0, 0.0, each).sum(0)
+    if spread is not None:
+        made[3] = (more[-1] - weights.view(-1, *[1] * top.dim()) * log_share).sum(0)
+    result = [None if t is None else torch.where(kept, t, 0.0).to(state.dtype) for t in made]
+    state = torch.stack([top, torch.where(here == -torch.inf, total, rest)]).to(state.dtype)
+    return tuple(result), state, weights.sum().to(state.dtype)
+
+
 def rows(
-    record: Record, posed: Posed, classes: Classes, weight: Tensor | None = None
+    record: Record, posed: Posed, classes: Classes, weight: Tensor | None = None, of: Callable[..., Any] | None = None
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """Log-probability, entropy, log-normaliser, and with weights the spread, of whole rows in the computing dtype."""
+    """Log-probability, entropy, log-normaliser, and with weights the spread, of whole rows in the computing dtype.
+
+    ``of``: makes them of plan, group, weights, target, mask and weight, where ``posed`` has no logits.
+    """
     name, input, target = record.name, posed.input, posed.target
     reason = outputs.why_not_kernel(posed)
     if reason:
@@ -133,7 +152,12 @@ def rows(
             if bad := bad_target(target, all_, posed.ignore_index, mask):
                 raise IndexError(f"fastloss.{name}: {bad}")
         target = _local(target, classes, here, posed.ignore_index)
-    plan = outputs.plan_of(name, record.formula, posed._replace(ignore_index=_IGNORED))
+    plan = outputs.plan_of(name, record.formula, posed._replace(ignore_index=IGNORED))
+    if of is not None:
+        made: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None] = of(
+            plan, posed.group, classes.weights, target, posed.mask, weight
+        )
+        return made
     return Kernel.apply(_Rows, plan, posed.group, classes.weights, target, posed.mask, weight, input)
 
 
@@ -157,8 +181,12 @@ def solve(
     reduction: str,
     label_smoothing: Any,
     options: dict[str, Any],
+    of: Callable[..., Any] | None = None,
 ) -> Tensor:
-    """The loss of `softmax.solve` from its formula; weights and factors per class are those of the classes here."""
+    """The loss of `softmax.solve` from its formula; weights and factors per class are those of the classes here.
+
+    ``of``: as in `rows`.
+    """
     name, group = record.name, options["group"]
     _options.require_tensors(name, input=input, target=target)
     _options.check_sharing(name, None, group)
@@ -183,7 +211,8 @@ def solve(
     _check_weight(name, weight, here)
     weight = None if weight is None else weight.to(compute)
     classes = classes_of(here, weight, input, group)
-    logprob, _, lse, spread = rows(record, posed, classes, (ones if weight is None else weight) if smooth else None)
+    spreads = (ones if weight is None else weight) if smooth else None
+    logprob, _, lse, spread = rows(record, posed, classes, spreads, of)
     assert logprob is not None
     assert lse is not None
     kept = outputs.kept_of(posed)

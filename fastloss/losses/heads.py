@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
 
+from fastloss._core import operators as _ops
+from fastloss._core._torch import F
 from fastloss._core.formula import Number
-from fastloss._core.options import FINITE, POSITIVE, HeadOptions
+from fastloss._core.options import FINITE, POSITIVE, HeadOptions, LayerOptions, check_domain, known
+from fastloss._core.record import Problem as Divergence
+from fastloss._core.row_formula import logsumexp
+from fastloss.engines import composition, layers
+from fastloss.engines.flex import Flexible, Row
+from fastloss.engines.layers import Layer, Teacher
 from fastloss.engines.linear import Problem, loss
+from fastloss.engines.outputs import Posed
+from fastloss.engines.softmax import bad_target
 from fastloss.losses.classification import cross_entropy, softmax_focal_loss
+from fastloss.losses.distillation import divergence
+from fastloss.losses.language import flex_cross_entropy, token_logprobs
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -20,9 +32,14 @@ __all__ = [
     "arcface_loss",
     "cosface_loss",
     "linear_cross_entropy",
+    "linear_divergence",
+    "linear_flex_cross_entropy",
     "linear_softmax_focal_loss",
+    "linear_token_logprobs",
     "normalized_softmax_loss",
+    "proxy_anchor_loss",
     "proxy_nca_loss",
+    "sampled_softmax_loss",
     "sphereface_loss",
     "sub_center_arcface_loss",
 ]
@@ -52,6 +69,7 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float | Tensor = 0.0,
     options: Any = None,
+    group: Any = None,
     **further: Unpack[HeadOptions],
 ) -> Problem:
     r"""Cross entropy of the logits of a linear layer, :math:`x = W h + b`, which never exist as a whole.
@@ -74,6 +92,10 @@ def linear_cross_entropy(
         label_smoothing: Share of the loss that all classes have, in [0, 1].
         options: PyTorch's ``LinearCrossEntropyOptions``. They choose among its ways to save memory and change nothing
             here: strips need no choice, and ``memory_budget`` sets their size.
+        group: Processes on which the classes lie, in the order of ranks. Weight, bias and ``weight`` are those of the
+            classes here, as are their gradients; hidden states and ``target``, classes of all, are the same on every
+            process, and so is the gradient of the hidden states. Backward makes strips again, and adds that gradient
+            up over the processes.
 
     Example:
         >>> hidden = torch.randn(8, 16, requires_grad=True)
@@ -82,8 +104,9 @@ def linear_cross_entropy(
         >>> fastloss.functional.linear_cross_entropy(hidden, linear_weight, target).backward()
     """
     ignored = _ignored("linear_cross_entropy", ignore_index, input, linear_weight, target)
+    given: Any = further if group is None else {**further, "group": group}
     return Problem(
-        input, linear_weight, target, further, linear_bias, class_weight=weight, ignore_index=ignored,
+        input, linear_weight, target, given, linear_bias, class_weight=weight, ignore_index=ignored,
         reduction=reduction, label_smoothing=label_smoothing,
     )  # fmt: skip
 
@@ -131,6 +154,210 @@ def linear_softmax_focal_loss(
 
 
 linear_softmax_focal_loss.formula(softmax_focal_loss.record.formula)
+
+
+# Of each row of logits.
+
+
+@layers.rows(of=token_logprobs)
+def linear_token_logprobs(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor | None,
+    *,
+    linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0,
+    return_entropy: bool = False,
+    return_lse: bool = False,
+    softcap: float | Tensor | None = None,
+    ignore_index: int = -100,
+    mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None,
+    memory_budget: int | None = None,
+) -> Any:
+    r"""Log-probability of each row's target, and on request the row's entropy and log-normaliser, of the logits of a
+    linear layer, :math:`x = W h + b`, which never exist as a whole: `token_logprobs` of hidden states.
+
+    .. math::
+        \log p_y = z_y - \operatorname{lse}(z), \qquad
+        H = -\sum_c p_c \log p_c, \qquad
+        \operatorname{lse}(z) = \log\sum_c e^{z_c}, \qquad
+        z = x / \tau \ \text{or}\ s \tanh(x/s) / \tau.
+
+    Equivalent to ``token_logprobs(torch.nn.functional.linear(input, linear_weight, linear_bias), target, ...)``.
+
+    Args:
+        input: Hidden states h, shape :math:`(*, D)`. float16, bfloat16, float32 or float64.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: Class indices, shape :math:`(*)`, or :math:`(*, k)` for k targets of each row. None: no
+            log-probability, only what is asked for otherwise.
+        linear_bias: b, shape :math:`(C)`.
+        temperature, return_entropy, return_lse, softcap: As in `token_logprobs`.
+        ignore_index: Targets with this index give 0. A row without other targets gives 0 in every output, and on the
+            CPU takes part in no product.
+        mask: Bool, shape :math:`(*)`; rows where it is False likewise.
+        loss_dtype: dtype of the outputs. Default: ``input``'s; float32 under autocast.
+        memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
+            128). The result depends on it within rounding.
+
+    Returns:
+        The log-probabilities, of the shape of ``target``; with a flag the named tuple
+        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`.
+
+    Raises:
+        IndexError: As `token_logprobs`.
+        ValueError, RuntimeError, TypeError: For hyperparameters, shapes and dtypes.
+
+    Gradient: with respect to hidden states, weight and bias, through every output at once, each made only where it is
+        needed: backward makes strips again, one product more than `linear_cross_entropy` has. Exactly zero in rows that
+        give 0, whatever their hidden states. Differentiable again (through the reference, which needs all logits).
+    Memory: two numbers per row, a strip of logits and the gradients (the weight's in float32). In compiled and exported
+        graphs, and for learned hyperparameters, all logits.
+    Accuracy: the weight's gradient is added up in float32 over strips and rounded once.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> tokens = torch.randint(100, (8,))
+        >>> fastloss.functional.linear_token_logprobs(hidden, linear_weight, tokens).backward(torch.ones(8))
+    """
+    flags = bool(return_entropy), bool(return_lse)
+    layer = Layer(input, linear_weight, linear_bias, memory_budget)
+    return layer, Posed(None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype)
+
+
+@layers.formulas(of=flex_cross_entropy)
+def linear_flex_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    row_loss: Callable[[Row], Tensor],
+    *,
+    linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0,
+    softcap: float | Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+    empty: str = "nan",
+    loss_dtype: torch.dtype | None = None,
+    memory_budget: int | None = None,
+) -> Any:
+    r"""Any formula of a row on the softmax of the logits of a linear layer, which never exist as a whole:
+
+    .. math::
+        \ell = f(\log p_y, \operatorname{lse}, H, \dots).
+
+    Equivalent to ``flex_cross_entropy(torch.nn.functional.linear(input, linear_weight, linear_bias), target, row_loss,
+    ...)``.
+
+    Args:
+        input: Hidden states h, shape :math:`(N, D)` or :math:`(D)`. float16, bfloat16, float32 or float64.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: Class indices, shape :math:`(N)` or :math:`()`.
+        row_loss: As in `flex_cross_entropy`. It is called with the vectors of all rows, once in forward.
+        linear_bias: b, shape :math:`(C)`.
+        temperature, softcap, ignore_index, reduction, mask, normalizer, empty: As in `flex_cross_entropy`.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
+        memory_budget: As in `linear_token_logprobs`.
+
+    Returns:
+        The loss: shape of ``target`` for ``"none"``, otherwise ``()``.
+
+    Raises:
+        IndexError: As `token_logprobs`.
+        ValueError, RuntimeError, TypeError: As `flex_cross_entropy`.
+
+    Gradient: with respect to hidden states, weight, bias and tensors that ``row_loss`` uses, as in
+        `linear_token_logprobs`, whose outputs it takes.
+    Memory, accuracy: those of `linear_token_logprobs`.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> tokens = torch.randint(100, (8,))
+        >>> row_loss = lambda row: 1e-4 * row.lse.square() - row.logprob
+        >>> fastloss.functional.linear_flex_cross_entropy(hidden, linear_weight, tokens, row_loss).backward()
+    """
+    layer = Layer(input, linear_weight, linear_bias, memory_budget)
+    rows = Posed(None, target, ignore_index, mask, temperature, softcap, loss_dtype=loss_dtype)
+    return layer, Flexible(rows, row_loss, reduction, normalizer, empty)
+
+
+@layers.divergences(of=divergence)
+def linear_divergence(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor | tuple[Tensor, Tensor],
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl",
+    *,
+    linear_bias: Tensor | None = None,
+    target_weight: Tensor | None = None,
+    target_bias: Tensor | None = None,
+    beta: float | Tensor = 0.5,
+    alpha: float | Tensor = 0.5,
+    temperature: float | Tensor = 1.0,
+    target_temperature: float | Tensor | None = None,
+    target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits",
+    tail: bool = False,
+    reduction: str = "mean",
+    **options: Unpack[LayerOptions],
+) -> Any:
+    r"""How far a student's distribution q is from a teacher's p, row by row, of the logits of a linear layer,
+    :math:`x = W h + b`, which never exist as a whole; `divergence` has the table of kinds.
+
+    .. math::
+        \ell = D(p, q), \qquad q = \operatorname{softmax}((W h + b) / \tau).
+
+    Equivalent to ``divergence(torch.nn.functional.linear(input, linear_weight, linear_bias), target, kind, ...)``; with
+    ``target_weight`` the teacher's logits are ``torch.nn.functional.linear(target, target_weight, target_bias)``, which
+    never exist as a whole either.
+
+    Args:
+        input: The student's hidden states h, shape :math:`(*, D)`.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: The teacher's numbers, shape :math:`(*, C)`, or ``(values, indices)`` of k classes of each row,
+            :math:`(*, k)` each, as in `divergence`. With ``target_weight`` the teacher's hidden states, :math:`(*, E)`.
+        kind: Of divergence: one of the table in `divergence`.
+        linear_bias: b, shape :math:`(C)`.
+        target_weight: Weight of the teacher's linear layer, shape :math:`(C, E)`.
+        target_bias: Bias of the teacher's linear layer, shape :math:`(C)`.
+        beta, alpha, temperature, target_temperature, target_is, tail, reduction: As in `divergence`.
+
+    Keyword-only options:
+        weight: Factor of each row's value, shape :math:`(*)`. Does not enter the mean's divisor.
+        mask: Bool, of that shape; rows where it is False count as if they were not there, and on the CPU take part in
+            no product.
+        normalizer: Replaces the mean's divisor, the number of rows that are kept; float or 0-d tensor.
+        empty: Value of a mean over no rows: ``"nan"`` (default) or ``"zero"``. The gradient is zero either way.
+        loss_dtype: dtype of the loss. Default: the common one of ``input`` and ``target``; float32 for half under
+            autocast.
+        memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
+            128). The result depends on it within rounding.
+
+    Returns:
+        The loss: shape :math:`(*)` for ``"none"``, otherwise ``()``.
+
+    Raises: As `divergence`.
+    Gradient: with respect to the student's hidden states, weight and bias, each made only where it is needed; made
+        during forward, except for ``"none"`` and float16 on a device. Exactly zero in rows that are not kept.
+        Differentiable again (through the reference). A gradient to the teacher needs all logits.
+    Memory: the gradients (the weight's in float32) and a strip of logits. In compiled and exported graphs all logits.
+    Accuracy: that of `divergence`; the weight's gradient is added up in float32 over strips and rounded once.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> linear_weight = torch.randn(100, 16, requires_grad=True)
+        >>> teacher = torch.randn(8, 100)
+        >>> fastloss.functional.linear_divergence(hidden, linear_weight, teacher, kind="js").backward()
+    """
+    arguments = {
+        "target": target, "kind": kind, "beta": beta, "alpha": alpha, "temperature": temperature,
+        "target_temperature": target_temperature, "target_is": target_is, "tail": tail,
+    }  # fmt: skip
+    teacher = None if target_weight is None else Teacher(target_weight, target_bias)
+    return Layer(input, linear_weight, linear_bias), Divergence(arguments, reduction, options), teacher
 
 
 # Of cosines. A formula takes the cosine of a row and its class, and returns what stands in its place, with the
@@ -474,3 +701,213 @@ def proxy_nca_loss(
 
 
 proxy_nca_loss.formula(cross_entropy.record.formula)
+
+
+# Of products that are made as a whole.
+
+
+@composition.loss(path="reference", why="no kernel has the batch as a softmax's classes", domains={"alpha": POSITIVE})
+def proxy_anchor_loss(
+    embeddings: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    margin: float | Tensor = 0.1,
+    alpha: float | Tensor = 32.0,
+    ignore_index: int = -100,
+) -> Tensor:
+    r"""Each class's proxy compared with the whole batch (Kim et al. 2020).
+
+    With s the cosine of an embedding and a proxy, C the number of classes and :math:`C^+` of those in the batch,
+
+    .. math::
+        \ell = \frac{1}{C^+} \sum_c \log\Bigl(1 + \sum_{i: y_i = c} e^{-\alpha (s_{ic} - m)}\Bigr)
+        + \frac1C \sum_c \log\Bigl(1 + \sum_{i: y_i \neq c} e^{\alpha (s_{ic} + m)}\Bigr).
+
+    Equivalent to pytorch-metric-learning's ``ProxyAnchorLoss(C, D, margin, alpha)`` with its proxies as ``weight``.
+
+    Args:
+        embeddings: Shape :math:`(N, D)`.
+        weight: The proxies, shape :math:`(C, D)`.
+        target: Class indices, int64 or uint8, shape :math:`(N)`.
+        margin: m; float or 0-d tensor.
+        alpha: Steepness, positive; float or 0-d tensor.
+        ignore_index: Rows with this target contribute nothing.
+
+    Returns:
+        The loss, shape ``()``; a batch without a row that counts has 0.
+
+    Raises: IndexError for a class outside [0, C) that is not ``ignore_index`` (on CUDA only under
+        :func:`fastloss.debug`); RuntimeError for shapes and dtypes, ValueError for an ``alpha`` that is not positive.
+    Gradient, memory, accuracy: plain PyTorch in float32 or float64 that holds all similarities. Rows that are ignored
+        have exactly zero gradient.
+
+    Example:
+        >>> embeddings = torch.randn(8, 16, requires_grad=True)
+        >>> weight = torch.randn(100, 16, requires_grad=True)
+        >>> fastloss.functional.proxy_anchor_loss(embeddings, weight, torch.randint(100, (8,))).backward()
+    """
+    name = "proxy_anchor_loss"
+    check_domain(name, alpha=alpha)
+    kept = _kept_classes(name, embeddings, weight, target, ignore_index)
+    wide = torch.promote_types(torch.promote_types(embeddings.dtype, weight.dtype), torch.float32)
+    vectors = torch.where(kept.unsqueeze(1), embeddings, 0.0).to(wide)
+    s = F.normalize(vectors) @ F.normalize(weight.to(wide)).t()
+    positive = torch.arange(weight.shape[0], device=target.device) == target.unsqueeze(1)
+
+    def added(z: Tensor, among: Tensor) -> tuple[Tensor, Tensor]:
+        """log(1 + the sum of e^z) of each class, 0 of one with nothing among these, and which have something."""
+        some = among.any(0) if among.shape[0] else among.new_zeros(among.shape[1])
+        z = torch.where(some, torch.where(among, z, -torch.inf), 0.0)
+        z = z if z.shape[0] else z.new_zeros(1, z.shape[1])
+        return torch.where(some, torch.logaddexp(logsumexp(z, 0), z.new_zeros(())), 0.0), some
+
+    near, some = added(-alpha * (s - margin), positive & kept.unsqueeze(1))
+    far, _ = added(alpha * (s + margin), ~positive & kept.unsqueeze(1))
+    return (near.sum() / some.sum().clamp(min=1) + far.mean()).to(embeddings.dtype)
+
+
+def _kept_classes(name: str, vectors: Tensor, weight: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """Which rows of vectors count; refuses what is no class, and no matrices of vectors."""
+    if vectors.dim() != 2 or weight.dim() != 2 or vectors.shape[1] != weight.shape[1]:
+        raise RuntimeError(
+            f"fastloss.{name}: expected vectors (N, D) and (C, D), got {tuple(vectors.shape)} and {tuple(weight.shape)}"
+        )
+    if target.shape != vectors.shape[:1] or target.dtype not in (torch.int64, torch.uint8):
+        raise RuntimeError(
+            f"fastloss.{name}: target is {target.dtype} of shape {tuple(target.shape)}, expected torch.int64 of shape "
+            f"({vectors.shape[0]},), a class per row"
+        )
+    if _looks_at(target) and (bad := bad_target(target, weight.shape[0], ignore_index)):
+        raise IndexError(f"fastloss.{name}: {bad}")
+    return target != ignore_index
+
+
+def _looks_at(classes: Tensor) -> bool:
+    """Whether classes are looked at, for which a device would have to be waited for."""
+    return known(classes.sum()) is not None if classes.is_cpu else _ops.debugging()
+
+
+@composition.loss(words={"reduction": ("none", "mean", "sum")}, domains={"temperature": POSITIVE})
+def sampled_softmax_loss(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    log_q: tuple[Tensor, Tensor] | None = None,
+    temperature: float | Tensor = 1.0,
+    ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+) -> Tensor:
+    r"""Cross entropy among the target and sampled classes (Jean et al. 2015; of recommenders Yi et al. 2019).
+
+    With :math:`z_c = (w_c \cdot h + b_c) / \tau - \log q_c`, and S the negatives without the target,
+
+    .. math::
+        \ell = -\log \frac{e^{z_y}}{e^{z_y} + \sum_{c \in S} e^{z_c}}.
+
+    The correction by the logarithm of the probability q with which a class is sampled makes the gradient that of all
+    classes, as S grows. Uniform samples need none. Equivalent to TensorFlow's ``sampled_softmax_loss`` with
+    ``remove_accidental_hits``.
+
+    Args:
+        input: Hidden states h, shape :math:`(N, D)`.
+        linear_weight: W, shape :math:`(C, D)`, a vector per class.
+        target: Class indices, int64 or uint8, shape :math:`(N)`.
+        negatives: Sampled classes, int64, shape :math:`(K)` for all rows or :math:`(N, K)`. One that is the row's
+            target does not count; one that is sampled twice counts twice.
+        linear_bias: b, shape :math:`(C)`.
+        log_q: The logarithms of the sampling probabilities (or expected counts) of the targets, shape :math:`(N)`, and
+            of the negatives, in their shape. None: all alike.
+        temperature: :math:`\tau`, positive; float or 0-d tensor.
+        ignore_index: Rows with this target contribute nothing.
+        reduction: ``"none"``, ``"mean"`` over the rows that count, or ``"sum"``.
+
+    Returns:
+        The loss: shape :math:`(N)` for ``"none"``, otherwise ``()``.
+
+    Raises: As `cross_entropy`; IndexError for negatives outside [0, C).
+    Gradient: with respect to hidden states, weight and bias: of the weight dense, zero but for the classes that are
+        named. Rows that are ignored have exactly zero gradient.
+    Memory: :math:`N (K + 1)` logits, and the vectors of the classes that are named.
+    Accuracy: that of `cross_entropy`, whose kernel it calls.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> items = torch.randn(1000, 16, requires_grad=True)
+        >>> bought, sampled = torch.randint(1000, (8,)), torch.randint(1000, (100,))
+        >>> fastloss.functional.sampled_softmax_loss(hidden, items, bought, sampled).backward()
+    """
+    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    made: Tensor = cross_entropy(logits, labels, reduction=reduction)
+    return made
+
+
+@sampled_softmax_loss.formula
+def _(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    log_q: tuple[Tensor, Tensor] | None = None,
+    temperature: float | Tensor = 1.0,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    r""":math:`-\log` of the target's share among it and the negatives."""
+    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    made: Tensor = cross_entropy.record.reference(logits, labels, reduction=reduction)
+    return made
+
+
+def _sampled(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    linear_bias: Tensor | None,
+    log_q: tuple[Tensor, Tensor] | None,
+    temperature: float | Tensor,
+    ignore_index: int,
+) -> tuple[Tensor, Tensor]:
+    """The logits of each row's target and of its negatives, and which of the rows count: class 0, or ignored."""
+    name = "sampled_softmax_loss"
+    check_domain(name, temperature=temperature)
+    kept = _kept_classes(name, input, linear_weight, target, ignore_index)
+    n = input.shape[0]
+    shared = negatives.dim() == 1
+    if negatives.dtype != torch.int64 or not (shared or (negatives.dim() == 2 and negatives.shape[0] == n)):
+        raise RuntimeError(
+            f"fastloss.{name}: negatives are {negatives.dtype} of shape {tuple(negatives.shape)}, expected torch.int64 "
+            f"of shape (K) or ({n}, K)"
+        )
+    if log_q is not None and (log_q[0].shape != target.shape or log_q[1].shape != negatives.shape):
+        raise RuntimeError(
+            f"fastloss.{name}: log_q has shapes {tuple(log_q[0].shape)} and {tuple(log_q[1].shape)}, expected those of "
+            f"target and negatives, {tuple(target.shape)} and {tuple(negatives.shape)}"
+        )
+    if _looks_at(negatives) and ((negatives < 0) | (negatives >= linear_weight.shape[0])).any():
+        raise IndexError(f"fastloss.{name}: negatives has a class outside [0, {linear_weight.shape[0]})")
+    hidden, y = torch.where(kept.unsqueeze(1), input, 0.0), torch.where(kept, target, 0).long()
+    named = torch.cat((y, negatives.flatten()))  # once, for each look-up has a gradient of the weight's size
+    vectors = F.embedding(named, linear_weight)
+    own, others = vectors[:n], vectors[n:]
+    first = (hidden.unsqueeze(1) @ own.unsqueeze(2)).view(n, 1)
+    rest = hidden @ others.t() if shared else (others.view(n, -1, own.shape[1]) @ hidden.unsqueeze(2)).squeeze(2)
+    logits = torch.cat((first, rest), 1)
+    if linear_bias is not None:
+        bias = linear_bias[named]
+        logits = logits + _beside(bias[:n], bias[n:].view(negatives.shape), rest)
+    logits = logits / temperature
+    if log_q is not None:
+        logits = logits - _beside(*log_q, rest)
+    hits = torch.cat((torch.zeros_like(y, dtype=torch.bool).unsqueeze(1), negatives == y.unsqueeze(1)), 1)
+    return logits.masked_fill(hits, -torch.inf), torch.where(kept, 0, -100)
+
+
+def _beside(own: Tensor, others: Tensor, like: Tensor) -> Tensor:
+    """Numbers of targets and of negatives as those of logits."""
+    return torch.cat((own.unsqueeze(1), others.expand_as(like)), 1).to(like.dtype)

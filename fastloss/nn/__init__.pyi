@@ -20,14 +20,14 @@ __all__ = [
     "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
     "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
     "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
-    "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "MSELoss",
-    "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
+    "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy",
+    "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
     "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
     "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
-    "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SigLipLoss", "SigmoidFocalLoss",
-    "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss",
-    "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TripletMarginLoss",
-    "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
+    "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SampledSoftmaxLoss",
+    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
+    "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
+    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
 ]
 
 class GANDiscriminatorLoss(torch.nn.Module):
@@ -422,6 +422,39 @@ class NLLLoss(torch.nn.NLLLoss):
         self, input: Tensor, target: Tensor,
     ) -> Tensor: ...
 
+class ProxyAnchorLoss(torch.nn.Module):
+    r"""Each class's proxy compared with the whole batch (Kim et al. 2020)."""
+    margin: float | Tensor
+    alpha: float | Tensor
+    ignore_index: int
+    def __init__(
+        self, margin: float | Tensor = 0.1, alpha: float | Tensor = 32.0, ignore_index: int = -100,
+    ) -> None: ...
+    def forward(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, embeddings: Tensor, weight: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class SampledSoftmaxLoss(torch.nn.Module):
+    r"""Cross entropy among the target and sampled classes (Jean et al. 2015; of recommenders Yi et al. 2019)."""
+    temperature: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, temperature: float | Tensor = 1.0, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None, log_q: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None, log_q: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor: ...
+
 class TripletMarginWithDistanceLoss(torch.nn.TripletMarginWithDistanceLoss):
     r"""Triplet loss of a distance d of one's own, :math:`\ell = \max(0, m + d(a, p) - d(a, n))`."""
     def __init__(
@@ -653,57 +686,59 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
     ) -> None: ...
     @overload  # type: ignore[override]
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
     ) -> _Result: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
     ) -> _Result: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
     ) -> Tensor: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
-        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
-        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool,
+        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
+        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
@@ -1211,6 +1246,41 @@ class Divergence(torch.nn.Module):
         self, input: Tensor, target: Tensor | tuple[Tensor, Tensor], *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
         mask: Tensor | None = None, inplace: bool = False, group: Any = None,
+    ) -> Tensor: ...
+
+class LinearDivergence(torch.nn.Module):
+    r"""How far a student's distribution q is from a teacher's p, row by row, of the logits of a linear layer,
+    :math:`x = W h + b`, which never exist as a whole; `divergence` has the table of kinds."""
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"]
+    beta: float | Tensor
+    alpha: float | Tensor
+    temperature: float | Tensor
+    target_temperature: float | Tensor | None
+    target_is: Literal["logits", "log_probabilities", "probabilities"]
+    tail: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl",
+        beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+        target_temperature: float | Tensor | None = None,
+        target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
+        mask: Tensor | None = None, memory_budget: int | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
+        linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
+        memory_budget: int | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
+        linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
+        memory_budget: int | None = None,
     ) -> Tensor: ...
 
 class Perplexity(torch.nn.Module):

@@ -66,6 +66,7 @@ class LinearCrossEntropyLoss(DropIn, _Native):
         input: Hidden states, :math:`(N, D)` or :math:`(D)`.
         target: Class indices, :math:`(N)`, :math:`()` or :math:`(N, d_1, ..., d_K)`, or probabilities in the shape of
             the logits.
+        group: Keyword of a call alone. Processes on which the classes lie, each with a module that has some of them.
         output: The loss: shape of index targets for ``"none"``, otherwise ``()``.
 
     Example:

@@ -18,15 +18,16 @@ __all__ = [
     "divergence", "flex_cross_entropy", "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss",
     "gaussian_nll_loss", "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy",
     "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss",
-    "ldam_loss", "linear_cross_entropy", "linear_softmax_focal_loss", "listnet_loss", "log_cosh_loss",
+    "ldam_loss", "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy",
+    "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss", "log_cosh_loss",
     "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
     "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss", "multilabel_margin_loss",
     "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
-    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_nca_loss",
-    "quality_focal_loss", "quantile_loss", "robust_loss", "siglip_loss", "sigmoid_focal_loss", "smooth_l1_loss",
-    "soft_margin_loss", "softmax_focal_loss", "sphereface_loss", "squared_log_loss", "sub_center_arcface_loss",
-    "supcon_loss", "super_loss", "symmetric_cross_entropy", "token_logprobs", "triplet_margin_loss",
-    "triplet_margin_with_distance_loss", "tversky_loss", "varifocal_loss",
+    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_anchor_loss",
+    "proxy_nca_loss", "quality_focal_loss", "quantile_loss", "robust_loss", "sampled_softmax_loss", "siglip_loss",
+    "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss", "sphereface_loss",
+    "squared_log_loss", "sub_center_arcface_loss", "supcon_loss", "super_loss", "symmetric_cross_entropy",
+    "token_logprobs", "triplet_margin_loss", "triplet_margin_with_distance_loss", "tversky_loss", "varifocal_loss",
 ]
 
 def gan_discriminator_loss(
@@ -149,6 +150,17 @@ def nll_loss(
     ignore_index: int = -100, reduce: bool | None = None, reduction: str = "mean",
 ) -> Tensor: ...
 
+def proxy_anchor_loss(
+    embeddings: Tensor, weight: Tensor, target: Tensor, margin: float | Tensor = 0.1, alpha: float | Tensor = 32.0,
+    ignore_index: int = -100,
+) -> Tensor: ...
+
+def sampled_softmax_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *, linear_bias: Tensor | None = None,
+    log_q: tuple[Tensor, Tensor] | None = None, temperature: float | Tensor = 1.0, ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+) -> Tensor: ...
+
 def triplet_margin_with_distance_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, *,
     distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0, swap: bool = False,
@@ -212,7 +224,7 @@ def cosface_loss(
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
@@ -221,7 +233,7 @@ def linear_cross_entropy(
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
@@ -230,7 +242,7 @@ def linear_cross_entropy(
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
@@ -394,6 +406,55 @@ def flex_cross_entropy(
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: str = "nan",
     loss_dtype: torch.dtype | None = None,
 ) -> Tensor: ...
+
+def linear_divergence(
+    input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor],
+    kind: Literal["kl", "reverse_kl", "js", "tv", "alpha", "soft_cross_entropy"] = "kl", *,
+    linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
+    beta: float | Tensor = 0.5, alpha: float | Tensor = 0.5, temperature: float | Tensor = 1.0,
+    target_temperature: float | Tensor | None = None,
+    target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
+    memory_budget: int | None = None,
+) -> Tensor: ...
+
+def linear_flex_cross_entropy(
+    input: Tensor, linear_weight: Tensor, target: Tensor, row_loss: Callable[[Row], Tensor], *,
+    linear_bias: Tensor | None = None, temperature: float | Tensor = 1.0, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, reduction: str = "mean", mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None, empty: str = "nan", loss_dtype: torch.dtype | None = None,
+    memory_budget: int | None = None,
+) -> Tensor: ...
+
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> Tensor: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: Literal[True], return_lse: bool = False,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> TokenLogprobs: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: Literal[True],
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> TokenLogprobs: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
+    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
+    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> Tensor | TokenLogprobs: ...
 
 def perplexity(
     input: Tensor, target: Tensor, *, ignore_index: int = -100, temperature: float | Tensor = 1.0,

@@ -17,6 +17,8 @@ APART = {
     "hard_example_cross_entropy", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss",
     "distribution_focal_loss", "box_cost", "distillation_loss", "jsd_cross_entropy",
     "token_logprobs", "flex_cross_entropy", "perplexity", "causal_lm_loss",
+    "linear_token_logprobs", "linear_flex_cross_entropy", "linear_divergence",
+    "proxy_anchor_loss", "sampled_softmax_loss",
     *(name for name in fastloss.functional.composed.__all__ if hasattr(torch.nn.functional, name)),
 }  # fmt: skip
 SETTINGS = [pytest.param(case, s, id=f"{case}-{k}") for case in EVERY for k, s in enumerate(case.settings)]

@@ -19,6 +19,7 @@ import fastloss
 from fastloss import functional, reference
 from fastloss._core import operators as _ops
 from fastloss.engines import sums
+from fastloss.engines.similarity import strips
 
 pytestmark = [
     pytest.mark.skipif(not _ops.AVAILABLE, reason="the extension is not built"),
@@ -57,6 +58,7 @@ CHECKS = [
         if "ignore_index" not in OPTIONS[options]
     ),
     "alpha of each class",
+    *(f"head, {options}" for options in OPTIONS),
     "token_logprobs",
     *(f"divergence, {kind}" for kind in KINDS),
     "near rows",
@@ -100,6 +102,29 @@ class Split:
             made.append((loss, torch.autograd.grad(loss, leaf, torch.full_like(loss, 1.5))[0]))
         self.near(made[1][0], made[0][0], "loss")
         self.near(made[1][1], made[0][1][:, self.here], "gradient")
+
+    def head(self, options):
+        """Of hidden states that all processes have; some are NaN where the row is ignored."""
+        options, target = {**options}, self.target
+        if "target" in options:
+            target = torch.full_like(target, options.pop("target"))
+        options |= {k: getattr(self, k) for k in ("mask", "weight") if k in options}
+        hidden, columns, bias = (torch.randn(s).to(self.x.dtype) for s in ((len(target), 6), (CLASSES, 6), CLASSES))
+        hidden = hidden.masked_fill((target == -100).unsqueeze(1) & ("ignore_index" not in options), torch.nan)
+        target = target if "ignore_index" not in options else target.clamp_min(0)
+        made, dtype = [], torch.promote_types(self.x.dtype, torch.float32)
+        for cut, group in ((slice(None), None), (self.here, dist.group.WORLD)):
+            given = {k: v[cut] if k == "weight" else v for k, v in options.items()}
+            leaves = [t.clone().requires_grad_() for t in (hidden, columns[cut], bias[cut])]
+            loss = functional.linear_cross_entropy(
+                leaves[0], leaves[1], target, linear_bias=leaves[2], loss_dtype=dtype, group=group, memory_budget=1,
+                **given,
+            )  # fmt: skip
+            made.append((loss, *torch.autograd.grad(loss, leaves, torch.full_like(loss, 1.5))))
+        whole = made[0][:2] + tuple(t[self.here] for t in made[0][2:])
+        for got, wanted, what in zip(made[1], whole, ("loss", "hidden", "weight", "bias"), strict=True):
+            self.near(got, wanted, what)
+        assert (made[1][1][hidden.isnan()] == 0).all()
 
     def probabilities(self, name, params, options):
         """Where sums are made in float64, the loss is the formula's there, and gradients are rounded once."""
@@ -183,7 +208,7 @@ class Split:
 
 def check_errors(sizes, rank):
     x, group = torch.randn(3, sizes[rank], requires_grad=True), dist.group.WORLD
-    target = torch.tensor([0, 1, 2])
+    target, h, w = torch.tensor([0, 1, 2]), torch.randn(3, 6), torch.randn(sizes[rank], 6)
     for error, words, call in (
         (IndexError, "target 19 at row 1", lambda: functional.cross_entropy(x, target + 18, group=group)),
         (ValueError, "return_stats=False", lambda: functional.cross_entropy(x, target, group=group, return_stats=True)),
@@ -197,10 +222,21 @@ def check_errors(sizes, rank):
         (RuntimeError, "weight has shape", lambda: functional.cross_entropy(x, target, torch.ones(19), group=group)),
         (TypeError, "expected a torch.distributed.ProcessGroup", lambda: functional.token_logprobs(x, target, group=1)),
         (RuntimeError, "one class for each row", lambda: functional.token_logprobs(x, target[:, None], group=group)),
-    ):
+        (IndexError, "^fastloss.linear_cross_entropy: target 19 at row 1",
+         lambda: functional.linear_cross_entropy(h, w, target + 18, group=group)),
+        (RuntimeError, "classes as targets", lambda: functional.linear_cross_entropy(h, w, x.detach(), group=group)),
+        (ValueError, "^fastloss.linear_cross_entropy: expected return_stats=False",
+         lambda: functional.linear_cross_entropy(h, w, target, group=group, return_stats=True)),
+        (TypeError, "expected a torch.distributed.ProcessGroup",
+         lambda: functional.linear_cross_entropy(h, w, target, group=1)),
+        (ValueError, "expected group=None", lambda: reference.linear_cross_entropy(h, w, target, group=group)),
+    ):  # fmt: skip
         with pytest.raises(error, match=words):
             call()
-    for loss in (functional.cross_entropy(x, target, group=group), functional.divergence(x, x.detach(), group=group)):
+    for loss in (
+        functional.cross_entropy(x, target, group=group), functional.divergence(x, x.detach(), group=group),
+        functional.linear_cross_entropy(x.t()[: len(target), :1] * h, w, target, group=group),
+    ):  # fmt: skip
         with pytest.raises(RuntimeError, match="first derivative"):
             torch.autograd.grad(loss, x, create_graph=True)
     grads = []
@@ -216,6 +252,7 @@ def check_errors(sizes, rank):
         smooth = {"label_smoothing": 0.1, "group": group}
         assert fastloss.explain(functional.cross_entropy, x, x.detach(), **smooth).path == "kernel"
         assert fastloss.explain(functional.divergence, x, x, group=group).path == "kernel"
+        assert fastloss.explain(functional.linear_cross_entropy, h, w, target, group=group).path == "kernel"
 
 
 def check_near(sizes, rank):
@@ -366,6 +403,9 @@ def check(name, sizes, rank):
             elif name.startswith("probabilities"):
                 _, loss, options = name.split(", ", 2)
                 split.probabilities(loss, LOSSES[loss], OPTIONS[options])
+            elif name.startswith("head"):
+                if len(shape) == 2:
+                    split.head(OPTIONS[name.partition(", ")[2]])
             elif name == "token_logprobs":
                 split.rows()
             elif name == "alpha of each class":
@@ -386,6 +426,7 @@ def work(rank, world, folder):
         world_size=world,
     )
     sizes, failed = WORLDS[world], {}
+    strips._MIN_STRIP_ROWS = 4
     if world == 4:  # several blocks
         sums.BLOCK_NUMBERS["cpu"] = 24
     for name in CHECKS:

@@ -178,6 +178,21 @@ def check_data_parallel(case, rows, rank):
             torch.testing.assert_close(p.grad, wanted, rtol=1e-9, atol=1e-12, msg=lambda m, n=name: f"{n}: {m}")
 
 
+def check_grad_cache(case, rows, rank):
+    """Encoders under DistributedDataParallel, part by part: their gradients are those of one pass of one process."""
+    split = Split(case, case.params[0], rows, rank, torch.float64)
+    alone, model = Towers(case.scalars), Towers(case.scalars)
+    vectors = alone.left(split.whole["query"]), alone.right(split.whole["key"])
+    case.functional(*vectors, labels=split.whole["labels"]).backward()
+    encoders = [torch.nn.parallel.DistributedDataParallel(tower) for tower in (model.left, model.right)]
+    step = fastloss.grad_cache(case.functional, encoders, chunks=3)
+    for _ in range(2):
+        model.zero_grad()
+        step(split.part["query"], split.part["key"], group=dist.group.WORLD, ddp=True).backward()
+        for p, q in zip(encoders, (alone.left, alone.right), strict=True):
+            torch.testing.assert_close([*(t.grad for t in p.parameters())], [*(t.grad for t in q.parameters())])
+
+
 def check_compiled(case, rows, rank):
     """Under torch.compile the same numbers, in one graph."""
     split = Split(case, case.params[0], rows, rank, torch.float64)
@@ -269,6 +284,7 @@ def work(rank, world, folder):
     jobs |= {f"{c}-ddp": [(check_data_parallel, (c, rows, rank)) for rows in WORLDS[world]] for c in SIMILARITY}
     if world == 2:
         jobs |= {f"{c}-compiled": [(check_compiled, (c, WORLDS[world][0], rank))] for c in SIMILARITY}
+    jobs["grad cache"] = [(check_grad_cache, (SIMILARITY[0], rows, rank)) for rows in WORLDS[world]]
     jobs["unseen labels"] = [(check_unseen_labels, (rows, rank)) for rows in WORLDS[world]]
     jobs["errors"] = [(check_errors, (rows, rank)) for rows in WORLDS[world]]
     failed = {}
@@ -304,7 +320,14 @@ def outcome(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    "name", [*CHECKS, *(f"{c}-{how}" for how in ("ddp", "compiled") for c in SIMILARITY), "unseen labels", "errors"]
+    "name",
+    [
+        *CHECKS,
+        *(f"{c}-{how}" for how in ("ddp", "compiled") for c in SIMILARITY),
+        "grad cache",
+        "unseen labels",
+        "errors",
+    ],
 )
 def test_group(name, outcome):
     failed, last, ran = outcome

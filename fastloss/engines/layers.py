@@ -1,0 +1,534 @@
+"""Rows of the logits of a linear layer: any function of a row, strip by strip.
+
+Note [Rows of a layer]
+Strips are those of Note [Heads] in `fastloss.engines.linear`. What is made of a strip is a function in autograd, whose
+kernels read the strip and write its gradient over it. A scalar is the sum of what strips contribute, so each strip is
+differentiated when it is there, and backward scales. Numbers of rows have upstream gradients that only backward knows:
+backward makes strips again. So do scalars of float16 on a device, whose gradients need the factor of GradScaler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
+from fastloss._core import route
+from fastloss._core._torch import F, tracing_state
+from fastloss._core.autograd import apply, savable
+from fastloss._core.guards import (
+    TENSORS,
+    TORCH_ERRORS,
+    divisor_of,
+    is_compiling,
+    is_dynamo_compiling,
+    loss_dtype_of,
+    why_no_kernel,
+    why_not_normalizer,
+)
+from fastloss._core.record import (
+    DivergenceLoss,
+    LayerDivergence,
+    LayerOutputs,
+    P,
+    Problem,
+    PublicLoss,
+    publish,
+)
+from fastloss._core.stats import TokenLogprobs
+from fastloss.engines import divergence, flex, linear, outputs
+from fastloss.engines.outputs import Posed
+from fastloss.engines.similarity import strips
+
+Of = Callable[..., tuple[Tensor | None, ...]]
+
+
+class Layer(NamedTuple):
+    """A linear layer and what it is given: hidden states (..., D), weight (C, D), bias (C)."""
+
+    input: Tensor
+    weight: Tensor
+    bias: Tensor | None = None
+    memory_budget: Any = None
+
+    def vectors(self) -> tuple[Tensor, Tensor, Tensor | None]:
+        return self[:3]
+
+
+class Teacher(NamedTuple):
+    """The layer that makes the teacher's logits of its hidden states, which are the target."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+# ---------------------------------------------------------------------------------------------------------- the strips
+
+
+class Call(NamedTuple):
+    """What strips are about besides tensors.
+
+    Attributes:
+        of: Of logits, whether their memory may be written over, and the other tensors: numbers of each row, or a scalar
+            that strips contribute to.
+        reduced: Whether it makes a scalar.
+        whole: How many of the other tensors, the last ones, have no entry per row.
+        dtype: Products are made in it.
+        memory_budget: Bytes of a strip.
+    """
+
+    of: Of
+    reduced: bool
+    whole: int
+    dtype: torch.dtype
+    memory_budget: int
+
+    def given(self, others: tuple[Tensor | None, ...], cut: Callable[[Any], Any]) -> list[Tensor | None]:
+        """The other tensors of some rows."""
+        count = len(others) - self.whole
+        return [*map(cut, others[:count]), *others[count:]]
+
+
+class _Tile(torch.autograd.Function):
+    """Logits that are no leaf, in the memory of one, which a gradient may be written over."""
+
+    @staticmethod
+    def forward(ctx: Any, leaf: Tensor) -> Tensor:
+        return leaf.detach()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        return grad
+
+
+class Walk:
+    """The strips of a layer's logits, without rows that do not count.
+
+    Attributes:
+        rows, columns, bias: The vectors, as products take them.
+    """
+
+    def __init__(self, vectors: Any, kept: Tensor | None, dtype: torch.dtype, memory_budget: int) -> None:
+        hidden, self.columns = (t.detach().to(dtype) for t in vectors[:2])
+        self.bias = None if vectors[2] is None else vectors[2].detach().to(dtype)
+        self._count = hidden.shape[0]
+        self.rows: Tensor = hidden
+        self._index: Tensor | None = None
+        if kept is not None:
+            self.rows, self._index = linear.kept_rows(hidden, kept)
+        self._strip = strips.Strips(self.rows, self.columns.shape[0], memory_budget, False, False)
+
+    def __iter__(self) -> Iterator[tuple[int, Tensor, Callable[[Any], Any]]]:
+        """Of each strip the first row, the logits, and what cuts a tensor with an entry per row."""
+        for begin, end in self._strip.bounds:
+
+            def cut(t: Tensor | None, begin: int = begin, end: int = end) -> Any:
+                if t is None or self._index is None:
+                    return self._strip.cut(t, begin, end)
+                return t.index_select(0, self._index[begin:end])
+
+            yield begin, linear.logits_of(self._strip, begin, end, self.columns, self.bias), cut
+
+    def placed(self, t: Tensor) -> Tensor:
+        """With zeros where rows do not count."""
+        if self._index is None:
+            return t
+        return t.new_zeros(self._count, *t.shape[1:]).index_copy_(0, self._index, t)
+
+    def memory(self, want: tuple[bool, ...]) -> list[Tensor | None]:
+        return linear.memory_of_gradients(self.rows, self.columns, want)
+
+    def add(self, made: list[Tensor | None], begin: int, grad: Tensor, want: tuple[bool, ...]) -> None:
+        """Adds what the gradient of a strip's logits contributes."""
+        linear.add_gradients(made, self.rows[begin : begin + grad.shape[0]], self.columns, grad, begin, want)
+
+
+def _evaluate(call: Call, given: Any, vectors: Any, want: tuple[bool, ...], upstream: Any = None) -> tuple[Any, Any]:
+    """What rows make, and the gradients: of a scalar for an upstream gradient of 1."""
+    kept, *others = given
+    walk = Walk(vectors, kept, call.dtype, call.memory_budget)
+    made, found = walk.memory(want), []
+    for begin, tile, cut in walk:
+        if not any(want):
+            with torch.no_grad():
+                found.append(call.of(tile, False, *call.given(tuple(others), cut)))
+            continue
+        with torch.enable_grad():
+            leaf = tile.detach().requires_grad_()
+            outcome = call.of(_Tile.apply(leaf), True, *call.given(tuple(others), cut))
+        ones = [None if t is None else torch.ones_like(t) for t in outcome]
+        seeds = ones if upstream is None else [cut(g) for g in upstream]
+        both = [(t, g) for t, g in zip(outcome, seeds, strict=True) if t is not None and g is not None]
+        (grad,) = torch.autograd.grad([t for t, _ in both], leaf, [g for _, g in both])
+        found.append(tuple(None if t is None else t.detach() for t in outcome))
+        walk.add(made, begin, grad, want)
+    made[0] = None if made[0] is None else walk.placed(made[0])
+    each = zip(*found, strict=True)
+    if call.reduced:
+        return tuple(torch.stack(values).sum() for values in each), made
+    return tuple(None if values[0] is None else walk.placed(torch.cat(values)) for values in each), made
+
+
+def evaluate(call: Call, given: Any, vectors: Any, want: tuple[bool, ...], upstream: Any = None) -> tuple[Any, Any]:
+    with without_autocast(vectors[0]):
+        return _evaluate(call, given, vectors, want, upstream)
+
+
+def without_autocast(like: Tensor) -> Any:
+    device = like.device.type
+    return torch.autocast(device, enabled=False) if _ops.autocasts(device) else contextlib.nullcontext()
+
+
+class _Strips:
+    """For `Kernel`: ``(call, given, hidden, weight, bias) -> outputs``; the first that is given: which rows count."""
+
+    fixed = (None,) * 3
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, given: tuple[Tensor | None, ...], *vectors: Tensor | None) -> Any:
+        want = ctx.needs_input_grad[3:] if call.reduced else (False,) * 3
+        found, made = evaluate(call, given, vectors, want)
+        ctx.made = made if call.reduced else None
+        ctx.save_for_backward(*vectors, *given)
+        return found
+
+    @staticmethod
+    def backward(ctx: Any, call: Call, *upstream: Tensor | None) -> list[Tensor | None]:
+        vectors, given, want = ctx.saved_tensors[:3], ctx.saved_tensors[3:], ctx.needs_input_grad[3:]
+        made, ctx.made = ctx.made, None
+        factor = None
+        if call.reduced:
+            factor = upstream[0]
+            assert factor is not None
+            factor = None if factor.is_cpu and float(factor) == 1.0 else factor.double()
+        if made is None:
+            made = evaluate(call, given, vectors, want, None if call.reduced else upstream)[1]
+        return [None if t is None else linear.scaled(g, factor, t.dtype) for g, t in zip(made, vectors, strict=True)]
+
+    @staticmethod
+    def formula(ctx: Any, call: Call) -> tuple[Callable[..., Any], Any]:
+        kept, *others = ctx.saved_tensors[3:]
+
+        def formula(*vectors: Any) -> Any:
+            hidden, *layer = (None if t is None else t.to(call.dtype) for t in vectors)
+            logits = F.linear(_cleaned(hidden, kept), *layer)  # type: ignore[arg-type]
+            return call.of(logits, False, *others)
+
+        return formula, ctx.saved_tensors[:3]
+
+
+def _run(call: Call, vectors: tuple[Any, ...], kept: Tensor | None, *others: Tensor | None) -> Any:
+    given = (kept, *others)
+    if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
+        return apply(_Strips, call, tuple(map(savable, given)), *map(savable, vectors))
+    return evaluate(call, given, vectors, (False,) * 3)[0]
+
+
+def _cleaned(hidden: Tensor, kept: Tensor | None) -> Tensor:
+    """The hidden states, with zeros where a row is ignored: 0 * NaN would enter the classifier's gradient."""
+    if kept is None or _options.known(kept.all()):
+        return hidden
+    return torch.where(kept.unsqueeze(-1), hidden, 0.0)
+
+
+# ------------------------------------------------------------------------------------------------------------ the path
+
+
+def _check(name: str, layer: Layer) -> Tensor:
+    """Refuses what is no layer; logits as checks look at them, without numbers."""
+    input, weight, bias, budget = layer
+    _options.require_tensors(name, input=input, linear_weight=weight)
+    _options.check_tensors(name, linear_bias=bias)
+    _options.check_sharing(name, budget, None)
+    _check_shapes(name, ("input", input), ("linear_weight", weight), ("linear_bias", bias))
+    return input.detach().new_empty(()).expand(*input.shape[:-1], weight.shape[0])
+
+
+def _check_shapes(
+    name: str, input: tuple[str, Tensor], weight: tuple[str, Tensor], bias: tuple[str, Tensor | None]
+) -> None:
+    what = ""
+    if weight[1].dim() != 2 or not input[1].dim() or input[1].shape[-1] != weight[1].shape[1]:
+        what = (
+            f"{input[0]} has shape {tuple(input[1].shape)} and {weight[0]} {tuple(weight[1].shape)}, expected (..., D) "
+            "and (C, D)"
+        )
+    elif bias[1] is not None and bias[1].shape != weight[1].shape[:1]:
+        what = f"{bias[0]} has shape {tuple(bias[1].shape)}, expected ({weight[1].shape[0]},), one summand per class"
+    if what:
+        raise RuntimeError(f"fastloss.{name}: {what}")
+
+
+def _why_not_strips(record: Any, layer: Layer, others: tuple[Any, ...]) -> str:
+    """Why logits are made as a whole; empty if strips are due."""
+    vectors = [t for t in layer.vectors() if t is not None]
+    rows = layer.input.reshape(-1, layer.input.shape[-1]).detach() if layer.input.dim() else layer.input
+    if is_compiling():
+        return "a graph is made"
+    reason = why_no_kernel(record.engine, [*vectors, *(t for t in others if t is not None)], ("cpu", "cuda"))
+    if reason or type(layer.input) not in TENSORS:
+        return reason or "a fake tensor has no numbers"
+    if not all([t.numel() for t in vectors]) or linear.product_dtype(*vectors) is None:
+        return "there are no products of these vectors"
+    if linear.is_small(rows, layer.weight, linear.bytes_of(layer.memory_budget)):
+        return "the logits fit a strip"
+    return ""
+
+
+def _few(layer: Layer, target: Tensor | None = None, ignored: Any = None) -> bool:
+    """Whether a call without a mask should not be looked at before PyTorch's products and the function of logits."""
+    return (
+        layer.memory_budget is None
+        and not is_dynamo_compiling()
+        and tracing_state() is None
+        and linear.few(layer.input, layer.weight)
+        and (target is None or linear.every_row_counts(layer.input, target, ignored))
+    )
+
+
+def _logits(layer: Layer, kept: Tensor | None) -> Tensor:
+    return F.linear(_cleaned(layer.input, kept), layer.weight, layer.bias)
+
+
+def _call(layer: Layer, of: Of, reduced: bool, whole: int, tiles: int = 1) -> tuple[Call, tuple[Any, ...]]:
+    """For these strips, of which each takes the memory of so many, and the vectors."""
+    vectors = layer.vectors()
+    dtype = linear.product_dtype(*vectors)
+    assert dtype is not None
+    budget = min(linear.bytes_of(layer.memory_budget), strips.strip_bytes(layer.input)) // tiles
+    hidden = layer.input.reshape(-1, layer.input.shape[-1])
+    return Call(of, reduced, whole, dtype, budget), (hidden, *vectors[1:])
+
+
+def _flat(t: Tensor | None, dims: int) -> Tensor | None:
+    """With one dimension of rows in the place of ``dims``."""
+    return t if t is None or dims == 1 else t.reshape(-1, *t.shape[dims:])
+
+
+# --------------------------------------------------------------------------------------------------------- the outputs
+
+
+def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
+    """Makes of a function that poses a layer and what it wants of its rows the function that computes it."""
+
+    def complete(pose: Callable[P, Any]) -> PublicLoss[P]:
+        record = LayerOutputs(pose.__name__, pose=pose, **facts)
+        record.declare(of.record.formula)
+
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            layer, posed = pose(*args, **kwargs)
+            if posed.mask is None:
+                try:
+                    if _few(layer, posed.target, posed.ignore_index):
+                        return of(
+                            F.linear(*layer.vectors()), posed.target, temperature=posed.temperature,
+                            return_entropy=posed.flags[0], return_lse=posed.flags[1], softcap=posed.softcap,
+                            ignore_index=posed.ignore_index, loss_dtype=posed.loss_dtype,
+                        )  # fmt: skip
+                except TORCH_ERRORS:
+                    pass  # the general way says what is wrong, or does it differently
+            return outputs.named(outputs.converted(_outputs(record, layer, posed), posed._replace(input=layer.input)))
+
+        def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
+            layer, posed = pose(*args, **kwargs)
+            posed = outputs.check(record.name, posed._replace(input=_check(record.name, layer)))
+            posed = posed._replace(input=_logits(layer, _kept(posed)))
+            return outputs.named(outputs.converted(outputs.computed(record, posed, outputs.plain), posed))
+
+        return publish(record, function, reference, pose.__doc__ or "")
+
+    return complete
+
+
+def _kept(posed: Posed) -> Tensor | None:
+    """Which rows count; None if all do."""
+    if posed.target is None:
+        mask: Tensor | None = posed.mask
+        return mask
+    kept: Tensor = posed.target != posed.ignore_index
+    if posed.target.dim() == posed.input.dim():
+        kept = kept.any(-1)
+    return kept if posed.mask is None else kept & posed.mask
+
+
+def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> TokenLogprobs:
+    name = record.name
+    posed = outputs.check(name, posed._replace(input=_check(name, layer)))
+    kept, dims = _kept(posed), layer.input.dim() - 1
+    reason = _why_not_strips(record, layer, (posed.target, posed.mask)) or outputs.why_not_kernel(posed)
+    if reason:
+        return outputs.solve(record, posed._replace(input=_logits(layer, kept)))
+    route.kernel_unless(name, "")
+    if posed.target is not None and (posed.target.is_cpu or _ops.debugging()) and (bad := outputs.bad_class(posed)):
+        raise IndexError(f"fastloss.{name}: {bad}")
+    whole = posed._replace(input=None, target=None, mask=None, dim=1)
+
+    def of(logits: Tensor, inplace: bool, target: Tensor | None, mask: Tensor | None) -> Any:
+        return tuple(outputs.run(record, whole._replace(input=logits, target=target, mask=mask, inplace=inplace)))
+
+    call, vectors = _call(layer, of, False, 0)
+    made = _run(call, vectors, *(_flat(t, dims) for t in (kept, posed.target, posed.mask)))
+    shape = layer.input.shape[:-1]
+    return TokenLogprobs(*(None if t is None else t.view((*shape, *t.shape[1:])) for t in made))
+
+
+# ------------------------------------------------------------------------------------------------- a formula of the row
+
+
+def formulas(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
+    """Makes a loss of a function that poses a layer and a formula of a row."""
+
+    def complete(pose: Callable[P, Any]) -> PublicLoss[P]:
+        record = LayerOutputs(pose.__name__, pose=pose, **facts)
+        record.declare(of.record.formula)
+
+        def computed(args: Any, kwargs: Any, outputs_of: Callable[[Layer, Posed, Tensor], TokenLogprobs]) -> Tensor:
+            layer, posed = pose(*args, **kwargs)
+            posed = flex.check(record, posed._replace(rows=posed.rows._replace(input=_check(record.name, layer))))
+            rows: Posed = posed.rows._replace(flags=(True, True))
+            made = outputs_of(layer, rows, outputs.kept_of(rows))
+            dtype = rows.loss_dtype or loss_dtype_of(layer.input)
+            return flex.whole(record.name, posed, lambda _: made).to(dtype)
+
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return computed(args, kwargs, lambda layer, rows, _: _outputs(record, layer, rows))
+
+        def plain(layer: Layer, rows: Posed, kept: Tensor) -> TokenLogprobs:
+            return outputs.computed(record, rows._replace(input=_logits(layer, kept)), outputs.plain)
+
+        def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return computed(args, kwargs, plain)
+
+        return publish(record, function, reference, pose.__doc__ or "")
+
+    return complete
+
+
+# ------------------------------------------------------------------------------------------------------- the divergence
+
+
+def divergences(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
+    """Makes a loss of a function that poses a layer, the problem of its logits, and perhaps a teacher's layer."""
+
+    def complete(pose: Callable[P, Any]) -> PublicLoss[P]:
+        record = LayerDivergence(pose.__name__, pose=pose, of=of, **facts)
+        record.declare(of.record.formula)
+
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            layer, problem, teacher = pose(*args, **kwargs)
+            if teacher is None and not problem.options:
+                try:
+                    if _few(layer):
+                        given = {name: value for name, value in problem.arguments.items() if value is not None}
+                        target, kind = given.pop("target"), given.pop("kind")
+                        return of(F.linear(*layer.vectors()), target, kind, reduction=problem.reduction, **given)
+                except TORCH_ERRORS:
+                    pass  # as above
+            return _divergence(record, *_checked(record, layer, problem, teacher))
+
+        def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
+            layer, problem, teacher = _checked(record, *pose(*args, **kwargs))
+            return divergence.evaluate(
+                of.record, _of_logits(layer, problem, teacher), problem.reduction, problem.options
+            )
+
+        return publish(record, function, reference, pose.__doc__ or "", by_name=True)
+
+    return complete
+
+
+def _checked(
+    record: LayerDivergence, layer: Layer, problem: Problem, teacher: Teacher | None
+) -> tuple[Layer, Problem, Teacher | None]:
+    name, options = record.name, dict(problem.options)
+    _options.refuse_unknown(name, options, _options.names(record.options), record.names)
+    layer = layer._replace(memory_budget=options.pop("memory_budget", None))
+    logits = _check(name, layer)
+    arguments = {**problem.arguments, "input": logits}
+    if teacher is not None:
+        target = arguments["target"]
+        _options.require_tensors(name, target=target, target_weight=teacher.weight)
+        _options.check_tensors(name, target_bias=teacher.bias)
+        _check_shapes(name, ("target", target), ("target_weight", teacher.weight), ("target_bias", teacher.bias))
+        if arguments["target_is"] != "logits":
+            raise ValueError(
+                f"fastloss.{name}: target_is is {arguments['target_is']!r}, expected 'logits' with target_weight"
+            )
+        arguments["target"] = target.detach().new_empty(()).expand(*target.shape[:-1], teacher.weight.shape[0])
+    divergence.check(record, arguments, problem.reduction, options)
+    return layer, problem._replace(options=options), teacher
+
+
+def _of_logits(layer: Layer, problem: Problem, teacher: Teacher | None) -> dict[str, Any]:
+    """The arguments with all logits."""
+    target, mask = problem.arguments["target"], problem.options.get("mask")
+    if teacher is not None:
+        target = _logits(Layer(target, *teacher), mask)
+    return {**problem.arguments, "input": _logits(layer, mask), "target": target}
+
+
+def _divergence(record: LayerDivergence, layer: Layer, problem: Problem, teacher: Teacher | None) -> Tensor:
+    arguments, reduction, options, _ = problem
+    mask, weight, normalizer = (options.get(name) for name in ("mask", "weight", "normalizer"))
+    target = arguments["target"]
+    first, second = target if isinstance(target, tuple) else (target, None)
+    arguments = {**arguments, **{what: _options.fixed(arguments[what]) for what in record.domains}}
+    others = (first, second, mask, weight, *(teacher or ()))
+    reason = _why_not_strips(record, layer, others) or why_not_normalizer(normalizer, layer.input.device)
+    if any([t is not None and t.requires_grad for t in (first, weight, *(teacher or ()))]):
+        reason = reason or "the teacher or a weight needs a gradient"
+    if any([isinstance(arguments[what], Tensor) for what in record.domains]):
+        reason = reason or "a hyperparameter is a tensor that needs a gradient or lies on a device"
+    of_teacher = None if teacher is None else linear.product_dtype(first, *teacher)
+    if reason or (teacher is not None and of_teacher is None):
+        return divergence.solve(record.of.record, _of_logits(layer, problem, teacher), reduction, options)
+    route.kernel_unless(record.name, "the kernel takes no tail" if arguments["tail"] else "")
+    dtype, rows = options.get("loss_dtype") or divergence.dtype_of_loss(layer.input, first), layer.input.shape[:-1]
+    reduced = reduction != "none" and linear.product_dtype(*layer.vectors()) is not torch.float16
+    divisor = None
+    if reduced and reduction == "mean":
+        divisor = _divisor(normalizer, mask, rows.numel(), layer.input)
+    of = _of_strips(record.of.record, arguments, reduction if reduced else "none", options.get("empty", "nan"))
+    call, vectors = _call(layer, of, reduced, 3, 1 if teacher is None else 2)
+    per_row = [_flat(t, len(rows)) for t in (mask, mask, weight, first, second)]
+    whole = [None if t is None or of_teacher is None else t.to(of_teacher) for t in teacher or (None, None)]
+    (made,) = _run(call, vectors, *per_row, divisor, *whole)
+    if not reduced:
+        own = {key: value for key, value in options.items() if key != "weight"}
+        made = divergence.reduced(made.view(rows), arguments, reduction, {**own, "loss_dtype": dtype})
+    return made.to(dtype)
+
+
+def _divisor(normalizer: Any, mask: Tensor | None, rows: int, like: Tensor) -> Tensor:
+    if normalizer is None:
+        normalizer = rows if mask is None else mask.sum(dtype=torch.float64)
+    return divisor_of(normalizer, like.device)
+
+
+def _of_strips(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, empty: str) -> Of:
+    """What a strip contributes, for `Call`."""
+    posed = {**arguments, "input": None, "target": None}
+
+    def of(
+        logits: Tensor, inplace: bool, mask: Tensor | None, weight: Tensor | None, first: Tensor,
+        second: Tensor | None, divisor: Tensor | None, of_teacher: Tensor | None, bias: Tensor | None,
+    ) -> tuple[Tensor]:  # fmt: skip
+        target: Any = first if second is None else (first, second)
+        if of_teacher is not None:
+            hidden = first.to(of_teacher.dtype)
+            memory = strips.matrix(hidden.shape[0], of_teacher.shape[0], hidden)
+            if bias is None:
+                target = torch.mm(hidden, of_teacher.t(), out=memory)
+            else:
+                target = torch.addmm(bias, hidden, of_teacher.t(), out=memory)
+        wide = torch.float64 if reduction != "none" else _ops.compute_dtype(logits.dtype)
+        given = {"mask": mask, "weight": weight, "normalizer": divisor, "empty": empty, "loss_dtype": wide}
+        problem = {**posed, "input": logits, "target": target}
+        return (divergence.solve(record, problem, reduction, {**given, "inplace": inplace}),)
+
+    return of
