@@ -244,7 +244,7 @@ PLANTS = (
         "fastloss/engines/softmax.py",
         "    overwrite = inplace and not is_compiling() and not repeats_memory(input)\n",
         "    overwrite = inplace and not is_compiling()\n",
-        "engines/softmax/test_inplace.py engines/softmax/test_layouts.py properties/test_gradients.py",
+        "engines/softmax/test_options.py::test_inplace_leaves_repeated_memory_alone",
     ),
     Plant(
         "fastloss/engines/softmax.py",

@@ -94,6 +94,7 @@ def test_negative_and_conjugate_views(case, kernel):
     view = torch.complex(torch.zeros_like(x), x).conj().imag
     assert view.is_neg()
     close(case.functional(view, target), case.native(-x, target))
+    assert fastloss.explain(case.functional, view, target).path != "kernel"  # which would be given a copy
 
 
 USE = """
