@@ -49,7 +49,7 @@ PATHS = {
     *(f"mixed_{path}" for path in ("columns", "tile", "group128", "group1024", "group16384", "stream", "strided")),
 }
 
-# name: (what the driver says, old text, new text, ...). Each old text stands once in the file.
+# name: (a pattern of what the driver says, old text, new text, ...). Each old text stands once in the file.
 ROWS_PLANTS = {
     "margin left out": ("got", "target - (T)p.max - margin;", "target - (T)p.max;"),
     "off-by-one tail": (
@@ -151,8 +151,8 @@ POINTS_PLANTS = {
     ),
     "lanes behind the end counted": (
         "sum",
-        "if (v < there) part += r.loss;",
-        "part += r.loss;",
+        "part += j < there ? losses[j] : (T)0;",
+        "part += losses[j];",
     ),
     "wrong stride": (
         "got",
@@ -229,7 +229,7 @@ PAIRS_PLANTS = {
         "held ? tile == 0 : tile == 0 && read;",
     ),
     "wrong stride": (
-        "got",
+        "got|AddressSanitizer",
         "x[k] = (const S*)a.operand[k].data + row * a.operand[k].row_stride;",
         "x[k] = (const S*)a.operand[k].data + row * a.operand[0].row_stride;",
     ),
@@ -710,7 +710,7 @@ class Builder:
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for name, message, result in pool.map(plant, islice(plants.items(), PLANTS)):
                 assert result.returncode != 0, f"{name}: went unnoticed"
-                assert message in result.stderr, f"{name}: {result.stderr[-2000:]}"
+                assert re.search(message, result.stderr), f"{name}: {result.stderr[-2000:]}"
 
 
 @pytest.fixture(scope="module")

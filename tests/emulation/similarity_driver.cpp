@@ -7,6 +7,11 @@
 // long double. So a number may be off by the roundings behind the scores: an exponential (4 units and 2 per unit of its
 // argument, which telescopes where sums move to other maxima, each move an exponential of its own), and the additions in the
 // computing type.
+//
+// The scores differ too where a compiler makes one operation of a product and a sum. With m the sum of the absolute values that
+// z = scale s + bias + (row + column) adds up, the loop rounds the product, and both round the two sums: 5 units of m. A
+// functor's constants, of which none is far beyond 1, cost two more such sums, 2 units of m + 2. So the kernel's z is within
+// 7 m + 4 units of the loop's, and its score within what the functor makes of that, and the roundings of two products each.
 
 #include "engines/similarity/cuda.h"
 #include "driver.h"
@@ -37,7 +42,8 @@ constexpr double kTiny = sizeof(S) == 8   ? 0x1p-1073
                                           : 0x1p-126;
 
 struct Sums {
-  Long max[2] = {-INFINITY, -INFINITY}, sum[2] = {}, error[2] = {}, total = 0, total_size = 0, count[2] = {};
+  Long max[2] = {-INFINITY, -INFINITY}, sum[2] = {}, total = 0, count[2] = {};
+  Long max_off[2] = {}, sum_off[2] = {}, total_off = 0;  // in units
 };
 
 // A tile, what its pairs are to each other, and what every number should be.
@@ -127,9 +133,11 @@ class TileCase {
   struct Pair {
     bool kept, positive;
     T similarity, score, slope;
+    double score_off, slope_off;  // units by which the kernel's may differ
 
     double roundings(Long max, T bias) const {
-      return ::roundings((double)(score - max)) + roundings_of_line<S, F>(score, (double)slope * bias, (double)max);
+      return ::roundings((double)(score - max)) + score_off +
+             roundings_of_line<S, F>(score, (double)slope * bias, (double)max);
     }
   };
   Pair pair(const F& f, int64_t i, int64_t j) const {
@@ -142,9 +150,20 @@ class TileCase {
                                    (r.column_label.whole ? r.column_label.whole[j] : r.column_offset + j);
     p.similarity = (T)value_of(given_[i * a.tile_stride + j]);
     T z = scale_ * p.similarity + bias_;
-    if (a.row_terms) z += ((const T*)a.row_terms)[i] + ((const T*)a.column_terms)[j];
-    const PairScore<T> score = p.positive ? f.positive(z) : f.negative(z);
-    p.score = score.value, p.slope = score.slope;
+    double size = std::fabs((double)scale_ * p.similarity) + std::fabs((double)bias_);
+    if (a.row_terms) {
+      const T terms = ((const T*)a.row_terms)[i] + ((const T*)a.column_terms)[j];
+      z += terms, size += terms;
+    }
+    const auto score = [&](auto at) { return p.positive ? f.positive(at) : f.negative(at); };
+    p.score = score(z).value, p.slope = score(z).slope;
+    const double unit = storage_unit<T>(), step = (7 * size + 4) * unit;
+    const PairScore<double> here = score((double)z), below = score(z - step), above = score(z + step);
+    const auto off = [&](double x, double x_below, double x_above) {
+      return std::max(std::fabs(x_below - x), std::fabs(x_above - x)) / unit + 4 * std::fabs(x);
+    };
+    p.score_off = off(here.value, below.value, above.value);
+    p.slope_off = off(here.slope, below.slope, above.slope);
     return p;
   }
 
@@ -158,14 +177,18 @@ class TileCase {
         if (p.kept) body(p, p.positive ? kPositive : kNegative);
       }
     };
-    each([&](const Pair& p, int k) { s.max[k] = std::max(s.max[k], (Long)p.score); });
+    each([&](const Pair& p, int k) {
+      s.max[k] = std::max(s.max[k], (Long)p.score), s.max_off[k] = std::max(s.max_off[k], (Long)p.score_off);
+    });
     each([&](const Pair& p, int k) {
       const Long distance = F::exponential ? p.score - s.max[k] : 0;
       const Long e = F::exponential ? std::exp(distance) : (Long)p.score;
       s.sum[k] += e;
-      s.error[k] += std::fabs(e) * ((F::exponential ? 2 * p.roundings(s.max[k], bias_) : 24) + 64 + 40);
+      s.sum_off[k] += std::fabs(e) * (64 + 40);
+      s.sum_off[k] += F::exponential ? e * (2 * p.roundings(s.max[k], bias_) + s.max_off[k]) : p.score_off;
       s.count[k] += F::exponential || p.score != 0;
-      if (F::exponential && k == kPositive) s.total += p.score, s.total_size += std::fabs(p.score);
+      if (!F::exponential || k != kPositive) return;
+      s.total += p.score, s.total_off += 100 * std::fabs(p.score) + p.score_off;
     });
     return s;
   }
@@ -174,7 +197,7 @@ class TileCase {
     const double unit = storage_unit<T>();
     ++counts["sums"];
     for (int k = 0; k < kPairKinds; ++k) {
-      Long sum = s.sum[k], error = s.error[k] * unit, max = s.max[k];
+      Long sum = s.sum[k], error = s.sum_off[k] * unit, max = s.max[k];
       if (!F::exponential) {
         sum += before.sum[k], max = before.max[k], error += std::fabs(sum) * 1e-14L;
       } else if (s.count[k] == 0) {
@@ -182,14 +205,13 @@ class TileCase {
       } else if (before.count[k] != 0) {
         max = std::max(s.max[k], (Long)before.max[k]);
         const Long old = before.sum[k] * std::exp(before.max[k] - max), shift = std::exp(s.max[k] - max);
-        sum = old + sum * shift, error = error * shift + sum * 1e-13L;
+        sum = old + sum * shift, error = error * shift + old * s.max_off[k] * unit + sum * 1e-13L;
       }
       check(what, at, k, got.count[k], (double)(before.count[k] + s.count[k]), 0);
-      // A score's product and sum may be one operation.
-      check(what, at, k, got.max[k], (double)max, F::exponential ? 4 * (std::fabs((double)max) + 1) * unit : 0);
+      check(what, at, k, got.max[k], (double)max, F::exponential ? (double)s.max_off[k] * unit : 0);
       check(what, at, k, got.sum[k], (double)sum, (double)error);
     }
-    check(what, at, 2, got.total, (double)(before.total + s.total), (double)(s.total_size * 100 * unit) + 1e-13);
+    check(what, at, 2, got.total, (double)(before.total + s.total), (double)s.total_off * unit + 1e-13);
   }
 
   // Parts are added one after the other, relative to the largest maximum: the same bits but for the exponentials.
@@ -317,6 +339,7 @@ class TileCase {
                    (std::fabs(w * e) * (F::exponential ? p.roundings(c(kMaxPositive + k), bias_) : 12) +
                     4 * std::fabs(shift)) *
                    unit;
+          error += p.slope_off * std::fabs(w * e + shift) * unit;
           error += (std::fabs(p.slope) + 4) * kTiny<S>;
         };
         if (p.kept) see(a.row_anchors, i), see(a.column_anchors, j);
