@@ -1,0 +1,57 @@
+"""What other libraries need to train with fastloss; no library is imported before its own module here is.
+
+Each module is named like its library. ``SEAMS``, if it has them, are the functions and methods of the library that
+``fastloss.patch("<library>")`` asks about; what else stands in the module is for users to import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+__all__ = ["LIBRARIES", "Seam"]
+
+LIBRARIES = (
+    "monai", "open_clip", "pytorch_metric_learning", "segmentation_models_pytorch", "sentence_transformers", "timm",
+    "torchtitan", "torchvision", "transformers", "trl",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Seam:
+    """A place in a library where a loss is computed.
+
+    Attributes:
+        module: The library's module that defines the function or the class.
+        name: Name of the function, or ``Class.method``.
+        ours: What takes its place: a function of the same arguments, in their order. It gives ``NotImplemented`` where
+            its numbers would differ, and the library's own is called. None: the library's own stays.
+        why: What is gained, or why the library's own stays.
+    """
+
+    module: str
+    name: str
+    ours: Callable[..., Any] | None
+    why: str
+
+
+def plain(*tensors: Any) -> bool:
+    """Whether all are floating point tensors of one shape and dtype."""
+    return all(
+        isinstance(t, Tensor) and t.is_floating_point() and t.shape == tensors[0].shape and t.dtype == tensors[0].dtype
+        for t in tensors
+    )
+
+
+def classes(logits: Any, target: Any) -> bool:
+    """Whether these are rows of logits and a class index for each."""
+    return (
+        isinstance(logits, Tensor)
+        and isinstance(target, Tensor)
+        and not target.is_floating_point()
+        and logits.dim() == 2
+        and logits.shape[:1] == target.shape
+    )

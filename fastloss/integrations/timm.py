@@ -1,0 +1,69 @@
+"""timm: the criteria of `timm.loss`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from fastloss import functional
+from fastloss.integrations import Seam, classes, plain
+
+__all__ = ["SEAMS"]
+
+
+def _label_smoothing(self: Any, x: Any, target: Any) -> Any:
+    if not classes(x, target) or not self.smoothing >= 0:
+        return NotImplemented
+    return functional.cross_entropy(x, target, ignore_index=-(2**63), label_smoothing=self.smoothing)
+
+
+def _soft_target(self: Any, x: Any, target: Any) -> Any:
+    if not plain(x, target) or x.dim() != 2:
+        return NotImplemented
+    return functional.cross_entropy(x, target)
+
+
+def _asymmetric(self: Any, inputs: Any, target: Any, reduction: Any = None) -> Any:
+    if not classes(inputs, target) or not 0 <= self.eps <= 1:
+        return NotImplemented
+    return functional.asymmetric_cross_entropy(
+        inputs, target, self.gamma_pos, self.gamma_neg, None, -(2**63),
+        "mean" if self.reduction == "mean" else "none", self.eps,
+    )  # fmt: skip
+
+
+def _jsd(self: Any, output: Any, target: Any) -> Any:
+    smoothing = getattr(self.cross_entropy_loss, "smoothing", 0.0)
+    if not classes(output, target) or output.shape[0] % self.num_splits:
+        return NotImplemented
+    return functional.jsd_cross_entropy(output, target, self.num_splits, self.alpha, smoothing)
+
+
+def _poly(self: Any, x: Any, target: Any) -> Any:
+    if not classes(x, target) or self.smoothing:  # the smoothed p there is an average
+        return NotImplemented
+    return functional.poly1_cross_entropy(
+        x, target, self.epsilon, ignore_index=-(2**63), reduction=self.reduction, loss_dtype=torch.float32
+    )
+
+
+_ROWS = "one read and one write of the logits"
+SEAMS = (
+    Seam("timm.loss.cross_entropy", "LabelSmoothingCrossEntropy.forward", _label_smoothing, _ROWS),
+    Seam("timm.loss.cross_entropy", "SoftTargetCrossEntropy.forward", _soft_target, _ROWS),
+    Seam("timm.loss.asymmetric_loss", "AsymmetricLossSingleLabel.forward", _asymmetric,
+         "exact for likely classes; one kernel where nothing is smoothed"),
+    Seam("timm.loss.jsd", "JsdCrossEntropy.__call__", _jsd, "the cross entropy reads its logits once"),
+    Seam("timm.loss.poly_loss", "PolyCrossEntropy.forward", _poly, _ROWS + ", without smoothing and of classes"),
+    Seam("timm.loss.binary_cross_entropy", "BinaryCrossEntropy.forward", None,
+         'it calls torch.nn.functional.binary_cross_entropy_with_logits, which patch("torch") replaces'),
+    Seam("timm.loss.asymmetric_loss", "AsymmetricLossMultiLabel.forward", None,
+         "soft targets mix otherwise, and probabilities below eps have no gradient; for labels of 0 and 1 "
+         "fastloss.functional.asymmetric_loss is the loss of the paper"),
+    Seam("timm.loss.poly_loss", "PolyBinaryCrossEntropy.forward", None, "fastloss has no such loss"),
+    Seam("timm.loss.two_way_loss", "TwoWayLoss.forward", None, "fastloss has no such loss"),
+    Seam("timm.loss.zlpr_loss", "ZlprLoss.forward", None, "fastloss has no such loss"),
+    Seam("timm.loss.distribution_balanced_loss", "DistributionBalancedLoss.forward", None,
+         "fastloss has no such loss"),
+)  # fmt: skip
