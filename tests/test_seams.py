@@ -28,16 +28,19 @@ def whole(high, *shape, low=0):
     return torch.randint(low, high, shape, generator=torch.Generator().manual_seed(7))
 
 
+# As many as the seams want that short calls are no faster without.
 X, Y = draw(6, 9), draw(6, 9, seed=1)
 K, SOFT = whole(9, 6), torch.rand(6, 9, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
 HARD = (SOFT > 0.6).double()
-PIXELS, MASK, LABELS = draw(2, 3, 4, 5), whole(2, 2, 3, 4, 5), whole(3, 2, 4, 5)
+PIXELS, MASK, LABELS = draw(2, 3, 48, 64), whole(2, 2, 3, 48, 64), whole(3, 2, 48, 64)
 BOXES = torch.cat((SOFT[:, :2], SOFT[:, :2] + 0.2 + SOFT[:, 2:4]), 1)
 MORE = (BOXES + 0.3 * SOFT[:, 4:8]).requires_grad_()
-TOKENS, IDS = draw(2, 7, 11), whole(11, 2, 7)
-IGNORED = IDS.masked_fill(IDS < 3, -100)
+TOKENS, IDS = draw(2, 70, 1000), whole(1000, 2, 70)
+FLOATS = TOKENS.detach().float().requires_grad_()
+ROWS = FLOATS.detach().flatten(0, 1).requires_grad_()
+IGNORED = IDS.masked_fill(IDS < 300, -100)
 TOPICS = torch.tensor([0, 1, 0, 2, 1, 0])
-CONFIG = types.SimpleNamespace(num_labels=11)
+CONFIG = types.SimpleNamespace(num_labels=1000)
 
 
 def half(*tensors):
@@ -65,7 +68,7 @@ TAKEN = {
             (lambda m, x, y: m.SoftTargetCrossEntropy()(x, y), X, SOFT),
             *((lambda m, x, y, eps=eps, r=r: m.AsymmetricLossSingleLabel(1, 4, eps, r)(x, y), X, K)
               for eps in (0.1, 0) for r in ("mean", "none")),
-            *((lambda m, x, y, s=s: m.JsdCrossEntropy(3, smoothing=s)(x, y), X, K) for s in (0.1, 0.0)),
+            *((lambda m, x, y, s=s: m.JsdCrossEntropy(4, smoothing=s)(x, y), ROWS, IDS.flatten()) for s in (0.1, 0.0)),
             *((lambda m, x, y, r=r: m.PolyCrossEntropy(1.5, reduction=r)(x, y), X.detach().float().requires_grad_(), K)
               for r in ("mean", "sum", "none")),
         ],
@@ -122,15 +125,15 @@ TAKEN = {
     },
     "transformers": {
         "loss.loss_utils": [
-            *((lambda m, x, y, n=n: m.LOSS_MAPPING["ForCausalLM"](x, y, 11, n),
-               TOKENS.detach().float().requires_grad_(), IGNORED) for n in (None, 20, torch.tensor(20))),
-            (lambda m, x, y: m.ForCausalLMLoss(x, None, 11, shift_labels=y, more=1), *half(TOKENS, IGNORED)),
-            (lambda m, x, y: m.ForCausalLMLoss(x, y, 11), TOKENS.detach().float().requires_grad_(), IDS * 0 - 100),
-            (lambda m, x, y: m.ForCausalLMLoss(x, y, 11), TOKENS.detach().float().requires_grad_(), IDS * 5),
-            (lambda m, x, y: m.LOSS_MAPPING["ForMaskedLM"](x, y, 11, 5), *half(TOKENS, IGNORED)),
+            *((lambda m, x, y, n=n: m.LOSS_MAPPING["ForCausalLM"](x, y, 1000, n),
+               FLOATS, IGNORED) for n in (None, 20, torch.tensor(20))),
+            (lambda m, x, y: m.ForCausalLMLoss(x, None, 1000, shift_labels=y, more=1), *half(TOKENS, IGNORED)),
+            (lambda m, x, y: m.ForCausalLMLoss(x, y, 1000), FLOATS, IDS * 0 - 100),
+            (lambda m, x, y: m.ForCausalLMLoss(x, y, 1000), FLOATS, IDS * 5),
+            (lambda m, x, y: m.LOSS_MAPPING["ForMaskedLM"](x, y, 1000, 5), *half(TOKENS, IGNORED)),
             (lambda m, x, y: m.ForTokenClassification(x, y, CONFIG), *half(TOKENS, IGNORED)),
             (lambda m, x, y: m.ForQuestionAnsweringLoss(x, x, y, y), X, K),
-            (lambda m, x, y: m.fixed_cross_entropy(x, y, torch.tensor(4), ignore_index=2), X, K),
+            (lambda m, x, y: m.fixed_cross_entropy(x, y, torch.tensor(4), ignore_index=2), ROWS, IDS.flatten()),
         ],
         "loss.loss_for_object_detection": [
             (lambda m, x, y: m.sigmoid_focal_loss(x, y, 3.0), X, SOFT),
@@ -141,11 +144,11 @@ TAKEN = {
         "trainer.utils": [
             (lambda m, x, i: m.selective_log_softmax(x, i), TOKENS, IDS),
             (lambda m, x, i: m.selective_log_softmax(x, i, temperature=0.7), *half(TOKENS, IDS)),
-            (lambda m, x, i: m.selective_log_softmax(x, i), TOKENS, whole(11, 2, 7, 3)),
-            (lambda m, x, i: m.selective_log_softmax(x, i, row_mask=i > 3), TOKENS, IDS),
+            (lambda m, x, i: m.selective_log_softmax(x, i), TOKENS, whole(1000, 2, 70, 3)),
+            (lambda m, x, i: m.selective_log_softmax(x, i, row_mask=i > 300), TOKENS, IDS),
             (lambda m, x: m.entropy_from_logits(x), TOKENS),
             (lambda m, x, i: sum(m.selective_log_softmax_and_entropy(x, i)), TOKENS, IDS),
-            (lambda m, x, i: sum(m.selective_log_softmax_and_entropy(x, i, False, 2.0, (i > 3).int())), TOKENS, IDS),
+            (lambda m, x, i: sum(m.selective_log_softmax_and_entropy(x, i, False, 2.0, (i > 300).int())), TOKENS, IDS),
         ],
     },
     "torchtitan": {
@@ -156,6 +159,14 @@ TAKEN = {
         ],
     },
 }  # fmt: skip
+# Of these, errors, empty tensors, and a loss whose smoothing no kernel has.
+PLAIN_PYTORCH = {
+    ("torchvision.ops", 2),
+    ("torchvision.ops", 3),
+    ("torchvision.ops", 14),
+    ("timm.loss", 3),
+    ("timm.loss", 4),
+}
 # Calls whose numbers ours would not have, and errors that they raise first.
 HANDED = {
     "torchvision": {
@@ -168,7 +179,7 @@ HANDED = {
     "timm": {
         "loss": [
             (lambda m, x, y: m.LabelSmoothingCrossEntropy()(x, y), TOKENS, IDS),
-            (lambda m, x, y: m.SoftTargetCrossEntropy()(x, y), TOKENS, SOFT[:2, :7].unsqueeze(-1)),
+            (lambda m, x, y: m.SoftTargetCrossEntropy()(x, y), TOKENS, TOKENS.detach().softmax(-1)),
             (lambda m, x, y: m.PolyCrossEntropy(smoothing=0.1)(x, y), X, K),
             (lambda m, x, y: m.PolyCrossEntropy()(x, y), X, SOFT),
             (lambda m, x, y: m.JsdCrossEntropy(4)(x, y), X, K),
@@ -197,7 +208,7 @@ HANDED = {
     "segmentation_models_pytorch": {
         "losses": [
             (lambda m, x, y: m.SoftCrossEntropyLoss("none", 0.1)(x, y), PIXELS, LABELS),
-            (lambda m, x, y: m.FocalLoss("multilabel")(x, y), PIXELS, SOFT.flatten()[:30].expand(2, 3, 30)),
+            (lambda m, x, y: m.FocalLoss("multilabel")(x, y), PIXELS, PIXELS.detach().sigmoid()),
             (lambda m, x, y: m.FocalLoss("multiclass", normalized=True)(x, y), PIXELS, LABELS),
         ],
     },
@@ -208,13 +219,13 @@ HANDED = {
         ],
     },
     "transformers": {
-        "loss.loss_utils": [(lambda m, x, y: m.ForCausalLMLoss(x, y, 11, torch.tensor([20])), TOKENS, IGNORED)],
+        "loss.loss_utils": [(lambda m, x, y: m.ForCausalLMLoss(x, y, 1000, torch.tensor([20])), TOKENS, IGNORED)],
         "loss.loss_for_object_detection": [(lambda m, x, y: m.sigmoid_focal_loss(x, y, 3.0), X, HARD[:1])],
     },
     "trl": {
         "trainer.utils": [
             (lambda m, x, i: m.selective_log_softmax(x, i, temperature=0.0), TOKENS, IDS),
-            (lambda m, x, i: m.selective_log_softmax(x, i, row_mask=i > 3), TOKENS, whole(11, 2, 7, 3)),
+            (lambda m, x, i: m.selective_log_softmax(x, i, row_mask=i > 300), TOKENS, whole(1000, 2, 70, 3)),
         ],
     },
 }  # fmt: skip
@@ -222,7 +233,7 @@ HANDED = {
 
 def calls(table):
     return [
-        pytest.param(library, f"{library}.{module}", fn, tensors, id=f"{library}.{module}-{i}")
+        pytest.param(library, f"{library}.{module}", i, fn, tensors, id=f"{library}.{module}-{i}")
         for library, modules in table.items()
         for module, every in modules.items()
         for i, (fn, *tensors) in enumerate(every)
@@ -248,19 +259,21 @@ def both(library, module, fn, tensors):
     return ours, outcome(bound, tensors, {}), path
 
 
-@pytest.mark.parametrize(("library", "module", "fn", "tensors"), calls(TAKEN))
-def test_numbers(library, module, fn, tensors):
+@pytest.mark.parametrize(("library", "module", "number", "fn", "tensors"), calls(TAKEN))
+def test_numbers(library, module, number, fn, tensors):
     ours, theirs, path = both(library, module, fn, tensors)
-    assert path is not None
-    if isinstance(theirs, list) and theirs[0].dtype == torch.bfloat16:
+    assert path in (("reference",) if (module, number) in PLAIN_PYTORCH else ("kernel", "native"))
+    if isinstance(theirs, list) and any(getattr(t, "dtype", None) == torch.bfloat16 for t in theirs):
         for a, b in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(a, b, rtol=2**-6, atol=2**-7)  # theirs is rounded at every step
+            half = b.dtype == torch.bfloat16  # theirs is rounded at every step
+            atol = 2**-7 * b.abs().max().item() if half else 1e-6
+            torch.testing.assert_close(a, b, rtol=2**-6 if half else 2e-5, atol=atol)
     else:
         same_outcome(ours, theirs, module)
 
 
-@pytest.mark.parametrize(("library", "module", "fn", "tensors"), calls(HANDED))
-def test_handed_over(library, module, fn, tensors):
+@pytest.mark.parametrize(("library", "module", "number", "fn", "tensors"), calls(HANDED))
+def test_handed_over(library, module, number, fn, tensors):
     ours, theirs, path = both(library, module, fn, tensors)
     assert path is None
     same_outcome(ours, theirs, module)

@@ -38,6 +38,15 @@ class Seam:
     why: str
 
 
+NO_INDEX = -(2**53)  # for ``ignore_index``, where the library ignores no class
+
+
+def worth(input: Tensor, least: int) -> bool:
+    """Whether ours is faster: on the CPU with so many elements, for the more options of a kernel are used, the more of
+    a short call is Python."""
+    return input.device.type != "cpu" or input.numel() >= least
+
+
 def plain(*tensors: Any) -> bool:
     """Whether all are floating point tensors of one shape and dtype."""
     return all(

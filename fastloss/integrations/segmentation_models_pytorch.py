@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 
 from fastloss import functional
-from fastloss.integrations import Seam, plain
+from fastloss.integrations import NO_INDEX, Seam, plain, worth
 
 __all__ = ["SEAMS"]
 
 
 def _soft_bce(self: Any, y_pred: Any, y_true: Any) -> Any:
     if not plain(y_pred, y_true) or self.reduction not in ("mean", "sum", "none", None):
+        return NotImplemented
+    if self.ignore_index is not None and not worth(y_pred, 2**14):
         return NotImplemented
     s = self.smooth_factor
     target = y_true if s is None else (1 - y_true) * s + y_true * (1 - s)
@@ -38,7 +40,7 @@ def _soft_cross_entropy(self: Any, y_pred: Any, y_true: Any) -> Any:
     ):
         return NotImplemented
     return functional.cross_entropy(
-        y_pred, y_true, ignore_index=-(2**63) if self.ignore_index is None else self.ignore_index,
+        y_pred, y_true, ignore_index=NO_INDEX if self.ignore_index is None else self.ignore_index,
         reduction=self.reduction, label_smoothing=self.smooth_factor,
         normalizer=y_true.numel() if self.reduction == "mean" else None,  # what is ignored counts there
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from fastloss import functional
-from fastloss.integrations import Seam, classes, plain
+from fastloss.integrations import NO_INDEX, Seam, classes, plain, worth
 
 __all__ = ["SEAMS"]
 
@@ -15,7 +15,7 @@ __all__ = ["SEAMS"]
 def _label_smoothing(self: Any, x: Any, target: Any) -> Any:
     if not classes(x, target) or not self.smoothing >= 0:
         return NotImplemented
-    return functional.cross_entropy(x, target, ignore_index=-(2**63), label_smoothing=self.smoothing)
+    return functional.cross_entropy(x, target, ignore_index=NO_INDEX, label_smoothing=self.smoothing)
 
 
 def _soft_target(self: Any, x: Any, target: Any) -> Any:
@@ -28,14 +28,14 @@ def _asymmetric(self: Any, inputs: Any, target: Any, reduction: Any = None) -> A
     if not classes(inputs, target) or not 0 <= self.eps <= 1:
         return NotImplemented
     return functional.asymmetric_cross_entropy(
-        inputs, target, self.gamma_pos, self.gamma_neg, None, -(2**63),
+        inputs, target, self.gamma_pos, self.gamma_neg, None, NO_INDEX,
         "mean" if self.reduction == "mean" else "none", self.eps,
     )  # fmt: skip
 
 
 def _jsd(self: Any, output: Any, target: Any) -> Any:
     smoothing = getattr(self.cross_entropy_loss, "smoothing", 0.0)
-    if not classes(output, target) or output.shape[0] % self.num_splits:
+    if not classes(output, target) or output.shape[0] % self.num_splits or not worth(output, 2**10):
         return NotImplemented
     return functional.jsd_cross_entropy(output, target, self.num_splits, self.alpha, smoothing)
 
@@ -43,8 +43,9 @@ def _jsd(self: Any, output: Any, target: Any) -> Any:
 def _poly(self: Any, x: Any, target: Any) -> Any:
     if not classes(x, target) or self.smoothing:  # the smoothed p there is an average
         return NotImplemented
+    dtype: Any = {} if x.dtype == torch.float32 else {"loss_dtype": torch.float32}
     return functional.poly1_cross_entropy(
-        x, target, self.epsilon, ignore_index=-(2**63), reduction=self.reduction, loss_dtype=torch.float32
+        x, target, self.epsilon, ignore_index=NO_INDEX, reduction=self.reduction, **dtype
     )
 
 

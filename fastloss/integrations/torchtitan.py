@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from fastloss import functional
-from fastloss.integrations import Seam
+from fastloss.integrations import Seam, worth
 
 __all__ = ["SEAMS"]
 
@@ -26,13 +26,15 @@ def _whole(*tensors: Any) -> bool:
 def _cross_entropy(pred: Any, labels: Any, *, global_vocab_size: int | None = None) -> Any:
     if not _whole(pred, labels):
         return NotImplemented
-    return functional.cross_entropy(
-        pred.flatten(0, 1), labels.flatten(0, 1), reduction="sum", ignore_index=-100, loss_dtype=torch.float32
-    )
+    if pred.dtype == torch.float32:
+        return functional.cross_entropy(pred.flatten(0, 1), labels.flatten(0, 1), reduction="sum")
+    if not worth(pred, 2**17):
+        return NotImplemented
+    return functional.cross_entropy(pred.flatten(0, 1), labels.flatten(0, 1), reduction="sum", loss_dtype=torch.float32)
 
 
 def _logprobs(logits: Any, labels: Any, *, return_entropy: bool = False) -> Any:
-    if not _whole(logits, labels) or logits.dim() != 3:
+    if not _whole(logits, labels) or logits.dim() != 3 or not worth(logits, 2**14):
         return NotImplemented
     if not return_entropy:
         return functional.token_logprobs(logits, labels, ignore_index=-100, loss_dtype=torch.float32)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fastloss import functional
-from fastloss.integrations import Seam, classes, plain
+from fastloss.integrations import Seam, classes, plain, worth
 
 __all__ = ["SEAMS", "causal_lm_loss"]
 
@@ -53,7 +53,7 @@ def _fixed_cross_entropy(
     ignore_index: int = -100,
     **kwargs: Any,
 ) -> Any:
-    if not _counts(num_items_in_batch):
+    if num_items_in_batch is not None and not (_counts(num_items_in_batch) and worth(source, 2**17)):
         return NotImplemented
     return functional.cross_entropy(
         source, target, ignore_index=ignore_index, normalizer=_near(num_items_in_batch, source)
@@ -62,6 +62,10 @@ def _fixed_cross_entropy(
 
 def _of_tokens(logits: Tensor, labels: Tensor, num_items_in_batch: Any, ignore_index: int) -> Any:
     """Cross entropy of flattened tokens. Half precision gives a loss of float32, as if the logits were float32."""
+    if num_items_in_batch is None and logits.dtype == torch.float32:
+        return functional.cross_entropy(logits, labels.to(logits.device), ignore_index=ignore_index)
+    if not _counts(num_items_in_batch) or not worth(logits, 2**17):
+        return NotImplemented
     return functional.cross_entropy(
         logits,
         labels.to(logits.device),
@@ -81,7 +85,7 @@ def _causal_lm(
     **kwargs: Any,
 ) -> Any:
     following = labels if shift_labels is None else shift_labels
-    if not _counts(num_items_in_batch) or logits.shape != (*following.shape, vocab_size) or not following.dim():
+    if logits.shape != (*following.shape, vocab_size) or not following.dim():
         return NotImplemented
     if shift_labels is None:
         following = torch.nn.functional.pad(labels, (0, 1), value=ignore_index)[..., 1:]
@@ -96,14 +100,12 @@ def _masked_lm(
     ignore_index: int = -100,
     **kwargs: Any,
 ) -> Any:
-    if not _counts(num_items_in_batch):
-        return NotImplemented
     return _of_tokens(logits.view(-1, vocab_size), labels.view(-1), num_items_in_batch, ignore_index)
 
 
 def _token_classification(logits: Any, labels: Any, config: Any, **kwargs: Any) -> Any:
     rows, flat, count = logits.view(-1, config.num_labels), labels.view(-1), kwargs.get("num_items_in_batch")
-    if not _counts(count) or not classes(rows, flat):
+    if not classes(rows, flat):
         return NotImplemented
     return _of_tokens(rows, flat, count, kwargs.get("ignore_index", -100))
 

@@ -7,11 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from fastloss import functional
-from fastloss.integrations import Seam
+from fastloss.integrations import NO_INDEX, Seam, worth
 
 __all__ = ["SEAMS"]
-
-_NO_INDEX = -(2**63)  # their functions ignore no index
 
 
 def _takes(logits: Any, index: Any, row_mask: Any) -> bool:
@@ -28,13 +26,15 @@ def _takes(logits: Any, index: Any, row_mask: Any) -> bool:
 def _selective_log_softmax(logits: Any, index: Any, temperature: float = 1.0, row_mask: Any = None) -> Any:
     if temperature <= 0 or not _takes(logits, index, row_mask):
         return NotImplemented
+    if index.dim() == logits.dim() and not worth(logits, 2**14):
+        return NotImplemented
     return functional.token_logprobs(
-        logits, index, temperature=temperature, ignore_index=_NO_INDEX, mask=None if row_mask is None else row_mask != 0
+        logits, index, temperature=temperature, ignore_index=NO_INDEX, mask=None if row_mask is None else row_mask != 0
     )
 
 
 def _entropy_from_logits(logits: Any, chunk_size: int = 128) -> Any:
-    if not _takes(logits, None, None):
+    if not _takes(logits, None, None) or not worth(logits, 2**14):
         return NotImplemented
     return functional.token_logprobs(logits, None, return_entropy=True).entropy
 
@@ -49,7 +49,7 @@ def _selective_log_softmax_and_entropy(
     if temperature <= 0 or not _takes(logits, index, row_mask):
         return NotImplemented
     made: Any = functional.token_logprobs(
-        logits, index, temperature=temperature, return_entropy=True, ignore_index=_NO_INDEX,
+        logits, index, temperature=temperature, return_entropy=True, ignore_index=NO_INDEX,
         mask=None if row_mask is None else row_mask != 0,
     )  # fmt: skip
     return made.logprob, made.entropy if entropy_requires_grad else made.entropy.detach()
