@@ -11,7 +11,7 @@ import transformers
 import fastloss
 from fastloss.integrations.transformers import causal_lm_loss
 
-VOCABULARY, LENGTH = 400, 32
+VOCABULARY, LENGTH = 1000, 64
 
 
 def trained(**options: Any) -> list[float]:
@@ -19,12 +19,12 @@ def trained(**options: Any) -> list[float]:
     config = transformers.LlamaConfig(
         vocab_size=VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=1, num_attention_heads=4
     )
-    tokens = torch.randint(3, VOCABULARY, (16, LENGTH), generator=torch.Generator().manual_seed(0))
-    labels = tokens.masked_fill(tokens < 40, -100)  # padding, say
+    tokens = torch.randint(3, VOCABULARY, (32, LENGTH), generator=torch.Generator().manual_seed(0))
+    labels = tokens.masked_fill(tokens < 100, -100)  # padding, say
     examples = [{"input_ids": i, "labels": j} for i, j in zip(tokens, labels, strict=True)]
     with tempfile.TemporaryDirectory() as folder:
         arguments = transformers.TrainingArguments(
-            folder, per_device_train_batch_size=2, gradient_accumulation_steps=2, max_steps=12, learning_rate=1e-2,
+            folder, per_device_train_batch_size=4, gradient_accumulation_steps=2, max_steps=12, learning_rate=1e-2,
             logging_steps=1, report_to="none", save_strategy="no", use_cpu=True, disable_tqdm=True,
         )  # fmt: skip
         trainer = transformers.Trainer(

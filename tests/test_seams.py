@@ -68,7 +68,6 @@ TAKEN = {
             (lambda m, x, y: m.SoftTargetCrossEntropy()(x, y), X, SOFT),
             *((lambda m, x, y, eps=eps, r=r: m.AsymmetricLossSingleLabel(1, 4, eps, r)(x, y), X, K)
               for eps in (0.1, 0) for r in ("mean", "none")),
-            *((lambda m, x, y, s=s: m.JsdCrossEntropy(4, smoothing=s)(x, y), ROWS, IDS.flatten()) for s in (0.1, 0.0)),
             *((lambda m, x, y, r=r: m.PolyCrossEntropy(1.5, reduction=r)(x, y), X.detach().float().requires_grad_(), K)
               for r in ("mean", "sum", "none")),
         ],
@@ -132,7 +131,7 @@ TAKEN = {
             (lambda m, x, y: m.ForCausalLMLoss(x, y, 1000), FLOATS, IDS * 5),
             (lambda m, x, y: m.LOSS_MAPPING["ForMaskedLM"](x, y, 1000, 5), *half(TOKENS, IGNORED)),
             (lambda m, x, y: m.ForTokenClassification(x, y, CONFIG), *half(TOKENS, IGNORED)),
-            (lambda m, x, y: m.ForQuestionAnsweringLoss(x, x, y, y), X, K),
+            (lambda m, x, y: m.ForQuestionAnsweringLoss(x, x, y, y), ROWS, IDS.flatten()),
             (lambda m, x, y: m.fixed_cross_entropy(x, y, torch.tensor(4), ignore_index=2), ROWS, IDS.flatten()),
         ],
         "loss.loss_for_object_detection": [
@@ -182,7 +181,6 @@ HANDED = {
             (lambda m, x, y: m.SoftTargetCrossEntropy()(x, y), TOKENS, TOKENS.detach().softmax(-1)),
             (lambda m, x, y: m.PolyCrossEntropy(smoothing=0.1)(x, y), X, K),
             (lambda m, x, y: m.PolyCrossEntropy()(x, y), X, SOFT),
-            (lambda m, x, y: m.JsdCrossEntropy(4)(x, y), X, K),
         ],
     },
     "pytorch_metric_learning": {

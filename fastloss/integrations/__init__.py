@@ -47,12 +47,14 @@ def worth(input: Tensor, least: int) -> bool:
     return input.device.type != "cpu" or input.numel() >= least
 
 
-def plain(*tensors: Any) -> bool:
+def plain(first: Any, *others: Any) -> bool:
     """Whether all are floating point tensors of one shape and dtype."""
-    return all(
-        isinstance(t, Tensor) and t.is_floating_point() and t.shape == tensors[0].shape and t.dtype == tensors[0].dtype
-        for t in tensors
-    )
+    if not isinstance(first, Tensor) or not first.is_floating_point():
+        return False
+    for t in others:  # noqa: SIM110, which is slower
+        if not isinstance(t, Tensor) or t.dtype != first.dtype or t.shape != first.shape:
+            return False
+    return True
 
 
 def classes(logits: Any, target: Any) -> bool:

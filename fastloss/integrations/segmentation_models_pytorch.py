@@ -14,9 +14,11 @@ __all__ = ["SEAMS"]
 
 
 def _soft_bce(self: Any, y_pred: Any, y_true: Any) -> Any:
-    if not plain(y_pred, y_true) or self.reduction not in ("mean", "sum", "none", None):
-        return NotImplemented
-    if self.ignore_index is not None and not worth(y_pred, 2**14):
+    if (
+        (self.ignore_index is not None and not worth(y_pred, 2**14))
+        or not plain(y_pred, y_true)
+        or self.reduction not in ("mean", "sum", "none", None)
+    ):
         return NotImplemented
     s = self.smooth_factor
     target = y_true if s is None else (1 - y_true) * s + y_true * (1 - s)

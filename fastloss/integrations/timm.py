@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from fastloss import functional
-from fastloss.integrations import NO_INDEX, Seam, classes, plain, worth
+from fastloss.integrations import NO_INDEX, Seam, classes, plain
 
 __all__ = ["SEAMS"]
 
@@ -33,13 +33,6 @@ def _asymmetric(self: Any, inputs: Any, target: Any, reduction: Any = None) -> A
     )  # fmt: skip
 
 
-def _jsd(self: Any, output: Any, target: Any) -> Any:
-    smoothing = getattr(self.cross_entropy_loss, "smoothing", 0.0)
-    if not classes(output, target) or output.shape[0] % self.num_splits or not worth(output, 2**10):
-        return NotImplemented
-    return functional.jsd_cross_entropy(output, target, self.num_splits, self.alpha, smoothing)
-
-
 def _poly(self: Any, x: Any, target: Any) -> Any:
     if not classes(x, target) or self.smoothing:  # the smoothed p there is an average
         return NotImplemented
@@ -55,7 +48,8 @@ SEAMS = (
     Seam("timm.loss.cross_entropy", "SoftTargetCrossEntropy.forward", _soft_target, _ROWS),
     Seam("timm.loss.asymmetric_loss", "AsymmetricLossSingleLabel.forward", _asymmetric,
          "exact for likely classes; one kernel where nothing is smoothed"),
-    Seam("timm.loss.jsd", "JsdCrossEntropy.__call__", _jsd, "the cross entropy reads its logits once"),
+    Seam("timm.loss.jsd", "JsdCrossEntropy.__call__", None,
+         "it calls LabelSmoothingCrossEntropy; no kernel of fastloss compares more than two distributions"),
     Seam("timm.loss.poly_loss", "PolyCrossEntropy.forward", _poly, _ROWS + ", without smoothing and of classes"),
     Seam("timm.loss.binary_cross_entropy", "BinaryCrossEntropy.forward", None,
          'it calls torch.nn.functional.binary_cross_entropy_with_logits, which patch("torch") replaces'),

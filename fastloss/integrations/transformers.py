@@ -53,25 +53,25 @@ def _fixed_cross_entropy(
     ignore_index: int = -100,
     **kwargs: Any,
 ) -> Any:
-    if num_items_in_batch is not None and not (_counts(num_items_in_batch) and worth(source, 2**17)):
+    if not worth(source, 2**14 if num_items_in_batch is None else 2**17) or not _counts(num_items_in_batch):
         return NotImplemented
     return functional.cross_entropy(
         source, target, ignore_index=ignore_index, normalizer=_near(num_items_in_batch, source)
     )
 
 
-def _of_tokens(logits: Tensor, labels: Tensor, num_items_in_batch: Any, ignore_index: int) -> Any:
+def _worth(logits: Tensor, count: Any) -> bool:
+    """Whether ours is faster than theirs, which calls ``fixed_cross_entropy``, and ``count`` is a number or None."""
+    return worth(logits, 2**14 if count is None and logits.dtype == torch.float32 else 2**17) and _counts(count)
+
+
+def _of_tokens(logits: Tensor, labels: Tensor, count: Any, ignore_index: int) -> Any:
     """Cross entropy of flattened tokens. Half precision gives a loss of float32, as if the logits were float32."""
-    if num_items_in_batch is None and logits.dtype == torch.float32:
-        return functional.cross_entropy(logits, labels.to(logits.device), ignore_index=ignore_index)
-    if not _counts(num_items_in_batch) or not worth(logits, 2**17):
-        return NotImplemented
+    labels = labels.to(logits.device)
+    if count is None and logits.dtype == torch.float32:
+        return functional.cross_entropy(logits, labels, None, None, ignore_index)
     return functional.cross_entropy(
-        logits,
-        labels.to(logits.device),
-        ignore_index=ignore_index,
-        normalizer=_near(num_items_in_batch, logits),
-        loss_dtype=torch.float32,
+        logits, labels, ignore_index=ignore_index, normalizer=_near(count, logits), loss_dtype=torch.float32
     )
 
 
@@ -84,6 +84,8 @@ def _causal_lm(
     shift_labels: Any = None,
     **kwargs: Any,
 ) -> Any:
+    if not _worth(logits, num_items_in_batch):
+        return NotImplemented
     following = labels if shift_labels is None else shift_labels
     if logits.shape != (*following.shape, vocab_size) or not following.dim():
         return NotImplemented
@@ -100,12 +102,14 @@ def _masked_lm(
     ignore_index: int = -100,
     **kwargs: Any,
 ) -> Any:
+    if not _worth(logits, num_items_in_batch):
+        return NotImplemented
     return _of_tokens(logits.view(-1, vocab_size), labels.view(-1), num_items_in_batch, ignore_index)
 
 
 def _token_classification(logits: Any, labels: Any, config: Any, **kwargs: Any) -> Any:
     rows, flat, count = logits.view(-1, config.num_labels), labels.view(-1), kwargs.get("num_items_in_batch")
-    if not classes(rows, flat):
+    if not _worth(logits, count) or not classes(rows, flat):
         return NotImplemented
     return _of_tokens(rows, flat, count, kwargs.get("ignore_index", -100))
 
