@@ -131,8 +131,9 @@ def _of_library(library: str) -> Callable[[], _Rows]:
         importlib.import_module(library)
     except Exception as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == library
+        kind = ModuleNotFoundError if missing else ImportError
         what = "is not installed" if missing else f"cannot be imported ({error})"
-        raise ImportError(f"fastloss.patch: {library} {what}; install it, or leave it out", name=library) from error
+        raise kind(f"fastloss.patch: {library} {what}; install it, or leave it out", name=library) from error
     modules: list[tuple[Seam, Any]] = []
     for seam in importlib.import_module(f"fastloss.integrations.{library}").SEAMS:
         try:

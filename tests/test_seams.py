@@ -6,6 +6,7 @@ import pickle
 import sys
 import threading
 import types
+from pathlib import Path
 
 import cases
 import pytest
@@ -407,11 +408,15 @@ def test_what_others_replaced_stays(shop):
 
 def test_no_such_library(shop):
     """And then nothing is replaced."""
-    with pytest.raises(ImportError, match=r"fastloss.patch: nowhere is not installed") as raised:
+    with pytest.raises(ModuleNotFoundError, match=r"fastloss.patch: nowhere is not installed") as raised:
         fastloss.patch("torch", "shop", "nowhere")
     assert raised.value.name == "nowhere"
     with pytest.raises(ValueError, match=r"no library 'tim' is known, expected some of torch, shop, nowhere"):
         fastloss.patch("shop", "tim")
+    del sys.modules["shop"]
+    Path(shop.__file__).with_name("__init__.py").write_text("1 / 0")
+    with pytest.raises(ImportError, match=r"shop cannot be imported \(division by zero\)"):
+        fastloss.patch("torch", "shop")
     assert not adopt._replaced
 
 
