@@ -44,7 +44,7 @@ dev: $(STAMP) ## make .venv and install torch, the tools and fastloss (editable)
 PEERS := $(VENV)/peers
 $(PEERS): Makefile | $(STAMP)
 	@$(PIP) pytorch-metric-learning==2.9.0
-	@$(PIP) --no-deps open_clip_torch==3.3.0 lightly==1.6.0
+	@$(PIP) --no-deps open_clip_torch==3.3.0 lightly==1.6.0 monai==1.6.1
 	@touch $@
 
 peers: $(PEERS) ## install the libraries whose losses the tests compare ours with

@@ -18,7 +18,7 @@ import docstrings
 ROOT = Path(__file__).parents[1]
 
 PAGES = sorted((ROOT / "docs").glob("*.md"))
-LIBRARIES = ("lightning", "timm", "torchvision", "transformers")
+LIBRARIES = ("lightning", "pytorch_metric_learning", "timm", "torchvision", "transformers")
 
 
 def recipes():
