@@ -15,7 +15,7 @@ def leaf_module(name, *packages):
     spec = importlib.util.find_spec(top)
     if spec is None:
         pytest.skip(f"{top} is not installed (make peers)")
-    before = set(sys.modules)
+    before = dict(sys.modules)
     try:
         for package in (top, *packages):
             module = types.ModuleType(package)
@@ -23,9 +23,10 @@ def leaf_module(name, *packages):
             sys.modules[package] = module
         return importlib.import_module(name)
     finally:
-        for added in set(sys.modules) - before:
+        for added in list(sys.modules):
             if added.partition(".")[0] == top:
                 del sys.modules[added]
+        sys.modules |= {name: module for name, module in before.items() if name.partition(".")[0] == top}
 
 
 def open_clip():

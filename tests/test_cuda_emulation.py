@@ -155,7 +155,7 @@ POINTS_PLANTS = {
         "part += losses[j];",
     ),
     "wrong stride": (
-        "got",
+        "got|AddressSanitizer",
         "at[k] += index * views[k]->stride[d];",
         "at[k] += index * views[0]->stride[d];",
     ),
