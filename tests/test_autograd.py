@@ -51,7 +51,7 @@ def _kernels(request, monkeypatch, kernel):
             pytest.skip("one way")
         monkeypatch.setattr(plan, "is_small", lambda *_: False)
         monkeypatch.setattr(linear, "_as_it_is", lambda *_: None)
-        monkeypatch.setattr(linear, "_is_small", lambda *_: False)
+        monkeypatch.setattr(linear, "is_small", lambda *_: False)
         monkeypatch.setattr(linear.strips, "_MIN_STRIP_ROWS", 4)
         monkeypatch.setattr(linear.strips, "_STRIP_BYTES", 1)
 

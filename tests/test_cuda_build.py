@@ -51,8 +51,8 @@ PAIRS_REGISTERS = {(2, "1"): 80, (3, "1"): 96, (2, "0"): 96, (3, "0"): 128}  # 2
 MIXED = "MixedProbabilities"  # a functor of the rows kernels with extras
 SIMILARITY_REGISTERS = {"rows": 80, "gradient": 128, "columns": 80}
 SIZES = {"f": 4, "d": 8, "13__nv_bfloat16": 2, "6__half": 2}
-EVERY = bool(os.environ.get("FASTLOSS_EVERY_PLANT"))  # as `make asan` does: float16, which compiles as bfloat16 does
-if not EVERY:
+ALL_DTYPES = bool(os.environ.get("FASTLOSS_EVERY_PLANT"))  # else without float16, which compiles as bfloat16 does
+if not ALL_DTYPES:
     del SIZES["6__half"], TILE_REGISTERS["6__half"]
 SIZE = f"({'|'.join(SIZES)})"
 ROWS = re.compile(rf"(rows_by_[a-z]+?)I{SIZE}N\w+?\d+([A-Za-z]\w*?)ELb([01])EL([ib])(\d+)EEE")
@@ -113,7 +113,7 @@ def compiled(tmp_path_factory):
         assert "warning" not in done.stderr, done.stderr
         return target, done.stderr
 
-    items = [item for item in cuda_sources().items() if EVERY or not item[0].endswith("_f16")]
+    items = [item for item in cuda_sources().items() if ALL_DTYPES or not item[0].endswith("_f16")]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return dict(pool.map(build, items))
 

@@ -827,9 +827,11 @@ INSTRUCTIONS = {
     "log_cosh_loss": (52, 93),
     "robust_loss": (43, 75),
     "asymmetric_loss": (108, 162),
-    "box_iou_loss": (174, 186),
-    "super_loss": (180, 245),
-    "varifocal_loss": (50, 75),
+    "box_iou_loss": (180, 192),
+    "super_loss": (180, 253),
+    "varifocal_loss": (52, 75),
+    "quality_focal_loss": (41, 75),
+    "gaussian_focal_loss": (42, 75),
     "balanced_l1_loss": (75, 105),
 }
 
