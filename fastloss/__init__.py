@@ -1,7 +1,6 @@
 """Losses for PyTorch as fused forward+backward kernels: the same numbers, less time, less memory."""
 
 from importlib import import_module as _import_module
-from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
 from fastloss import functional, isa, nn, reference
@@ -21,24 +20,6 @@ from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *
 from fastloss.nn.rows import *
 from fastloss.nn.similarity import *
-
-if _TYPE_CHECKING:
-    from fastloss import schedules
-    from fastloss._selftest import SelfTest, selftest
-    from fastloss.balancing import DynamicWeightAverage, GradNorm, RandomWeighting, UncertaintyWeighting
-    from fastloss.conflicts import aligned_mtl, backward, cagrad, mgda, pcgrad
-    from fastloss.monitor import GradientMonitor, GradientReport, LossTracker, lightning_callback
-    from fastloss.objective import Objective, ObjectiveResult
-    from fastloss.regularizers import (
-        elastic_net_penalty,
-        ewc_penalty,
-        fisher_diagonal,
-        group_lasso_penalty,
-        l1_penalty,
-        l2_penalty,
-        orthogonality_penalty,
-        proximal_penalty,
-    )
 
 # What few programs ask for, and takes milliseconds to import: modules, and the names that they have.
 _LATER = {
@@ -61,52 +42,27 @@ _LATER = {
 }
 
 __all__ = [
-    "DynamicWeightAverage",
     "Explanation",
-    "GradNorm",
-    "GradientMonitor",
-    "GradientReport",
-    "LossTracker",
-    "Objective",
-    "ObjectiveResult",
     "Patch",
     "PointStats",
-    "RandomWeighting",
     "RowStats",
-    "SelfTest",
     "TokenLogprobs",
-    "UncertaintyWeighting",
     "__version__",
-    "aligned_mtl",
-    "backward",
     "build_info",
-    "cagrad",
     "convert",
     "debug",
-    "elastic_net_penalty",
     "empty_cache",
-    "ewc_penalty",
     "explain",
-    "fisher_diagonal",
     "functional",
     "grad_cache",
-    "group_lasso_penalty",
     "isa",
-    "l1_penalty",
-    "l2_penalty",
-    "lightning_callback",
     "memory_usage",
-    "mgda",
     "nn",
-    "orthogonality_penalty",
     "patch",
-    "pcgrad",
-    "proximal_penalty",
     "reference",
-    "schedules",
-    "selftest",
     "unpatch",
 ]
+__all__ += [name for module, names in _LATER.items() for name in names or (module,)]
 __all__ += nn.__all__
 
 

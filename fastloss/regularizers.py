@@ -16,7 +16,14 @@ import torch
 from torch import Tensor
 
 from fastloss._core import memory
-from fastloss._core._torch import FOREACH, forward_mode_active, is_batched, tracing_state, transforms_active
+from fastloss._core._torch import (
+    FOREACH,
+    foreach,
+    forward_mode_active,
+    is_batched,
+    tracing_state,
+    transforms_active,
+)
 from fastloss._core.autograd import gradients
 from fastloss._core.guards import TENSORS
 
@@ -35,7 +42,6 @@ Params = Iterable[Tensor] | Iterable[tuple[str, Tensor]] | Mapping[str, Tensor]
 Exclude = str | Tensor | Iterable[str | Tensor]
 
 _WIDE = (torch.float32, torch.float64)
-_many: Any = torch  # whose operators of many tensors at once have narrow types
 _FEW = 1 << 12  # elements, below which a call costs more than its work
 _SMALL = 1 << 15  # elements, whose memory the C library keeps; that of larger gradients comes from the pool
 _PIECE = 1 << 16  # elements that stay in a core's cache, temporaries too
@@ -114,7 +120,7 @@ def _added(values: Sequence[Tensor]) -> Tensor:
 
 def _norms(ws: list[Tensor], order: int) -> Tensor:
     """Of the CPU in float64: sums in float32 are less exact there than those of `torch.sum`."""
-    return torch.stack(_many._foreach_norm(ws, order, dtype=torch.float64 if ws[0].is_cpu else None))
+    return torch.stack(foreach.norm(ws, order, dtype=torch.float64 if ws[0].is_cpu else None))
 
 
 def _formula(penalty: _Penalty, tensors: Sequence[Tensor], n: int) -> Tensor:
@@ -224,11 +230,11 @@ def _elastic(a: float, b: float) -> _Penalty:
         def together(places: list[int]) -> Sequence[Tensor]:
             some = [ws[i] for i in places]
             if not a:
-                return _many._foreach_mul(some, up2)
-            made = _many._foreach_sign(some)
-            _many._foreach_mul_(made, up1)
+                return foreach.mul(some, up2)
+            made = foreach.sign(some)
+            foreach.mul_(made, up1)
             if b:
-                _many._foreach_add_(made, _many._foreach_mul(some, up2))
+                foreach.add_(made, foreach.mul(some, up2))
             return made
 
         def alone(i: int) -> Tensor:
@@ -346,10 +352,10 @@ def _near_value(ws: Sequence[Tensor], *others: Sequence[Tensor]) -> tuple[Tensor
     parts = [_half_square(*pieces) for group in groups for pieces in _pieces(*group)]
     if many:
         some, anchors, *importances = [[column[i] for i in many] for column in (ws, *others)]
-        apart = _many._foreach_sub(some, anchors)
+        apart = foreach.sub(some, anchors)
         if importances:
-            made = _many._foreach_mul(apart, apart)
-            _many._foreach_mul_(made, importances[0])
+            made = foreach.mul(apart, apart)
+            foreach.mul_(made, importances[0])
             parts.append(_added([t.sum() for t in made]) / 2)
         else:
             parts.append(_norms(apart, 2).square().sum() / 2)
@@ -360,10 +366,10 @@ def _near_slopes(ws: Sequence[Tensor], anchors: Sequence[Tensor], *rest: Any) ->
     *importances, upstream = rest
 
     def together(places: list[int]) -> Sequence[Tensor]:
-        made = _many._foreach_sub([ws[i] for i in places], [anchors[i] for i in places])
+        made = foreach.sub([ws[i] for i in places], [anchors[i] for i in places])
         for factors in importances:
-            _many._foreach_mul_(made, [factors[i] for i in places])
-        _many._foreach_mul_(made, upstream)
+            foreach.mul_(made, [factors[i] for i in places])
+        foreach.mul_(made, upstream)
         return made
 
     def alone(i: int) -> Tensor:

@@ -146,10 +146,11 @@ def constant_in_graphs(function: _Function) -> _Function:
     return function
 
 
-# Operators of many tensors at once; without them, one tensor after the other.
-FOREACH: bool = all(
-    hasattr(torch, f"_foreach_{name}") for name in ("add_", "mul", "mul_", "norm", "sign", "sub")
-)  # fmt: skip
+# Operators of many tensors at once; without one of them, one tensor after the other.
+foreach: Any = types.SimpleNamespace(
+    **{name: _find(f"_foreach_{name}") for name in ("add_", "mul", "mul_", "norm", "sign", "sub")}
+)
+FOREACH: bool = None not in vars(foreach).values()
 
 # What the adaptive softmax returns.
 AdaptiveOutput: Any = _find("nn.modules.adaptive._ASMoutput") or collections.namedtuple("AdaptiveOutput", "output loss")

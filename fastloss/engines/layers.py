@@ -347,13 +347,8 @@ def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
 
 def _kept(posed: Posed) -> Tensor | None:
     """Which rows count; None if all do."""
-    if posed.target is None:
-        mask: Tensor | None = posed.mask
-        return mask
-    kept: Tensor = posed.target != posed.ignore_index
-    if posed.target.dim() == posed.input.dim():
-        kept = kept.any(-1)
-    return kept if posed.mask is None else kept & posed.mask
+    mask: Tensor | None = posed.mask
+    return mask if posed.target is None else outputs.kept_of(posed)
 
 
 def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> TokenLogprobs:
@@ -522,10 +517,7 @@ def _of_strips(record: DivergenceLoss, arguments: dict[str, Any], reduction: str
         if of_teacher is not None:
             hidden = first.to(of_teacher.dtype)
             memory = strips.matrix(hidden.shape[0], of_teacher.shape[0], hidden)
-            if bias is None:
-                target = torch.mm(hidden, of_teacher.t(), out=memory)
-            else:
-                target = torch.addmm(bias, hidden, of_teacher.t(), out=memory)
+            target = linear.product(hidden, of_teacher, bias, memory)
         wide = torch.float64 if reduction != "none" else _ops.compute_dtype(logits.dtype)
         given = {"mask": mask, "weight": weight, "normalizer": divisor, "empty": empty, "loss_dtype": wide}
         problem = {**posed, "input": logits, "target": target}

@@ -296,13 +296,13 @@ def _logits(
 def _cleaned(problem: Problem) -> Tensor:
     """The hidden states, with zeros where a row is ignored: 0 * NaN would enter the classifier's gradient."""
     hidden = problem.hidden
-    kept = _kept(problem.target, problem.ignore_index, problem.options.get("mask"))
+    kept = kept_of(problem.target, problem.ignore_index, problem.options.get("mask"))
     if kept is None or kept.shape != hidden.shape[:-1] or _options.known(kept.all()):
         return hidden
     return torch.where(kept.unsqueeze(-1), hidden, 0.0)
 
 
-def _kept(target: Tensor, ignore_index: Any, mask: Tensor | None) -> Tensor | None:
+def kept_of(target: Tensor, ignore_index: Any, mask: Tensor | None) -> Tensor | None:
     """Which rows are not ignored; None if none can be."""
     if target.is_floating_point() or target.is_complex() or not isinstance(ignore_index, int):
         return mask
@@ -517,7 +517,7 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
     target, class_weight, mask, divisor, _ = fixed
     width = columns.shape[0]
     operators = _ops.OPERATORS[_RECORDS[call.name].rows.name]
-    index, kept = None, _kept(target, call.ignore_index, mask)
+    index, kept = None, kept_of(target, call.ignore_index, mask)
     if kept is not None:
         if kept.is_cpu and not target.is_floating_point():
             bad = softmax.bad_target(target, width // call.centers, call.ignore_index, mask)
@@ -601,10 +601,13 @@ def memory_of_gradients(rows: Tensor, columns: Tensor, want: tuple[bool, ...]) -
 
 
 def logits_of(strip: strips.Strips, begin: int, end: int, columns: Tensor, bias: Tensor | None) -> Tensor:
-    tile = strip.tile(begin, end, 0, strip.width)
+    return product(strip.cut(strip.rows, begin, end), columns, bias, strip.tile(begin, end, 0, strip.width))
+
+
+def product(rows: Tensor, columns: Tensor, bias: Tensor | None, out: Tensor) -> Tensor:
     if bias is None:
-        return strip.product(begin, end, columns, tile)
-    return torch.addmm(bias, strip.cut(strip.rows, begin, end), columns.t(), out=tile)
+        return torch.mm(rows, columns.t(), out=out)
+    return torch.addmm(bias, rows, columns.t(), out=out)
 
 
 def _divisor(target: Tensor, class_weight: Tensor | None, kept: Tensor | None) -> Tensor:

@@ -51,8 +51,10 @@ class Posed(NamedTuple):
 
 
 def kept_of(posed: Posed) -> Tensor:
-    """Whether each row counts; of one target a row. No property, for PyTorch 2.10 compiles no tuple's property."""
+    """Whether each row counts, of which a target does. No property, for PyTorch 2.10 compiles no tuple's property."""
     kept: Tensor = posed.target != posed.ignore_index
+    if posed.target.dim() == posed.input.dim():  # several targets a row
+        kept = kept.any(-1)
     return kept if posed.mask is None else kept & posed.mask
 
 

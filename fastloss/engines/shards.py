@@ -29,8 +29,7 @@ class _Shard:
     @staticmethod
     def forward(ctx: Any, plan: Plan, group: Any, given: Any, layer: tuple[torch.dtype, int], *vectors: Any) -> Any:
         target, mask, weight, weights = given
-        kept = _counting(target, mask)
-        walk, found = Walk(vectors, kept, *layer), []
+        walk, found = Walk(vectors, linear.kept_of(target, parts.IGNORED, mask), *layer), []
         with without_autocast(target):
             for _, tile, cut in walk:
                 state, *others = outputs.measure(plan, tile, cut(target), cut(mask), weight, part=True)
@@ -48,7 +47,7 @@ class _Shard:
         target, mask, weight, state, *vectors = ctx.saved_tensors
         want = ctx.needs_input_grad[5:]
         of_lse = parts.with_spread(of_lse, of_spread, ctx.weight_sum)
-        walk = Walk(vectors, _counting(target, mask), *ctx.layer)
+        walk = Walk(vectors, linear.kept_of(target, parts.IGNORED, mask), *ctx.layer)
         made = walk.memory(want)
         with without_autocast(target):
             for begin, tile, cut in walk:
@@ -66,11 +65,6 @@ class _Shard:
     @staticmethod
     def formula(ctx: Any, plan: Plan) -> Any:
         raise second_derivative(plan.name)
-
-
-def _counting(target: Tensor, mask: Tensor | None) -> Tensor:
-    kept = target != parts.IGNORED
-    return kept if mask is None else kept & mask
 
 
 def solve(record: HeadLoss, problem: linear.Problem) -> Tensor:

@@ -206,15 +206,8 @@ struct Outputs : ByClass<S> {
   }
   void forward_short(const ShortRows<S>& rows, int64_t begin, int64_t end) const {
     rows.run(begin, end, [&](int64_t row, int64_t n, int64_t) {
-      for (int64_t i = 0; i < n; i += W) {
-        T target[W];
-        for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
-        store(batch.exp_target + i, widen(exp_negative(load(target))));
-      }
-      for (int64_t i = 0; i < n; ++i) {
-        batch.tilt[i] = batch.mass[i] = 0;
-        if (batch.kept[i] == 0) batch.others[i] = 0;
-      }
+      exponentiate_targets(batch, n);
+      for (int64_t i = 0; i < n; ++i) batch.tilt[i] = batch.mass[i] = 0;
       put(row, n);
     });
   }

@@ -41,11 +41,21 @@ FASTLOSS_FN RowOptions row_options(const RowsArgs& a) {
   return {a.label_smoothing, a.z_loss, 1.0 / (double)a.classes, a.weight_sum};
 }
 
+// e^target of the first n rows.
+template <class T>
+void exponentiate_targets(RowBatch<T>& batch, int64_t n) {
+  constexpr int W = Vec<T>::size;
+  for (int64_t i = 0; i < n; i += W) {
+    T target[W];
+    for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
+    store(batch.exp_target + i, widen(exp_negative(load(target))));
+  }
+}
+
 // Losses and gradient factors of the first n rows.
 template <class T, template <class> class Loss>
 void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   using D = Vec<double>;
-  constexpr int W = Vec<T>::size;
   RowBatch<T>& batch = *(RowBatch<T>*)p;
   const Loss<double> loss(a.params);
   const RowOptions options = row_options(a);
@@ -54,11 +64,7 @@ void finish_rows(const RowsArgs& a, void* p, int64_t n) {
   for (int64_t i = 0; i < n && a.margin; ++i) {
     if (batch.target_class[i] >= 0) batch.target[i] -= ((const T*)a.margin)[batch.target_class[i]];
   }
-  for (int64_t i = 0; i < n && !has_probabilities; i += W) {
-    T target[W];
-    for (int k = 0; k < W; ++k) target[k] = (T)batch.target[i + k];
-    store(batch.exp_target + i, widen(exp_negative(load(target))));
-  }
+  if (!has_probabilities) exponentiate_targets(batch, n);
   for (int64_t i = 0; i < n; i += D::size) {
     const D max = load(batch.max + i), others = load(batch.others + i), gap = load(batch.gap + i);
     const D upstream = load(batch.upstream + i) * per_logit;
