@@ -912,17 +912,19 @@ def beyond(call: Call) -> bool:
 def repeats(call: Call) -> bool:
     """Whether a second backward, which makes the gradients with the upstream one in them, must give the same numbers.
 
-    Not if the first one scales infinities, or derivatives that pass float32's end by 0; nor of rows of one class or
-    vectors of one number, whose loss and cosine do not change: then gradients are what rounding leaves of terms that
-    cancel.
+    Not if the first one scales infinities, or derivatives that pass float32's end by 0; nor of rows of one class,
+    vectors of one number, or a vector beside itself, where loss and cosine do not change: then gradients are what
+    rounding leaves of terms that cancel.
     """
     kinds = {v.kind for v in call.tensors().values()}
     if beyond(call) or math.isinf(call.upstream) or (call.upstream == 0 and "huge" in kinds):
         return False
     if FAMILY[call.name] == "softmax" and call.tensors()["input"].shape[1:2] == (1,):
         return False
-    cosine = call.name == "cosine_embedding_loss" or call.arguments.get("distance") == "cosine"
-    return not cosine or call.tensors()["input1"].shape[-1:] != (1,)
+    if call.name != "cosine_embedding_loss" and call.arguments.get("distance") != "cosine":
+        return True
+    first, second = call.tensors()["input1"], call.tensors()["input2"]
+    return first.shape[-1:] != (1,) and first.seed != second.seed
 
 
 def _beyond(call: Call, *_: Any) -> bool:

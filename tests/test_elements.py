@@ -118,6 +118,23 @@ def test_huge_values(name, dtype, path, isa):
     torch.testing.assert_close(grad.double(), wanted[:, 1], rtol=1e-5, atol=1e-12)
 
 
+@pytest.mark.parametrize("path", ["kernel", "reference"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("alpha", [1.0, 0.5, 0.0, -2.0, -math.inf], ids=str)
+def test_differences_beyond_their_dtype(alpha, dtype, path, isa):
+    """By their scale they are numbers again: as numbers a power of two smaller by a smaller scale."""
+    fn = (fastloss.functional if path == "kernel" else fastloss.reference).robust_loss
+    found = []
+    for shrink in (1.0, 2.0**-30):
+        x = torch.full((2, 3), torch.finfo(dtype).max * shrink, dtype=dtype).mul_(0.75).requires_grad_()
+        loss = fn(x, -x.detach(), alpha, 8.0 * shrink, reduction="none")
+        found.append((loss.detach(), torch.autograd.grad(loss.sum(), x)[0] * shrink))
+    assert not (found[1][0].isnan().any() or found[1][0].isinf().any())
+    torch.testing.assert_close(
+        found[0], found[1], rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=torch.finfo(dtype).tiny
+    )
+
+
 @pytest.mark.parametrize("gamma", [0.0, 2.0, 2.5], ids=str)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize(

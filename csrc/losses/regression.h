@@ -151,7 +151,10 @@ struct Robust {
   template <class V>
   FASTLOSS_FN PointEval<V, 2> operator()(V x, V y) const {
     const V one(T(1)), two(T(2)), half_of(T(0.5)), limit(kSquarable<T>);
-    const V r = by_scale(x - y), c = max(-limit, min(limit, r)), z = c * c;
+    V r = by_scale(x - y);
+    const auto lost = abs(r) == V(T(__builtin_inf()));  // x - y has passed the type's end, r need not
+    if (any(lost)) r = select(lost, two * by_scale(half_of * x - half_of * y), r);
+    const V c = max(-limit, min(limit, r)), z = c * c;
     V f, pull;  // pull = r w^(a/2 - 1)
     if (kind == quadratic) {
       f = half_of * r * r;

@@ -348,10 +348,13 @@ def _(x: Tensor, y: Tensor, alpha: Number, scale: Number) -> Tensor:
 
     Written as :math:`\tfrac b2 L\, \varphi(\alpha L / 2)` with L = log w and :math:`\varphi(t) = (e^t - 1) / t`, which
     is smooth in alpha where it is 0. The limits at 2 and at minus infinity are taken there. Where the square of r
-    might overflow, 1 is nothing beside it and L = 2 log |r| - log b. Where t is large the derivative of that product
-    cancels, and the power is taken.
+    might overflow, 1 is nothing beside it, L = 2 log |r| - log b, and the power is that of |r|, whose derivative stays
+    in range. Where t is large the derivative of that product cancels, and the power is taken. Where x - y passes the
+    dtype's end, r is made of halves.
     """
-    r = (x - y) / scale
+    half = x / 2 - y / 2
+    lost = (x - y).isinf() & half.isfinite()
+    r = torch.where(lost, 2 * (torch.where(lost, half, 0.0) / scale), torch.where(lost, 0.0, x - y) / scale)
     far = r.abs() > 1e15
     beyond = torch.where(far, r, 1.0).abs()
     z = torch.where(far, 0.0, r) ** 2
@@ -365,7 +368,8 @@ def _(x: Tensor, y: Tensor, alpha: Number, scale: Number) -> Tensor:
     near, tiny = t.abs() < 1, t.abs() < 1e-5
     small = torch.where(near, t, 0.0)
     shape = torch.where(tiny, 1 + t / 2 + t * t / 6, torch.expm1(small) / torch.where(tiny | ~near, 1.0, t))
-    power = expm1(torch.where(near, 0.0, t)) / torch.where(near, 1.0, inner)
+    raised = torch.where(far & ~near, beyond / b.sqrt(), 1.0) ** inner - 1
+    power = torch.where(far, raised, expm1(torch.where(near | far, 0.0, t))) / torch.where(near, 1.0, inner)
     return torch.where(
         limit,
         torch.where(a == 2, 0.5 * square, torch.where(far, 1.0, -expm1(-0.5 * z))),

@@ -102,6 +102,7 @@ def solve(record: SimilarityLoss, reason: str, problem: Problem) -> Tensor:
     check(record, problem)
     reason = reason or problem.why_not or why_not(record, problem)
     route.kernel_unless(record.name, reason)
+    problem = _savable(problem)
     if not reason:
         return similarity(*as_kernels_read(record, problem))
     if problem.options.get("group") is not None:
@@ -109,12 +110,20 @@ def solve(record: SimilarityLoss, reason: str, problem: Problem) -> Tensor:
             f"fastloss.{record.name}: {reason}, and plain PyTorch has no group=; expected one process with the whole "
             "batch, or arguments that the kernels take, of a learned number its .detach()"
         )
-    if not is_compiling():
-        vectors, relation, options, params, *rest = problem
-        copies: Any = {key: savable(value) for key, value in options.items()}
-        vectors, relation = Vectors(*map(savable, vectors)), Relation(*map(savable, relation))
-        problem = Problem(vectors, relation, copies, tuple(map(savable, params)), *map(savable, rest))
     return formula.evaluate(record, problem)
+
+
+def _savable(problem: Problem) -> Problem:
+    """With copies of what autograd cannot save, before the kernels' layouts are made: a copy has strides of its own."""
+    if is_compiling() or not torch.is_grad_enabled():
+        return problem
+    vectors, relation, options, params, *rest = problem
+    tensors = [t for t in (*vectors, *relation, *options.values(), *params, *rest) if isinstance(t, Tensor)]
+    if not any([t.is_inference() for t in tensors]):
+        return problem
+    copies: Any = {key: savable(value) for key, value in options.items()}
+    vectors, relation = Vectors(*map(savable, vectors)), Relation(*map(savable, relation))
+    return Problem(vectors, relation, copies, tuple(map(savable, params)), *map(savable, rest))
 
 
 def why_not(record: SimilarityLoss, problem: Problem) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastloss._core.autograd import apply, savable
+from fastloss._core.autograd import apply
 from fastloss.engines.similarity import formula, plan
 from fastloss.engines.similarity.problem import Call, Relation, Vectors
 from fastloss.engines.similarity.ring import plan_of
@@ -83,8 +83,6 @@ def _solve(call: Call, relation: Relation, vectors: Vectors) -> Tensor:
     if torch.compiler.is_compiling():
         return trace(call, relation, vectors)
     if torch.is_grad_enabled() and any([t is not None and t.requires_grad for t in vectors]):
-        if any([t is not None and t.is_inference() for t in (*relation, *vectors)]):
-            relation, vectors = Relation(*map(savable, relation)), Vectors(*map(savable, vectors))
         return apply(AllPairs, call, relation, vectors, *vectors)
     if plan.is_small(call, vectors):
         return plan.at_once(call, vectors, relation, _NOTHING)[0]
