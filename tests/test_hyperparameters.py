@@ -1,5 +1,6 @@
 """What a hyperparameter may be is the same for every type of number, at every size, for every loss."""
 
+import inspect
 import math
 
 import cases
@@ -101,6 +102,26 @@ def test_learned(case, name):
     learned = torch.tensor(value, dtype=torch.float64, requires_grad=True)
     torch.testing.assert_close(loss(learned.detach()), loss(value).double(), rtol=1e-12, atol=1e-15)
     assert torch.autograd.gradcheck(loss, learned)
+
+
+@pytest.mark.parametrize(("case", "name"), [p for p in LEARNED if p.values[0].bare and "logit" not in p.values[1]])
+def test_modules_take_what_functions_take(case, name):
+    """A number of any type, and a tensor, which may be learned."""
+    given = arguments(case, LARGE) | ({"tau": 1.0} if case.name == "super_loss" else {})
+    takes = inspect.signature(case.module).parameters
+    kept = case.record.buffers
+    own = {
+        k: v for k, v in given.items() if k in takes and (k in kept or not isinstance(v, torch.Tensor)) and k != name
+    }
+    tensors = {k: v for k, v in given.items() if k not in own and k != name and v is not None}
+    value = {"softcap": 4.0, "log_zero": -0.6}.get(name, 0.5)
+    wanted = case.functional(**tensors, **own, **{name: value}, reduction="sum")
+    for form in (np.float32(value), torch.tensor(value), torch.nn.Parameter(torch.tensor(value))):
+        module = case.module(**own, **{name: form}, reduction="sum")
+        loss = module(**tensors) if case in (*SIMILARITY, *LINEAR) else module(*tensors.values())
+        torch.testing.assert_close(loss, wanted)
+        if isinstance(form, torch.Tensor):
+            assert (getattr(module, name) if name in takes else module._options[name]) is form
 
 
 @pytest.mark.parametrize(("case", "name"), HYPERPARAMETERS)

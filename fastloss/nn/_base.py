@@ -118,15 +118,27 @@ def drop_in(
     taken: type = function.record.options
     further = _options.names(taken) - {parameter.name for parameter in parameters}
 
-    buffers = [(k, p.name) for k, p in enumerate(parameters) if p.name in ("weight", "pos_weight")]
+    names = [p.name for p in parameters]
+    numbers = [p.name for p in parameters if type(p.default) in (int, float)]
+
+    def known(name: str, value: Any) -> Any:
+        """Of a hyperparameter as a tensor or NumPy's, which some of PyTorch's constructors refuse, its number."""
+        if name not in numbers or isinstance(value, (int, float)) or not _options.is_real(value):
+            return value
+        if isinstance(value, Tensor):
+            return float(value.detach()) if value.numel() == 1 else value
+        return float(value)
 
     class Module(DropIn, native):  # type: ignore[misc, valid-type]
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            for k, name in buffers:
-                given = args[k] if k < len(args) else kwargs.get(name)
-                _options.check_tensors(native.__name__, **{name: given})
+            given = {**dict(zip(names, args, strict=False)), **kwargs}
+            _options.check_tensors(native.__name__, weight=given.get("weight"), pos_weight=given.get("pos_weight"))
             options = {name: kwargs.pop(name) for name in list(kwargs) if name in further}
-            native.__init__(self, *args, **kwargs)
+            args = (*map(known, names, args), *args[len(names) :])
+            native.__init__(self, *args, **{name: known(name, value) for name, value in kwargs.items()})
+            for name in numbers:
+                if isinstance(given.get(name), Tensor):
+                    setattr(self, name, given[name])  # it may be learned
             self._options = options
 
     Module._native = native
