@@ -26,7 +26,10 @@ struct BoxIou {
   enum Kind : int { iou, giou, diou, ciou, eiou, siou } kind;
   enum Format : int { corners, corner_and_size, center_and_size } format;
   T eps;
-  FASTLOSS_FN explicit BoxIou(const double* p) : kind((Kind)(int)p[0]), format((Format)(int)p[1]), eps((T)p[2]) {}
+  // The first where a number is no code.
+  FASTLOSS_FN static int code(double number, int last) { return 0 < number && number <= last ? (int)number : 0; }
+  FASTLOSS_FN explicit BoxIou(const double* p)
+      : kind((Kind)code(p[0], siou)), format((Format)code(p[1], center_and_size)), eps((T)p[2]) {}
 
   template <class V>
   FASTLOSS_FN PointEval<V, 8> operator()(const V (&p)[8]) const {

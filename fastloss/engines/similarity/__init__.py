@@ -70,7 +70,10 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                 _check(name, kwargs, known)
             tensors = [t for t in (*args, *kwargs.values()) if isinstance(t, Tensor)]
             ask = posed if kwargs or len(tensors) < len(args) else pose  # tensors alone need not be asked what they are
-            return solve(record, why_no_kernel(record.engine, tensors, ("cpu", "cuda")), ask(*args, **kwargs))
+            reason, problem = why_no_kernel(record.engine, tensors, ("cpu", "cuda")), ask(*args, **kwargs)
+            if not is_compiling() and torch.is_grad_enabled() and any([t.is_inference() for t in tensors]):
+                problem = _savable(problem)
+            return solve(record, reason, problem)
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             _check(name, kwargs, known_of_reference)
@@ -102,7 +105,6 @@ def solve(record: SimilarityLoss, reason: str, problem: Problem) -> Tensor:
     check(record, problem)
     reason = reason or problem.why_not or why_not(record, problem)
     route.kernel_unless(record.name, reason)
-    problem = _savable(problem)
     if not reason:
         return similarity(*as_kernels_read(record, problem))
     if problem.options.get("group") is not None:
@@ -115,12 +117,7 @@ def solve(record: SimilarityLoss, reason: str, problem: Problem) -> Tensor:
 
 def _savable(problem: Problem) -> Problem:
     """With copies of what autograd cannot save, before the kernels' layouts are made: a copy has strides of its own."""
-    if is_compiling() or not torch.is_grad_enabled():
-        return problem
     vectors, relation, options, params, *rest = problem
-    tensors = [t for t in (*vectors, *relation, *options.values(), *params, *rest) if isinstance(t, Tensor)]
-    if not any([t.is_inference() for t in tensors]):
-        return problem
     copies: Any = {key: savable(value) for key, value in options.items()}
     vectors, relation = Vectors(*map(savable, vectors)), Relation(*map(savable, relation))
     return Problem(vectors, relation, copies, tuple(map(savable, params)), *map(savable, rest))
