@@ -406,12 +406,8 @@ PLANTS = (
         "test_memory.py",
     ),
     Plant("csrc/torch/memory.cpp", "  p.in_use -= loan->used;\n", "", "test_memory.py"),
-    Plant(
-        "csrc/simd/isa.cpp",
-        "    if (!isa.runs_here()) continue;\n    if (named) return isa;\n",
-        "    if (named) return isa;\n    if (!isa.runs_here()) continue;\n",
-        "test_isa.py",
-    ),
+    # That an ISA which this CPU lacks is refused shows on such a CPU alone.
+    Plant("csrc/simd/isa.cpp", '  if (kept == "sse2") return "baseline";\n', "", "test_isa.py"),
 )
 
 
@@ -440,6 +436,8 @@ def try_plant(plant: Plant, folder: Path, environment: dict[str, str]) -> str:
         tests = [f"tests/{name}" for name in plant.tests.split()]
         quick = ["-x", "-q", "-n", "0", "-p", "no:cacheprovider", "--no-header"]
         code = run([sys.executable, "-m", "pytest", *quick, *tests], folder, environment).returncode
+        if code < 0:  # a signal has ended it, as it would end the suite
+            return ""
         return {0: "NOT FOUND: every test passes", 1: ""}.get(code, f"pytest ended with {code}")
     finally:
         path.write_text(right)
@@ -476,7 +474,7 @@ def add_example(folder: Path, environment: dict[str, str]) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--only", default="", help="plants whose file or texts contain this")
+    parser.add_argument("--only", default="", help="plants whose file or texts contain this, or `example`")
     only = parser.parse_args().only
     plants = [plant for plant in PLANTS if only in plant.file + plant.old + plant.new]
     plants.sort(key=lambda plant: plant.compiled)  # the extension is built for the first of these
@@ -494,7 +492,7 @@ def main() -> int:
                 f"[{k}/{len(plants)}] {time.monotonic() - begun:4.0f} s {plant.file}: {line}  {said or 'found'}",
                 flush=True,
             )
-        if not only:
+        if only in ("", "example"):
             said = add_example(folder, environment)
             wrong += bool(said)
             print(f"the example as a loss: {said or 'passes'}", flush=True)

@@ -133,6 +133,14 @@ def test_rest_of_a_larger_block_is_given_back(rest):
     assert fastloss.memory_usage() == {"in_use": 52 * MiB, "idle": 52 * MiB}
 
 
+def test_a_block_of_more_than_twice_the_size_is_not_lent():
+    """Of 100 MiB for 40 of them the rest would be 60; those 100 go instead, for more than 100 were never in use."""
+    _memory.empty_like(torch.empty(25 * MiB))
+    kept = _memory.empty_like(torch.empty(10 * MiB))
+    assert fastloss.memory_usage() == {"in_use": 40 * MiB, "idle": 0}
+    del kept
+
+
 def test_empty_cache_gives_back_the_rest_of_a_larger_block(rest):
     fastloss.empty_cache()
     assert fastloss.memory_usage() == {"in_use": 52 * MiB, "idle": 0}

@@ -96,6 +96,7 @@ BAD_ROWS = [
     {"weight": torch.ones(6, dtype=torch.complex64)}, {"mask": torch.ones(4)},
     {"mask": torch.ones(3, dtype=torch.bool)}, {"state": STATE[:1]}, {"state": STATE.double()}, {"state": STATE.mT},
     {"state": SHARED.flatten()[:8].view(2, 4), "grad_input": SHARED}, {"grad_target": torch.empty(4, 6)},
+    {"state": STATE, "grad_input": torch.empty(4, 6), "grad_target": torch.empty(4, 6)},
     {"target": X.softmax(1), "grad_target": torch.empty(4, 6)},
 ]  # fmt: skip
 

@@ -69,8 +69,6 @@ FASTLOSS_DEVICE Number<half> select(bool condition, Number<half> a, Number<half>
   return condition ? a : b;
 }
 
-FASTLOSS_DEVICE bool any(bool condition) { return condition; }
-
 using Float = Number<false>;
 using Rough = Number<true>;
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from fastloss._core.formula import Number
+from fastloss._core.formula import Number, as_number
 from fastloss._core.options import NOT_NEGATIVE
 from fastloss._core.record import Problem
 from fastloss.engines.elements import loss
@@ -46,4 +46,4 @@ def example_loss(
 @example_loss.formula
 def _(x: Tensor, y: Tensor, eps: Number) -> Tensor:
     r""":math:`\max(0, |x - y| - \epsilon)`."""
-    return ((x - y).abs() - eps).clamp_min(0)
+    return ((x - y).abs() - as_number(eps, x)).clamp_min(0)

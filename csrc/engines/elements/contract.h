@@ -114,6 +114,9 @@ struct Reciprocal {
 template <class T>
 constexpr T kSquarable = sizeof(T) == 4 ? T(0x1p62) : T(0x1p510);
 
+// Of one element; a vector's mask has its own.
+FASTLOSS_FN bool any(bool condition) { return condition; }
+
 // x > 0 ? a : b
 template <class T, class V>
 FASTLOSS_FN V if_positive(V x, V a, V b) {
