@@ -66,6 +66,7 @@ class LossModule(Base):
     """
 
     _function: Callable[..., Any]
+    _called: str  # its name: TorchDynamo of PyTorch 2.15 takes that of a wrapper's code for ``__name__``
     _arguments: tuple[str, ...] = ()
     _shown: tuple[str, ...] = ()  # of the arguments, those that `repr` shows; PyTorch's modules show none
     _held: tuple[str, ...] = ()  # arguments that the module has itself
@@ -82,7 +83,7 @@ class LossModule(Base):
         settings = {name: getattr(self, name) for name in self._arguments}
         if self._options:
             settings.update(self._options)
-        return call_loss(self._function.__name__, settings, tensors, options)
+        return call_loss(self._called, settings, tensors, options)
 
     def forward(self, *tensors: Any, **options: Any) -> Tensor | Any:
         return self.call(tensors, options)
@@ -275,7 +276,7 @@ def _finish(
 ) -> type[Any]:
     module.__name__ = module.__qualname__ = name
     module.__module__ = function.__module__.replace(".functional.", ".nn.")  # where pickle finds it
-    module._function = staticmethod(function)
+    module._function, module._called = staticmethod(function), function.__name__
     module._arguments = arguments
     # Of the constructor, not of the class: an instance would have it too, and is called otherwise.
     self = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)

@@ -76,7 +76,8 @@ class LinearCrossEntropyLoss(DropIn, _Native):
     """
 
     _native = _Native
-    _function = staticmethod(vars(heads)["linear_cross_entropy"])
+    _called = "linear_cross_entropy"
+    _function = staticmethod(vars(heads)[_called])
     _arguments = ("linear_bias", "weight", "reduction", "ignore_index", "label_smoothing", "options")
     _held = ("linear_weight", "linear_bias")
 

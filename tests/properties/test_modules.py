@@ -66,3 +66,20 @@ def test_options_and_class(case, kernel):
     for call in (lambda: made(nonsense=1), lambda: made()(*tensors, nonsense=1)):
         with pytest.raises(TypeError, match="nonsense"):
             call()
+
+
+# The way from a module to its function depends on no more than this.
+OF_EACH_KIND = {(case.engine, case.drop_in): case for case in BARE}.values()
+
+
+@pytest.mark.parametrize("given", [{}, {"loss_dtype": torch.float64}], ids=["plain", "option"])
+@pytest.mark.parametrize("case", OF_EACH_KIND, ids=str)
+def test_compiled(case, given):
+    torch._dynamo.reset()
+    arguments = case.make((14, 6))
+    needed = case.needed(arguments)
+    tensors = {k: v for k, v in arguments.items() if isinstance(v, torch.Tensor) and k not in needed}
+    module = case.module(**needed, **given)
+    passed = (tensors.values(), {}) if case.drop_in else ((), tensors)
+    loss = torch.compile(module, backend="eager", fullgraph=True)(*passed[0], **passed[1])
+    torch.testing.assert_close(loss, module(*passed[0], **passed[1]))
