@@ -1,7 +1,14 @@
-"""Builds ``fastloss._C`` and, where there is CUDA, ``fastloss/_C_cuda.so``: one build.ninja with per-file ISA flags and
-a rule for nvcc. Everything else is in pyproject.toml.
+"""Builds ``fastloss/libfastloss.so`` (kernels and operators, the same for every Python), ``fastloss._C`` (a small
+module for this Python) and, where there is CUDA, ``fastloss/_C_cuda.so``: one build.ninja with per-file ISA flags and a
+rule for nvcc. pip calls this file as the build backend too: setuptools', which asks for torch only where none is
+installed. Everything else is in pyproject.toml; ``wheels/cuda`` makes a package of the CUDA library alone.
 
-Honours CXX, CXXFLAGS, LDFLAGS, MAX_JOBS and VERBOSE; for CUDA also
+Honours CXX, CXXFLAGS, LDFLAGS, MAX_JOBS and VERBOSE, and
+
+- FASTLOSS_TORCH: the folder of the torch to build with, where it is not the one installed;
+- FASTLOSS_KERNELS: ``0`` for a package without kernels, which any platform runs in plain PyTorch (py3-none-any).
+
+For CUDA also
 
 - FASTLOSS_CUDA: ``auto`` (default: kernels for the GPUs of this machine, if the torch that will run them is a CUDA
   build and nvcc is found; if their build fails, a package for the CPU), ``1`` (for every GPU, on any machine with nvcc)
@@ -16,12 +23,13 @@ machine that builds (no -march=native), and no -ffast-math: it breaks NaN and in
 from __future__ import annotations
 
 import ctypes
-import importlib.util
+import importlib.machinery
 import os
 import platform
 import re
 import shlex
 import shutil
+import site
 import subprocess
 import sys
 import sysconfig
@@ -29,12 +37,14 @@ from pathlib import Path
 from typing import NamedTuple, NoReturn
 
 from setuptools import Extension, setup
+from setuptools.build_meta import *  # noqa: F403
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
+WITHOUT_KERNELS = os.environ.get("FASTLOSS_KERNELS") == "0"
 MINIMUM_TORCH = (2, 10)
 MINIMUM_CUDA = (12, 0)
-CUDA_LIBRARY = "_C_cuda.so"
+LIBRARY, CUDA_LIBRARY = "libfastloss.so", "_C_cuda.so"
 
 FLAGS = (
     "-O3 -std=c++17 -fPIC -fvisibility=hidden -fno-math-errno -fno-trapping-math -Wall -Wextra -Wno-psabi "
@@ -71,17 +81,29 @@ def stop(message: str) -> NoReturn:
     sys.exit(f"fastloss: {message}")
 
 
-def find_torch() -> Path:
-    """Directory of the installed torch, without importing it (which takes seconds)."""
-    spec = importlib.util.find_spec("torch")
-    if spec is None or spec.origin is None:
-        stop('building needs torch >= 2.10, none is installed; remedy: pip install "torch>=2.10", then '
-             "pip install --no-build-isolation .")  # fmt: skip
-    directory = Path(spec.origin).parent
+def find_package(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Also where pip hides what is installed from a build: another torch, for its headers alone, is 3 GB."""
+    hidden = [*site.getsitepackages([sys.prefix, sys.base_prefix]), site.getusersitepackages()]
+    return importlib.machinery.PathFinder.find_spec(name, [*sys.path, *hidden])
+
+
+def installed_torch() -> tuple[Path | None, str]:
+    """Directory and version of the installed torch, without importing it (which takes seconds)."""
+    spec = find_package("torch")
+    named = os.environ.get("FASTLOSS_TORCH")
+    if not named and (spec is None or spec.origin is None):
+        return None, "none is installed"
+    directory = Path(named) if named else Path(spec.origin).parent
     found = re.search(r"__version__\s*=\s*'([^']+)'", (directory / "version.py").read_text())
     version = found.group(1) if found else "0.0"
-    if tuple(map(int, re.findall(r"\d+", version)[:2])) < MINIMUM_TORCH:
-        stop(f'building needs torch >= 2.10, found {version}; remedy: pip install -U "torch>=2.10"')
+    new = tuple(map(int, re.findall(r"\d+", version)[:2])) >= MINIMUM_TORCH
+    return directory if new else None, f"found {version}"
+
+
+def find_torch() -> Path:
+    directory, found = installed_torch()
+    if directory is None:
+        stop(f'building needs torch >= 2.10, {found}; remedy: pip install -U "torch>=2.10", and build again')
     return directory
 
 
@@ -125,7 +147,7 @@ def find_gpus() -> tuple[list[int], int]:
 
 def folders_of_pip() -> list[Path]:
     """Of NVIDIA's packages, those in which nvcc may lie."""
-    spec = importlib.util.find_spec("nvidia")
+    spec = find_package("nvidia")
     tops = [Path(top) for top in (spec.submodule_search_locations if spec else None) or ()]
     return [folder for top in tops for name in ("cu[0-9]*", "cuda_nvcc") for folder in sorted(top.glob(name))]
 
@@ -170,8 +192,7 @@ def find_cuda(torch: Path) -> tuple[Cuda | None, str]:
 
     found = re.search(r"^cuda\b.*=\s*'([^']+)'", (torch / "version.py").read_text(), re.MULTILINE)
     if wanted == "auto" and re.search(r"/(pip-build-env-|build-env-|builds-v\d)", torch.as_posix()):
-        return without("torch is that of an isolated build, and another one will run; remedy: pip install "
-                       "--no-build-isolation")  # fmt: skip
+        return without("torch is that of an isolated build, and another one will run; remedy: install torch first")
     if wanted == "auto" and not found:
         return without("torch is a CPU build; remedy: install a CUDA build of torch and build again")
     gpus, driver = find_gpus() if wanted == "auto" and not archs else ([], 0)
@@ -231,11 +252,12 @@ def gencode(archs: str) -> str:
 
 
 class BuildExt(build_ext):
-    """Compiles through ninja, incrementally, in build/<platform tag>."""
+    """Compiles through ninja, incrementally, in build/<platform>."""
 
     def get_source_files(self) -> list[str]:
         """What a source distribution holds besides the package: it builds, tests and measures like a checkout."""
-        files = [path for top in ("csrc", "tests", "benchmarks", "docs") for path in sorted((ROOT / top).rglob("*"))]
+        tops = ("csrc", "tests", "benchmarks", "docs", "examples", "wheels")
+        files = [path for top in tops for path in sorted((ROOT / top).rglob("*"))]
         kept = [path for path in files if path.is_file() and "__pycache__" not in path.parts]
         return [str(path.relative_to(ROOT)) for path in [*kept, *sorted(ROOT.glob("*.md")), ROOT / "Makefile"]]
 
@@ -244,20 +266,22 @@ class BuildExt(build_ext):
         isas = ISA_FLAGS.get(machine, ISA_FLAGS[""])
         torch, compiler = find_torch(), find_compiler()
         output = Path(self.get_ext_fullpath(ext.name)).resolve()
-        work = ROOT / "build" / f"{sysconfig.get_platform()}-{sys.implementation.cache_tag}"
+        work = ROOT / "build" / sysconfig.get_platform()
         work.mkdir(parents=True, exist_ok=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         script = work / "build.ninja"
-        library = output.parent / CUDA_LIBRARY
+        library = output.with_name(CUDA_LIBRARY)
         cuda, reason = find_cuda(torch)
-        text = self.ninja(compiler, torch, isas, output)
+        targets = [str(output)]
+        text = self.ninja(compiler, torch, isas, output if output != library else None)
         if cuda:
             text += self.ninja_cuda(compiler, torch, cuda, library)
+            targets.append(str(library))
         else:
             library.unlink(missing_ok=True)  # of an earlier build, with other structures
         if not script.exists() or script.read_text() != text:
             script.write_text(text)
-        command = ["ninja", "-C", str(work)]
+        command = ["ninja", "-C", str(work), *targets]
         if shutil.which("ninja") is None:
             command[:1] = [sys.executable, "-m", "ninja"]
         environment = {**os.environ, "NINJA_STATUS": "[%f/%t, %es] "}
@@ -283,7 +307,8 @@ class BuildExt(build_ext):
         if cuda is None or os.environ.get("FASTLOSS_CUDA", "auto") != "auto":
             stop("the build failed; the compiler's message is above")
         library.unlink(missing_ok=True)
-        if subprocess.run([*command, str(output)], check=False, env=environment).returncode != 0:
+        command.remove(str(library))
+        if subprocess.run(command, check=False, env=environment).returncode != 0:
             stop("the build failed; the compiler's message is above")
         print(
             "fastloss: WARNING: the CUDA kernels did not build (the compiler's message is above), so CUDA tensors run "
@@ -291,30 +316,37 @@ class BuildExt(build_ext):
             flush=True,
         )
 
-    def ninja(self, compiler: str, torch: Path, isas: dict[str, str], output: Path) -> str:
-        import pybind11
-
-        headers = (pybind11.get_include(), torch / "include", sysconfig.get_paths()["include"])
-        system = " ".join(["-O2", *(f"-isystem {in_command(directory)}" for directory in headers)])
+    def ninja(self, compiler: str, torch: Path, isas: dict[str, str], output: Path | None) -> str:
+        """Rules for the library of kernels and operators, and for the module unless CUDA's library is wanted alone."""
+        # The compiler writes names of files into messages: the same ones, wherever torch and this checkout lie.
+        renamed = [f"-fmacro-prefix-map={folder}/=" for folder in (torch / "include", ROOT)]
+        with_torch = f"-O2 -isystem {in_command(torch / 'include')} {in_command(renamed[0])}"
         sources = {
-            "module.cpp": system,
             "simd/isa.cpp": "",
-            "torch/memory.cpp": system,
-            **{f"engines/{engine}/operators.cpp": system for engine in ENGINES},
+            "torch/memory.cpp": "-O2",
+            "core/glibc.cpp": "",
+            **{f"engines/{engine}/operators.cpp": with_torch for engine in ENGINES},
         }
-        link = "-Wl,-undefined,dynamic_lookup" if sys.platform == "darwin" else "-Wl,--as-needed"
+        if sys.platform == "darwin":
+            lazy, named = "-Wl,-undefined,dynamic_lookup", f"-Wl,-install_name,@rpath/{LIBRARY}"
+            beside = "-Wl,-rpath,@loader_path"
+        else:
+            lazy, named = "-Wl,--as-needed", f"-Wl,-soname,{LIBRARY}"
+            beside = f"-Wl,-rpath,{in_command('$ORIGIN')}"
         lines = [
             "ninja_required_version = 1.5",
-            f"flags = {FLAGS} -I{in_command(ROOT / 'csrc')} {os.environ.get('CXXFLAGS', '')}",
+            f"flags = {FLAGS} -I{in_command(ROOT / 'csrc')} {in_command(renamed[1])} {os.environ.get('CXXFLAGS', '')}",
             "rule compile",
             f"  command = {compiler} $flags $extra -MMD -MF $out.d -c $in -o $out",
             "  depfile = $out.d",
             "  deps = gcc",
             "  description = compile $in",
             "rule link",
-            f"  command = {compiler} -shared $in -o $out -L{in_command(torch / 'lib')} {link} -ltorch_cpu -lc10 "
-            f"{os.environ.get('LDFLAGS', '')}",
+            f"  command = {compiler} -shared $in -o $out $extra {os.environ.get('LDFLAGS', '')}",
             "  description = link $out",
+            "rule copy",
+            "  command = cp $in $out",
+            "  description = copy $out",
         ]
         builds = {source.replace("/", "_").replace(".cpp", ".o"): (source, extra) for source, extra in sources.items()}
         for isa, extra in isas.items():
@@ -322,18 +354,33 @@ class BuildExt(build_ext):
                 builds[f"simd_{part}_{isa}.o"] = f"simd/{part}.cpp", f"{extra} -DFASTLOSS_ISA={isa}"
         for target, (source, extra) in builds.items():
             lines += [f"build {target}: compile {in_path(ROOT / 'csrc' / source)}", f"  extra = {extra}"]
-        lines += [f"build {in_path(output)}: link {' '.join(builds)}", f"default {in_path(output)}"]
+        # PyTorch brings what its libraries use of a newer libstdc++, and so ours find it there on an older system.
+        of_torch = f"-L{in_command(torch / 'lib')} {lazy} -ltorch_cpu -lc10"
+        lines += [f"build {LIBRARY}: link {' '.join(builds)}", f"  extra = {named} {of_torch}"]
+        if output:
+            import pybind11
+
+            folders = (pybind11.get_include(), sysconfig.get_paths()["include"])
+            with_python = " ".join(f"-isystem {in_command(folder)}" for folder in folders)
+            module, copy = f"module{sysconfig.get_config_var('EXT_SUFFIX')}.o", in_path(output.with_name(LIBRARY))
+            lines += [
+                f"build {copy}: copy {LIBRARY}",
+                f"build {module}: compile {in_path(ROOT / 'csrc/module.cpp')}",
+                f"  extra = {with_python} {with_torch}",
+                f"build {in_path(output)}: link {module} core_glibc.o {LIBRARY} || {copy}",
+                f"  extra = {beside} {of_torch}",
+            ]
         return "\n".join(lines) + "\n"
 
     def copy_extensions_to_source(self) -> None:
         super().copy_extensions_to_source()
         for ext in self.extensions:
-            built = Path(self.build_lib, *ext.name.split(".")).with_name(CUDA_LIBRARY).resolve()
-            source = ROOT / "fastloss" / CUDA_LIBRARY
-            if built.exists():
-                shutil.copy2(built, source)
-            else:
-                source.unlink(missing_ok=True)
+            for library in (LIBRARY, CUDA_LIBRARY):
+                built = Path(self.build_lib, *ext.name.split(".")).with_name(library).resolve()
+                source = ROOT / "fastloss" / library
+                source.unlink(missing_ok=True)  # a process that has loaded it keeps what it has
+                if built.exists():
+                    shutil.copy2(built, source)
 
     def ninja_cuda(self, compiler: str, torch: Path, cuda: Cuda, output: Path) -> str:
         apart = "".join(f" -isystem {in_command(folder)}" for folder in cuda.includes[1:])
@@ -368,8 +415,28 @@ class BuildExt(build_ext):
                 f"build {objects[-1]}: compile {in_path(source)}",
                 f"  extra = -DUSE_CUDA {include}",
             ]
-        lines += [f"build {in_path(output)}: link_cuda {' '.join(objects)}", f"default {in_path(output)}"]
+        objects.append("core_glibc.o")
+        lines.append(f"build {in_path(output)}: link_cuda {' '.join(objects)}")
         return "\n".join(lines) + "\n"
 
 
-setup(ext_modules=[Extension("fastloss._C", sources=[])], cmdclass={"build_ext": BuildExt})
+# pip's hooks: those of setuptools that are imported above, with other answers to what a build needs. setuptools runs
+# this file as __main__, pip imports it.
+
+
+def get_requires_for_build_sdist(settings: object = None) -> list[str]:
+    return []
+
+
+def get_requires_for_build_wheel(settings: object = None) -> list[str]:
+    if WITHOUT_KERNELS:
+        return []
+    torch, _ = installed_torch()
+    return ["ninja", "pybind11>=2.13", *([] if torch else ["torch>=2.10"])]
+
+
+get_requires_for_build_editable = get_requires_for_build_wheel
+
+if __name__ == "__main__":
+    extensions = [] if WITHOUT_KERNELS else [Extension("fastloss._C", sources=[])]
+    setup(ext_modules=extensions, cmdclass={"build_ext": BuildExt})

@@ -87,7 +87,7 @@ assert o.CUDA or '$DEVICE' == 'cpu', o.missing_cuda_reason()" > "$WORK/loads.txt
 if ! loads && [ -z "$DRY" ]; then
   cp "$CARRIED"/*.so fastloss/ 2> /dev/null
   if ! loads; then
-    rm -f fastloss/_C.*.so fastloss/_C_cuda.so
+    rm -f fastloss/_C.*.so fastloss/_C_cuda.so fastloss/libfastloss.so
     ARCH=$("$PYTHON" -c 'import torch; print("%d%d" % torch.cuda.get_device_capability())' 2>> "$WORK/loads.txt")
     must build 200 env FASTLOSS_CUDA=1 FASTLOSS_CUDA_ARCHS="$ARCH" "$PYTHON" setup.py build_ext --inplace
     loads || say "the kernels do not load: $(tail -n 1 "$WORK/loads.txt")"

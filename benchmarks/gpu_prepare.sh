@@ -12,17 +12,17 @@ cd "$(dirname "$0")/.."
 FOLDER=${1:-build/gpu} PYTHON=${PYTHON:-python3} TARGET=${TARGET:-python3.12} ARCHS=${ARCHS:-90} CXX=${CXX:-g++}
 mkdir -p "$FOLDER"
 FASTLOSS_CUDA=1 FASTLOSS_CUDA_ARCHS="$ARCHS" "$PYTHON" setup.py --quiet build_ext --inplace
-cp fastloss/_C_cuda.so "$FOLDER/"
+cp fastloss/_C_cuda.so fastloss/libfastloss.so "$FOLDER/"
 
-BUILD=$("$PYTHON" -c 'import sys, sysconfig; print(f"build/{sysconfig.get_platform()}-{sys.implementation.cache_tag}")')
+BUILD=$("$PYTHON" -c 'import sysconfig; print(f"build/{sysconfig.get_platform()}")')
 # From the commands of the build: those that compile module.cpp and link, with another Python in the place of this one's.
 commands() { "$PYTHON" -m ninja -C "$BUILD" -t commands | grep -- "$1"; }
 HERE=$("$PYTHON" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 THERE=$("$TARGET" -c 'import sysconfig; print(sysconfig.get_paths()["include"])')
 SUFFIX=$("$TARGET" -c 'import sysconfig; print(sysconfig.get_config_var("EXT_SUFFIX"))')
 OUT=$(cd "$FOLDER" && pwd)
-COMPILE=$(commands 'csrc/module\.cpp' | sed -E -e "s|$HERE|$THERE|g" -e "s|-o module\.o|-o '$OUT/module.o'|" -e 's|-MMD -MF [^ ]+||')
-LINK=$(commands '/_C\.[^ ]*so' | sed -E -e "s| module\.o | '$OUT/module.o' |" -e "s|-o [^ ]+|-o '$OUT/_C$SUFFIX'|")
+COMPILE=$(commands 'csrc/module\.cpp' | sed -E -e "s|$HERE|$THERE|g" -e "s|-o module[^ ]*\.o|-o '$OUT/module.o'|" -e 's|-MMD -MF [^ ]+||')
+LINK=$(commands '/_C\.[^ ]*so' | sed -E -e "s| module[^ ]*\.o | '$OUT/module.o' |" -e "s|-o [^ ]+|-o '$OUT/_C$SUFFIX'|")
 (
   cd "$BUILD"
   eval "$COMPILE"

@@ -1,5 +1,5 @@
-// What Python needs besides operators: introspection, and memory for tensors. pybind11 is slow to compile, so it is
-// kept apart, and no torch header is included.
+// What Python needs besides operators: introspection, and memory for tensors. This module is built for each Python;
+// libfastloss.so, which has the kernels and operators and which the module is linked with, serves all of them.
 
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
@@ -226,7 +226,8 @@ std::pair<size_t, size_t> memory_usage() {
 
 }  // namespace
 
-PYBIND11_MODULE(_C, m) {
+// Without the GIL: what changes after the import are atomics, and the pool behind its mutex.
+PYBIND11_MODULE(_C, m, py::mod_gil_not_used()) {
   m.doc() = "Introspection and memory of fastloss; importing it registers the operators torch.ops.fastloss.*";
   m.def("build", &build);
   m.def("isa_compiled", &fastloss::isa::compiled);

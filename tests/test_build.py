@@ -16,6 +16,7 @@ from fastloss._core import operators as _ops
 
 ROOT = Path(__file__).resolve().parent.parent
 EXTENSION = Path(_ops.extension().__file__) if _ops.AVAILABLE else None
+LIBRARY = EXTENSION.with_name("libfastloss.so") if EXTENSION else None
 
 needs_extension = pytest.mark.skipif(EXTENSION is None, reason="the extension is not built")
 
@@ -59,8 +60,8 @@ def test_isa_objects_have_no_weak_symbols():
 def test_abi_audit():
     pytest.importorskip("torch_abi_audit")
     audit = "import sys; from torch_abi_audit.cli import main; sys.exit(main())"
-    report = json.loads(run(sys.executable, "-c", audit, "--json", EXTENSION).stdout)
-    torch_use = [extension["torch"] for extension in report["extensions"]]
+    report = json.loads(run(sys.executable, "-c", audit, "--json", LIBRARY).stdout)
+    torch_use = [extension["torch"] for extension in report["bundled_libs"]]
     assert torch_use
     for use in torch_use:
         assert use["uses_torch"]
@@ -80,19 +81,35 @@ def test_macros_of_the_oldest_torch():
 @needs_extension
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
 def test_imports_only_stable_symbols():
-    undefined = run(tool("nm"), "-D", "--undefined-only", "-C", EXTENSION).stdout
+    undefined = run(tool("nm"), "-D", "--undefined-only", "-C", LIBRARY).stdout
     unstable = [line for line in undefined.splitlines() if re.search(r"\b(at|c10|torch|caffe2)::", line)]
     assert not unstable
-    assert "aoti_torch_" in undefined, "the extension was expected to use PyTorch's stable C functions"
-    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", run(tool("readelf"), "-d", EXTENSION).stdout)
+    assert "aoti_torch_" in undefined, "the library was expected to use PyTorch's stable C functions"
+    assert not re.search(r" _?Py\w+", undefined), "one library serves every Python"
+    assert not re.search(r" (aoti_)?torch_\w+", run("nm", "-D", "--undefined-only", EXTENSION).stdout)
+    needed = re.findall(r"\(NEEDED\).*\[(.+)\]", run(tool("readelf"), "-d", LIBRARY).stdout)
     assert any(name.startswith("libtorch_cpu") for name in needed)
     assert not any("torch_python" in name or "libpython" in name for name in needed)
+
+
+@needs_extension
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads ELF files")
+def test_runs_on_older_systems():
+    """What manylinux_2_28 has, whatever machine builds."""
+    bounds = {"GLIBC": (2, 28), "GLIBCXX": (3, 4, 24), "CXXABI": (1, 3, 11)}
+    for file in (LIBRARY, EXTENSION):
+        versions = re.findall(
+            r"@(GLIBC|GLIBCXX|CXXABI)_([\d.]+)", run(tool("nm"), "-D", "--undefined-only", file).stdout
+        )
+        assert versions
+        for name, version in versions:
+            assert tuple(map(int, version.split("."))) <= bounds[name], f"{file.name}: {name}_{version}"
 
 
 # -------------------------------------------------------------------------------------------------- setup.py
 
 
-FOLDERS = ("csrc", "fastloss", "tests", "benchmarks", "docs")  # of a source distribution
+FOLDERS = ("csrc", "fastloss", "tests", "benchmarks", "docs", "examples", "wheels")  # of a source distribution
 
 
 @pytest.fixture(scope="module")
@@ -146,9 +163,9 @@ def refusal(source, environment, script="setup.py"):
 
 def test_setup_without_torch(source):
     (source / "without_torch.py").write_text(
-        "import importlib.util, runpy\n"
-        "find = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a)\n"
+        "import importlib.machinery, runpy\n"
+        "find = importlib.machinery.PathFinder.find_spec\n"
+        "importlib.machinery.PathFinder.find_spec = lambda name, *a: None if name == 'torch' else find(name, *a)\n"
         "runpy.run_path('setup.py', run_name='__main__')\n"
     )
     message = refusal(source, {}, "without_torch.py")

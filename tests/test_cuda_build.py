@@ -378,8 +378,9 @@ def machine(tmp_path_factory):
     (checkout / "csrc").symlink_to(CSRC)
     for name in ("setup.py", "pyproject.toml", "LICENSE", "README.md", "fastloss/__init__.py", "fastloss/_version.py"):
         shutil.copy(ROOT / name, checkout / name)
+    shutil.copytree(ROOT / "wheels", checkout / "wheels")
     for tool, script in {
-        "ninja": """case "$*" in *-n) exit;; *" "*_C.*) exit ${CPU:-1};; *) exit ${BOTH:-1};; esac""",
+        "ninja": """case "$*" in *-n) exit;; *_C_cuda*) exit ${BOTH:-1};; *) exit ${CPU:-1};; esac""",
         "nvcc": """case $1 in
 --list-gpu-code) for arch in $KNOWN; do echo sm_$arch; done;;
 --version) echo "Cuda compilation tools, release $RELEASE, V$RELEASE.1";;
@@ -392,7 +393,7 @@ esac""",
     shutil.copy(bin / "nvcc", pip / "cuda_nvcc/bin/nvcc")
     (torch / "__init__.py").touch()
 
-    def decide(cuda=None, gpus="", known="75 80 86 90 100 120", release="13.0", isolated="", **environment):
+    def decide(cuda=None, gpus="", known="75 80 86 90 100 120", release="13.0", isolated="", folder=".", **environment):
         """What setup.py says, and its ninja file. ``{top}`` in a value of the environment is the folder of it all."""
         environment = {name: value.replace("{top}", str(top)) for name, value in environment.items()}
         (torch / "version.py").write_text(f"__version__ = '2.13.0'\ncuda = {cuda!r}\n")
@@ -404,7 +405,7 @@ esac""",
         kept |= {"PATH": f"{bin}:{os.environ['PATH']}", "PYTHONPATH": str(top), "LD_LIBRARY_PATH": str(bin)}
         kept |= {"GPUS": gpus, "KNOWN": known, "RELEASE": release, "DRIVER": "13", **environment}
         assert shutil.which("ninja", path=kept["PATH"]) == str(bin / "ninja")
-        done = run(sys.executable, "setup.py", "--quiet", "build_ext", cwd=checkout, check=False, env=kept)
+        done = run(sys.executable, "setup.py", "--quiet", "build_ext", cwd=checkout / folder, check=False, env=kept)
         script = next(checkout.glob("build/*/build.ninja"), None)
         return done.stdout + done.stderr, script
 
@@ -513,8 +514,17 @@ def test_build_that_fails(machine, wanted, cpu, said):
 def test_isolated_build(machine, folder):
     """The torch that pip installs for a build is not the one that will run."""
     output, script = machine(cuda="13.0", gpus="90", isolated=folder)
-    assert "not built (torch is that of an isolated build, and another one will run; remedy: pip install " in output
+    assert "not built (torch is that of an isolated build, and another one will run; remedy: " in output
     assert ".cu\n" not in script.read_text()
+
+
+def test_package_of_its_own(machine):
+    """The CUDA library alone, for every GPU, under a CPU torch too; no module of a Python is compiled."""
+    output, script = machine(folder="wheels/cuda")
+    assert f"CUDA kernels: for {EVERY}, " in output
+    text = script.read_text()
+    assert re.search(r"^build \S.*/fastloss_cuda/_C_cuda\.so: link_cuda ", text, re.MULTILINE)
+    assert "module.cpp" not in text
 
 
 def test_paths_are_kept_whole(machine):
@@ -527,6 +537,8 @@ def test_paths_are_kept_whole(machine):
     for command in commands:
         places = [part for part in command if str(checkout.parent) in part]
         assert places, command
-        assert {re.sub(r"^-[IL]", "", place).partition("/a b")[0] for place in places} <= {str(checkout.parent.parent)}
+        assert {re.sub(r"^-([IL]|fmacro-prefix-map=)", "", place).partition("/a b")[0] for place in places} <= {
+            str(checkout.parent.parent)
+        }
     run(*ninja, "simd_isa.o")
     assert "ninja: no work to do" in run(*ninja, "simd_isa.o").stdout

@@ -164,4 +164,35 @@ def test_unbuilt_checkout(tmp_path):
     assert "Remedy: " in stderr
     assert "circular" not in stderr
     (tmp_path / "fastloss" / "_C.other-python.so").touch()
-    assert f"{absent} for this Python, only _C.other-python.so. " in cases.python(program).stderr
+    stderr = cases.python(program).stderr
+    assert f"{absent} for this Python, only _C.other-python.so. " in stderr
+    assert "Remedy: `pip install --force-reinstall --no-deps fastloss`" in stderr
+    (tmp_path / "setup.py").touch()
+    assert "Remedy: in the checkout `pip install -e .`" in cases.python(program).stderr
+    # Installed from a wheel that never had kernels, it says nothing until it is asked.
+    (tmp_path / "fastloss-0.dist-info").mkdir()
+    (tmp_path / "fastloss-0.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: fastloss\nVersion: 0\n")
+    (tmp_path / "fastloss-0.dist-info/WHEEL").write_text("Wheel-Version: 1.0\nRoot-Is-Purelib: true\n")
+    asked = "print(fastloss.explain(fastloss.CrossEntropyLoss(), torch.zeros(400, 50), torch.zeros(400).long()))\n"
+    done = cases.python(f"{program}import torch\n{asked}")
+    assert not done.stderr
+    assert "this package of fastloss has no kernels" in done.stdout
+
+
+@needs_extension
+@pytest.mark.parametrize(
+    ("version", "said"), [("0", "the package fastloss-cuda is 0, expected "), (fastloss.__version__, "did not load: ")]
+)
+def test_package_of_the_cuda_kernels(tmp_path, version, said):
+    """One of another version is not loaded; one of this version is, if it can be."""
+    if _ops.CUDA_LIBRARY.exists():
+        pytest.skip("the kernels lie in fastloss itself")
+    (tmp_path / "fastloss_cuda").mkdir()
+    (tmp_path / "fastloss_cuda/__init__.py").write_text(f"__version__ = {version!r}\n")
+    (tmp_path / "fastloss_cuda/_C_cuda.so").write_text("no library")
+    program = (
+        f"import sys, torch\nsys.path.append({str(tmp_path)!r})\ntorch.version.cuda = '13.0'\n"
+        "import fastloss\nprint(fastloss.build_info()['CUDA'])\n"
+    )
+    done = cases.python(program)
+    assert said in done.stdout, done.stderr

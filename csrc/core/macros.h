@@ -16,6 +16,9 @@
 #define FASTLOSS_ROLLED
 #endif
 
+// What one of our libraries has for another; all else is hidden.
+#define FASTLOSS_EXPORT __attribute__((visibility("default")))
+
 // The way that a loop takes nearly always; compilers lay it out straight.
 #define FASTLOSS_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #define FASTLOSS_UNLIKELY(condition) __builtin_expect(!!(condition), 0)

@@ -13,6 +13,12 @@
 // NaN. max(a, b) and min(a, b) return b when either is NaN, on every backend (that is what x86's instructions do):
 // write the operand whose NaN must survive second.
 
+// A build on any machine runs where glibc is 2.28: since 2.29 these two have another version, which does not set errno.
+#if defined(__GLIBC__) && defined(__x86_64__) && !defined(__CUDACC__)
+__asm__(".symver exp, exp@GLIBC_2.2.5");
+__asm__(".symver log, log@GLIBC_2.2.5");
+#endif
+
 namespace fastloss {
 
 FASTLOSS_FN float exp(float x) { return ::expf(x); }

@@ -8,6 +8,8 @@
 #include <list>
 #include <memory>
 
+#include "core/macros.h"
+
 namespace fastloss::memory {
 
 // Tells the kernel to back fresh memory with huge pages before its first write. A fresh 262 MB gradient in 4 KiB pages
@@ -39,13 +41,13 @@ using Scratch = std::unique_ptr<void, void (*)(void*)>;
 Scratch scratch(size_t bytes);
 
 // A block with at least this many bytes, aligned to huge pages; contents undefined. Throws as `throw_out_of_memory`.
-Loan allocate(size_t bytes);
-void release(Loan loan);  // from any thread
-void release_idle();
+FASTLOSS_EXPORT Loan allocate(size_t bytes);
+FASTLOSS_EXPORT void release(Loan loan);  // from any thread
+FASTLOSS_EXPORT void release_idle();
 
 struct Usage {
   size_t in_use, idle;  // bytes
 };
-Usage usage();
+FASTLOSS_EXPORT Usage usage();
 
 }  // namespace fastloss::memory

@@ -11,13 +11,27 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fastloss._version import __version__
+
 REDUCTION_NAMES = ("none", "mean", "sum")
 REDUCTIONS = {name: code for code, name in enumerate(REDUCTION_NAMES)}
 
 _PACKAGE = Path(__file__).parents[1]  # where the build puts its libraries
-CUDA_LIBRARY = _PACKAGE / "_C_cuda.so"
+CUDA_LIBRARY = _PACKAGE / "_C_cuda.so"  # or that of the package fastloss-cuda
 _C: ModuleType | None = None
 _reason = ""
+
+
+def _without_kernels() -> bool:
+    """Whether this is the package for any platform, as it is meant to be."""
+    from importlib.metadata import PackageNotFoundError, distribution
+
+    try:
+        installed = distribution("fastloss")
+    except PackageNotFoundError:
+        return False
+    here = Path(str(installed.locate_file("fastloss"))) == _PACKAGE
+    return here and "Root-Is-Purelib: true" in (installed.read_text("WHEEL") or "")
 
 
 def _why_absent(error: ImportError) -> str:
@@ -31,13 +45,21 @@ def _why_absent(error: ImportError) -> str:
 try:
     import fastloss._C as _C  # not "from fastloss import", whose error blames a circular import
 except ImportError as error:
-    _reason = _why_absent(error)
-    warnings.warn(
-        f"fastloss: {_reason}. Every loss still works, in plain PyTorch. Remedy: in the checkout "
-        "`pip install --no-build-isolation -e .`; or, where fastloss is installed, start Python outside the checkout.",
-        RuntimeWarning,
-        stacklevel=3,
-    )
+    if _without_kernels():
+        _reason = "this package of fastloss has no kernels (py3-none-any)"
+    else:
+        _reason = _why_absent(error)
+        warnings.warn(
+            f"fastloss: {_reason}. Every loss still works, in plain PyTorch. Remedy: "
+            + (
+                "in the checkout `pip install -e .`; or, where fastloss is installed, start Python outside the "
+                "checkout."
+                if (_PACKAGE.parent / "setup.py").exists()
+                else "`pip install --force-reinstall --no-deps fastloss` with this Python and a torch from 2.10 on."
+            ),
+            RuntimeWarning,
+            stacklevel=3,
+        )
 
 AVAILABLE: bool = _C is not None
 
@@ -56,14 +78,25 @@ def missing_reason() -> str:
 
 def _load_cuda() -> str:
     """Loads the CUDA kernels, a library of their own that needs a CUDA torch; says why it could not."""
+    global CUDA_LIBRARY
     if _C is None:
         return _reason
     if torch.version.cuda is None:
         return "torch is a CPU build" if torch.version.hip is None else "torch is a ROCm build, the kernels are CUDA's"
     if not CUDA_LIBRARY.exists():
-        return (
-            "fastloss was built without them; remedy: build it again with FASTLOSS_CUDA=1, which says what is missing"
-        )
+        try:
+            import fastloss_cuda
+        except ImportError:
+            return (
+                "fastloss was built without them; remedy: install the package fastloss-cuda, or build fastloss again "
+                "with FASTLOSS_CUDA=1, which says what is missing"
+            )
+        if fastloss_cuda.__version__ != __version__:
+            return (
+                f"the package fastloss-cuda is {fastloss_cuda.__version__}, expected {__version__}; remedy: "
+                f"pip install fastloss-cuda=={__version__}"
+            )
+        CUDA_LIBRARY = Path(fastloss_cuda.__file__).with_name(CUDA_LIBRARY.name)
     try:
         torch.ops.load_library(str(CUDA_LIBRARY))
     except OSError as error:
