@@ -13,7 +13,7 @@ CXX_SOURCES = $(shell find csrc tests benchmarks -name '*.h' -o -name '*.cpp' -o
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help dev peers build test demo bench docs lint format stubs asan soak abuse plants clean
+.PHONY: help dev peers build test demo bench docs wheel lint format stubs asan soak abuse plants clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,7 @@ $(STAMP): setup.py pyproject.toml | $(PY)
 	@rm -f $(VENV)/dev-*
 	@echo "[1/3] $(TORCH) and what builds extensions, into $(VENV). A torch for CUDA is some 3 GB to download and 6 GB on disk;"
 	@echo "      pip is silent for a minute or two while it unpacks."
-	@$(PIP) "setuptools>=77" wheel ninja "pybind11>=2.13" "$(TORCH)"
+	@$(PIP) "setuptools>=77" ninja "pybind11>=2.13" "$(TORCH)"
 	@echo "[2/3] The extension, for a minute or two."
 	@$(PY) setup.py --quiet build_ext --inplace
 	@echo "[3/3] The tools (some 100 MB), and fastloss itself as it lies here."
@@ -73,6 +73,9 @@ $(DOCS): pyproject.toml | $(STAMP)
 
 docs: build $(DOCS) ## build the site in site/ from docs/ and the docstrings; a warning or a dead link is an error
 	@$(PY) docs/make.py
+
+wheel: dev ## the source distribution and the wheels in dist/, repaired, checked and tested (ARGS="--python python3.12")
+	@$(PY) wheels/make.py $(ARGS)
 
 lint: dev ## ruff, mypy, clang-format
 	@$(PY) -m ruff check .
