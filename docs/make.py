@@ -21,6 +21,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests"))
 import accuracy
 import docstrings
 import pictures
+import rates
 import stubs
 
 import fastloss
@@ -77,6 +78,24 @@ def numbers(name: str) -> str:
     return listed(rows, "16 21 21 21 21")
 
 
+def speed(name: str) -> str:
+    """What the loss must move, and how near the roof recorded runs are: a copy into warm memory, or matrix products."""
+    said = rates.traffic(name)
+    found = rates.recorded().get(name, [])
+    if not said and not found:
+        return ""
+    text = heading("Bytes and the roof", "-") + (f"{said}\n\n" if said else "")
+    if found:
+        text += (
+            "Recorded runs, forward and backward (:doc:`/docs/measured`). The roof is the time of a copy of these "
+            "bytes into warm memory, of losses of all pairs that of their matrix products alone.\n\n"
+        )
+        rows = [["what", "kernels", "MB", "us", "% of the roof", "x eager"]]
+        rows += [[r.row, r.kernels, f"{r.megabytes:g}", r.microseconds, r.roof, r.eager] for r in found]
+        text += listed(rows, "32 16 12 14 14 12")
+    return text
+
+
 def loss_page(name: str, folder: Path) -> str:
     text = heading(name)
     if what := pictures.draw(name, folder / f"{name}.svg"):
@@ -86,6 +105,7 @@ def loss_page(name: str, folder: Path) -> str:
         text += heading("Error against float64", "-")
         text += f"Theirs is {accuracy.other(name)}, in the same dtype, of the same numbers: :doc:`/docs/accuracy`.\n\n"
         text += numbers(name)
+    text += speed(name)
     if name in MODULES:
         text += heading("Module", "-") + f".. autoclass:: fastloss.{MODULES[name]}\n"
     return text
