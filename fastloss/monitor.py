@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import math
 import os
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -385,41 +383,10 @@ def lightning_callback(tracker: LossTracker | None = None) -> Any:
         ...     lightning.Trainer(callbacks=[fastloss.lightning_callback()]).fit(model, data)
     """
     try:
-        Callback: Any = import_module("lightning.pytorch.callbacks").Callback
-    except ModuleNotFoundError:
-        try:
-            Callback = import_module("pytorch_lightning.callbacks").Callback
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "fastloss.lightning_callback: expected the package lightning or pytorch_lightning, got neither; "
-                "install one, or call LossTracker.update in the loop"
-            ) from error
-
-    class Tracking(Callback):
-        def __init__(self) -> None:
-            self.tracker = LossTracker() if tracker is None else tracker
-            self.warned: set[tuple[str, str]] = set()
-
-        def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
-            self.tracker.update(_scalars(outputs))
-
-        def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any, **__: Any) -> None:
-            if not trainer.sanity_checking:
-                self.tracker.update(_scalars(outputs), validation=True)
-
-        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # after the validation within the epoch
-            pl_module.log_dict({f"loss/{name}": mean for name, mean in self.tracker.step().items()})
-            for alarm in self.tracker.alarms:
-                if alarm[:2] not in self.warned:
-                    self.warned.add(alarm[:2])
-                    warnings.warn(f"fastloss: {alarm.text}", stacklevel=2)
-
-    return Tracking()
-
-
-def _scalars(outputs: Any) -> dict[str, Tensor]:
-    """The scalars among what a step of a LightningModule returns."""
-    if isinstance(outputs, Tensor):
-        outputs = {"loss": outputs}
-    found = outputs.items() if isinstance(outputs, Mapping) else ()
-    return {name: value for name, value in found if isinstance(value, Tensor) and value.numel() == 1}
+        from fastloss.integrations.lightning import Tracking
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "fastloss.lightning_callback: expected the package lightning or pytorch_lightning, got neither; "
+            "install one, or call LossTracker.update in the loop"
+        ) from error
+    return Tracking(LossTracker() if tracker is None else tracker)

@@ -258,6 +258,7 @@ def test_empty_tables_and_pictures():
 @pytest.fixture(params=["lightning.pytorch", "pytorch_lightning"])
 def lightning(request, monkeypatch):
     """A stand-in for one of Lightning's two packages: what the callback uses of it."""
+    monkeypatch.delitem(sys.modules, "fastloss.integrations.lightning", raising=False)
     for name in ("lightning", "lightning.pytorch", "lightning.pytorch.callbacks", "pytorch_lightning"):
         monkeypatch.setitem(sys.modules, name, None)
     module = types.ModuleType(f"{request.param}.callbacks")
@@ -265,7 +266,8 @@ def lightning(request, monkeypatch):
     for name in (request.param.partition(".")[0], request.param):
         monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    return module.Callback
+    yield module.Callback
+    sys.modules.pop("fastloss.integrations.lightning", None)  # made with the stand-in
 
 
 class Logged(dict):
@@ -298,6 +300,7 @@ def test_lightning(lightning):
 
 
 def test_without_lightning(monkeypatch):
+    monkeypatch.delitem(sys.modules, "fastloss.integrations.lightning", raising=False)
     for name in ("lightning", "lightning.pytorch", "lightning.pytorch.callbacks", "pytorch_lightning"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ModuleNotFoundError, match=r"fastloss.lightning_callback: .*LossTracker.update in the loop"):

@@ -1,18 +1,22 @@
-"""Lightning: statistics of losses in its logs."""
+"""Lightning: statistics of losses, and means over epochs, in its logs."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from fastloss._core import options as _options
+from fastloss.monitor import LossTracker
 from fastloss.nn._base import LossModule
 
 try:
-    from lightning.pytorch import Callback
-except ImportError:
-    from pytorch_lightning import Callback
+    from lightning.pytorch.callbacks import Callback
+except ModuleNotFoundError:
+    from pytorch_lightning.callbacks import Callback
 
 __all__ = ["LossStats"]
 
@@ -78,3 +82,33 @@ class LossStats(Callback):
 
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         self.on_train_end(trainer, pl_module)
+
+
+def _scalars(outputs: Any) -> dict[str, Tensor]:
+    """The scalars among what a step of a LightningModule returns."""
+    if isinstance(outputs, Tensor):
+        outputs = {"loss": outputs}
+    found = outputs.items() if isinstance(outputs, Mapping) else ()
+    return {name: value for name, value in found if isinstance(value, Tensor) and value.numel() == 1}
+
+
+class Tracking(Callback):
+    """Keeps a `LossTracker`: `fastloss.lightning_callback`."""
+
+    def __init__(self, tracker: LossTracker) -> None:
+        self.tracker = tracker
+        self.warned: set[tuple[str, str]] = set()
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any) -> None:
+        self.tracker.update(_scalars(outputs))
+
+    def on_validation_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, *_: Any, **__: Any) -> None:
+        if not trainer.sanity_checking:
+            self.tracker.update(_scalars(outputs), validation=True)
+
+    def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:  # after the validation within the epoch
+        pl_module.log_dict({f"loss/{name}": mean for name, mean in self.tracker.step().items()})
+        for alarm in self.tracker.alarms:
+            if alarm[:2] not in self.warned:
+                self.warned.add(alarm[:2])
+                warnings.warn(f"fastloss: {alarm.text}", stacklevel=2)
