@@ -199,7 +199,8 @@ class _Strips:
 
     @staticmethod
     def backward(ctx: Any, call: Call, *upstream: Tensor | None) -> list[Tensor | None]:
-        vectors, given, want = ctx.saved_tensors[:3], ctx.saved_tensors[3:], ctx.needs_input_grad[3:]
+        saved, want = ctx.saved_tensors, ctx.needs_input_grad[3:]  # once: a checkpoint hands its tensors out once
+        vectors, given = saved[:3], saved[3:]
         made, ctx.made = ctx.made, None
         factor = None
         if call.reduced:
@@ -212,14 +213,15 @@ class _Strips:
 
     @staticmethod
     def formula(ctx: Any, call: Call) -> tuple[Callable[..., Any], Any]:
-        kept, *others = ctx.saved_tensors[3:]
+        saved = ctx.saved_tensors
+        kept, *others = saved[3:]
 
         def formula(*vectors: Any) -> Any:
             hidden, *layer = (None if t is None else t.to(call.dtype) for t in vectors)
             logits = F.linear(_cleaned(hidden, kept), *layer)  # type: ignore[arg-type]
             return call.of(logits, False, *others)
 
-        return formula, ctx.saved_tensors[:3]
+        return formula, saved[:3]
 
 
 def _run(call: Call, vectors: tuple[Any, ...], kept: Tensor | None, *others: Tensor | None) -> Any:
@@ -267,7 +269,6 @@ def _check_shapes(
 def _why_not_strips(record: Any, layer: Layer, others: tuple[Any, ...]) -> str:
     """Why logits are made as a whole; empty if strips are due."""
     vectors = [t for t in layer.vectors() if t is not None]
-    rows = layer.input.reshape(-1, layer.input.shape[-1]).detach() if layer.input.dim() else layer.input
     if is_compiling():
         return "a graph is made"
     reason = why_no_kernel(record.engine, [*vectors, *(t for t in others if t is not None)], ("cpu", "cuda"))
@@ -275,6 +276,7 @@ def _why_not_strips(record: Any, layer: Layer, others: tuple[Any, ...]) -> str:
         return reason or "a fake tensor has no numbers"
     if not all([t.numel() for t in vectors]) or linear.product_dtype(*vectors) is None:
         return "there are no products of these vectors"
+    rows = layer.input.detach().reshape(-1, layer.input.shape[-1])
     if linear.is_small(rows, layer.weight, linear.bytes_of(layer.memory_budget)):
         return "the logits fit a strip"
     return ""

@@ -713,8 +713,8 @@ class _Strips:
 
     @staticmethod
     def backward(ctx: Any, call: Call, grad_output: Tensor, *_: Any) -> list[Tensor | None]:
-        vectors, fixed = ctx.saved_tensors[:3], Fixed(*ctx.saved_tensors[3:])
         made, ctx.made = ctx.made, None
+        vectors, fixed = _Strips.saved(ctx)
         if made is None:
             grads = evaluate(call, fixed, vectors, ctx.needs_input_grad[3:], grad_output.contiguous()).grads
             factor = None
@@ -728,8 +728,14 @@ class _Strips:
 
     @staticmethod
     def formula(ctx: Any, call: Call) -> tuple[Callable[..., Tensor], Any]:
-        fixed = Fixed(*ctx.saved_tensors[3:])
-        return lambda *vectors: _formula(call, vectors, fixed), ctx.saved_tensors[:3]
+        vectors, fixed = _Strips.saved(ctx)
+        return lambda *vectors: _formula(call, vectors, fixed), vectors
+
+    @staticmethod
+    def saved(ctx: Any) -> tuple[Any, Fixed]:
+        """Asks once: a checkpoint hands its tensors out once."""
+        saved = ctx.saved_tensors
+        return saved[:3], Fixed(*saved[3:])
 
 
 def scaled(grad: Tensor | None, factor: Tensor | None, dtype: torch.dtype) -> Tensor | None:

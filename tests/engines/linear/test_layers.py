@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from cases import DTYPES, UNIT
 from test_strips import Watch
 
@@ -167,7 +168,8 @@ def test_what_strips_hold_and_multiply(name, strips):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_graphs_that_are_kept(name, strips):
-    """A second backward, derivatives of the gradient, many upstream gradients at once, tensors changed in between."""
+    """A second backward, derivatives of the gradient, many upstream gradients at once, a checkpoint, tensors changed in
+    between."""
     vectors, options = layer(torch.float64), CALLS[name]()
     leaves = [t.requires_grad_() for t in vectors.values()]
     found = []
@@ -182,6 +184,12 @@ def test_graphs_that_are_kept(name, strips):
         found.append([*first, *rows, *torch.autograd.grad(sum(g.square().sum() for g in once), leaves)])
     for a, b in zip(*found, strict=True):
         close(a, b, rtol=1e-9, atol=1e-11)
+    again = torch.utils.checkpoint.checkpoint(
+        lambda *given: getattr(functional, name)(**dict(zip(vectors, given, strict=True)), **options),
+        *leaves, use_reentrant=False,
+    )  # fmt: skip
+    loss = again.logprob.sum() + again.entropy.sum() if isinstance(again, tuple) else again
+    assert all(map(torch.equal, torch.autograd.grad(loss, leaves), found[0]))
     made = getattr(functional, name)(**vectors, **options)
     with torch.no_grad():
         vectors["linear_weight"].mul_(1)
@@ -192,7 +200,7 @@ def test_graphs_that_are_kept(name, strips):
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.filterwarnings("ignore")
 def test_inside_torch(name, strips):
-    """More dimensions, autocast, graphs, transforms and one vector; a teacher's gradient needs all logits."""
+    """More dimensions, autocast, graphs, transforms, vectors of no numbers, and one vector."""
     vectors, options = layer(torch.float64), CALLS[name]()
     function = getattr(functional, name)
     wanted = run(function, vectors, **options)
@@ -213,6 +221,9 @@ def test_inside_torch(name, strips):
     for a, b in zip(ours, plain, strict=True):
         assert a.dtype == b.dtype
         assert (a - b).abs().max() <= 64 * UNIT[torch.bfloat16] * (1 + b.abs().max())
+    nothing = {k: t if t.dim() < 2 else t[:, :0] for k, t in vectors.items()}
+    for a, b in zip(*(run(room, nothing, **options) for room in (function, getattr(reference, name))), strict=True):
+        close(a, b)
     given = {k: v[0] if isinstance(v, torch.Tensor) else v for k, v in options.items()}
     alone = function(**{**vectors, "input": vectors["input"][0]}, **given)
     assert (alone[0] if isinstance(alone, tuple) else alone).dim() == 0
