@@ -15,6 +15,7 @@ from fastloss._core.stats import PointStats as PointStats
 from fastloss.balancing import RandomWeighting as RandomWeighting
 from fastloss._core.stats import RowStats as RowStats
 from fastloss._selftest import SelfTest as SelfTest
+from fastloss._core.stats import TokenHits as TokenHits
 from fastloss._core.stats import TokenLogprobs as TokenLogprobs
 from fastloss.balancing import UncertaintyWeighting as UncertaintyWeighting
 from fastloss.conflicts import aligned_mtl as aligned_mtl
@@ -59,10 +60,10 @@ __all__ = [
     "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RandomWeighting",
     "RobustLoss", "RowStats", "SampledSoftmaxLoss", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
     "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss",
-    "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
-    "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info",
-    "cagrad", "convert", "debug", "elastic_net_penalty", "empty_cache", "ewc_penalty", "explain", "fisher_diagonal",
-    "functional", "grad_cache", "group_lasso_penalty", "isa", "l1_penalty", "l2_penalty", "lightning_callback",
-    "memory_usage", "mgda", "nn", "orthogonality_penalty", "patch", "pcgrad", "proximal_penalty", "reference",
-    "schedules", "selftest", "unpatch",
+    "SuperLoss", "SymmetricCrossEntropy", "TokenHits", "TokenLogprobs", "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss", "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__",
+    "aligned_mtl", "backward", "build_info", "cagrad", "convert", "debug", "elastic_net_penalty", "empty_cache",
+    "ewc_penalty", "explain", "fisher_diagonal", "functional", "grad_cache", "group_lasso_penalty", "isa",
+    "l1_penalty", "l2_penalty", "lightning_callback", "memory_usage", "mgda", "nn", "orthogonality_penalty",
+    "patch", "pcgrad", "proximal_penalty", "reference", "schedules", "selftest", "unpatch",
 ]

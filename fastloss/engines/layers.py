@@ -40,7 +40,7 @@ from fastloss._core.record import (
     PublicLoss,
     publish,
 )
-from fastloss._core.stats import TokenLogprobs
+from fastloss._core.stats import TokenHits, TokenLogprobs
 from fastloss.engines import divergence, flex, linear, outputs
 from fastloss.engines.outputs import Posed
 from fastloss.engines.similarity import strips
@@ -329,8 +329,8 @@ def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                     if _few(layer, posed.target, posed.ignore_index):
                         return of(
                             F.linear(*layer.vectors()), posed.target, temperature=posed.temperature,
-                            return_entropy=posed.flags[0], return_lse=posed.flags[1], softcap=posed.softcap,
-                            ignore_index=posed.ignore_index, loss_dtype=posed.loss_dtype,
+                            return_entropy=posed.flags[0], return_lse=posed.flags[1], return_hits=posed.hits,
+                            softcap=posed.softcap, ignore_index=posed.ignore_index, loss_dtype=posed.loss_dtype,
                         )  # fmt: skip
                 except TORCH_ERRORS:
                     pass  # the general way says what is wrong, or does it differently
@@ -340,7 +340,8 @@ def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             layer, posed = pose(*args, **kwargs)
             posed = outputs.check(record.name, posed._replace(input=_check(record.name, layer)))
             posed = posed._replace(input=_logits(layer, _kept(posed)))
-            return outputs.named(outputs.converted(outputs.computed(record, posed, outputs.plain), posed))
+            made = outputs.converted(outputs.computed(record, posed, outputs.plain), posed)
+            return outputs.named(outputs.with_hits(made, posed))
 
         return publish(record, function, reference, pose.__doc__ or "")
 
@@ -353,7 +354,7 @@ def _kept(posed: Posed) -> Tensor | None:
     return mask if posed.target is None else outputs.kept_of(posed)
 
 
-def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> TokenLogprobs:
+def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> Any:
     name = record.name
     posed = outputs.check(name, posed._replace(input=_check(name, layer)))
     kept, dims = _kept(posed), layer.input.dim() - 1
@@ -366,12 +367,14 @@ def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> TokenLogprobs:
     whole = posed._replace(input=None, target=None, mask=None, dim=1)
 
     def of(logits: Tensor, inplace: bool, target: Tensor | None, mask: Tensor | None) -> Any:
-        return tuple(outputs.run(record, whole._replace(input=logits, target=target, mask=mask, inplace=inplace)))
+        here = whole._replace(input=logits, target=target, mask=mask, inplace=inplace)
+        return tuple(outputs.with_hits(outputs.run(record, here), here))
 
     call, vectors = _call(layer, of, False, 0)
     made = _run(call, vectors, *(_flat(t, dims) for t in (kept, posed.target, posed.mask)))
     shape = layer.input.shape[:-1]
-    return TokenLogprobs(*(None if t is None else t.view((*shape, *t.shape[1:])) for t in made))
+    kind: Any = TokenHits if posed.hits else TokenLogprobs
+    return kind(*(None if t is None else t.view((*shape, *t.shape[1:])) for t in made))
 
 
 # ------------------------------------------------------------------------------------------------- a formula of the row

@@ -161,6 +161,14 @@ def rows(
     return Kernel.apply(_Rows, plan, posed.group, classes.weights, target, posed.mask, weight, input)
 
 
+def largest(input: Tensor, dim: int, group: Any) -> Tensor:
+    """The class of each row, of all processes, with the largest logit, the first of equals."""
+    value, index = input.max(dim)
+    first = classes_of(input.shape[dim], None, input, group).first
+    values, classes = gather(value, group), gather(index + first, group)
+    return classes.gather(0, values.max(0, keepdim=True).indices).squeeze(0)
+
+
 def token_logprobs(record: Record, posed: Posed) -> TokenLogprobs:
     """`outputs.solve` of rows in parts."""
     _options.check_sharing(record.name, None, posed.group)

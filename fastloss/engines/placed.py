@@ -22,7 +22,6 @@ from fastloss._core.autograd import Kernel
 from fastloss._core.guards import is_placed
 from fastloss._core.record import DivergenceLoss, RowOutputs, SoftmaxLoss
 from fastloss._core.row_formula import class_dim
-from fastloss._core.stats import TokenLogprobs
 
 
 class _Total:
@@ -208,14 +207,14 @@ def softmax_loss(
     return placed.result(loss, reduction != "none")
 
 
-def outputs(solve: Callable[..., TokenLogprobs], record: RowOutputs, posed: Any) -> TokenLogprobs:
+def outputs(solve: Callable[..., Any], record: RowOutputs, posed: Any) -> Any:
     """`outputs.solve` of a DTensor, by way of itself."""
     placed = Placed(record.name, posed.input, posed.dim, posed.group)
     target, mask = placed.of("target", posed.target, "rows"), placed.of("mask", posed.mask, "rows")
     numbers = {what: placed.number(getattr(posed, what)) for what in ("temperature", "softcap")}
     local = posed._replace(input=placed.local, target=target, mask=mask, group=placed.group, inplace=False, **numbers)
     made = solve(record, local)
-    return TokenLogprobs(*(None if t is None else placed.result(t, False) for t in made))
+    return type(made)(*(None if t is None else placed.result(t, False) for t in made))
 
 
 def divergence(

@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss._core.stats import PointStats, RowStats, TokenHits, TokenLogprobs
 from fastloss.engines.flex import Row
 from fastloss.functional import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
@@ -453,30 +453,37 @@ def linear_flex_cross_entropy(
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
 ) -> Tensor: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: Literal[True], return_lse: bool = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: Literal[True],
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-) -> Tensor | TokenLogprobs: ...
+    return_hits: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> TokenHits: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
+    return_hits: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+) -> Tensor | TokenLogprobs | TokenHits: ...
 
 def perplexity(
     input: Tensor, target: Tensor, *, ignore_index: int = -100, temperature: float | Tensor = 1.0,
@@ -486,28 +493,38 @@ def perplexity(
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0,
-    return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
+    return_entropy: Literal[False] = False, return_lse: Literal[False] = False, return_hits: Literal[False] = False,
     softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
     inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> Tensor: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: Literal[True],
-    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+    return_lse: bool = False, return_hits: Literal[False] = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
-    return_lse: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+    return_lse: Literal[True], return_hits: Literal[False] = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
-    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
-) -> Tensor | TokenLogprobs: ...
+    return_lse: bool = False, return_hits: Literal[True], softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> TokenHits: ...
+@overload
+def token_logprobs(
+    input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
+    return_lse: bool = False, return_hits: bool = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> Tensor | TokenLogprobs | TokenHits: ...
 
 @overload
 def contrastive_loss(

@@ -169,6 +169,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0,
     return_entropy: bool = False,
     return_lse: bool = False,
+    return_hits: bool = False,
     softcap: float | Tensor | None = None,
     ignore_index: int = -100,
     mask: Tensor | None = None,
@@ -192,7 +193,7 @@ def linear_token_logprobs(
         target: Class indices, shape :math:`(*)`, or :math:`(*, k)` for k targets of each row. None: no
             log-probability, only what is asked for otherwise.
         linear_bias: b, shape :math:`(C)`.
-        temperature, return_entropy, return_lse, softcap: As in `token_logprobs`.
+        temperature, return_entropy, return_lse, return_hits, softcap: As in `token_logprobs`.
         ignore_index: Targets with this index give 0. A row without other targets gives 0 in every output, and on the
             CPU takes part in no product.
         mask: Bool, shape :math:`(*)`; rows where it is False likewise.
@@ -202,7 +203,8 @@ def linear_token_logprobs(
 
     Returns:
         The log-probabilities, of the shape of ``target``; with a flag the named tuple
-        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`.
+        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`, or
+        ``TokenHits(logprob, entropy, lse, hit)``.
 
     Raises:
         IndexError: As `token_logprobs`.
@@ -223,7 +225,7 @@ def linear_token_logprobs(
     """
     flags = bool(return_entropy), bool(return_lse)
     layer = Layer(input, linear_weight, linear_bias, memory_budget)
-    return layer, Posed(None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype)
+    return layer, Posed(None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype, hits=return_hits)
 
 
 @layers.formulas(of=flex_cross_entropy)

@@ -86,6 +86,27 @@ def test_outputs(dtype, strips, kernel):
     assert (alone[0][::5] == 0).all()
 
 
+def test_hits(strips):
+    vectors = layer(torch.float64)
+    logits, mask = F.linear(*vectors.values()), torch.rand(N) < 0.8
+    best = logits.argmax(1)
+    for target in (torch.where(torch.rand(N) < 0.5, best, classes()), classes(3)):
+        made = functional.linear_token_logprobs(
+            **vectors, target=target, mask=mask, return_hits=True, return_lse=True, memory_budget=1
+        )
+        wanted = functional.token_logprobs(logits, target, mask=mask, return_hits=True, return_lse=True)
+        for a, b in zip(made, wanted, strict=True):
+            assert (a is None and b is None) or a.dtype == b.dtype
+            close(a, b)
+        assert made.hit.any()
+    leaf = vectors["input"].requires_grad_()
+    made = functional.linear_token_logprobs(**vectors, target=best, return_hits=True, memory_budget=1)
+    assert made.hit.all()
+    assert not made.hit.requires_grad
+    plain = functional.linear_token_logprobs(**vectors, target=best, memory_budget=1)
+    assert torch.equal(*(torch.autograd.grad(t.sum(), leaf)[0] for t in (made.logprob, plain)))
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
 def test_formulas(reduction, dtype, strips, kernel):
