@@ -38,6 +38,7 @@ _LATER = {
         "orthogonality_penalty",
         "proximal_penalty",
     ),
+    "sampling": (),
     "schedules": (),
 }
 

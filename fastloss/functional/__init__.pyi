@@ -16,7 +16,7 @@ __all__ = [
     "circle_loss", "class_balanced_weights", "clip_loss", "complete_box_iou_loss", "contrastive_loss",
     "cosface_loss", "cosine_embedding_loss", "count_positives", "cross_entropy", "ctc_loss",
     "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss", "divergence", "flex_cross_entropy",
-    "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss",
+    "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss", "gbce_loss",
     "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy", "hinge_embedding_loss",
     "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss", "ldam_loss",
     "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy", "linear_softmax_focal_loss",
@@ -80,6 +80,11 @@ def distillation_loss(
 def distribution_focal_loss(
     input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
     weight: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+) -> Tensor: ...
+
+def gbce_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, calibration: float | Tensor = 0.75, *,
+    linear_bias: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 def generalized_box_iou_loss(

@@ -12,6 +12,7 @@ from torch import Tensor
 from fastloss._core import operators as _ops
 from fastloss._core._torch import F
 from fastloss._core.formula import Number
+from fastloss._core.guards import loss_dtype_of
 from fastloss._core.options import FINITE, POSITIVE, HeadOptions, LayerOptions, check_domain, known
 from fastloss._core.record import Problem as Divergence
 from fastloss._core.row_formula import logsumexp
@@ -21,7 +22,11 @@ from fastloss.engines.layers import Layer, Teacher
 from fastloss.engines.linear import Problem, loss
 from fastloss.engines.outputs import Posed
 from fastloss.engines.softmax import bad_target
-from fastloss.losses.classification import cross_entropy, softmax_focal_loss
+from fastloss.losses.classification import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    softmax_focal_loss,
+)
 from fastloss.losses.distillation import divergence
 from fastloss.losses.language import flex_cross_entropy, token_logprobs
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "arcface_loss",
     "cosface_loss",
+    "gbce_loss",
     "linear_cross_entropy",
     "linear_divergence",
     "linear_flex_cross_entropy",
@@ -809,9 +815,12 @@ def sampled_softmax_loss(
     .. math::
         \ell = -\log \frac{e^{z_y}}{e^{z_y} + \sum_{c \in S} e^{z_c}}.
 
-    The correction by the logarithm of the probability q with which a class is sampled makes the gradient that of all
-    classes, as S grows. Uniform samples need none. Equivalent to TensorFlow's ``sampled_softmax_loss`` with
-    ``remove_accidental_hits``.
+    With q the number of samples of a class that are expected, and 1 for the target, which is there once, the
+    denominator is an unbiased estimate of that of all classes; `fastloss.sampling` draws such samples. Samples that are
+    all alike need no q: the targets of a batch are negatives of each other with ``negatives=target``.
+
+    Equivalent to TensorFlow's ``sampled_softmax_loss`` with ``remove_accidental_hits``, which lowers the target's logit
+    by its class's expected number, too: ``log_q=(log_expected(target), log_expected(negatives))``.
 
     Args:
         input: Hidden states h, shape :math:`(N, D)`.
@@ -820,8 +829,7 @@ def sampled_softmax_loss(
         negatives: Sampled classes, int64, shape :math:`(K)` for all rows or :math:`(N, K)`. One that is the row's
             target does not count; one that is sampled twice counts twice.
         linear_bias: b, shape :math:`(C)`.
-        log_q: The logarithms of the sampling probabilities (or expected counts) of the targets, shape :math:`(N)`, and
-            of the negatives, in their shape. None: all alike.
+        log_q: Logarithms of q of the targets, shape :math:`(N)`, and of the negatives, in their shape. None: all alike.
         temperature: :math:`\tau`, positive; float or 0-d tensor.
         ignore_index: Rows with this target contribute nothing.
         reduction: ``"none"``, ``"mean"`` over the rows that count, or ``"sum"``.
@@ -841,7 +849,7 @@ def sampled_softmax_loss(
         >>> bought, sampled = torch.randint(1000, (8,)), torch.randint(1000, (100,))
         >>> fastloss.functional.sampled_softmax_loss(hidden, items, bought, sampled).backward()
     """
-    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    logits, labels = _among(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
     made: Tensor = cross_entropy(logits, labels, reduction=reduction)
     return made
 
@@ -860,12 +868,12 @@ def _(
     reduction: str = "mean",
 ) -> Tensor:
     r""":math:`-\log` of the target's share among it and the negatives."""
-    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    logits, labels = _among(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
     made: Tensor = cross_entropy.record.reference(logits, labels, reduction=reduction)
     return made
 
 
-def _sampled(
+def _among(
     input: Tensor,
     linear_weight: Tensor,
     target: Tensor,
@@ -875,9 +883,31 @@ def _sampled(
     temperature: float | Tensor,
     ignore_index: int,
 ) -> tuple[Tensor, Tensor]:
-    """The logits of each row's target and of its negatives, and which of the rows count: class 0, or ignored."""
+    """The logits of the softmax among target and negatives, and which of the rows count: class 0, or ignored."""
     name = "sampled_softmax_loss"
     check_domain(name, temperature=temperature)
+    if log_q is not None and (log_q[0].shape != target.shape or log_q[1].shape != negatives.shape):
+        raise RuntimeError(
+            f"fastloss.{name}: log_q has shapes {tuple(log_q[0].shape)} and {tuple(log_q[1].shape)}, expected those of "
+            f"target and negatives, {tuple(target.shape)} and {tuple(negatives.shape)}"
+        )
+    logits, hits, kept = _sampled(name, input, linear_weight, target, negatives, linear_bias, ignore_index)
+    logits = logits / temperature
+    if log_q is not None:
+        logits = logits - _beside(*log_q, logits)
+    return logits.masked_fill(hits, -torch.inf), torch.where(kept, 0, -100)
+
+
+def _sampled(
+    name: str,
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    linear_bias: Tensor | None,
+    ignore_index: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The logits of each row's target and of its negatives, which of these are the target, and which rows count."""
     kept = _kept_classes(name, input, linear_weight, target, ignore_index)
     n = input.shape[0]
     shared = negatives.dim() == 1
@@ -885,11 +915,6 @@ def _sampled(
         raise RuntimeError(
             f"fastloss.{name}: negatives are {negatives.dtype} of shape {tuple(negatives.shape)}, expected torch.int64 "
             f"of shape (K) or ({n}, K)"
-        )
-    if log_q is not None and (log_q[0].shape != target.shape or log_q[1].shape != negatives.shape):
-        raise RuntimeError(
-            f"fastloss.{name}: log_q has shapes {tuple(log_q[0].shape)} and {tuple(log_q[1].shape)}, expected those of "
-            f"target and negatives, {tuple(target.shape)} and {tuple(negatives.shape)}"
         )
     if _looks_at(negatives) and ((negatives < 0) | (negatives >= linear_weight.shape[0])).any():
         raise IndexError(f"fastloss.{name}: negatives has a class outside [0, {linear_weight.shape[0]})")
@@ -902,14 +927,102 @@ def _sampled(
     logits = torch.cat((first, rest), 1)
     if linear_bias is not None:
         bias = linear_bias[named]
-        logits = logits + _beside(bias[:n], bias[n:].view(negatives.shape), rest)
-    logits = logits / temperature
-    if log_q is not None:
-        logits = logits - _beside(*log_q, rest)
+        logits = logits + _beside(bias[:n], bias[n:].view(negatives.shape), logits)
     hits = torch.cat((torch.zeros_like(y, dtype=torch.bool).unsqueeze(1), negatives == y.unsqueeze(1)), 1)
-    return logits.masked_fill(hits, -torch.inf), torch.where(kept, 0, -100)
+    return logits, hits, kept
 
 
 def _beside(own: Tensor, others: Tensor, like: Tensor) -> Tensor:
     """Numbers of targets and of negatives as those of logits."""
-    return torch.cat((own.unsqueeze(1), others.expand_as(like)), 1).to(like.dtype)
+    return torch.cat((own.unsqueeze(1), others.expand(like.shape[0], like.shape[1] - 1)), 1).to(like.dtype)
+
+
+@composition.loss(title="GBCELoss", words={"reduction": ("none", "mean", "sum")}, domains={"calibration": FINITE})
+def gbce_loss(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    calibration: float | Tensor = 0.75,
+    *,
+    linear_bias: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+) -> Tensor:
+    r"""Binary cross entropy of the target and sampled classes, calibrated for their number (gBCE, Petrov and Macdonald
+    2023).
+
+    With :math:`z_c = w_c \cdot h + b_c`, K negatives of C classes, and S those without the target,
+
+    .. math::
+        \ell = -\frac{1}{K + 1} \Bigl(\beta \log \sigma(z_y) + \sum_{c \in S} \log (1 - \sigma(z_c))\Bigr), \qquad
+        \beta = 1 - t + t\, \frac{K}{C - 1}.
+
+    Sampled negatives make plain binary cross entropy overconfident; at :math:`t = 1` probabilities are those that all
+    negatives would give, at :math:`t = 0` this is plain binary cross entropy.
+
+    Equivalent to the loss of gSASRec where no negative is the target.
+
+    Args:
+        input, linear_weight, target, negatives, linear_bias, ignore_index: As in `sampled_softmax_loss`. Negatives are
+            sampled uniformly.
+        calibration: t; float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` over the rows that count, or ``"sum"``.
+
+    Returns:
+        The loss: shape :math:`(N)` for ``"none"``, otherwise ``()``.
+
+    Raises, gradient, memory: As `sampled_softmax_loss`.
+    Accuracy: that of `binary_cross_entropy_with_logits`, whose kernel it calls.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> items = torch.randn(1000, 16, requires_grad=True)
+        >>> bought, sampled = torch.randint(1000, (8,)), torch.randint(1000, (8, 100))
+        >>> fastloss.functional.gbce_loss(hidden, items, bought, sampled).backward()
+    """
+    of = binary_cross_entropy_with_logits
+    return _gbce(of, input, linear_weight, target, negatives, calibration, linear_bias, ignore_index, reduction)
+
+
+@gbce_loss.formula
+def _(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    calibration: float | Tensor = 0.75,
+    *,
+    linear_bias: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    r""":math:`-\beta \log \sigma(z_y) - \sum_c \log (1 - \sigma(z_c))`, over K + 1."""
+    of = binary_cross_entropy_with_logits.record.reference
+    return _gbce(of, input, linear_weight, target, negatives, calibration, linear_bias, ignore_index, reduction)
+
+
+def _gbce(
+    of: Callable[..., Tensor],
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    calibration: float | Tensor,
+    linear_bias: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+) -> Tensor:
+    """The loss by way of ``of``, binary cross entropy."""
+    name = "gbce_loss"
+    check_domain(name, calibration=calibration)
+    logits, hits, kept = _sampled(name, input, linear_weight, target, negatives, linear_bias, ignore_index)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    share = (logits.shape[1] - 1) / max(1, linear_weight.shape[0] - 1)
+    beta = torch.ones((), dtype=wide, device=logits.device) * (1.0 - calibration * (1.0 - share))
+    labels = torch.zeros_like(logits, dtype=wide)
+    labels[:, 0] = 1.0
+    counted = ~hits & kept.unsqueeze(1)
+    each = of(logits, labels, reduction="none", pos_weight=beta, mask=counted, loss_dtype=wide)
+    rows = composition.Rows(target, kept, None)
+    return composition.reduce_rows(each.sum(1) / logits.shape[1], rows, reduction, loss_dtype_of(logits))

@@ -17,16 +17,16 @@ __all__ = [
     "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
     "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
     "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "FocalLoss",
-    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
-    "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
-    "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
-    "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy",
-    "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
-    "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
-    "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SampledSoftmaxLoss",
-    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
-    "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
+    "GANDiscriminatorLoss", "GANGeneratorLoss", "GBCELoss", "GaussianFocalLoss", "GaussianNLLLoss",
+    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss",
+    "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss",
+    "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss",
+    "LogitAdjustedCrossEntropy", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss",
+    "NTXentLoss", "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss",
+    "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss",
+    "SampledSoftmaxLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss",
+    "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
     "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
 ]
 
@@ -158,6 +158,25 @@ class DistributionFocalLoss(torch.nn.Module):
     def __call__(
         self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None,
+    ) -> Tensor: ...
+
+class GBCELoss(torch.nn.Module):
+    r"""Binary cross entropy of the target and sampled classes, calibrated for their number (gBCE, Petrov and Macdonald
+    2023)."""
+    calibration: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, calibration: float | Tensor = 0.75, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None,
     ) -> Tensor: ...
 
 class GeneralizedBoxIoULoss(torch.nn.Module):

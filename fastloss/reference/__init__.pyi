@@ -16,11 +16,11 @@ __all__ = [
     "clip_loss", "complete_box_iou_loss", "contrastive_loss", "cosface_loss", "cosine_embedding_loss",
     "cross_entropy", "ctc_loss", "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss",
     "divergence", "flex_cross_entropy", "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss",
-    "gaussian_nll_loss", "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss",
-    "ldam_loss", "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy",
-    "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss", "log_cosh_loss",
-    "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
+    "gaussian_nll_loss", "gbce_loss", "generalized_box_iou_loss", "generalized_cross_entropy",
+    "hard_example_cross_entropy", "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss",
+    "jsd_cross_entropy", "kl_div", "l1_loss", "ldam_loss", "linear_cross_entropy", "linear_divergence",
+    "linear_flex_cross_entropy", "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss",
+    "log_cosh_loss", "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
     "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss", "multilabel_margin_loss",
     "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
     "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_anchor_loss",
@@ -69,6 +69,11 @@ def distillation_loss(
 def distribution_focal_loss(
     input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
     weight: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+) -> Tensor: ...
+
+def gbce_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, calibration: float | Tensor = 0.75, *,
+    linear_bias: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 def generalized_box_iou_loss(
