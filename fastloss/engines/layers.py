@@ -163,7 +163,9 @@ def _evaluate(call: Call, given: Any, vectors: Any, want: tuple[bool, ...], upst
             outcome = call.of(_Tile.apply(leaf), True, *call.given(tuple(others), cut))
         ones = [None if t is None else torch.ones_like(t) for t in outcome]
         seeds = ones if upstream is None else [cut(g) for g in upstream]
-        both = [(t, g) for t, g in zip(outcome, seeds, strict=True) if t is not None and g is not None]
+        both = [
+            (t, g) for t, g in zip(outcome, seeds, strict=True) if t is not None and g is not None and t.requires_grad
+        ]
         (grad,) = torch.autograd.grad([t for t, _ in both], leaf, [g for _, g in both])
         found.append(tuple(None if t is None else t.detach() for t in outcome))
         walk.add(made, begin, grad, want)
@@ -241,12 +243,12 @@ def _cleaned(hidden: Tensor, kept: Tensor | None) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------ the path
 
 
-def _check(name: str, layer: Layer) -> Tensor:
+def _check(name: str, layer: Layer, group: Any = None) -> Tensor:
     """Refuses what is no layer; logits as checks look at them, without numbers."""
     input, weight, bias, budget = layer
     _options.require_tensors(name, input=input, linear_weight=weight)
     _options.check_tensors(name, linear_bias=bias)
-    _options.check_sharing(name, budget, None)
+    _options.check_sharing(name, budget, group)
     _check_shapes(name, ("input", input), ("linear_weight", weight), ("linear_bias", bias))
     return input.detach().new_empty(()).expand(*input.shape[:-1], weight.shape[0])
 
@@ -293,6 +295,17 @@ def _few(layer: Layer, target: Tensor | None = None, ignored: Any = None) -> boo
     )
 
 
+def _shared(name: str, layer: Layer, group: Any) -> Layer:
+    """The layer, with hidden states that the processes of a group have in common."""
+    return layer if group is None else layer._replace(input=_wide(name, layer, group).to(layer.input.dtype))
+
+
+def _wide(name: str, layer: Layer, group: Any) -> Tensor:
+    from fastloss.engines import shards
+
+    return shards.shared(name, layer.input, group)
+
+
 def _logits(layer: Layer, kept: Tensor | None) -> Tensor:
     return F.linear(_cleaned(layer.input, kept), layer.weight, layer.bias)
 
@@ -302,7 +315,7 @@ def _call(layer: Layer, of: Of, reduced: bool, whole: int, tiles: int = 1) -> tu
     vectors = layer.vectors()
     dtype = linear.product_dtype(*vectors)
     assert dtype is not None
-    budget = min(linear.bytes_of(layer.memory_budget), strips.strip_bytes(layer.input)) // tiles
+    budget = linear.strip_bytes(linear.bytes_of(layer.memory_budget), layer.input, tiles)
     hidden = layer.input.reshape(-1, layer.input.shape[-1])
     return Call(of, reduced, whole, dtype, budget), (hidden, *vectors[1:])
 
@@ -326,7 +339,7 @@ def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             layer, posed = pose(*args, **kwargs)
             if posed.mask is None:
                 try:
-                    if _few(layer, posed.target, posed.ignore_index):
+                    if posed.group is None and _few(layer, posed.target, posed.ignore_index):
                         return of(
                             F.linear(*layer.vectors()), posed.target, temperature=posed.temperature,
                             return_entropy=posed.flags[0], return_lse=posed.flags[1], return_hits=posed.hits,
@@ -339,6 +352,7 @@ def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             layer, posed = pose(*args, **kwargs)
             posed = outputs.check(record.name, posed._replace(input=_check(record.name, layer)))
+            _refuse_group(record.name, posed.group)
             posed = posed._replace(input=_logits(layer, _kept(posed)))
             made = outputs.converted(outputs.computed(record, posed, outputs.plain), posed)
             return outputs.named(outputs.with_hits(made, posed))
@@ -346,6 +360,11 @@ def rows(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         return publish(record, function, reference, pose.__doc__ or "")
 
     return complete
+
+
+def _refuse_group(name: str, group: Any) -> None:
+    if group is not None:
+        raise ValueError(f"fastloss.{name}: expected group=None: the formula is that of whole rows")
 
 
 def _kept(posed: Posed) -> Tensor | None:
@@ -356,11 +375,15 @@ def _kept(posed: Posed) -> Tensor | None:
 
 def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> Any:
     name = record.name
-    posed = outputs.check(name, posed._replace(input=_check(name, layer)))
+    posed = outputs.check(name, posed._replace(input=_check(name, layer, posed.group)))
     kept, dims = _kept(posed), layer.input.dim() - 1
     reason = _why_not_strips(record, layer, (posed.target, posed.mask)) or outputs.why_not_kernel(posed)
     if reason:
-        return outputs.solve(record, posed._replace(input=_logits(layer, kept)))
+        return outputs.solve(record, posed._replace(input=_logits(_shared(name, layer, posed.group), kept)))
+    if posed.group is not None:
+        from fastloss.engines import shards
+
+        return shards.token_logprobs(record, layer, posed)
     route.kernel_unless(name, "")
     if posed.target is not None and (posed.target.is_cpu or _ops.debugging()) and (bad := outputs.bad_class(posed)):
         raise IndexError(f"fastloss.{name}: {bad}")
@@ -399,6 +422,7 @@ def formulas(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P
             return computed(args, kwargs, lambda layer, rows, _: _outputs(record, layer, rows))
 
         def plain(layer: Layer, rows: Posed, kept: Tensor) -> TokenLogprobs:
+            _refuse_group(record.name, rows.group)
             return outputs.computed(record, rows._replace(input=_logits(layer, kept)), outputs.plain)
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
@@ -433,6 +457,7 @@ def divergences(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLos
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             layer, problem, teacher = _checked(record, *pose(*args, **kwargs))
+            _refuse_group(record.name, problem.options.get("group"))
             return divergence.evaluate(
                 of.record, _of_logits(layer, problem, teacher), problem.reduction, problem.options
             )
@@ -448,7 +473,7 @@ def _checked(
     name, options = record.name, dict(problem.options)
     _options.refuse_unknown(name, options, _options.names(record.options), record.names)
     layer = layer._replace(memory_budget=options.pop("memory_budget", None))
-    logits = _check(name, layer)
+    logits = _check(name, layer, options.get("group"))
     arguments = {**problem.arguments, "input": logits}
     if teacher is not None:
         target = arguments["target"]
@@ -485,10 +510,25 @@ def _divergence(record: LayerDivergence, layer: Layer, problem: Problem, teacher
     if any([isinstance(arguments[what], Tensor) for what in record.domains]):
         reason = reason or "a hyperparameter is a tensor that needs a gradient or lies on a device"
     of_teacher = None if teacher is None else linear.product_dtype(first, *teacher)
+    group = options.get("group")
+    if group is not None and not divergence.has_shares(arguments):
+        reason = reason or "others than shares of rows are added up of all logits of the classes here"
     if reason or (teacher is not None and of_teacher is None):
+        if group is not None:
+            layer = _shared(record.name, layer, group)
+            if teacher is not None:
+                arguments = {**problem.arguments, "target": _shared(record.name, Layer(target, *teacher), group).input}
+                problem = problem._replace(arguments=arguments)
         return divergence.solve(record.of.record, _of_logits(layer, problem, teacher), reduction, options)
     route.kernel_unless(record.name, "the kernel takes no tail" if arguments["tail"] else "")
     dtype, rows = options.get("loss_dtype") or divergence.dtype_of_loss(layer.input, first), layer.input.shape[:-1]
+    whole = [None if t is None or of_teacher is None else t.to(of_teacher) for t in teacher or (None, None)]
+    if group is not None:
+        call, vectors = _call(layer, _shares_of_strips(record.of.record, arguments), False, 2, 4)
+        vectors = _flat(_wide(record.name, layer, group), len(rows)), *vectors[1:]
+        measured = _run(call, vectors, *(_flat(t, len(rows)) for t in (mask, mask, first)), *whole)
+        values = divergence.by_shares(record.of.record, arguments, options, tuple(t.view(rows) for t in measured))
+        return divergence.reduced(values, arguments, reduction, {**options, "loss_dtype": dtype})
     reduced = reduction != "none" and linear.product_dtype(*layer.vectors()) is not torch.float16
     divisor = None
     if reduced and reduction == "mean":
@@ -496,7 +536,6 @@ def _divergence(record: LayerDivergence, layer: Layer, problem: Problem, teacher
     of = _of_strips(record.of.record, arguments, reduction if reduced else "none", options.get("empty", "nan"))
     call, vectors = _call(layer, of, reduced, 3, 1 if teacher is None else 2)
     per_row = [_flat(t, len(rows)) for t in (mask, mask, weight, first, second)]
-    whole = [None if t is None or of_teacher is None else t.to(of_teacher) for t in teacher or (None, None)]
     (made,) = _run(call, vectors, *per_row, divisor, *whole)
     if not reduced:
         own = {key: value for key, value in options.items() if key != "weight"}
@@ -510,6 +549,26 @@ def _divisor(normalizer: Any, mask: Tensor | None, rows: int, like: Tensor) -> T
     return divisor_of(normalizer, like.device)
 
 
+def _of_teacher(given: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """A strip of the teacher's logits, which are given, or made of its hidden states."""
+    if weight is None:
+        return given
+    hidden = given.to(weight.dtype)
+    return linear.product(hidden, weight, bias, strips.matrix(hidden.shape[0], weight.shape[0], hidden))
+
+
+def _shares_of_strips(record: DivergenceLoss, arguments: dict[str, Any]) -> Of:
+    """What is measured of a strip of some classes, for `Call`."""
+
+    def of(
+        logits: Tensor, inplace: bool, mask: Tensor | None, first: Tensor, weight: Tensor | None, bias: Tensor | None
+    ) -> tuple[Tensor, ...]:
+        target = _of_teacher(first, weight, bias)
+        return divergence.shares_of(record, {**arguments, "input": logits, "target": target}, mask)
+
+    return of
+
+
 def _of_strips(record: DivergenceLoss, arguments: dict[str, Any], reduction: str, empty: str) -> Of:
     """What a strip contributes, for `Call`."""
     posed = {**arguments, "input": None, "target": None}
@@ -518,11 +577,7 @@ def _of_strips(record: DivergenceLoss, arguments: dict[str, Any], reduction: str
         logits: Tensor, inplace: bool, mask: Tensor | None, weight: Tensor | None, first: Tensor,
         second: Tensor | None, divisor: Tensor | None, of_teacher: Tensor | None, bias: Tensor | None,
     ) -> tuple[Tensor]:  # fmt: skip
-        target: Any = first if second is None else (first, second)
-        if of_teacher is not None:
-            hidden = first.to(of_teacher.dtype)
-            memory = strips.matrix(hidden.shape[0], of_teacher.shape[0], hidden)
-            target = linear.product(hidden, of_teacher, bias, memory)
+        target: Any = _of_teacher(first, of_teacher, bias) if second is None else (first, second)
         wide = torch.float64 if reduction != "none" else _ops.compute_dtype(logits.dtype)
         given = {"mask": mask, "weight": weight, "normalizer": divisor, "empty": empty, "loss_dtype": wide}
         problem = {**posed, "input": logits, "target": target}

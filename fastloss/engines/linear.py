@@ -63,6 +63,10 @@ _SHARED = """
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
             128). The result depends on it within rounding.
         return_stats: Also return `RowStats`, measured in the same pass; ``grad_norm`` is that of the logits' gradient.
+        group: Processes on which the classes lie, in the order of ranks (vocabulary parallelism). The classifier's
+            vectors, its bias and numbers per class are those of the classes here, as are their gradients. Hidden states
+            and targets, classes of all, are the same on every process, and so is the gradient of the hidden states.
+            Backward makes strips again, and adds that gradient up over the processes.
 
     Returns:
         The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
@@ -387,14 +391,16 @@ def solve(record: HeadLoss, problem: Problem) -> Any:
         return _of_logits(record, record.of, problem)
     if route.watched:
         route.take(record.name, "kernel", route.COVERED)
-    hidden, weight = problem.hidden, problem.weight
-    if record.cosine:
-        hidden, weight = _unit(_cleaned(problem)), _unit(weight)
+    hidden, weight = unit_vectors(problem) if record.cosine else (problem.hidden, problem.weight)
     try:
         loss, stats = _run(*found, hidden, weight, problem.bias)
     except TORCH_ERRORS as error:
         raise in_name(record, error) from error
     return loss if stats is None else (loss, RowStats.from_vector(stats))
+
+
+def unit_vectors(problem: Problem) -> tuple[Tensor, Tensor]:
+    return _unit(_cleaned(problem)), _unit(problem.weight)
 
 
 def is_small(hidden: Tensor, weight: Tensor, budget: int) -> bool:
@@ -418,15 +424,19 @@ def bytes_of(budget: float | None) -> int:
     return strips.MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62))
 
 
+def strip_bytes(budget: int, like: Tensor, tiles: int = 1) -> int:
+    """Bytes of a strip, of which each takes the memory of so many."""
+    return min(budget, strips.strip_bytes(like)) // tiles
+
+
 def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     """What strips take; None if they do not take this problem."""
     hidden, weight, target, options, bias, params, margins, _, centers, classes, ignored, reduction, smoothing = problem
     rows, dtype = record.rows, product_dtype(hidden, weight, bias)
-    learned = [t for t in (target, *margins) if isinstance(t, Tensor) and t.requires_grad]
     tensors = [t for t in (hidden, weight, target, bias, *margins) if isinstance(t, Tensor) and t.dim()]
     if (
         dtype is None
-        or learned
+        or target.requires_grad
         or why_no_kernel(record.engine, tensors, ("cpu", "cuda"))
         or (type(hidden) not in TENSORS and not is_compiling())
         or weight.dim() != 2
@@ -443,10 +453,10 @@ def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     numbers, factor = softmax.numbers_of(rows, params, smoothing, options)
     if softmax.why_not_kernel(rows, logits, target, classes, factor, ignored, numbers, options):
         return None
-    by_class = [number for number in margins if isinstance(number, Tensor) and number.numel() > 1]
-    margins = tuple([_BY_CLASS if isinstance(m, Tensor) and m.numel() > 1 else scalar(m) for m in margins])
-    if any([number is None for number in margins]):
+    numbers_of_margins = fixed_margins(margins)
+    if numbers_of_margins is None:
         return None
+    margins, by_class = numbers_of_margins
     loss_dtype = options.get("loss_dtype") or row_formula.dtype_of_loss(logits, target, classes)
     divisor, classes = softmax.divisor_and_weight(logits, target, classes, factor, ignored, reduction, options)
     posed = softmax.call_of(
@@ -456,7 +466,17 @@ def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
         record.name, posed.options, ignored, dtype, _budget(problem), centers, margins,
         bool(options.get("return_stats", False)),
     )  # fmt: skip
-    return call, Fixed(target, classes, options.get("mask"), divisor, torch.stack(by_class) if by_class else None)
+    return call, Fixed(target, classes, options.get("mask"), divisor, by_class)
+
+
+def fixed_margins(margins: tuple[Any, ...]) -> tuple[tuple[float, ...], Tensor | None] | None:
+    """The margins as strips take them: numbers, and in a tensor those that classes have of their own. None if one is
+    learned, or lies on a device."""
+    own = [number for number in margins if isinstance(number, Tensor) and number.numel() > 1]
+    numbers: list[Any] = [_BY_CLASS if isinstance(m, Tensor) and m.numel() > 1 else scalar(m) for m in margins]
+    if any([number is None for number in numbers]) or any([t.requires_grad for t in own]):
+        return None
+    return tuple(numbers), torch.stack(own) if own else None
 
 
 def product_dtype(*given: Tensor | None) -> torch.dtype | None:
@@ -514,8 +534,8 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
     numbers, code, empty_zero, loss_dtype = call.options
     rows, columns = (t.detach().to(call.dtype) for t in vectors[:2])
     bias = None if vectors[2] is None else vectors[2].detach().to(call.dtype)
-    target, class_weight, mask, divisor, _ = fixed
-    width = columns.shape[0]
+    target, class_weight, mask, divisor, by_class = fixed
+    width, margins = columns.shape[0], margins_of(call.margins, by_class)
     operators = _ops.OPERATORS[_RECORDS[call.name].rows.name]
     index, kept = None, kept_of(target, call.ignore_index, mask)
     if kept is not None:
@@ -531,7 +551,7 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
         assert divisor is not None
         factor, divisor = 1 / divisor, torch.ones_like(divisor)
 
-    strip = strips.Strips(rows, width, call.memory_budget // (1 if call.centers == 1 else 3), False, False)
+    strip = strips.Strips(rows, width, strip_bytes(call.memory_budget, rows, tiles_of(call.centers)), False, False)
 
     def cut(t: Tensor | None, begin: int, end: int) -> Any:
         return strip.cut(t, begin, end) if t is None or index is None else t.index_select(0, index[begin:end])
@@ -539,13 +559,10 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
     made = memory_of_gradients(rows, columns, want)
     losses, stats = [], []
     for begin, end in strip.bounds:
-        tile = logits_of(strip, begin, end, columns, bias)
-        logits, nearest = tile, None
-        if call.centers > 1:
-            logits, nearest = tile.unflatten(1, (-1, call.centers)).max(2)
-        y = cut(target, begin, end)
+        tile, y = logits_of(strip, begin, end, columns, bias), cut(target, begin, end)
         given = y, class_weight, cut(mask, begin, end), divisor
-        slope = _put_margins(call, fixed, logits, y)
+        changed = change(_RECORDS[call.name], call.centers, margins, tile, y)
+        logits = changed.logits
         grads = (logits, None) if any(want) else operators.no_gradients
         if upstream is None:
             if call.want_stats:
@@ -563,7 +580,8 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
             operators.backward(seed, logits, *given, None, numbers, code, False, *grads)
         if grads[0] is None:
             continue
-        _make_gradients(made, strip.cut(rows, begin, end), columns, tile, logits, nearest, slope, y, begin, want)
+        change_back(changed)
+        add_gradients(made, strip.cut(rows, begin, end), columns, tile, begin, want)
     if index is not None and made[0] is not None:
         made[0] = made[0].new_zeros(target.shape[0], rows.shape[1]).index_copy_(0, index, made[0])
     if upstream is not None:
@@ -622,44 +640,57 @@ def _divisor(target: Tensor, class_weight: Tensor | None, kept: Tensor | None) -
     return torch.where(total == 0, torch.nan, total)
 
 
-def _margins(call: Call, fixed: Fixed) -> tuple[Any, ...]:
-    if fixed.margins is None:
-        return call.margins
-    by_class = iter(fixed.margins.unbind())
-    return tuple(next(by_class) if math.isnan(number) else number for number in call.margins)
+def margins_of(margins: tuple[Any, ...], by_class: Tensor | None) -> tuple[Any, ...]:
+    """The margins, as `Problem` has them, of numbers and those that classes have of their own."""
+    if by_class is None:
+        return margins
+    own = iter(by_class.unbind())
+    return tuple(next(own) if math.isnan(number) else number for number in margins)
 
 
-def _put_margins(call: Call, fixed: Fixed, logits: Tensor, target: Tensor) -> Tensor | None:
-    """Puts the formula's logit in the place of each target's; its derivative."""
-    record = _RECORDS[call.name]
+def tiles_of(centers: int) -> int:
+    """Of how many strips' memory a strip is: the largest product of a class, and which that is, take two more."""
+    return 1 if centers == 1 else 3
+
+
+class Changed(NamedTuple):
+    """A strip's logits as the loss of logits has them.
+
+    Attributes:
+        tile: The products.
+        logits: Of the nearest centers, with the formula's in the place of each target's; in the memory of ``tile``, if
+            each class has one center.
+        nearest: Which center each class has; None of one alone.
+        own: Of each row the place of the target's logit; None without margins.
+        slope: The formula's derivative.
+    """
+
+    tile: Tensor
+    logits: Tensor
+    nearest: Tensor | None = None
+    own: Tensor | None = None
+    slope: Tensor | None = None
+
+
+def change(record: HeadLoss, centers: int, margins: tuple[Any, ...], tile: Tensor, target: Tensor) -> Changed:
+    """Makes logits of products. Rows whose class is not among these keep theirs."""
+    logits, nearest = (tile, None) if centers == 1 else tile.unflatten(1, (-1, centers)).max(2)
     if not record.margins:
-        return None
-    y = _classes(target, logits.shape[1])
+        return Changed(tile, logits, nearest)
+    here, y = (target >= 0) & (target < logits.shape[1]), _classes(target, logits.shape[1])
     own = logits.gather(1, y).to(_ops.compute_dtype(logits.dtype))
-    value, slope = record.formula(own, *(_at(number, y, own) for number in _margins(call, fixed)))
-    logits.scatter_(1, y, value.to(logits.dtype))
-    return slope
+    value, slope = record.formula(own, *(_at(number, y, own) for number in margins))
+    logits.scatter_(1, y, torch.where(here.unsqueeze(1), value, own).to(logits.dtype))
+    return Changed(tile, logits, nearest, y, torch.where(here.unsqueeze(1), slope, 1.0))
 
 
-def _make_gradients(
-    made: list[Tensor | None],
-    rows: Tensor,
-    columns: Tensor,
-    tile: Tensor,
-    logits: Tensor,
-    nearest: Tensor | None,
-    slope: Tensor | None,
-    target: Tensor,
-    begin: int,
-    want: tuple[bool, ...],
-) -> None:
-    """Adds what the gradient of a strip's logits contributes, by way of margins and centers."""
-    if slope is not None:
-        y = _classes(target, logits.shape[1])
-        logits.scatter_(1, y, (logits.gather(1, y).to(slope.dtype) * slope).to(logits.dtype))
+def change_back(changed: Changed) -> None:
+    """Writes over the products their gradient, given that of the logits over the logits."""
+    tile, logits, nearest, own, slope = changed
+    if own is not None and slope is not None:
+        logits.scatter_(1, own, (logits.gather(1, own).to(slope.dtype) * slope).to(logits.dtype))
     if nearest is not None:
         tile.zero_().unflatten(1, (*nearest.shape[1:], -1)).scatter_(2, nearest.unsqueeze(2), logits.unsqueeze(2))
-    add_gradients(made, rows, columns, tile, begin, want)
 
 
 def add_gradients(
@@ -753,7 +784,8 @@ def _formula(call: Call, vectors: Any, fixed: Fixed) -> Tensor:
     record, (hidden, weight, bias) = _RECORDS[call.name], vectors
     options: dict[str, Any] = {"mask": fixed.mask}
     problem = Problem(
-        hidden, weight, fixed.target, options, bias, margins=_margins(call, fixed), centers=call.centers,
+        hidden, weight, fixed.target, options, bias, margins=margins_of(call.margins, fixed.margins),
+        centers=call.centers,
         ignore_index=call.ignore_index,
     )  # fmt: skip
     hidden = _cleaned(problem).to(call.dtype)

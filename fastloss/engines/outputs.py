@@ -155,20 +155,14 @@ def converted(made: Any, posed: Posed) -> Any:
 
 
 def with_hits(made: TokenLogprobs, posed: Posed) -> Any:
-    return TokenHits(*made, hits_of(posed)) if posed.hits else made
+    return TokenHits(*made, hits_of(posed, posed.input.detach().max(posed.dim).indices)) if posed.hits else made
 
 
-def hits_of(posed: Posed) -> Tensor:
-    """Whether each target that counts has the largest logit, the first of equals."""
-    input, target, mask, dim = posed.input.detach(), posed.target, posed.mask, posed.dim
-    if posed.group is None:
-        top = input.max(dim).indices
-    else:
-        from fastloss.engines import parts
-
-        top = parts.largest(input, dim, posed.group)
+def hits_of(posed: Posed, top: Tensor) -> Tensor:
+    """Whether each target that counts is the class ``top`` of its row, which has the first of the largest logits."""
+    target, mask = posed.target, posed.mask
     counted = target != posed.ignore_index
-    if target.dim() == input.dim():  # several targets a row
+    if target.dim() > top.dim():  # several targets a row
         top, mask = top.unsqueeze(-1), None if mask is None else mask.unsqueeze(-1)
     return (target == top) & (counted if mask is None else counted & mask)
 
@@ -244,7 +238,7 @@ def solve(record: RowOutputs, posed: Posed) -> Any:
     if posed.group is not None:
         from fastloss.engines import parts
 
-        return with_hits(converted(parts.token_logprobs(record, posed), posed), posed)
+        return converted(parts.token_logprobs(record, posed), posed)
     reason = why_not_kernel(posed)
     route.kernel_unless(record.name, reason)
     return with_hits(converted(computed(record, posed, plain if reason else run), posed), posed)

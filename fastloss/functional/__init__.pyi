@@ -195,7 +195,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def arcface_loss(
@@ -204,7 +204,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def arcface_loss(
@@ -213,7 +213,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -223,7 +223,7 @@ def cosface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def cosface_loss(
@@ -232,7 +232,7 @@ def cosface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def cosface_loss(
@@ -241,35 +241,38 @@ def cosface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -280,7 +283,7 @@ def linear_softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_softmax_focal_loss(
@@ -290,7 +293,7 @@ def linear_softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_softmax_focal_loss(
@@ -300,7 +303,7 @@ def linear_softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -310,6 +313,7 @@ def normalized_softmax_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def normalized_softmax_loss(
@@ -318,6 +322,7 @@ def normalized_softmax_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def normalized_softmax_loss(
@@ -326,6 +331,7 @@ def normalized_softmax_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -335,6 +341,7 @@ def proxy_nca_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def proxy_nca_loss(
@@ -343,6 +350,7 @@ def proxy_nca_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def proxy_nca_loss(
@@ -351,6 +359,7 @@ def proxy_nca_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -361,6 +370,7 @@ def sphereface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def sphereface_loss(
@@ -370,6 +380,7 @@ def sphereface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sphereface_loss(
@@ -379,6 +390,7 @@ def sphereface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -389,6 +401,7 @@ def sub_center_arcface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def sub_center_arcface_loss(
@@ -398,6 +411,7 @@ def sub_center_arcface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sub_center_arcface_loss(
@@ -407,6 +421,7 @@ def sub_center_arcface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def causal_lm_loss(
@@ -443,7 +458,7 @@ def linear_divergence(
     target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
     reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-    mask: Tensor | None = None, memory_budget: int | None = None,
+    mask: Tensor | None = None, memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 def linear_flex_cross_entropy(
@@ -451,7 +466,7 @@ def linear_flex_cross_entropy(
     linear_bias: Tensor | None = None, temperature: float | Tensor = 1.0, softcap: float | Tensor | None = None,
     ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean", mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: str = "nan", loss_dtype: torch.dtype | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 @overload
@@ -460,6 +475,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
     return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_token_logprobs(
@@ -467,6 +483,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: Literal[True], return_lse: bool = False,
     return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
@@ -474,6 +491,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: Literal[True],
     return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
@@ -481,6 +499,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
     return_hits: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenHits: ...
 @overload
 def linear_token_logprobs(
@@ -488,6 +507,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
     return_hits: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> Tensor | TokenLogprobs | TokenHits: ...
 
 def perplexity(

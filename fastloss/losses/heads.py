@@ -75,7 +75,6 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float | Tensor = 0.0,
     options: Any = None,
-    group: Any = None,
     **further: Unpack[HeadOptions],
 ) -> Problem:
     r"""Cross entropy of the logits of a linear layer, :math:`x = W h + b`, which never exist as a whole.
@@ -98,10 +97,6 @@ def linear_cross_entropy(
         label_smoothing: Share of the loss that all classes have, in [0, 1].
         options: PyTorch's ``LinearCrossEntropyOptions``. They choose among its ways to save memory and change nothing
             here: strips need no choice, and ``memory_budget`` sets their size.
-        group: Processes on which the classes lie, in the order of ranks. Weight, bias and ``weight`` are those of the
-            classes here, as are their gradients; hidden states and ``target``, classes of all, are the same on every
-            process, and so is the gradient of the hidden states. Backward makes strips again, and adds that gradient
-            up over the processes.
 
     Example:
         >>> hidden = torch.randn(8, 16, requires_grad=True)
@@ -110,9 +105,8 @@ def linear_cross_entropy(
         >>> fastloss.functional.linear_cross_entropy(hidden, linear_weight, target).backward()
     """
     ignored = _ignored("linear_cross_entropy", ignore_index, input, linear_weight, target)
-    given: Any = further if group is None else {**further, "group": group}
     return Problem(
-        input, linear_weight, target, given, linear_bias, class_weight=weight, ignore_index=ignored,
+        input, linear_weight, target, further, linear_bias, class_weight=weight, ignore_index=ignored,
         reduction=reduction, label_smoothing=label_smoothing,
     )  # fmt: skip
 
@@ -181,6 +175,7 @@ def linear_token_logprobs(
     mask: Tensor | None = None,
     loss_dtype: torch.dtype | None = None,
     memory_budget: int | None = None,
+    group: Any = None,
 ) -> Any:
     r"""Log-probability of each row's target, and on request the row's entropy and log-normaliser, of the logits of a
     linear layer, :math:`x = W h + b`, which never exist as a whole: `token_logprobs` of hidden states.
@@ -206,6 +201,7 @@ def linear_token_logprobs(
         loss_dtype: dtype of the outputs. Default: ``input``'s; float32 under autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
             128). The result depends on it within rounding.
+        group: As in `linear_cross_entropy`.
 
     Returns:
         The log-probabilities, of the shape of ``target``; with a flag the named tuple
@@ -231,7 +227,9 @@ def linear_token_logprobs(
     """
     flags = bool(return_entropy), bool(return_lse)
     layer = Layer(input, linear_weight, linear_bias, memory_budget)
-    return layer, Posed(None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype, hits=return_hits)
+    return layer, Posed(
+        None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype, group=group, hits=return_hits
+    )
 
 
 @layers.formulas(of=flex_cross_entropy)
@@ -251,6 +249,7 @@ def linear_flex_cross_entropy(
     empty: str = "nan",
     loss_dtype: torch.dtype | None = None,
     memory_budget: int | None = None,
+    group: Any = None,
 ) -> Any:
     r"""Any formula of a row on the softmax of the logits of a linear layer, which never exist as a whole:
 
@@ -269,6 +268,7 @@ def linear_flex_cross_entropy(
         temperature, softcap, ignore_index, reduction, mask, normalizer, empty: As in `flex_cross_entropy`.
         loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
         memory_budget: As in `linear_token_logprobs`.
+        group: As in `linear_cross_entropy`. Each process calls ``row_loss`` with the rows' numbers of all classes.
 
     Returns:
         The loss: shape of ``target`` for ``"none"``, otherwise ``()``.
@@ -289,7 +289,7 @@ def linear_flex_cross_entropy(
         >>> fastloss.functional.linear_flex_cross_entropy(hidden, linear_weight, tokens, row_loss).backward()
     """
     layer = Layer(input, linear_weight, linear_bias, memory_budget)
-    rows = Posed(None, target, ignore_index, mask, temperature, softcap, loss_dtype=loss_dtype)
+    rows = Posed(None, target, ignore_index, mask, temperature, softcap, loss_dtype=loss_dtype, group=group)
     return layer, Flexible(rows, row_loss, reduction, normalizer, empty)
 
 
@@ -343,6 +343,8 @@ def linear_divergence(
             autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
             128). The result depends on it within rounding.
+        group: Processes on which the classes lie, as in `linear_cross_entropy`; the teacher's too, except for its k
+            classes of each row. ``"js"``, ``"tv"`` and other teachers than logits need all logits of the classes here.
 
     Returns:
         The loss: shape :math:`(*)` for ``"none"``, otherwise ``()``.

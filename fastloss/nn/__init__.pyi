@@ -502,7 +502,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -511,7 +511,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -520,14 +520,14 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -535,6 +535,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -542,20 +543,21 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -563,6 +565,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -570,13 +573,14 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class CosFaceLoss(torch.nn.Module, Generic[_Result]):
@@ -594,7 +598,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -603,7 +607,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -612,14 +616,14 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -627,6 +631,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -634,20 +639,21 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -655,6 +661,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -662,13 +669,14 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
@@ -682,6 +690,7 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -692,6 +701,7 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -702,62 +712,63 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload  # type: ignore[override]
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
@@ -776,6 +787,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -785,6 +797,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -794,13 +807,14 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -808,6 +822,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -815,20 +830,21 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -836,6 +852,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -843,13 +860,14 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
@@ -865,6 +883,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -873,6 +892,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -881,14 +901,14 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -896,6 +916,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -903,20 +924,21 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -924,6 +946,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -931,13 +954,14 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
@@ -953,6 +977,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -961,6 +986,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -969,13 +995,14 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -983,6 +1010,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -990,20 +1018,21 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -1011,6 +1040,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -1018,13 +1048,14 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
@@ -1043,7 +1074,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1053,6 +1084,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1062,13 +1094,14 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -1076,6 +1109,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -1083,20 +1117,21 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -1104,6 +1139,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -1111,13 +1147,14 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
@@ -1138,6 +1175,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1147,6 +1185,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1156,13 +1195,14 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -1170,6 +1210,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -1177,20 +1218,21 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -1198,6 +1240,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -1205,13 +1248,14 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class CausalLMLoss(torch.nn.Module):
@@ -1285,21 +1329,21 @@ class LinearDivergence(torch.nn.Module):
         target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
         reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, memory_budget: int | None = None,
+        mask: Tensor | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> None: ...
     def forward(
         self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
         linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
-        memory_budget: int | None = None,
+        memory_budget: int | None = None, group: Any = None,
     ) -> Tensor: ...
     def __call__(
         self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
         linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
-        memory_budget: int | None = None,
+        memory_budget: int | None = None, group: Any = None,
     ) -> Tensor: ...
 
 class Perplexity(torch.nn.Module):

@@ -179,7 +179,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def arcface_loss(
@@ -188,7 +188,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def arcface_loss(
@@ -197,7 +197,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -207,6 +207,7 @@ def cosface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def cosface_loss(
@@ -215,6 +216,7 @@ def cosface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def cosface_loss(
@@ -223,34 +225,38 @@ def cosface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -261,6 +267,7 @@ def linear_softmax_focal_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_softmax_focal_loss(
@@ -270,6 +277,7 @@ def linear_softmax_focal_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_softmax_focal_loss(
@@ -279,6 +287,7 @@ def linear_softmax_focal_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -288,6 +297,7 @@ def normalized_softmax_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def normalized_softmax_loss(
@@ -296,6 +306,7 @@ def normalized_softmax_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def normalized_softmax_loss(
@@ -304,6 +315,7 @@ def normalized_softmax_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -313,6 +325,7 @@ def proxy_nca_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def proxy_nca_loss(
@@ -321,6 +334,7 @@ def proxy_nca_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def proxy_nca_loss(
@@ -329,6 +343,7 @@ def proxy_nca_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -338,7 +353,7 @@ def sphereface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def sphereface_loss(
@@ -347,7 +362,7 @@ def sphereface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sphereface_loss(
@@ -356,7 +371,7 @@ def sphereface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -366,7 +381,7 @@ def sub_center_arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def sub_center_arcface_loss(
@@ -375,7 +390,7 @@ def sub_center_arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sub_center_arcface_loss(
@@ -384,7 +399,7 @@ def sub_center_arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def causal_lm_loss(
@@ -421,7 +436,7 @@ def linear_divergence(
     target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
     reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 def linear_flex_cross_entropy(
@@ -429,7 +444,7 @@ def linear_flex_cross_entropy(
     linear_bias: Tensor | None = None, temperature: float | Tensor = 1.0, softcap: float | Tensor | None = None,
     ignore_index: int = -100, reduction: str = "mean", mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: str = "nan", loss_dtype: torch.dtype | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 @overload
@@ -438,6 +453,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
     return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_token_logprobs(
@@ -445,6 +461,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: Literal[True], return_lse: bool = False,
     return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
@@ -452,6 +469,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: Literal[True],
     return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
@@ -459,6 +477,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
     return_hits: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenHits: ...
 @overload
 def linear_token_logprobs(
@@ -466,6 +485,7 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
     return_hits: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
     mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> Tensor | TokenLogprobs | TokenHits: ...
 
 def perplexity(
