@@ -27,6 +27,7 @@ from fastloss._core.guards import (
     divisor_of,
     is_compiling,
     is_dynamo_compiling,
+    is_placed,
     loss_dtype_of,
     why_no_kernel,
     why_not_normalizer,
@@ -249,6 +250,10 @@ def _check(name: str, layer: Layer, group: Any = None) -> Tensor:
     _options.require_tensors(name, input=input, linear_weight=weight)
     _options.check_tensors(name, linear_bias=bias)
     _options.check_sharing(name, budget, group)
+    if is_placed(input) or is_placed(weight):
+        from fastloss.engines import placed
+
+        placed.check_layer(name, input, weight, bias)
     _check_shapes(name, ("input", input), ("linear_weight", weight), ("linear_bias", bias))
     return input.detach().new_empty(()).expand(*input.shape[:-1], weight.shape[0])
 
@@ -375,6 +380,8 @@ def _kept(posed: Posed) -> Tensor | None:
 
 def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> Any:
     name = record.name
+    if is_placed(layer.input) or is_placed(layer.weight):
+        return _placed_outputs(record, layer, posed)
     posed = outputs.check(name, posed._replace(input=_check(name, layer, posed.group)))
     kept, dims = _kept(posed), layer.input.dim() - 1
     reason = _why_not_strips(record, layer, (posed.target, posed.mask)) or outputs.why_not_kernel(posed)
@@ -398,6 +405,18 @@ def _outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> Any:
     shape = layer.input.shape[:-1]
     kind: Any = TokenHits if posed.hits else TokenLogprobs
     return kind(*(None if t is None else t.view((*shape, *t.shape[1:])) for t in made))
+
+
+def _placed_outputs(record: LayerOutputs, layer: Layer, posed: Posed) -> Any:
+    """The same of a layer of DTensors."""
+    from fastloss.engines import placed
+
+    found = placed.layer(record.name, *layer.vectors())
+    if found is None:
+        return outputs.solve(record, posed._replace(input=F.linear(*layer.vectors())))
+    here = Layer(*found.vectors, layer.memory_budget)
+    posed = posed._replace(input=found.logits)
+    return placed.outputs(lambda record, local: _outputs(record, here, local), record, posed)
 
 
 # ------------------------------------------------------------------------------------------------- a formula of the row

@@ -43,6 +43,7 @@ from fastloss._core.guards import (
     TORCH_ERRORS,
     is_compiling,
     is_dynamo_compiling,
+    is_placed,
     scalar,
     why_no_kernel,
 )
@@ -377,6 +378,14 @@ class Fixed(NamedTuple):
 
 def solve(record: HeadLoss, problem: Problem) -> Any:
     """The loss on strips, or, where those are not due, of all logits, whose loss says which path it takes."""
+    if is_placed(problem.hidden) or is_placed(problem.weight):
+        from fastloss.engines import placed
+
+        try:
+            made = placed.head(solve, record, problem)
+        except TORCH_ERRORS as error:
+            raise in_name(record, error) from error
+        return _of_logits(record, record.of, problem) if made is None else made
     if problem.options.get("group") is not None:
         from fastloss.engines import shards
 

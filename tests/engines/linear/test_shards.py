@@ -13,6 +13,8 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from cases import UNIT
 from test_strips import Watch
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
 import fastloss
 from fastloss import functional, reference
@@ -199,6 +201,59 @@ def errors(split):
         assert fastloss.explain(functional.linear_divergence, x, w, F.linear(x, w).detach(), **more).path == "kernel"
 
 
+def placed(split):
+    """DTensors: classes, rows, or both on several processes, hidden states by rows where the classes lie too."""
+    world = dist.get_world_size()
+    rest, first = Replicate(), Shard(0)
+    line = init_device_mesh("cpu", (world,))
+    lies = [(line, [rest], [first]), (line, [first], [first]), (line, [first], [rest]), (line, [rest], [rest])]
+    if world == 4:
+        square = init_device_mesh("cpu", (2, 2))
+        lies += [(square, [first, rest], [rest, first]), (square, [first, first], [rest, first])]
+    y, mask, mass, few = split.target, split.mask, 1 + MARGINS.double(), split.target.clamp_max(7)  # 8 classes
+    calls = {
+        "cross entropy": lambda f, x, w, b: f.linear_cross_entropy(
+            x, w, y, linear_bias=b, weight=mass, mask=mask, label_smoothing=0.1, memory_budget=1
+        ),
+        "rows": lambda f, x, w, b: f.linear_cross_entropy(x, w, y, linear_bias=b, reduction="none", memory_budget=1),
+        "margins": lambda f, x, w, b: f.arcface_loss(x, w, y, MARGINS.double(), 4.0, memory_budget=1),
+        "centers": lambda f, x, w, b: f.sub_center_arcface_loss(x, w, few, 3, 0.3, 4.0, memory_budget=1),
+        "outputs": lambda f, x, w, b: f.linear_token_logprobs(
+            x, w, y, linear_bias=b, return_hits=True, return_entropy=True, mask=mask, memory_budget=1
+        ),
+    }
+    for name, call in calls.items():
+        columns = split.centers[:24] if name == "centers" else split.weight
+        given = [t.double() for t in (split.hidden, columns, split.bias)]
+        leaves = [t.clone().requires_grad_() for t in given]
+        wanted = call(functional, *leaves)
+        for mesh, of_hidden, of_weight in lies:
+            lie = of_hidden, of_weight, of_weight
+            own = [distribute_tensor(t, mesh, p).requires_grad_() for t, p in zip(given, lie, strict=True)]
+            outs, exact = (
+                [t for t in (made if isinstance(made, tuple) else (made,)) if t is not None]
+                for made in (call(functional, *own), wanted)
+            )
+            sum(t.sum() for t in outs).mul(1.5).backward()
+            grads = torch.autograd.grad(sum(t.sum() for t in exact) * 1.5, leaves, retain_graph=True, allow_unused=True)
+            for a, b in zip((*outs, *(t.grad for t in own)), (*exact, *grads), strict=True):
+                assert (a is None) == (b is None), (name, of_hidden, of_weight)
+                if a is not None:
+                    error = (a.full_tensor().double() - b.double()).abs().max()
+                    assert error < 1e-12, f"{name}, {of_hidden}, {of_weight}: {float(error)}"
+    x, w = split.hidden.double(), split.weight.double()
+    lie = distribute_tensor(w, line, [first])
+    for call in (
+        functional.linear_cross_entropy, functional.linear_token_logprobs, functional.arcface_loss,
+        lambda x, w, y: functional.linear_divergence(x, w, x @ split.weight.double().t()),
+    ):  # fmt: skip
+        with pytest.raises(RuntimeError, match=r"expected DTensors on one mesh, or none; remedy"):
+            call(x, lie, y)
+    lie = distribute_tensor(split.centers[:30].double(), line, [first])
+    with pytest.raises(RuntimeError, match="all 10 centers of a class on one process"):
+        functional.sub_center_arcface_loss(distribute_tensor(x, line, [rest]), lie, few.clamp_max(2), 10)
+
+
 CHECKS = {
     **{f"head, {name}": lambda split, name=name: heads(split, name) for name in HEADS},
     "outputs": outputs,
@@ -206,6 +261,7 @@ CHECKS = {
     **{f"divergence, {kind}": lambda split, kind=kind: divergences(split, kind) for kind in KINDS},
     "small": small,
     "held": held,
+    "DTensor": placed,
     "errors": errors,
 }
 HALF = ("head, arcface_loss", "head, linear_softmax_focal_loss", "outputs", "divergence, kl")
