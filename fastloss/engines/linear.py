@@ -808,7 +808,7 @@ def _formula(call: Call, vectors: Any, fixed: Fixed) -> Tensor:
 # whatever size. With reduction="none" its backward runs the strips with the upstream gradients inside.
 
 
-def _traced_dtype(t: Tensor) -> torch.dtype:
+def traced_dtype(t: Tensor) -> torch.dtype:
     return torch.float32 if t.dtype == torch.float16 else t.dtype
 
 
@@ -841,7 +841,7 @@ def _traced(
     outcome = evaluate(call, fixed, vectors, tuple(want) if made else (False,) * 3, upstream)
     nothing = hidden.new_empty(0)
     grads = [
-        None if t is None else scaled(g, outcome.factor, _traced_dtype(t))
+        None if t is None else scaled(g, outcome.factor, traced_dtype(t))
         for g, t in zip(outcome.grads, vectors, strict=True)
     ]
     found = (outcome.loss, outcome.stats, *grads)
@@ -858,7 +858,7 @@ def _(*inputs: Any) -> list[Tensor]:
         hidden.new_empty(rows, dtype=dtype) if upstream is None else hidden.new_empty(0),
         hidden.new_empty(_ops.STATS, dtype=torch.float64) if codes[7] and upstream is None else hidden.new_empty(0),
         *(
-            t.new_empty(t.shape, dtype=_traced_dtype(t)) if t is not None and needed and made else hidden.new_empty(0)
+            t.new_empty(t.shape, dtype=traced_dtype(t)) if t is not None and needed and made else hidden.new_empty(0)
             for t, needed in zip((hidden, weight, bias), want, strict=True)
         ),
     ]

@@ -215,8 +215,8 @@ def linear_token_logprobs(
     Gradient: with respect to hidden states, weight and bias, through every output at once, each made only where it is
         needed: backward makes strips again, one product more than `linear_cross_entropy` has. Exactly zero in rows that
         give 0, whatever their hidden states. Differentiable again (through the reference, which needs all logits).
-    Memory: two numbers per row, a strip of logits and the gradients (the weight's in float32). In compiled and exported
-        graphs, and for learned hyperparameters, all logits.
+    Memory: two numbers per row, a strip of logits and the gradients (the weight's in float32). For learned
+        hyperparameters all logits.
     Accuracy: the weight's gradient is added up in float32 over strips and rounded once.
 
     Example:
@@ -353,7 +353,7 @@ def linear_divergence(
     Gradient: with respect to the student's hidden states, weight and bias, each made only where it is needed; made
         during forward, except for ``"none"`` and float16 on a device. Exactly zero in rows that are not kept.
         Differentiable again (through the reference). A gradient to the teacher needs all logits.
-    Memory: the gradients (the weight's in float32) and a strip of logits. In compiled and exported graphs all logits.
+    Memory: the gradients (the weight's in float32) and a strip of logits.
     Accuracy: that of `divergence`; the weight's gradient is added up in float32 over strips and rounded once.
 
     Example:
@@ -611,7 +611,8 @@ def sub_center_arcface_loss(
     **options: Unpack[HeadOptions],
 ) -> Problem:
     r"""ArcFace with K vectors for each class, of which the nearest one counts (Deng et al. 2020): `arcface_loss` of the
-    largest cosine of a class.
+    largest cosine of a class. In half precision cosines are compared as products have rounded them: of two centers that
+    are equally near within a rounding either may count, here as in PyTorch.
 
     Equivalent to `arcface_loss` with ``cosine = (normalize(embeddings) @ normalize(weight).t()).unflatten(1, (C,
     K)).amax(2)``.

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 import torch.utils.checkpoint
 from cases import DTYPES, UNIT
+from recorder import recorded_calls
 from test_strips import Watch
 
 import fastloss
@@ -248,6 +249,96 @@ def test_inside_torch(name, strips):
     given = {k: v[0] if isinstance(v, torch.Tensor) else v for k, v in options.items()}
     alone = function(**{**vectors, "input": vectors["input"][0]}, **given)
     assert (alone[0] if isinstance(alone, tuple) else alone).dim() == 0
+
+
+def largest_of(graph, key):
+    """The most numbers that a node has in memory: dynamo's and export's graphs."""
+    made = [node.meta.get(key) for node in graph.nodes if node.op in ("call_function", "call_method")]
+    flat = [t for value in made for t in (value if isinstance(value, tuple | list) else (value,))]
+    return max(t.untyped_storage().nbytes() // t.element_size() for t in flat if isinstance(t, torch.Tensor))
+
+
+HEADS = {
+    **CALLS,
+    "linear_cross_entropy": lambda: {"target": classes()},
+    "arcface_loss": lambda: {"target": classes()},
+    "sub_center_arcface_loss": lambda: {"target": classes(), "sub_centers": 1},
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.filterwarnings("ignore")
+def test_graphs_hold_no_logits(name):
+    """Of 100 rows and more, of a dynamic number, in compiled and exported graphs alike."""
+    function, width, wide, options = getattr(functional, name), 4, 500, HEADS[name]()
+    seen, given = [], {k: v for k, v in options.items() if not isinstance(v, torch.Tensor)}
+
+    class Head(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(wide, width))
+
+        def forward(self, hidden, target):
+            made = function(hidden, self.weight, target, **given)
+            return made[0] if isinstance(made, tuple) else made
+
+    def backend(graph, _):
+        seen.append(graph.graph)
+        return graph.forward
+
+    def problem(n):
+        target = torch.randint(C, (n,)).masked_fill(torch.arange(n) % 5 == 0, -100)
+        if name == "linear_divergence":  # in the memory of one row, so that strips and logits can be told apart
+            target = torch.randn(wide).expand(n, wide)
+        return torch.randn(n, width, requires_grad=True), target
+
+    head = Head()
+    compiled = torch.compile(head, backend=backend, fullgraph=True, dynamic=True)
+    for n in (100, 77):
+        hidden, target = problem(n)
+        wanted, found = head(hidden, target), compiled(hidden, target)
+        close(found, wanted)
+        leaves = hidden, head.weight
+        seed = torch.randn_like(wanted)
+        for a, b in zip(*(torch.autograd.grad(t, leaves, seed) for t in (found, wanted)), strict=True):
+            close(a, b, rtol=1e-4, atol=1e-5)
+    assert len(seen) == 1
+    assert largest_of(seen[0], "example_value") <= wide * width
+    hidden, target = problem(100)
+    rows = torch.export.Dim("rows", min=2, max=1 << 20)
+    exported = torch.export.export(head, (hidden, target), dynamic_shapes=({0: rows}, {0: rows}))
+    assert largest_of(exported.graph, "val") <= wide * width
+    hidden, target = problem(77)
+    close(exported.module()(hidden, target), head(hidden, target))
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", ["linear_token_logprobs", "linear_divergence"])
+def test_opcheck(name, strips, monkeypatch):
+    """The operator that graphs see, called as in a graph."""
+    monkeypatch.setattr("fastloss.engines.layers.is_compiling", lambda: True)
+    options = CALLS[name]()
+    for dtype, more in itertools.product((torch.float32, torch.float16), ({}, OF_GRAPHS[name])):
+
+        def step(dtype=dtype, more=more):
+            given = {**options, **more}
+            if dtype.itemsize == 2 and name == "linear_divergence":
+                given["target"] = given["target"].to(dtype)
+            made = getattr(functional, name)(
+                **{k: t.requires_grad_() for k, t in layer(dtype, bias=bool(more)).items()}, **given
+            )
+            (made[0] if isinstance(made, tuple) else made).sum().backward()
+
+        calls = [c for c in recorded_calls(step) if c[0]._schema.name == "fastloss::linear_rows"]
+        assert calls
+        for op, args, kwargs in calls:
+            torch.library.opcheck(op, tuple(args), kwargs, test_utils=("test_schema", "test_faketensor"))
+
+
+OF_GRAPHS = {
+    "linear_token_logprobs": {"return_lse": True, "return_hits": True},
+    "linear_divergence": {"reduction": "none", "weight": torch.rand(N)},
+}
 
 
 def test_gradient_of_the_teacher(strips):
