@@ -611,8 +611,10 @@ def sub_center_arcface_loss(
     **options: Unpack[HeadOptions],
 ) -> Problem:
     r"""ArcFace with K vectors for each class, of which the nearest one counts (Deng et al. 2020): `arcface_loss` of the
-    largest cosine of a class. In half precision cosines are compared as products have rounded them: of two centers that
-    are equally near within a rounding either may count, here as in PyTorch.
+    largest cosine of a class.
+
+    In half precision cosines are compared as products have rounded them: of two centers that are equally near within a
+    rounding either may count, here as in PyTorch.
 
     Equivalent to `arcface_loss` with ``cosine = (normalize(embeddings) @ normalize(weight).t()).unflatten(1, (C,
     K)).amax(2)``.

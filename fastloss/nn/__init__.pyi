@@ -1159,8 +1159,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
 
 class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
     r"""ArcFace with K vectors for each class, of which the nearest one counts (Deng et al. 2020): `arcface_loss` of the
-    largest cosine of a class. In half precision cosines are compared as products have rounded them: of two centers that
-    are equally near within a rounding either may count, here as in PyTorch."""
+    largest cosine of a class."""
     sub_centers: int
     margin: float | Tensor
     scale: float | Tensor
