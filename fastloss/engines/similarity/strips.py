@@ -15,6 +15,7 @@ from fastloss._core import memory as _memory
 _STRIP_BYTES = 32 << 20
 _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
 _MIN_STRIP_ROWS = 128
+_BLOCK_NUMBERS = 1 << 20  # of a product of halves that is added to float32
 MEMORY_BUDGET = 256 << 20  # bytes that are kept where nobody has said how many
 
 
@@ -125,5 +126,9 @@ def add_product(to: Tensor, a: Any, b: Tensor, first: bool = False) -> Tensor:
         return torch.mm(a, b, **asked, out=to)
     if asked and _adds_wide(b.dtype, b.device):
         return torch.addmm(to, a, b, **asked, out=to)
-    product = torch.mm(a, b, **asked)
-    return to.copy_(product) if first else to.add_(product)
+    # On a CPU some rows at a time: the product stays in a cache, and takes no memory of its own.
+    step = max(1, _BLOCK_NUMBERS // max(1, b.shape[1])) if to.is_cpu else max(1, to.shape[0])
+    for begin in range(0, to.shape[0], step):
+        part, product = to[begin : begin + step], torch.mm(a[begin : begin + step], b, **asked)
+        part.copy_(product) if first else part.add_(product)
+    return to
