@@ -178,7 +178,8 @@ def products(row: Row, device: str) -> dict[str, Prepare]:
 def _products_of_head(row: Row, device: str) -> Callable[[], None]:
     """Those of Note [Heads] in `fastloss.engines.linear`."""
     x, y = (torch.randn(k, row.shape[1], device=device).to(row.torch_dtype) for k in (row.shape[0], row.classes))
-    strip = strips.Strips(x, row.classes, MEMORY_BUDGET, False, False)
+    most = strips.strip_bytes(x, row.classes)
+    strip = strips.Strips(x, row.classes, most, False, False, most)
     to_x, to_y = torch.empty_like(x), torch.zeros_like(y, dtype=torch.promote_types(y.dtype, torch.float32))
 
     def once() -> None:

@@ -163,7 +163,7 @@ class Walk:
         self._index: Tensor | None = None
         if kept is not None:
             self.rows, self._index = linear.kept_rows(hidden, kept)
-        self._strip = strips.Strips(self.rows, self.columns.shape[0], memory_budget, False, False)
+        self._strip = strips.Strips(self.rows, self.columns.shape[0], memory_budget, False, False, memory_budget)
 
     def __iter__(self) -> Iterator[tuple[int, Tensor, Callable[[Any], Any]]]:
         """Of each strip the first row, the logits, and what cuts a tensor with an entry per row."""
@@ -363,7 +363,7 @@ def _call(layer: Layer, what: What, reduced: bool, tiles: int = 1) -> tuple[Call
     vectors = layer.vectors()
     dtype = linear.product_dtype(*vectors)
     assert dtype is not None
-    budget = linear.strip_bytes(linear.bytes_of(layer.memory_budget), layer.input, tiles)
+    budget = linear.strip_bytes(linear.bytes_of(layer.memory_budget), layer.input, layer.weight.shape[0], tiles)
     hidden = layer.input.reshape(-1, layer.input.shape[-1])
     return Call(what, reduced, dtype, budget), (hidden, *vectors[1:])
 

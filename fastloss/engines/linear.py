@@ -62,7 +62,7 @@ _SHARED = """
         empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: that of the logits; float32 under autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
-            128). The result depends on it within rounding.
+            128, or 1024 rows). The result depends on it within rounding.
         return_stats: Also return `RowStats`, measured in the same pass; ``grad_norm`` is that of the logits' gradient.
         group: Processes on which the classes lie, in the order of ranks (vocabulary parallelism). The classifier's
             vectors, its bias and numbers per class are those of the classes here, as are their gradients. Hidden states
@@ -437,12 +437,13 @@ def _budget(problem: Problem) -> int:
 
 
 def bytes_of(budget: float | None) -> int:
-    return strips.MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62))
+    """Of logits that may exist at a time: of no budget more than a strip has."""
+    return 1 << 62 if budget is None else int(min(budget, 1 << 62))
 
 
-def strip_bytes(budget: int, like: Tensor, tiles: int = 1) -> int:
+def strip_bytes(budget: int, like: Tensor, classes: int, tiles: int = 1) -> int:
     """Bytes of a strip, of which each takes the memory of so many."""
-    return min(budget, strips.strip_bytes(like)) // tiles
+    return min(budget, strips.strip_bytes(like, classes)) // tiles
 
 
 def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
@@ -567,7 +568,8 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
         assert divisor is not None
         factor, divisor = 1 / divisor, torch.ones_like(divisor)
 
-    strip = strips.Strips(rows, width, strip_bytes(call.memory_budget, rows, tiles_of(call.centers)), False, False)
+    most = strip_bytes(call.memory_budget, rows, width, tiles_of(call.centers))
+    strip = strips.Strips(rows, width, most, False, False, most)
 
     def cut(t: Tensor | None, begin: int, end: int) -> Any:
         return strip.cut(t, begin, end) if t is None or index is None else t.index_select(0, index[begin:end])

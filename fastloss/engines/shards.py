@@ -158,7 +158,7 @@ def solve(record: HeadLoss, problem: linear.Problem) -> Tensor:
     if record.cosine:
         hidden, weight = linear.unit_vectors(problem)
     budget, tiles = linear.bytes_of(problem.options.get("memory_budget")), linear.tiles_of(problem.centers)
-    budget = linear.strip_bytes(budget, hidden, tiles)
+    budget = linear.strip_bytes(budget, hidden, weight.shape[0], tiles)
     shard = Shard(dtype, budget, False, record, problem.centers, margins[0])
     of = rows(shard, name, hidden, weight, bias, margins[1])
     logits = problem.hidden.detach().new_empty(()).expand(*hidden.shape[:-1], weight.shape[0] // problem.centers)
@@ -176,5 +176,7 @@ def token_logprobs(record: Any, layer: Any, posed: Posed) -> Any:
     """The outputs of rows of logits whose classes lie on several processes; ``posed`` has the shape of those here."""
     dtype = linear.product_dtype(*layer.vectors())
     assert dtype is not None
-    shard = Shard(dtype, linear.strip_bytes(linear.bytes_of(layer.memory_budget), layer.input), posed.hits)
+    shard = Shard(
+        dtype, linear.strip_bytes(linear.bytes_of(layer.memory_budget), layer.input, layer.weight.shape[0]), posed.hits
+    )
     return parts.token_logprobs(record, posed, rows(shard, record.name, *layer.vectors()))

@@ -200,7 +200,7 @@ def linear_token_logprobs(
         mask: Bool, shape :math:`(*)`; rows where it is False likewise.
         loss_dtype: dtype of the outputs. Default: ``input``'s; float32 under autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
-            128). The result depends on it within rounding.
+            128, or 1024 rows). The result depends on it within rounding.
         group: As in `linear_cross_entropy`.
 
     Returns:
@@ -342,7 +342,7 @@ def linear_divergence(
         loss_dtype: dtype of the loss. Default: the common one of ``input`` and ``target``; float32 for half under
             autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
-            128). The result depends on it within rounding.
+            128, or 1024 rows). The result depends on it within rounding.
         group: Processes on which the classes lie, as in `linear_cross_entropy`; the teacher's too, except for its k
             classes of each row. ``"js"``, ``"tv"`` and other teachers than logits need all logits of the classes here.
 
