@@ -67,7 +67,8 @@ _SHARED = """
         group: Processes on which the classes lie, in the order of ranks (vocabulary parallelism). The classifier's
             vectors, its bias and numbers per class are those of the classes here, as are their gradients. Hidden states
             and targets, classes of all, are the same on every process, and so is the gradient of the hidden states.
-            Backward makes strips again, and adds that gradient up over the processes.
+            Backward makes strips again, and adds that gradient up over the processes. DTensors on one mesh as hidden
+            states and classifier need no ``group``: classes, rows or both may lie on several processes.
 
     Returns:
         The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
