@@ -8,7 +8,7 @@ from fastloss._build_info import build_info
 from fastloss._core.memory import empty_cache, memory_usage
 from fastloss._core.operators import debug
 from fastloss._core.route import Explanation, explain
-from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss._core.stats import PointStats, RowStats, TokenHits, TokenLogprobs
 from fastloss._version import __version__
 from fastloss.adopt import Patch, convert, patch, unpatch
 from fastloss.engines.similarity.cache import grad_cache
@@ -38,6 +38,7 @@ _LATER = {
         "orthogonality_penalty",
         "proximal_penalty",
     ),
+    "sampling": (),
     "schedules": (),
 }
 
@@ -46,6 +47,7 @@ __all__ = [
     "Patch",
     "PointStats",
     "RowStats",
+    "TokenHits",
     "TokenLogprobs",
     "__version__",
     "build_info",

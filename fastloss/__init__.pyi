@@ -1,6 +1,6 @@
 """Written by `make stubs` from the signatures at run time; not to be edited."""
 
-from fastloss import functional as functional, isa as isa, nn as nn, reference as reference, schedules as schedules
+from fastloss import functional as functional, isa as isa, nn as nn, reference as reference, sampling as sampling, schedules as schedules
 from fastloss.nn import *
 from fastloss.balancing import DynamicWeightAverage as DynamicWeightAverage
 from fastloss._core.route import Explanation as Explanation
@@ -15,6 +15,7 @@ from fastloss._core.stats import PointStats as PointStats
 from fastloss.balancing import RandomWeighting as RandomWeighting
 from fastloss._core.stats import RowStats as RowStats
 from fastloss._selftest import SelfTest as SelfTest
+from fastloss._core.stats import TokenHits as TokenHits
 from fastloss._core.stats import TokenLogprobs as TokenLogprobs
 from fastloss.balancing import UncertaintyWeighting as UncertaintyWeighting
 from fastloss.conflicts import aligned_mtl as aligned_mtl
@@ -48,21 +49,21 @@ __all__ = [
     "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
     "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
     "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "DynamicWeightAverage",
-    "Explanation", "FocalLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss",
-    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "GradientMonitor", "GradientReport",
-    "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy",
-    "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss",
-    "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "MSELoss", "MarginRankingLoss",
-    "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
-    "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NormalizedSoftmaxLoss", "Objective",
-    "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RandomWeighting",
-    "RobustLoss", "RowStats", "SampledSoftmaxLoss", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
-    "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss",
-    "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
-    "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info",
-    "cagrad", "convert", "debug", "elastic_net_penalty", "empty_cache", "ewc_penalty", "explain", "fisher_diagonal",
-    "functional", "grad_cache", "group_lasso_penalty", "isa", "l1_penalty", "l2_penalty", "lightning_callback",
-    "memory_usage", "mgda", "nn", "orthogonality_penalty", "patch", "pcgrad", "proximal_penalty", "reference",
-    "schedules", "selftest", "unpatch",
+    "Explanation", "FocalLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GBCELoss", "GaussianFocalLoss",
+    "GaussianNLLLoss", "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "GradientMonitor",
+    "GradientReport", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
+    "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearDivergence",
+    "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "MSELoss",
+    "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
+    "NormalizedSoftmaxLoss", "Objective", "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity",
+    "PointStats", "PoissonNLLLoss", "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss",
+    "QuantileLoss", "RandomWeighting", "RobustLoss", "RowStats", "SampledSoftmaxLoss", "SelfTest", "SigLipLoss",
+    "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss",
+    "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TokenHits", "TokenLogprobs",
+    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss",
+    "__version__", "aligned_mtl", "backward", "build_info", "cagrad", "convert", "debug", "elastic_net_penalty",
+    "empty_cache", "ewc_penalty", "explain", "fisher_diagonal", "functional", "grad_cache", "group_lasso_penalty",
+    "isa", "l1_penalty", "l2_penalty", "lightning_callback", "memory_usage", "mgda", "nn", "orthogonality_penalty",
+    "patch", "pcgrad", "proximal_penalty", "reference", "sampling", "schedules", "selftest", "unpatch",
 ]

@@ -28,7 +28,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss._core.stats import PointStats, RowStats, TokenHits, TokenLogprobs
 from fastloss.engines.flex import Row
 """
 MODULE_IMPORTS = """\
@@ -102,14 +102,19 @@ def definition(name: str, parameters: Parameters, returned: str, self_: str = ""
 
 def variants(parameters: Parameters, stats: str) -> list[tuple[Parameters, str]]:
     """The parameters once for each type that ``return_stats`` or other flags may have, and what is returned then."""
-    flags = [name for name in parameters if name in ("return_entropy", "return_lse")]
+    flags = [name for name in parameters if name in ("return_entropy", "return_lse", "return_hits")]
     if flags:
         on = {name: parameters[name].replace(annotation="Literal[True]", default=Parameter.empty) for name in flags}
         off = {name: parameters[name].replace(annotation="Literal[False]") for name in flags}
         return [
             ({**parameters, **off}, "Tensor"),
-            *(({**parameters, name: flag}, "TokenLogprobs") for name, flag in on.items()),
-            (parameters, "Tensor | TokenLogprobs"),
+            *(
+                ({**parameters, "return_hits": off["return_hits"], name: on[name]}, "TokenLogprobs")
+                for name in flags
+                if name != "return_hits"
+            ),
+            ({**parameters, "return_hits": on["return_hits"]}, "TokenHits"),
+            (parameters, "Tensor | TokenLogprobs | TokenHits"),
         ]
     if not stats:
         return [(parameters, "Tensor")]

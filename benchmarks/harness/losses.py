@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -30,6 +31,7 @@ class Loss:
             are then computed in slices of samples. None for losses that mix samples; they are computed whole.
         inplace: Whether ours takes ``inplace=True``.
         both: The target is differentiated as well.
+        others: More ways of PyTorch, by name.
         products: For losses of all pairs: how many (N, D) operands the products of derivatives and vectors have, 1
             where the pairs are of one set with itself, else 2.
     """
@@ -43,6 +45,7 @@ class Loss:
     inplace: bool
     both: bool = False
     products: int = 0
+    others: dict[str, Callable[..., Tensor]] = field(default_factory=dict)
 
     def minimal_bytes(self, row: Row) -> int:
         """Least traffic of forward and backward. Index targets, 8 bytes per row of logits, are left out."""
@@ -231,7 +234,43 @@ def _all_pairs(
     return Loss(native, fused, target, sets, sets, None, False, both=not labels, products=products)
 
 
+@lru_cache
+def _labels(rows: int, classes: int, device: torch.device) -> Tensor:
+    return torch.arange(rows, device=device).mul(7919).remainder(classes)
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A loss of hidden states and a classifier, which is the target, as one of both."""
+
+    function: Callable[[Tensor, Tensor, Tensor], Tensor]
+
+    def __call__(self, hidden: Tensor, weight: Tensor) -> Tensor:
+        return self.function(hidden, weight, _labels(len(hidden), len(weight), hidden.device))
+
+
+def _classifier(row: Row, generator: torch.Generator) -> Tensor:
+    weight = torch.randn(row.classes, row.shape[1], generator=generator, device=generator.device)
+    return weight.div_(row.shape[1] ** 0.5).to(row.torch_dtype).requires_grad_()
+
+
+def _chunked(hidden: Tensor, weight: Tensor, target: Tensor) -> Tensor:
+    """PyTorch's own way to save the memory of logits, from 2.13 on."""
+    return F.linear_cross_entropy(hidden, weight, target, options=torch.nn.LinearCrossEntropyOptions())
+
+
 LOSSES: dict[str, Loss] = {
+    "head": Loss(
+        native=_Head(lambda hidden, weight, target: F.cross_entropy(F.linear(hidden, weight), target)),
+        ours=_Head(ours.linear_cross_entropy),
+        target=_classifier,
+        reads=1,
+        writes=1,
+        summands=None,
+        inplace=False,
+        both=True,
+        others={"torch, chunked": _Head(_chunked)},
+    ),
     "clip": _all_pairs(_eager_clip, _Image(ours.clip_loss, (_LOGIT_SCALE,)), products=2),
     "siglip": _all_pairs(_eager_siglip, _Image(ours.siglip_loss, (_LOGIT_SCALE, -10.0)), products=2),
     "nt_xent": _all_pairs(_eager_nt_xent, ours.nt_xent_loss, products=1),

@@ -29,7 +29,8 @@ def of_variants(row: Row, case: Case, candidates: list[Variant], device: str) ->
     """Bytes by variant; None where it cannot be told."""
     if device != "cpu":
         return {variant.name: _cuda(variant, case) for variant in candidates}
-    if row.tensor_bytes < SMALLEST:
+    logits = row.shape[0] * row.classes * row.torch_dtype.itemsize
+    if max(row.tensor_bytes, logits) < SMALLEST:
         return {}
     return {variant.name: _in_child(row, variant.name) for variant in candidates}
 

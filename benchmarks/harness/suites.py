@@ -19,6 +19,7 @@ class Row:
         target: Which of the loss's target kinds.
         ignored: Fraction of the rows whose target is ignore_index.
         options: Keyword arguments that the native function and ours both take.
+        classes: Of a head, whose input is hidden states.
     """
 
     shape: tuple[int, ...]
@@ -28,10 +29,12 @@ class Row:
     target: str = "indices"
     ignored: float = 0.0
     options: tuple[tuple[str, float], ...] = ()
+    classes: int = 0
 
     @property
     def label(self) -> str:
-        parts = [self.loss.replace("_", " "), self.dtype, "x".join(map(str, self.shape))]
+        sizes = (*self.shape, self.classes) if self.classes else self.shape
+        parts = [self.loss.replace("_", " "), self.dtype, "x".join(map(str, sizes))]
         parts += [self.layout] * (self.layout != "contiguous")
         parts += [self.target] * (self.target != "indices")
         parts += [f"{self.ignored:.0%} ignored"] * (self.ignored > 0)
@@ -124,6 +127,20 @@ SUITES: dict[str, tuple[Row, ...]] = {
         *(Row(shape, loss="supcon") for shape in ((2048, 128), (256, 128), (16, 16))),
     ),
     "similarity_huge": (Row((16384, 256), loss="clip"),),
+    # Hidden states and a classifier: language models, many classes, and sizes that are all dispatch.
+    "heads": tuple(
+        Row((n, d), dtype, loss="head", classes=c)
+        for n, d, c in (
+            (2048, 512, 32000),
+            (2048, 128, 32000),
+            (4096, 1024, 8192),
+            (512, 128, 4000),
+            (128, 256, 1000),
+            (256, 64, 100),
+            (32, 64, 100),
+        )
+        for dtype in ("float32", "bfloat16")
+    ),
     # Outputs of rows, and a user's own formula.
     "outputs": tuple(
         Row(shape, loss=loss)

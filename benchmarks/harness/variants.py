@@ -74,6 +74,7 @@ def build(row: Row, case: Case, with_compile: bool) -> list[Variant]:
     variants = [eager(row)]
     if with_compile:
         variants.append(compiled(row))
+    variants += [Variant(name, call) for name, call in LOSSES[row.loss].others.items()]
     variants.append(ours(row, case))
     # Into a leaf with gaps torch copies the gradient packed, which real logits, not being leaves, never see.
     if LOSSES[row.loss].inplace and _dense(case.input):
@@ -146,6 +147,8 @@ def steps(variant: Variant, cases: list[Case]) -> Prepare:
 def products(row: Row, device: str) -> dict[str, Prepare]:
     """The roof of losses of all pairs: the matrix products of our plan (Note [Plan] in
     `fastloss.engines.similarity.plan`)."""
+    if row.classes:
+        return {PRODUCTS: _repeated(_products_of_head(row, device))}
     count = LOSSES[row.loss].products
     if not count:
         return {}
@@ -169,6 +172,26 @@ def products(row: Row, device: str) -> dict[str, Prepare]:
                     if count == 2:
                         gradients[1].addmm_(tile.T, x[begin:end])
 
+    return {PRODUCTS: _repeated(once)}
+
+
+def _products_of_head(row: Row, device: str) -> Callable[[], None]:
+    """Those of Note [Heads] in `fastloss.engines.linear`."""
+    x, y = (torch.randn(k, row.shape[1], device=device).to(row.torch_dtype) for k in (row.shape[0], row.classes))
+    most = strips.strip_bytes(x, row.classes)
+    strip = strips.Strips(x, row.classes, most, False, False, most)
+    to_x, to_y = torch.empty_like(x), torch.zeros_like(y, dtype=torch.promote_types(y.dtype, torch.float32))
+
+    def once() -> None:
+        for begin, end in strip.bounds:
+            tile = strip.product(begin, end, y, strip.tile(begin, end, 0, row.classes))
+            torch.mm(tile, y, out=to_x[begin:end])
+            strips.add_product(to_y, tile.T, x[begin:end], begin == 0)
+
+    return once
+
+
+def _repeated(once: Callable[[], None]) -> Prepare:
     def prepare(repeats: int) -> Callable[[], None]:
         def go() -> None:
             for _ in range(repeats):
@@ -176,7 +199,7 @@ def products(row: Row, device: str) -> dict[str, Prepare]:
 
         return go
 
-    return {PRODUCTS: prepare}
+    return prepare
 
 
 def copies(row: Row, device: str) -> dict[str, Prepare]:

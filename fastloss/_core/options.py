@@ -63,6 +63,7 @@ class HeadOptions(TypedDict, total=False):
     loss_dtype: torch.dtype | None
     memory_budget: int | None
     return_stats: bool
+    group: Any
 
 
 class PointOptions(SharedOptions, total=False):
@@ -125,6 +126,7 @@ class LayerOptions(SharedOptions, total=False):
     weight: Tensor | None
     mask: Tensor | None
     memory_budget: int | None
+    group: Any
 
 
 class NoOptions(TypedDict):

@@ -63,6 +63,25 @@ class TokenLogprobs(NamedTuple):
     lse: Tensor | None = None
 
 
+class TokenHits(NamedTuple):
+    """`TokenLogprobs`, and which targets have the largest logit.
+
+    Attributes:
+        logprob, entropy, lse: As in `TokenLogprobs`.
+        hit: Whether the largest logit of the row, the first of equals, is that of the target; False where the target is
+            ignored. bool, shape of the targets.
+
+    Example:
+        >>> fastloss.functional.token_logprobs(torch.eye(2), torch.tensor([0, 0]), return_hits=True).hit
+        tensor([ True, False])
+    """
+
+    logprob: Tensor | None
+    entropy: Tensor | None
+    lse: Tensor | None
+    hit: Tensor
+
+
 class PointStats(NamedTuple):
     """Metrics of one call of a pointwise loss, made in the same pass (``return_stats=True``).
 

@@ -395,18 +395,31 @@ _BY_SHARES: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def _by_shares(record: DivergenceLoss, arguments: dict[str, Any], options: Any) -> Tensor:
-    """The values of rows in parts, as Note [Shares] of `fastloss.engines.sums` says."""
+def has_shares(arguments: dict[str, Any]) -> bool:
+    """Whether kernels of whole rows make the values of rows in parts."""
+    of_logits = arguments["target_is"] == "logits" and not isinstance(arguments["target"], tuple)
+    return of_logits and arguments["kind"] in _BY_SHARES
+
+
+def shares_of(record: DivergenceLoss, arguments: dict[str, Any], mask: Tensor | None) -> tuple[Tensor, ...]:
+    """What a process measures of its part of each row: the value, and the logarithms of both sums."""
     from fastloss.engines import sums
 
-    student, teacher, mask = arguments["input"], arguments["target"], options.get("mask")
+    student, teacher = arguments["input"], arguments["target"]
     compute, logs = _compute(student, teacher), []
     here = [sums.found(t, mask) for t in (student, teacher)]
     own = solve(record, arguments, "none", {"mask": here[0][0] & here[1][0], "loss_dtype": compute})
     for t, (some, none), temperature in zip((student, teacher), here, _temperatures(arguments), strict=True):
         rows: Any = record.chosen(t, None, return_lse=True, temperature=temperature, mask=some, loss_dtype=compute)
         logs.append(rows.lse.masked_fill(none, -math.inf))
-    each, *found = sums.shares(record.name, options["group"], own, *logs)
+    return own, *logs
+
+
+def by_shares(record: DivergenceLoss, arguments: dict[str, Any], options: Any, measured: tuple[Tensor, ...]) -> Tensor:
+    """The values of rows in parts, as Note [Shares] of `fastloss.engines.sums` says, of what each process measures."""
+    from fastloss.engines import sums
+
+    each, *found = sums.shares(record.name, options["group"], *measured)
     log_q, log_p = (t.log_softmax(-1) for t in found)
     factor = _BY_SHARES[arguments["kind"]](log_p, log_q, arguments["alpha"]).exp()
     return _values(record, arguments, log_p, log_q, log_p.exp()) + expected(factor, each)
@@ -426,8 +439,9 @@ def _in_parts(record: DivergenceLoss, arguments: dict[str, Any], reduction: str,
             f"fastloss.{name}: with group= expected numbers as hyperparameters, a class on every process, and a "
             "teacher of k classes without tail=True and without a gradient"
         )
-    if target_is == "logits" and not top and arguments["kind"] in _BY_SHARES:
-        return reduced(_by_shares(record, arguments, options), arguments, reduction, options)
+    if has_shares(arguments):
+        values = by_shares(record, arguments, options, shares_of(record, arguments, options.get("mask")))
+        return reduced(values, arguments, reduction, options)
     route.kernel_unless(name, sums.WHY)
     temperature, target_temperature = _temperatures(arguments)
     before = parts.classes_of(input.shape[-1], None, input, group).first if top else 0

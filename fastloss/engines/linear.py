@@ -43,6 +43,7 @@ from fastloss._core.guards import (
     TORCH_ERRORS,
     is_compiling,
     is_dynamo_compiling,
+    is_placed,
     scalar,
     why_no_kernel,
 )
@@ -61,8 +62,13 @@ _SHARED = """
         empty: Value of a mean over no rows: ``"nan"`` as PyTorch, or ``"zero"``. The gradient is zero either way.
         loss_dtype: dtype of the loss. Default: that of the logits; float32 under autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
-            128). The result depends on it within rounding.
+            128, or 1024 rows). The result depends on it within rounding.
         return_stats: Also return `RowStats`, measured in the same pass; ``grad_norm`` is that of the logits' gradient.
+        group: Processes on which the classes lie, in the order of ranks (vocabulary parallelism). The classifier's
+            vectors, its bias and numbers per class are those of the classes here, as are their gradients. Hidden states
+            and targets, classes of all, are the same on every process, and so is the gradient of the hidden states.
+            Backward makes strips again, and adds that gradient up over the processes. DTensors on one mesh as hidden
+            states and classifier need no ``group``: classes, rows or both may lie on several processes.
 
     Returns:
         The loss: shape of index targets for ``"none"``, otherwise ``()``. With ``return_stats`` the pair
@@ -84,7 +90,7 @@ _SHARED = """
 """
 
 _OPTIONS = _options.names(_options.HeadOptions)
-_WIDE = (torch.float32, torch.float64)
+_WIDE = (torch.float32, torch.float64, torch.bfloat16)  # in range
 # Of dtypes whose products take a CPU longer than those of float32: some hundred times, without instructions for them.
 _SLOW_ON_CPUS = frozenset(
     (torch.float16, *(() if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else (torch.bfloat16,)))
@@ -142,7 +148,11 @@ def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
             if plain and not is_dynamo_compiling() and tracing_state() is None:
                 try:
-                    if (made := _as_it_is(record, pose(*args, **kwargs))) is not None:
+                    if not kwargs and len(args) == 3:  # a tuple of all defaults would take 3 % of a small step
+                        hidden, weight, target = args  # type: Any, Any, Any
+                        if few(hidden, weight) and every_row_counts(hidden, target, -100):
+                            return record.of(F.linear(hidden, weight), target)
+                    elif (made := _as_it_is(record, pose(*args, **kwargs))) is not None:
                         return made
                 except TORCH_ERRORS:
                     pass  # the general way says what is wrong, or does it differently
@@ -178,7 +188,7 @@ def few(hidden: Tensor, weight: Tensor) -> bool:
         and hidden.dim() == 2
         and weight.dim() == 2
         and hidden.dtype in _WIDE
-        and hidden.shape[0] * weight.shape[0] * 16 <= strips.strip_bytes(hidden)  # of float64 and its gradient
+        and hidden.shape[0] * weight.shape[0] * 16 <= strips._STRIP_BYTES  # of float64 and its gradient
         and not _ops.autocasts("cpu")
     )
 
@@ -373,6 +383,14 @@ class Fixed(NamedTuple):
 
 def solve(record: HeadLoss, problem: Problem) -> Any:
     """The loss on strips, or, where those are not due, of all logits, whose loss says which path it takes."""
+    if is_placed(problem.hidden) or is_placed(problem.weight):
+        from fastloss.engines import placed
+
+        try:
+            made = placed.head(solve, record, problem)
+        except TORCH_ERRORS as error:
+            raise in_name(record, error) from error
+        return _of_logits(record, record.of, problem) if made is None else made
     if problem.options.get("group") is not None:
         from fastloss.engines import shards
 
@@ -387,9 +405,7 @@ def solve(record: HeadLoss, problem: Problem) -> Any:
         return _of_logits(record, record.of, problem)
     if route.watched:
         route.take(record.name, "kernel", route.COVERED)
-    hidden, weight = problem.hidden, problem.weight
-    if record.cosine:
-        hidden, weight = _unit(_cleaned(problem)), _unit(weight)
+    hidden, weight = unit_vectors(problem) if record.cosine else (problem.hidden, problem.weight)
     try:
         loss, stats = _run(*found, hidden, weight, problem.bias)
     except TORCH_ERRORS as error:
@@ -397,14 +413,21 @@ def solve(record: HeadLoss, problem: Problem) -> Any:
     return loss if stats is None else (loss, RowStats.from_vector(stats))
 
 
+def unit_vectors(problem: Problem) -> tuple[Tensor, Tensor]:
+    return _unit(_cleaned(problem)), _unit(problem.weight)
+
+
 def is_small(hidden: Tensor, weight: Tensor, budget: int) -> bool:
     """Whether the logits and their gradient fit a strip; then autograd's own products need no strips.
 
-    Not those of halves: gradients of the logits would have their range.
+    Not those of float16: gradients of the logits would have its range.
     """
     if hidden.dim() != 2 or not hidden.shape[1]:
         return True
-    if hidden.dtype not in _WIDE or _ops.autocasts(hidden.device.type):
+    dtype, device = hidden.dtype, hidden.device.type
+    if _ops.autocasts(device) and dtype != torch.float64:
+        dtype = torch.get_autocast_dtype(device)
+    if dtype not in _WIDE:
         return False
     logits = hidden.shape[0] * (weight.numel() // hidden.shape[1]) * hidden.element_size()
     return 2 * logits <= min(strips.strip_bytes(hidden), budget)
@@ -415,18 +438,23 @@ def _budget(problem: Problem) -> int:
 
 
 def bytes_of(budget: float | None) -> int:
-    return strips.MEMORY_BUDGET if budget is None else int(min(budget, 1 << 62))
+    """Of logits that may exist at a time: of no budget more than a strip has."""
+    return 1 << 62 if budget is None else int(min(budget, 1 << 62))
+
+
+def strip_bytes(budget: int, like: Tensor, classes: int, tiles: int = 1) -> int:
+    """Bytes of a strip, of which each takes the memory of so many."""
+    return min(budget, strips.strip_bytes(like, classes)) // tiles
 
 
 def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     """What strips take; None if they do not take this problem."""
     hidden, weight, target, options, bias, params, margins, _, centers, classes, ignored, reduction, smoothing = problem
     rows, dtype = record.rows, product_dtype(hidden, weight, bias)
-    learned = [t for t in (target, *margins) if isinstance(t, Tensor) and t.requires_grad]
     tensors = [t for t in (hidden, weight, target, bias, *margins) if isinstance(t, Tensor) and t.dim()]
     if (
         dtype is None
-        or learned
+        or target.requires_grad
         or why_no_kernel(record.engine, tensors, ("cpu", "cuda"))
         or (type(hidden) not in TENSORS and not is_compiling())
         or weight.dim() != 2
@@ -443,10 +471,10 @@ def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
     numbers, factor = softmax.numbers_of(rows, params, smoothing, options)
     if softmax.why_not_kernel(rows, logits, target, classes, factor, ignored, numbers, options):
         return None
-    by_class = [number for number in margins if isinstance(number, Tensor) and number.numel() > 1]
-    margins = tuple([_BY_CLASS if isinstance(m, Tensor) and m.numel() > 1 else scalar(m) for m in margins])
-    if any([number is None for number in margins]):
+    numbers_of_margins = fixed_margins(margins)
+    if numbers_of_margins is None:
         return None
+    margins, by_class = numbers_of_margins
     loss_dtype = options.get("loss_dtype") or row_formula.dtype_of_loss(logits, target, classes)
     divisor, classes = softmax.divisor_and_weight(logits, target, classes, factor, ignored, reduction, options)
     posed = softmax.call_of(
@@ -456,7 +484,17 @@ def _posed(record: HeadLoss, problem: Problem) -> tuple[Call, Fixed] | None:
         record.name, posed.options, ignored, dtype, _budget(problem), centers, margins,
         bool(options.get("return_stats", False)),
     )  # fmt: skip
-    return call, Fixed(target, classes, options.get("mask"), divisor, torch.stack(by_class) if by_class else None)
+    return call, Fixed(target, classes, options.get("mask"), divisor, by_class)
+
+
+def fixed_margins(margins: tuple[Any, ...]) -> tuple[tuple[float, ...], Tensor | None] | None:
+    """The margins as strips take them: numbers, and in a tensor those that classes have of their own. None if one is
+    learned, or lies on a device."""
+    own = [number for number in margins if isinstance(number, Tensor) and number.numel() > 1]
+    numbers: list[Any] = [_BY_CLASS if isinstance(m, Tensor) and m.numel() > 1 else scalar(m) for m in margins]
+    if any([number is None for number in numbers]) or any([t.requires_grad for t in own]):
+        return None
+    return tuple(numbers), torch.stack(own) if own else None
 
 
 def product_dtype(*given: Tensor | None) -> torch.dtype | None:
@@ -514,8 +552,8 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
     numbers, code, empty_zero, loss_dtype = call.options
     rows, columns = (t.detach().to(call.dtype) for t in vectors[:2])
     bias = None if vectors[2] is None else vectors[2].detach().to(call.dtype)
-    target, class_weight, mask, divisor, _ = fixed
-    width = columns.shape[0]
+    target, class_weight, mask, divisor, by_class = fixed
+    width, margins = columns.shape[0], margins_of(call.margins, by_class)
     operators = _ops.OPERATORS[_RECORDS[call.name].rows.name]
     index, kept = None, kept_of(target, call.ignore_index, mask)
     if kept is not None:
@@ -531,7 +569,8 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
         assert divisor is not None
         factor, divisor = 1 / divisor, torch.ones_like(divisor)
 
-    strip = strips.Strips(rows, width, call.memory_budget // (1 if call.centers == 1 else 3), False, False)
+    most = strip_bytes(call.memory_budget, rows, width, tiles_of(call.centers))
+    strip = strips.Strips(rows, width, most, False, False, most)
 
     def cut(t: Tensor | None, begin: int, end: int) -> Any:
         return strip.cut(t, begin, end) if t is None or index is None else t.index_select(0, index[begin:end])
@@ -539,13 +578,10 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
     made = memory_of_gradients(rows, columns, want)
     losses, stats = [], []
     for begin, end in strip.bounds:
-        tile = logits_of(strip, begin, end, columns, bias)
-        logits, nearest = tile, None
-        if call.centers > 1:
-            logits, nearest = tile.unflatten(1, (-1, call.centers)).max(2)
-        y = cut(target, begin, end)
+        tile, y = logits_of(strip, begin, end, columns, bias), cut(target, begin, end)
         given = y, class_weight, cut(mask, begin, end), divisor
-        slope = _put_margins(call, fixed, logits, y)
+        changed = change(_RECORDS[call.name], call.centers, margins, tile, y)
+        logits = changed.logits
         grads = (logits, None) if any(want) else operators.no_gradients
         if upstream is None:
             if call.want_stats:
@@ -563,7 +599,8 @@ def _evaluate(call: Call, fixed: Fixed, vectors: Any, want: tuple[bool, ...], up
             operators.backward(seed, logits, *given, None, numbers, code, False, *grads)
         if grads[0] is None:
             continue
-        _make_gradients(made, strip.cut(rows, begin, end), columns, tile, logits, nearest, slope, y, begin, want)
+        change_back(changed)
+        add_gradients(made, strip.cut(rows, begin, end), columns, tile, begin, want)
     if index is not None and made[0] is not None:
         made[0] = made[0].new_zeros(target.shape[0], rows.shape[1]).index_copy_(0, index, made[0])
     if upstream is not None:
@@ -622,44 +659,57 @@ def _divisor(target: Tensor, class_weight: Tensor | None, kept: Tensor | None) -
     return torch.where(total == 0, torch.nan, total)
 
 
-def _margins(call: Call, fixed: Fixed) -> tuple[Any, ...]:
-    if fixed.margins is None:
-        return call.margins
-    by_class = iter(fixed.margins.unbind())
-    return tuple(next(by_class) if math.isnan(number) else number for number in call.margins)
+def margins_of(margins: tuple[Any, ...], by_class: Tensor | None) -> tuple[Any, ...]:
+    """The margins, as `Problem` has them, of numbers and those that classes have of their own."""
+    if by_class is None:
+        return margins
+    own = iter(by_class.unbind())
+    return tuple(next(own) if math.isnan(number) else number for number in margins)
 
 
-def _put_margins(call: Call, fixed: Fixed, logits: Tensor, target: Tensor) -> Tensor | None:
-    """Puts the formula's logit in the place of each target's; its derivative."""
-    record = _RECORDS[call.name]
+def tiles_of(centers: int) -> int:
+    """Of how many strips' memory a strip is: the largest product of a class, and which that is, take two more."""
+    return 1 if centers == 1 else 3
+
+
+class Changed(NamedTuple):
+    """A strip's logits as the loss of logits has them.
+
+    Attributes:
+        tile: The products.
+        logits: Of the nearest centers, with the formula's in the place of each target's; in the memory of ``tile``, if
+            each class has one center.
+        nearest: Which center each class has; None of one alone.
+        own: Of each row the place of the target's logit; None without margins.
+        slope: The formula's derivative.
+    """
+
+    tile: Tensor
+    logits: Tensor
+    nearest: Tensor | None = None
+    own: Tensor | None = None
+    slope: Tensor | None = None
+
+
+def change(record: HeadLoss, centers: int, margins: tuple[Any, ...], tile: Tensor, target: Tensor) -> Changed:
+    """Makes logits of products. Rows whose class is not among these keep theirs."""
+    logits, nearest = (tile, None) if centers == 1 else tile.unflatten(1, (-1, centers)).max(2)
     if not record.margins:
-        return None
-    y = _classes(target, logits.shape[1])
+        return Changed(tile, logits, nearest)
+    here, y = (target >= 0) & (target < logits.shape[1]), _classes(target, logits.shape[1])
     own = logits.gather(1, y).to(_ops.compute_dtype(logits.dtype))
-    value, slope = record.formula(own, *(_at(number, y, own) for number in _margins(call, fixed)))
-    logits.scatter_(1, y, value.to(logits.dtype))
-    return slope
+    value, slope = record.formula(own, *(_at(number, y, own) for number in margins))
+    logits.scatter_(1, y, torch.where(here.unsqueeze(1), value, own).to(logits.dtype))
+    return Changed(tile, logits, nearest, y, torch.where(here.unsqueeze(1), slope, 1.0))
 
 
-def _make_gradients(
-    made: list[Tensor | None],
-    rows: Tensor,
-    columns: Tensor,
-    tile: Tensor,
-    logits: Tensor,
-    nearest: Tensor | None,
-    slope: Tensor | None,
-    target: Tensor,
-    begin: int,
-    want: tuple[bool, ...],
-) -> None:
-    """Adds what the gradient of a strip's logits contributes, by way of margins and centers."""
-    if slope is not None:
-        y = _classes(target, logits.shape[1])
-        logits.scatter_(1, y, (logits.gather(1, y).to(slope.dtype) * slope).to(logits.dtype))
+def change_back(changed: Changed) -> None:
+    """Writes over the products their gradient, given that of the logits over the logits."""
+    tile, logits, nearest, own, slope = changed
+    if own is not None and slope is not None:
+        logits.scatter_(1, own, (logits.gather(1, own).to(slope.dtype) * slope).to(logits.dtype))
     if nearest is not None:
         tile.zero_().unflatten(1, (*nearest.shape[1:], -1)).scatter_(2, nearest.unsqueeze(2), logits.unsqueeze(2))
-    add_gradients(made, rows, columns, tile, begin, want)
 
 
 def add_gradients(
@@ -713,8 +763,8 @@ class _Strips:
 
     @staticmethod
     def backward(ctx: Any, call: Call, grad_output: Tensor, *_: Any) -> list[Tensor | None]:
-        vectors, fixed = ctx.saved_tensors[:3], Fixed(*ctx.saved_tensors[3:])
         made, ctx.made = ctx.made, None
+        vectors, fixed = _Strips.saved(ctx)
         if made is None:
             grads = evaluate(call, fixed, vectors, ctx.needs_input_grad[3:], grad_output.contiguous()).grads
             factor = None
@@ -728,8 +778,14 @@ class _Strips:
 
     @staticmethod
     def formula(ctx: Any, call: Call) -> tuple[Callable[..., Tensor], Any]:
-        fixed = Fixed(*ctx.saved_tensors[3:])
-        return lambda *vectors: _formula(call, vectors, fixed), ctx.saved_tensors[:3]
+        vectors, fixed = _Strips.saved(ctx)
+        return lambda *vectors: _formula(call, vectors, fixed), vectors
+
+    @staticmethod
+    def saved(ctx: Any) -> tuple[Any, Fixed]:
+        """Asks once: a checkpoint hands its tensors out once."""
+        saved = ctx.saved_tensors
+        return saved[:3], Fixed(*saved[3:])
 
 
 def scaled(grad: Tensor | None, factor: Tensor | None, dtype: torch.dtype) -> Tensor | None:
@@ -747,7 +803,8 @@ def _formula(call: Call, vectors: Any, fixed: Fixed) -> Tensor:
     record, (hidden, weight, bias) = _RECORDS[call.name], vectors
     options: dict[str, Any] = {"mask": fixed.mask}
     problem = Problem(
-        hidden, weight, fixed.target, options, bias, margins=_margins(call, fixed), centers=call.centers,
+        hidden, weight, fixed.target, options, bias, margins=margins_of(call.margins, fixed.margins),
+        centers=call.centers,
         ignore_index=call.ignore_index,
     )  # fmt: skip
     hidden = _cleaned(problem).to(call.dtype)
@@ -761,7 +818,7 @@ def _formula(call: Call, vectors: Any, fixed: Fixed) -> Tensor:
 # whatever size. With reduction="none" its backward runs the strips with the upstream gradients inside.
 
 
-def _traced_dtype(t: Tensor) -> torch.dtype:
+def traced_dtype(t: Tensor) -> torch.dtype:
     return torch.float32 if t.dtype == torch.float16 else t.dtype
 
 
@@ -794,7 +851,7 @@ def _traced(
     outcome = evaluate(call, fixed, vectors, tuple(want) if made else (False,) * 3, upstream)
     nothing = hidden.new_empty(0)
     grads = [
-        None if t is None else scaled(g, outcome.factor, _traced_dtype(t))
+        None if t is None else scaled(g, outcome.factor, traced_dtype(t))
         for g, t in zip(outcome.grads, vectors, strict=True)
     ]
     found = (outcome.loss, outcome.stats, *grads)
@@ -811,7 +868,7 @@ def _(*inputs: Any) -> list[Tensor]:
         hidden.new_empty(rows, dtype=dtype) if upstream is None else hidden.new_empty(0),
         hidden.new_empty(_ops.STATS, dtype=torch.float64) if codes[7] and upstream is None else hidden.new_empty(0),
         *(
-            t.new_empty(t.shape, dtype=_traced_dtype(t)) if t is not None and needed and made else hidden.new_empty(0)
+            t.new_empty(t.shape, dtype=traced_dtype(t)) if t is not None and needed and made else hidden.new_empty(0)
             for t, needed in zip((hidden, weight, bias), want, strict=True)
         ),
     ]

@@ -19,7 +19,7 @@ from fastloss._core.autograd import Kernel, apply, gone, overwrite, savable
 from fastloss._core.guards import KERNEL_DTYPES, TENSORS, TORCH_ERRORS, is_compiling, is_dynamo_compiling, is_placed
 from fastloss._core.record import P, PublicLoss, Record, RowOutputs, publish
 from fastloss._core.row_formula import of_dtype, tempered
-from fastloss._core.stats import TokenLogprobs
+from fastloss._core.stats import TokenHits, TokenLogprobs
 from fastloss.engines import softmax
 from fastloss.engines.softmax import bad_target, refuse_leaf, repeats_memory
 
@@ -35,6 +35,7 @@ class Posed(NamedTuple):
         flags: Whether entropy and log-normaliser are wanted.
         dim: Of the classes.
         group: The processes on which the classes lie.
+        hits: Whether `TokenHits` are wanted.
     """
 
     input: Any
@@ -48,6 +49,7 @@ class Posed(NamedTuple):
     loss_dtype: torch.dtype | None = None
     inplace: bool = False
     group: Any = None
+    hits: bool = False
 
 
 def kept_of(posed: Posed) -> Tensor:
@@ -79,7 +81,7 @@ def outputs(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             posed = pose(*args, **kwargs)
             # Inline, since one more call is 5 % of a tiny one: what the operators cannot know, or would do something
             # else for. They refuse the rest, of which the general way says what is wrong.
-            input, target, ignore_index, mask, temperature, softcap, flags, _, loss_dtype, inplace, group = posed
+            input, target, ignore_index, mask, temperature, softcap, flags, _, loss_dtype, inplace, group, hits = posed
             try:
                 if (
                     type(input) in TENSORS
@@ -90,6 +92,7 @@ def outputs(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
                     and loss_dtype is None
                     and not inplace
                     and group is None
+                    and not hits
                     and type(temperature) is float
                     and 0.0 < temperature < inf
                     and type(ignore_index) is int
@@ -131,7 +134,7 @@ def outputs(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
             posed = check(record.name, pose(*args, **kwargs))
             if posed.group is not None:
                 raise ValueError(f"fastloss.{record.name}: expected group=None: the formula is that of whole rows")
-            return named(converted(computed(record, posed, plain), posed))
+            return named(with_hits(converted(computed(record, posed, plain), posed), posed))
 
         return publish(record, function, reference, pose.__doc__ or "")
 
@@ -142,13 +145,26 @@ _PLAIN = (False, False)
 _native = native_operator("cross_entropy_loss")
 
 
-def named(made: TokenLogprobs) -> Any:
-    return made.logprob if made.entropy is None and made.lse is None else made
+def named(made: Any) -> Any:
+    return made.logprob if made.entropy is None and made.lse is None and len(made) == 3 else made
 
 
-def converted(made: TokenLogprobs, posed: Posed) -> TokenLogprobs:
+def converted(made: Any, posed: Posed) -> Any:
     dtype = posed.loss_dtype or _guards.loss_dtype_of(posed.input)
-    return TokenLogprobs(*(None if value is None else value.to(dtype) for value in made))
+    return type(made)(*(None if value is None else value.to(dtype) for value in made[:3]), *made[3:])
+
+
+def with_hits(made: TokenLogprobs, posed: Posed) -> Any:
+    return TokenHits(*made, hits_of(posed, posed.input.detach().max(posed.dim).indices)) if posed.hits else made
+
+
+def hits_of(posed: Posed, top: Tensor) -> Tensor:
+    """Whether each target that counts is the class ``top`` of its row, which has the first of the largest logits."""
+    target, mask = posed.target, posed.mask
+    counted = target != posed.ignore_index
+    if target.dim() > top.dim():  # several targets a row
+        top, mask = top.unsqueeze(-1), None if mask is None else mask.unsqueeze(-1)
+    return (target == top) & (counted if mask is None else counted & mask)
 
 
 def check(name: str, posed: Posed) -> Posed:
@@ -176,6 +192,8 @@ def check(name: str, posed: Posed) -> Posed:
                 f"{tuple(input.shape)} without its classes, or with one more dimension for several targets a row"
             )
         target = target.to(torch.int64)
+    elif posed.hits:
+        raise ValueError(f"fastloss.{name}: return_hits=True needs a target, got None")
     _options.check_row_mask(name, mask, rows)
     if posed.inplace:
         refuse_leaf(name, input)
@@ -210,7 +228,7 @@ def from_formula(formula: Formula, posed: Posed) -> TokenLogprobs:
     return TokenLogprobs(logprob, entropy, lse)
 
 
-def solve(record: RowOutputs, posed: Posed) -> TokenLogprobs:
+def solve(record: RowOutputs, posed: Posed) -> Any:
     """Checks what is posed, and runs the kernel, or the formula where that is due."""
     if is_placed(posed.input):
         from fastloss.engines import placed
@@ -223,7 +241,7 @@ def solve(record: RowOutputs, posed: Posed) -> TokenLogprobs:
         return converted(parts.token_logprobs(record, posed), posed)
     reason = why_not_kernel(posed)
     route.kernel_unless(record.name, reason)
-    return converted(computed(record, posed, plain if reason else run), posed)
+    return with_hits(converted(computed(record, posed, plain if reason else run), posed), posed)
 
 
 def computed(record: RowOutputs, posed: Posed, way: Callable[[RowOutputs, Posed], Any]) -> Any:

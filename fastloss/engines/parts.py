@@ -24,7 +24,7 @@ from fastloss._core import route, row_formula
 from fastloss._core.autograd import Kernel
 from fastloss._core.formula import expm1
 from fastloss._core.record import Record, SoftmaxLoss
-from fastloss._core.stats import TokenLogprobs
+from fastloss._core.stats import TokenHits, TokenLogprobs
 from fastloss.distributed import gather
 from fastloss.engines import outputs, softmax, sums
 from fastloss.engines.outputs import Plan, Posed, gradient, measure
@@ -132,8 +132,9 @@ def merged(
 
 def rows(
     record: Record, posed: Posed, classes: Classes, weight: Tensor | None = None, of: Callable[..., Any] | None = None
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None]:
-    """Log-probability, entropy, log-normaliser, and with weights the spread, of whole rows in the computing dtype.
+) -> tuple[Tensor | None, ...]:
+    """Log-probability, entropy, log-normaliser, with weights the spread, of whole rows in the computing dtype; last,
+    where ``of`` has looked for it, the class with the largest logit.
 
     ``of``: makes them of plan, group, weights, target, mask and weight, where ``posed`` has no logits.
     """
@@ -154,20 +155,31 @@ def rows(
         target = _local(target, classes, here, posed.ignore_index)
     plan = outputs.plan_of(name, record.formula, posed._replace(ignore_index=IGNORED))
     if of is not None:
-        made: tuple[Tensor | None, Tensor | None, Tensor | None, Tensor | None] = of(
-            plan, posed.group, classes.weights, target, posed.mask, weight
-        )
+        made: tuple[Tensor | None, ...] = of(plan, posed.group, classes.weights, target, posed.mask, weight)
         return made
-    return Kernel.apply(_Rows, plan, posed.group, classes.weights, target, posed.mask, weight, input)
+    return *Kernel.apply(_Rows, plan, posed.group, classes.weights, target, posed.mask, weight, input), None
 
 
-def token_logprobs(record: Record, posed: Posed) -> TokenLogprobs:
-    """`outputs.solve` of rows in parts."""
+def largest(value: Tensor, index: Tensor, here: int, group: Any) -> Tensor:
+    """The class of each row with the largest logit, the first of equals, from what ``max`` finds on each process."""
+    values, classes = gather(value, group), gather(index + classes_of(here, None, value, group).first, group)
+    return classes.gather(0, values.max(0, keepdim=True).indices).squeeze(0)
+
+
+def token_logprobs(record: Record, posed: Posed, of: Callable[..., Any] | None = None) -> TokenLogprobs | TokenHits:
+    """`outputs.solve` of rows in parts; ``of``: as in `rows`."""
     _options.check_sharing(record.name, None, posed.group)
     route.kernel_unless(record.name, outputs.why_not_kernel(posed))
-    classes = classes_of(posed.input.shape[posed.dim], None, posed.input, posed.group)
-    made = rows(record, posed, classes)[:3]
-    return TokenLogprobs(*(t if wanted else None for t, wanted in zip(made, (True, *posed.flags), strict=True)))
+    here = posed.input.shape[posed.dim]
+    classes = classes_of(here, None, posed.input, posed.group)
+    logprob, entropy, lse, _, top = rows(record, posed, classes, None, of)
+    made = TokenLogprobs(logprob, entropy if posed.flags[0] else None, lse if posed.flags[1] else None)
+    if not posed.hits:
+        return made
+    if top is None:
+        value, index = posed.input.detach().max(posed.dim)
+        top = largest(value, index, here, posed.group)
+    return TokenHits(*made, hit=outputs.hits_of(posed, top))
 
 
 def solve(
@@ -212,7 +224,7 @@ def solve(
     weight = None if weight is None else weight.to(compute)
     classes = classes_of(here, weight, input, group)
     spreads = (ones if weight is None else weight) if smooth else None
-    logprob, _, lse, spread = rows(record, posed, classes, spreads, of)
+    logprob, _, lse, spread, _ = rows(record, posed, classes, spreads, of)
     assert logprob is not None
     assert lse is not None
     kept = outputs.kept_of(posed)

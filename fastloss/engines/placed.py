@@ -9,7 +9,7 @@ parts of the loss are added up. The loss is a DTensor like the rows; the gradien
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -20,9 +20,8 @@ from fastloss._core import options as _options
 from fastloss._core import route
 from fastloss._core.autograd import Kernel
 from fastloss._core.guards import is_placed
-from fastloss._core.record import DivergenceLoss, RowOutputs, SoftmaxLoss
+from fastloss._core.record import DivergenceLoss, HeadLoss, RowOutputs, SoftmaxLoss
 from fastloss._core.row_formula import class_dim
-from fastloss._core.stats import TokenLogprobs
 
 
 class _Total:
@@ -208,14 +207,100 @@ def softmax_loss(
     return placed.result(loss, reduction != "none")
 
 
-def outputs(solve: Callable[..., TokenLogprobs], record: RowOutputs, posed: Any) -> TokenLogprobs:
+class PlacedLayer(NamedTuple):
+    """A linear layer of DTensors.
+
+    Attributes:
+        logits: A DTensor that lies as the logits do, without numbers.
+        vectors: Hidden states, weight and bias that are here.
+    """
+
+    logits: Any
+    vectors: tuple[Tensor, Tensor, Tensor | None]
+
+
+def check_layer(name: str, hidden: Any, weight: Any, bias: Any) -> None:
+    """Refuses a layer of which a part is placed, and another is not."""
+    vectors = [t for t in (hidden, weight, bias) if t is not None]
+    if not all([is_placed(t) for t in vectors]) or any([t.device_mesh != hidden.device_mesh for t in vectors]):
+        raise RuntimeError(
+            f"fastloss.{name}: hidden states are {type(hidden).__name__} and the classifier {type(weight).__name__}, "
+            "expected DTensors on one mesh, or none; remedy: of a sharded parameter outside its module .full_tensor(), "
+            "or group= with .to_local()"
+        )
+
+
+def layer(name: str, hidden: Any, weight: Any, bias: Any, centers: int = 1) -> PlacedLayer | None:
+    """A layer whose rows, or whose classes, lie on several processes; None of one that lies otherwise.
+
+    Where the classes do, hidden states that lie there by rows (sequence parallelism) are brought together. Of a class
+    all centers must lie on one process.
+    """
+    from torch.distributed.tensor import DTensor, Partial, Replicate, Shard
+
+    check_layer(name, hidden, weight, bias)
+    mesh, lie, to_hidden, to_weight, rows = hidden.device_mesh, [], [], [], []
+    for k, (of_hidden, of_weight) in enumerate(zip(hidden.placements, weight.placements, strict=True)):
+        by_class, by_row = isinstance(of_weight, Shard), isinstance(of_hidden, Shard)
+        if (by_class and of_weight.dim) or (by_row and of_hidden.dim) or of_weight.is_partial():
+            return None
+        if by_class and -(-weight.shape[0] // mesh.size(k)) % centers:
+            raise RuntimeError(
+                f"fastloss.{name}: weight of shape {tuple(weight.shape)} lies as {weight.placements}, expected all "
+                f"{centers} centers of a class on one process"
+            )
+        rows.append(Shard(0) if by_row and not by_class else Replicate())
+        lie.append(Shard(1) if by_class else rows[-1])
+        to_hidden.append(rows[-1])
+        to_weight.append(of_weight if by_class else Partial() if by_row else Replicate())
+    if hidden.dim() != 2 or weight.dim() != 2 or (bias is not None and bias.placements != weight.placements):
+        return None
+    h = hidden.redistribute(mesh, rows).to_local(grad_placements=to_hidden)
+    w, b = weight.to_local(grad_placements=to_weight), None
+    if bias is not None:
+        b = bias.to_local(grad_placements=to_weight)
+    shape = torch.Size((hidden.shape[0], weight.shape[0] // centers))
+    here = h.detach().new_empty(()).expand(h.shape[0], w.shape[0] // centers)
+    more: Any = {"run_check": False, "shape": shape, "stride": (shape[1], 1)}
+    return PlacedLayer(DTensor.from_local(here, mesh, lie, **more), (h, w, b))
+
+
+def head(solve: Callable[..., Any], record: HeadLoss, problem: Any) -> Any:
+    """`linear.solve` of a layer of DTensors, by way of itself; None if it lies in no way that this knows."""
+    name, options = record.name, dict(problem.options)
+    found = layer(name, problem.hidden, problem.weight, problem.bias, problem.centers)
+    if found is None:
+        return None
+    logits, (hidden, weight, bias) = found
+    budget = options.pop("memory_budget", None)
+    placed = Placed(name, logits, 1, options.get("group"))
+    margins = tuple(placed.of("margin", m, "classes") if isinstance(m, Tensor) and m.dim() and m.numel() > 1 else
+                    placed.number(m) for m in problem.margins)  # fmt: skip
+
+    def here(_: Any, inplace: bool, logits: Tensor, target: Tensor, params: Any, classes: Any, *given: Any) -> Tensor:
+        ignore_index, reduction, smoothing, options = given
+        own = problem._replace(
+            hidden=hidden, weight=weight, bias=bias, target=target, margins=margins, params=params,
+            class_weight=classes, ignore_index=ignore_index, reduction=reduction, label_smoothing=smoothing,
+            options={**options, "memory_budget": budget},
+        )  # fmt: skip
+        made: Tensor = solve(record, own)
+        return made
+
+    return softmax_loss(
+        here, record.rows, logits, problem.target, problem.params, problem.class_weight, problem.ignore_index,
+        problem.reduction, problem.label_smoothing, options,
+    )  # fmt: skip
+
+
+def outputs(solve: Callable[..., Any], record: RowOutputs, posed: Any) -> Any:
     """`outputs.solve` of a DTensor, by way of itself."""
     placed = Placed(record.name, posed.input, posed.dim, posed.group)
     target, mask = placed.of("target", posed.target, "rows"), placed.of("mask", posed.mask, "rows")
     numbers = {what: placed.number(getattr(posed, what)) for what in ("temperature", "softcap")}
     local = posed._replace(input=placed.local, target=target, mask=mask, group=placed.group, inplace=False, **numbers)
     made = solve(record, local)
-    return TokenLogprobs(*(None if t is None else placed.result(t, False) for t in made))
+    return type(made)(*(None if t is None else placed.result(t, False) for t in made))
 
 
 def divergence(

@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss._core.stats import PointStats, RowStats, TokenHits, TokenLogprobs
 from fastloss.engines.flex import Row
 from fastloss.functional import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
@@ -16,7 +16,7 @@ __all__ = [
     "circle_loss", "class_balanced_weights", "clip_loss", "complete_box_iou_loss", "contrastive_loss",
     "cosface_loss", "cosine_embedding_loss", "count_positives", "cross_entropy", "ctc_loss",
     "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss", "divergence", "flex_cross_entropy",
-    "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss",
+    "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss", "gbce_loss",
     "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy", "hinge_embedding_loss",
     "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss", "ldam_loss",
     "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy", "linear_softmax_focal_loss",
@@ -80,6 +80,11 @@ def distillation_loss(
 def distribution_focal_loss(
     input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
     weight: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+) -> Tensor: ...
+
+def gbce_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, calibration: float | Tensor = 0.75, *,
+    linear_bias: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 def generalized_box_iou_loss(
@@ -190,7 +195,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def arcface_loss(
@@ -199,7 +204,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def arcface_loss(
@@ -208,7 +213,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -218,7 +223,7 @@ def cosface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def cosface_loss(
@@ -227,7 +232,7 @@ def cosface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def cosface_loss(
@@ -236,35 +241,38 @@ def cosface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None,
+    ignore_index: int | None = None, label_smoothing: float | Tensor = 0.0, options: Any = None,
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -275,7 +283,7 @@ def linear_softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_softmax_focal_loss(
@@ -285,7 +293,7 @@ def linear_softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_softmax_focal_loss(
@@ -295,7 +303,7 @@ def linear_softmax_focal_loss(
     label_smoothing: float | Tensor = 0.0, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -305,6 +313,7 @@ def normalized_softmax_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def normalized_softmax_loss(
@@ -313,6 +322,7 @@ def normalized_softmax_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def normalized_softmax_loss(
@@ -321,6 +331,7 @@ def normalized_softmax_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -330,6 +341,7 @@ def proxy_nca_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def proxy_nca_loss(
@@ -338,6 +350,7 @@ def proxy_nca_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def proxy_nca_loss(
@@ -346,6 +359,7 @@ def proxy_nca_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -356,6 +370,7 @@ def sphereface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def sphereface_loss(
@@ -365,6 +380,7 @@ def sphereface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sphereface_loss(
@@ -374,6 +390,7 @@ def sphereface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -384,6 +401,7 @@ def sub_center_arcface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def sub_center_arcface_loss(
@@ -393,6 +411,7 @@ def sub_center_arcface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sub_center_arcface_loss(
@@ -402,6 +421,7 @@ def sub_center_arcface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def causal_lm_loss(
@@ -438,7 +458,7 @@ def linear_divergence(
     target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
     reduction: Literal["none", "mean", "sum"] = "mean", normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-    mask: Tensor | None = None, memory_budget: int | None = None,
+    mask: Tensor | None = None, memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 def linear_flex_cross_entropy(
@@ -446,37 +466,49 @@ def linear_flex_cross_entropy(
     linear_bias: Tensor | None = None, temperature: float | Tensor = 1.0, softcap: float | Tensor | None = None,
     ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean", mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: str = "nan", loss_dtype: torch.dtype | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: Literal[True], return_lse: bool = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: Literal[True],
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-) -> Tensor | TokenLogprobs: ...
+    return_hits: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
+) -> TokenHits: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
+    return_hits: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
+) -> Tensor | TokenLogprobs | TokenHits: ...
 
 def perplexity(
     input: Tensor, target: Tensor, *, ignore_index: int = -100, temperature: float | Tensor = 1.0,
@@ -486,28 +518,38 @@ def perplexity(
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0,
-    return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
+    return_entropy: Literal[False] = False, return_lse: Literal[False] = False, return_hits: Literal[False] = False,
     softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
     inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> Tensor: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: Literal[True],
-    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+    return_lse: bool = False, return_hits: Literal[False] = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
-    return_lse: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+    return_lse: Literal[True], return_hits: Literal[False] = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
-    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
-) -> Tensor | TokenLogprobs: ...
+    return_lse: bool = False, return_hits: Literal[True], softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> TokenHits: ...
+@overload
+def token_logprobs(
+    input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
+    return_lse: bool = False, return_hits: bool = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> Tensor | TokenLogprobs | TokenHits: ...
 
 @overload
 def contrastive_loss(

@@ -12,6 +12,7 @@ from torch import Tensor
 from fastloss._core import operators as _ops
 from fastloss._core._torch import F
 from fastloss._core.formula import Number
+from fastloss._core.guards import loss_dtype_of
 from fastloss._core.options import FINITE, POSITIVE, HeadOptions, LayerOptions, check_domain, known
 from fastloss._core.record import Problem as Divergence
 from fastloss._core.row_formula import logsumexp
@@ -21,7 +22,11 @@ from fastloss.engines.layers import Layer, Teacher
 from fastloss.engines.linear import Problem, loss
 from fastloss.engines.outputs import Posed
 from fastloss.engines.softmax import bad_target
-from fastloss.losses.classification import cross_entropy, softmax_focal_loss
+from fastloss.losses.classification import (
+    binary_cross_entropy_with_logits,
+    cross_entropy,
+    softmax_focal_loss,
+)
 from fastloss.losses.distillation import divergence
 from fastloss.losses.language import flex_cross_entropy, token_logprobs
 
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
 __all__ = [
     "arcface_loss",
     "cosface_loss",
+    "gbce_loss",
     "linear_cross_entropy",
     "linear_divergence",
     "linear_flex_cross_entropy",
@@ -69,7 +75,6 @@ def linear_cross_entropy(
     ignore_index: int | None = None,
     label_smoothing: float | Tensor = 0.0,
     options: Any = None,
-    group: Any = None,
     **further: Unpack[HeadOptions],
 ) -> Problem:
     r"""Cross entropy of the logits of a linear layer, :math:`x = W h + b`, which never exist as a whole.
@@ -92,10 +97,6 @@ def linear_cross_entropy(
         label_smoothing: Share of the loss that all classes have, in [0, 1].
         options: PyTorch's ``LinearCrossEntropyOptions``. They choose among its ways to save memory and change nothing
             here: strips need no choice, and ``memory_budget`` sets their size.
-        group: Processes on which the classes lie, in the order of ranks. Weight, bias and ``weight`` are those of the
-            classes here, as are their gradients; hidden states and ``target``, classes of all, are the same on every
-            process, and so is the gradient of the hidden states. Backward makes strips again, and adds that gradient
-            up over the processes.
 
     Example:
         >>> hidden = torch.randn(8, 16, requires_grad=True)
@@ -104,9 +105,8 @@ def linear_cross_entropy(
         >>> fastloss.functional.linear_cross_entropy(hidden, linear_weight, target).backward()
     """
     ignored = _ignored("linear_cross_entropy", ignore_index, input, linear_weight, target)
-    given: Any = further if group is None else {**further, "group": group}
     return Problem(
-        input, linear_weight, target, given, linear_bias, class_weight=weight, ignore_index=ignored,
+        input, linear_weight, target, further, linear_bias, class_weight=weight, ignore_index=ignored,
         reduction=reduction, label_smoothing=label_smoothing,
     )  # fmt: skip
 
@@ -169,11 +169,13 @@ def linear_token_logprobs(
     temperature: float | Tensor = 1.0,
     return_entropy: bool = False,
     return_lse: bool = False,
+    return_hits: bool = False,
     softcap: float | Tensor | None = None,
     ignore_index: int = -100,
     mask: Tensor | None = None,
     loss_dtype: torch.dtype | None = None,
     memory_budget: int | None = None,
+    group: Any = None,
 ) -> Any:
     r"""Log-probability of each row's target, and on request the row's entropy and log-normaliser, of the logits of a
     linear layer, :math:`x = W h + b`, which never exist as a whole: `token_logprobs` of hidden states.
@@ -192,17 +194,19 @@ def linear_token_logprobs(
         target: Class indices, shape :math:`(*)`, or :math:`(*, k)` for k targets of each row. None: no
             log-probability, only what is asked for otherwise.
         linear_bias: b, shape :math:`(C)`.
-        temperature, return_entropy, return_lse, softcap: As in `token_logprobs`.
+        temperature, return_entropy, return_lse, return_hits, softcap: As in `token_logprobs`.
         ignore_index: Targets with this index give 0. A row without other targets gives 0 in every output, and on the
             CPU takes part in no product.
         mask: Bool, shape :math:`(*)`; rows where it is False likewise.
         loss_dtype: dtype of the outputs. Default: ``input``'s; float32 under autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
-            128). The result depends on it within rounding.
+            128, or 1024 rows). The result depends on it within rounding.
+        group: As in `linear_cross_entropy`.
 
     Returns:
         The log-probabilities, of the shape of ``target``; with a flag the named tuple
-        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`.
+        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`, or
+        ``TokenHits(logprob, entropy, lse, hit)``.
 
     Raises:
         IndexError: As `token_logprobs`.
@@ -211,8 +215,8 @@ def linear_token_logprobs(
     Gradient: with respect to hidden states, weight and bias, through every output at once, each made only where it is
         needed: backward makes strips again, one product more than `linear_cross_entropy` has. Exactly zero in rows that
         give 0, whatever their hidden states. Differentiable again (through the reference, which needs all logits).
-    Memory: two numbers per row, a strip of logits and the gradients (the weight's in float32). In compiled and exported
-        graphs, and for learned hyperparameters, all logits.
+    Memory: two numbers per row, a strip of logits and the gradients (the weight's in float32). For learned
+        hyperparameters all logits.
     Accuracy: the weight's gradient is added up in float32 over strips and rounded once.
 
     Example:
@@ -223,7 +227,9 @@ def linear_token_logprobs(
     """
     flags = bool(return_entropy), bool(return_lse)
     layer = Layer(input, linear_weight, linear_bias, memory_budget)
-    return layer, Posed(None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype)
+    return layer, Posed(
+        None, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype, group=group, hits=return_hits
+    )
 
 
 @layers.formulas(of=flex_cross_entropy)
@@ -243,6 +249,7 @@ def linear_flex_cross_entropy(
     empty: str = "nan",
     loss_dtype: torch.dtype | None = None,
     memory_budget: int | None = None,
+    group: Any = None,
 ) -> Any:
     r"""Any formula of a row on the softmax of the logits of a linear layer, which never exist as a whole:
 
@@ -261,6 +268,7 @@ def linear_flex_cross_entropy(
         temperature, softcap, ignore_index, reduction, mask, normalizer, empty: As in `flex_cross_entropy`.
         loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
         memory_budget: As in `linear_token_logprobs`.
+        group: As in `linear_cross_entropy`. Each process calls ``row_loss`` with the rows' numbers of all classes.
 
     Returns:
         The loss: shape of ``target`` for ``"none"``, otherwise ``()``.
@@ -281,7 +289,7 @@ def linear_flex_cross_entropy(
         >>> fastloss.functional.linear_flex_cross_entropy(hidden, linear_weight, tokens, row_loss).backward()
     """
     layer = Layer(input, linear_weight, linear_bias, memory_budget)
-    rows = Posed(None, target, ignore_index, mask, temperature, softcap, loss_dtype=loss_dtype)
+    rows = Posed(None, target, ignore_index, mask, temperature, softcap, loss_dtype=loss_dtype, group=group)
     return layer, Flexible(rows, row_loss, reduction, normalizer, empty)
 
 
@@ -334,7 +342,9 @@ def linear_divergence(
         loss_dtype: dtype of the loss. Default: the common one of ``input`` and ``target``; float32 for half under
             autocast.
         memory_budget: Bytes of logits that may exist at a time, at least 128 rows. Default and most: 32 MiB (CUDA:
-            128). The result depends on it within rounding.
+            128, or 1024 rows). The result depends on it within rounding.
+        group: Processes on which the classes lie, as in `linear_cross_entropy`; the teacher's too, except for its k
+            classes of each row. ``"js"``, ``"tv"`` and other teachers than logits need all logits of the classes here.
 
     Returns:
         The loss: shape :math:`(*)` for ``"none"``, otherwise ``()``.
@@ -343,7 +353,7 @@ def linear_divergence(
     Gradient: with respect to the student's hidden states, weight and bias, each made only where it is needed; made
         during forward, except for ``"none"`` and float16 on a device. Exactly zero in rows that are not kept.
         Differentiable again (through the reference). A gradient to the teacher needs all logits.
-    Memory: the gradients (the weight's in float32) and a strip of logits. In compiled and exported graphs all logits.
+    Memory: the gradients (the weight's in float32) and a strip of logits.
     Accuracy: that of `divergence`; the weight's gradient is added up in float32 over strips and rounded once.
 
     Example:
@@ -603,6 +613,9 @@ def sub_center_arcface_loss(
     r"""ArcFace with K vectors for each class, of which the nearest one counts (Deng et al. 2020): `arcface_loss` of the
     largest cosine of a class.
 
+    In half precision cosines are compared as products have rounded them: of two centers that are equally near within a
+    rounding either may count, here as in PyTorch.
+
     Equivalent to `arcface_loss` with ``cosine = (normalize(embeddings) @ normalize(weight).t()).unflatten(1, (C,
     K)).amax(2)``.
 
@@ -807,9 +820,12 @@ def sampled_softmax_loss(
     .. math::
         \ell = -\log \frac{e^{z_y}}{e^{z_y} + \sum_{c \in S} e^{z_c}}.
 
-    The correction by the logarithm of the probability q with which a class is sampled makes the gradient that of all
-    classes, as S grows. Uniform samples need none. Equivalent to TensorFlow's ``sampled_softmax_loss`` with
-    ``remove_accidental_hits``.
+    With q the number of samples of a class that are expected, and 1 for the target, which is there once, the
+    denominator is an unbiased estimate of that of all classes; `fastloss.sampling` draws such samples. Samples that are
+    all alike need no q: the targets of a batch are negatives of each other with ``negatives=target``.
+
+    Equivalent to TensorFlow's ``sampled_softmax_loss`` with ``remove_accidental_hits``, which lowers the target's logit
+    by its class's expected number, too: ``log_q=(log_expected(target), log_expected(negatives))``.
 
     Args:
         input: Hidden states h, shape :math:`(N, D)`.
@@ -818,8 +834,7 @@ def sampled_softmax_loss(
         negatives: Sampled classes, int64, shape :math:`(K)` for all rows or :math:`(N, K)`. One that is the row's
             target does not count; one that is sampled twice counts twice.
         linear_bias: b, shape :math:`(C)`.
-        log_q: The logarithms of the sampling probabilities (or expected counts) of the targets, shape :math:`(N)`, and
-            of the negatives, in their shape. None: all alike.
+        log_q: Logarithms of q of the targets, shape :math:`(N)`, and of the negatives, in their shape. None: all alike.
         temperature: :math:`\tau`, positive; float or 0-d tensor.
         ignore_index: Rows with this target contribute nothing.
         reduction: ``"none"``, ``"mean"`` over the rows that count, or ``"sum"``.
@@ -839,7 +854,7 @@ def sampled_softmax_loss(
         >>> bought, sampled = torch.randint(1000, (8,)), torch.randint(1000, (100,))
         >>> fastloss.functional.sampled_softmax_loss(hidden, items, bought, sampled).backward()
     """
-    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    logits, labels = _among(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
     made: Tensor = cross_entropy(logits, labels, reduction=reduction)
     return made
 
@@ -858,12 +873,12 @@ def _(
     reduction: str = "mean",
 ) -> Tensor:
     r""":math:`-\log` of the target's share among it and the negatives."""
-    logits, labels = _sampled(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
+    logits, labels = _among(input, linear_weight, target, negatives, linear_bias, log_q, temperature, ignore_index)
     made: Tensor = cross_entropy.record.reference(logits, labels, reduction=reduction)
     return made
 
 
-def _sampled(
+def _among(
     input: Tensor,
     linear_weight: Tensor,
     target: Tensor,
@@ -873,9 +888,31 @@ def _sampled(
     temperature: float | Tensor,
     ignore_index: int,
 ) -> tuple[Tensor, Tensor]:
-    """The logits of each row's target and of its negatives, and which of the rows count: class 0, or ignored."""
+    """The logits of the softmax among target and negatives, and which of the rows count: class 0, or ignored."""
     name = "sampled_softmax_loss"
     check_domain(name, temperature=temperature)
+    if log_q is not None and (log_q[0].shape != target.shape or log_q[1].shape != negatives.shape):
+        raise RuntimeError(
+            f"fastloss.{name}: log_q has shapes {tuple(log_q[0].shape)} and {tuple(log_q[1].shape)}, expected those of "
+            f"target and negatives, {tuple(target.shape)} and {tuple(negatives.shape)}"
+        )
+    logits, hits, kept = _sampled(name, input, linear_weight, target, negatives, linear_bias, ignore_index)
+    logits = logits / temperature
+    if log_q is not None:
+        logits = logits - _beside(*log_q, logits)
+    return logits.masked_fill(hits, -torch.inf), torch.where(kept, 0, -100)
+
+
+def _sampled(
+    name: str,
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    linear_bias: Tensor | None,
+    ignore_index: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The logits of each row's target and of its negatives, which of these are the target, and which rows count."""
     kept = _kept_classes(name, input, linear_weight, target, ignore_index)
     n = input.shape[0]
     shared = negatives.dim() == 1
@@ -883,11 +920,6 @@ def _sampled(
         raise RuntimeError(
             f"fastloss.{name}: negatives are {negatives.dtype} of shape {tuple(negatives.shape)}, expected torch.int64 "
             f"of shape (K) or ({n}, K)"
-        )
-    if log_q is not None and (log_q[0].shape != target.shape or log_q[1].shape != negatives.shape):
-        raise RuntimeError(
-            f"fastloss.{name}: log_q has shapes {tuple(log_q[0].shape)} and {tuple(log_q[1].shape)}, expected those of "
-            f"target and negatives, {tuple(target.shape)} and {tuple(negatives.shape)}"
         )
     if _looks_at(negatives) and ((negatives < 0) | (negatives >= linear_weight.shape[0])).any():
         raise IndexError(f"fastloss.{name}: negatives has a class outside [0, {linear_weight.shape[0]})")
@@ -900,14 +932,102 @@ def _sampled(
     logits = torch.cat((first, rest), 1)
     if linear_bias is not None:
         bias = linear_bias[named]
-        logits = logits + _beside(bias[:n], bias[n:].view(negatives.shape), rest)
-    logits = logits / temperature
-    if log_q is not None:
-        logits = logits - _beside(*log_q, rest)
+        logits = logits + _beside(bias[:n], bias[n:].view(negatives.shape), logits)
     hits = torch.cat((torch.zeros_like(y, dtype=torch.bool).unsqueeze(1), negatives == y.unsqueeze(1)), 1)
-    return logits.masked_fill(hits, -torch.inf), torch.where(kept, 0, -100)
+    return logits, hits, kept
 
 
 def _beside(own: Tensor, others: Tensor, like: Tensor) -> Tensor:
     """Numbers of targets and of negatives as those of logits."""
-    return torch.cat((own.unsqueeze(1), others.expand_as(like)), 1).to(like.dtype)
+    return torch.cat((own.unsqueeze(1), others.expand(like.shape[0], like.shape[1] - 1)), 1).to(like.dtype)
+
+
+@composition.loss(title="GBCELoss", words={"reduction": ("none", "mean", "sum")}, domains={"calibration": FINITE})
+def gbce_loss(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    calibration: float | Tensor = 0.75,
+    *,
+    linear_bias: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: Literal["none", "mean", "sum"] = "mean",
+) -> Tensor:
+    r"""Binary cross entropy of the target and sampled classes, calibrated for their number (gBCE, Petrov and Macdonald
+    2023).
+
+    With :math:`z_c = w_c \cdot h + b_c`, K negatives of C classes, and S those without the target,
+
+    .. math::
+        \ell = -\frac{1}{K + 1} \Bigl(\beta \log \sigma(z_y) + \sum_{c \in S} \log (1 - \sigma(z_c))\Bigr), \qquad
+        \beta = 1 - t + t\, \frac{K}{C - 1}.
+
+    Sampled negatives make plain binary cross entropy overconfident; at :math:`t = 1` probabilities are those that all
+    negatives would give, at :math:`t = 0` this is plain binary cross entropy.
+
+    Equivalent to the loss of gSASRec where no negative is the target.
+
+    Args:
+        input, linear_weight, target, negatives, linear_bias, ignore_index: As in `sampled_softmax_loss`. Negatives are
+            sampled uniformly.
+        calibration: t; float or 0-d tensor.
+        reduction: ``"none"``, ``"mean"`` over the rows that count, or ``"sum"``.
+
+    Returns:
+        The loss: shape :math:`(N)` for ``"none"``, otherwise ``()``.
+
+    Raises, gradient, memory: As `sampled_softmax_loss`.
+    Accuracy: that of `binary_cross_entropy_with_logits`, whose kernel it calls.
+
+    Example:
+        >>> hidden = torch.randn(8, 16, requires_grad=True)
+        >>> items = torch.randn(1000, 16, requires_grad=True)
+        >>> bought, sampled = torch.randint(1000, (8,)), torch.randint(1000, (8, 100))
+        >>> fastloss.functional.gbce_loss(hidden, items, bought, sampled).backward()
+    """
+    of = binary_cross_entropy_with_logits
+    return _gbce(of, input, linear_weight, target, negatives, calibration, linear_bias, ignore_index, reduction)
+
+
+@gbce_loss.formula
+def _(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    calibration: float | Tensor = 0.75,
+    *,
+    linear_bias: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    r""":math:`-\beta \log \sigma(z_y) - \sum_c \log (1 - \sigma(z_c))`, over K + 1."""
+    of = binary_cross_entropy_with_logits.record.reference
+    return _gbce(of, input, linear_weight, target, negatives, calibration, linear_bias, ignore_index, reduction)
+
+
+def _gbce(
+    of: Callable[..., Tensor],
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    negatives: Tensor,
+    calibration: float | Tensor,
+    linear_bias: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+) -> Tensor:
+    """The loss by way of ``of``, binary cross entropy."""
+    name = "gbce_loss"
+    check_domain(name, calibration=calibration)
+    logits, hits, kept = _sampled(name, input, linear_weight, target, negatives, linear_bias, ignore_index)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    share = (logits.shape[1] - 1) / max(1, linear_weight.shape[0] - 1)
+    beta = torch.ones((), dtype=wide, device=logits.device) * (1.0 - calibration * (1.0 - share))
+    labels = torch.zeros_like(logits, dtype=wide)
+    labels[:, 0] = 1.0
+    counted = ~hits & kept.unsqueeze(1)
+    each = of(logits, labels, reduction="none", pos_weight=beta, mask=counted, loss_dtype=wide)
+    rows = composition.Rows(target, kept, None)
+    return composition.reduce_rows(each.sum(1) / logits.shape[1], rows, reduction, loss_dtype_of(logits))

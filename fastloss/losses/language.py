@@ -28,6 +28,7 @@ def token_logprobs(
     temperature: float | Tensor = 1.0,
     return_entropy: bool = False,
     return_lse: bool = False,
+    return_hits: bool = False,
     softcap: float | Tensor | None = None,
     ignore_index: int = -100,
     mask: Tensor | None = None,
@@ -55,6 +56,8 @@ def token_logprobs(
         temperature: Divides the logits, after the cap.
         return_entropy, return_lse: Whether to return `TokenLogprobs` with H, or with lse; what was not asked for is
             None.
+        return_hits: Whether to return `TokenHits`, which says of each target whether its logit is the largest. The
+            logits are read once more for that.
         softcap: Caps the logits to (-softcap, softcap). None: no cap.
         ignore_index: Targets with this index give 0. A row without other targets gives 0 in every output.
         mask: Bool, shape :math:`(*)`; rows where it is False give 0 in every output.
@@ -66,7 +69,8 @@ def token_logprobs(
 
     Returns:
         The log-probabilities, of the shape of ``target``; with a flag the named tuple
-        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`.
+        ``TokenLogprobs(logprob, entropy, lse)``, the last two of shape :math:`(*)`, or
+        ``TokenHits(logprob, entropy, lse, hit)``.
 
     Raises:
         IndexError: A class index is outside [0, C) and is not ``ignore_index``. On CUDA only under
@@ -86,7 +90,9 @@ def token_logprobs(
         >>> fastloss.functional.token_logprobs(logits, tokens).backward(torch.ones(4, 16))
     """
     flags = bool(return_entropy), bool(return_lse)
-    return Posed(input, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype, inplace, group)
+    return Posed(
+        input, target, ignore_index, mask, temperature, softcap, flags, -1, loss_dtype, inplace, group, return_hits
+    )
 
 
 @token_logprobs.formula

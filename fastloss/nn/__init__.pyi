@@ -17,16 +17,16 @@ __all__ = [
     "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
     "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
     "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "FocalLoss",
-    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
-    "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
-    "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
-    "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy",
-    "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
-    "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
-    "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SampledSoftmaxLoss",
-    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
-    "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
+    "GANDiscriminatorLoss", "GANGeneratorLoss", "GBCELoss", "GaussianFocalLoss", "GaussianNLLLoss",
+    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss",
+    "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss",
+    "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss",
+    "LogitAdjustedCrossEntropy", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss",
+    "NTXentLoss", "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss",
+    "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss",
+    "SampledSoftmaxLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss",
+    "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
     "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
 ]
 
@@ -158,6 +158,25 @@ class DistributionFocalLoss(torch.nn.Module):
     def __call__(
         self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None,
+    ) -> Tensor: ...
+
+class GBCELoss(torch.nn.Module):
+    r"""Binary cross entropy of the target and sampled classes, calibrated for their number (gBCE, Petrov and Macdonald
+    2023)."""
+    calibration: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, calibration: float | Tensor = 0.75, ignore_index: int = -100,
+        reduction: Literal["none", "mean", "sum"] = "mean",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
+        linear_bias: Tensor | None = None,
     ) -> Tensor: ...
 
 class GeneralizedBoxIoULoss(torch.nn.Module):
@@ -483,7 +502,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -492,7 +511,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -501,14 +520,14 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -516,6 +535,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -523,20 +543,21 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -544,6 +565,7 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -551,13 +573,14 @@ class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class CosFaceLoss(torch.nn.Module, Generic[_Result]):
@@ -575,7 +598,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -584,7 +607,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[True],
+        return_stats: Literal[True], group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -593,14 +616,14 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -608,6 +631,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -615,20 +639,21 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -636,6 +661,7 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -643,13 +669,14 @@ class CosFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
@@ -663,6 +690,7 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -673,6 +701,7 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -683,62 +712,63 @@ class LinearCrossEntropyLoss(torch.nn.LinearCrossEntropyLoss, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload  # type: ignore[override]
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[False], group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: Literal[True], group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
-        self, input: Tensor, *, target: Tensor, group: Any = None, z_loss: float | Tensor = 0.0,
-        softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        self, input: Tensor, *, target: Tensor, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
+        temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
@@ -757,6 +787,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -766,6 +797,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -775,13 +807,14 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -789,6 +822,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -796,20 +830,21 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -817,6 +852,7 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -824,13 +860,14 @@ class LinearSoftmaxFocalLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
@@ -846,6 +883,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -854,6 +892,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -862,14 +901,14 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: bool = False,
+        return_stats: bool = False, group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -877,6 +916,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -884,20 +924,21 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -905,6 +946,7 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -912,13 +954,14 @@ class NormalizedSoftmaxLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
@@ -934,6 +977,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -942,6 +986,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -950,13 +995,14 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -964,6 +1010,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -971,20 +1018,21 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -992,6 +1040,7 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -999,13 +1048,14 @@ class ProxyNCALoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
@@ -1024,7 +1074,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
         temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-        return_stats: Literal[False] = False,
+        return_stats: Literal[False] = False, group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1034,6 +1084,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1043,13 +1094,14 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -1057,6 +1109,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -1064,20 +1117,21 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -1085,6 +1139,7 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -1092,13 +1147,14 @@ class SphereFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
@@ -1119,6 +1175,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1128,6 +1185,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> None: ...
     @overload
     def __init__(
@@ -1137,13 +1195,14 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
         mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+        group: Any = None,
     ) -> None: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def forward(
@@ -1151,6 +1210,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def forward(
@@ -1158,20 +1218,21 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def forward(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> _Result: ...
     @overload
     def __call__(
@@ -1179,6 +1240,7 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False],
+        group: Any = None,
     ) -> Tensor: ...
     @overload
     def __call__(
@@ -1186,13 +1248,14 @@ class SubCenterArcFaceLoss(torch.nn.Module, Generic[_Result]):
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+        group: Any = None,
     ) -> tuple[Tensor, RowStats]: ...
     @overload
     def __call__(
         self, embeddings: Tensor, weight: Tensor, target: Tensor, *, z_loss: float | Tensor = 0.0,
         softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool,
+        loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 class CausalLMLoss(torch.nn.Module):
@@ -1266,21 +1329,21 @@ class LinearDivergence(torch.nn.Module):
         target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
         reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, weight: Tensor | None = None,
-        mask: Tensor | None = None, memory_budget: int | None = None,
+        mask: Tensor | None = None, memory_budget: int | None = None, group: Any = None,
     ) -> None: ...
     def forward(
         self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
         linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
-        memory_budget: int | None = None,
+        memory_budget: int | None = None, group: Any = None,
     ) -> Tensor: ...
     def __call__(
         self, input: Tensor, linear_weight: Tensor, target: Tensor | tuple[Tensor, Tensor], *,
         linear_bias: Tensor | None = None, target_weight: Tensor | None = None, target_bias: Tensor | None = None,
         normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
-        memory_budget: int | None = None,
+        memory_budget: int | None = None, group: Any = None,
     ) -> Tensor: ...
 
 class Perplexity(torch.nn.Module):

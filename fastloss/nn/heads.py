@@ -59,6 +59,7 @@ class LinearCrossEntropyLoss(DropIn, _Native):
         loss_dtype (torch.dtype, optional): dtype of the loss. Default: ``None``, that of the logits.
         memory_budget (int, optional): Bytes of logits that may exist at a time. Default: ``None``
         return_stats (bool, optional): Also return `RowStats`. Default: ``False``
+        group (optional): Processes on which the classes lie, each with a module of some of them. Default: ``None``
 
     Those from ``z_loss`` on are keyword-only, and a call takes them too; there they win.
 
@@ -66,7 +67,6 @@ class LinearCrossEntropyLoss(DropIn, _Native):
         input: Hidden states, :math:`(N, D)` or :math:`(D)`.
         target: Class indices, :math:`(N)`, :math:`()` or :math:`(N, d_1, ..., d_K)`, or probabilities in the shape of
             the logits.
-        group: Keyword of a call alone. Processes on which the classes lie, each with a module that has some of them.
         output: The loss: shape of index targets for ``"none"``, otherwise ``()``.
 
     Example:

@@ -6,7 +6,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss._core.stats import PointStats, RowStats, TokenHits, TokenLogprobs
 from fastloss.engines.flex import Row
 from fastloss.reference import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
 
@@ -16,11 +16,11 @@ __all__ = [
     "clip_loss", "complete_box_iou_loss", "contrastive_loss", "cosface_loss", "cosine_embedding_loss",
     "cross_entropy", "ctc_loss", "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss",
     "divergence", "flex_cross_entropy", "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss",
-    "gaussian_nll_loss", "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss",
-    "ldam_loss", "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy",
-    "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss", "log_cosh_loss",
-    "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
+    "gaussian_nll_loss", "gbce_loss", "generalized_box_iou_loss", "generalized_cross_entropy",
+    "hard_example_cross_entropy", "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss",
+    "jsd_cross_entropy", "kl_div", "l1_loss", "ldam_loss", "linear_cross_entropy", "linear_divergence",
+    "linear_flex_cross_entropy", "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss",
+    "log_cosh_loss", "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
     "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss", "multilabel_margin_loss",
     "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
     "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_anchor_loss",
@@ -69,6 +69,11 @@ def distillation_loss(
 def distribution_focal_loss(
     input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
     weight: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
+) -> Tensor: ...
+
+def gbce_loss(
+    input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, calibration: float | Tensor = 0.75, *,
+    linear_bias: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
 
 def generalized_box_iou_loss(
@@ -174,7 +179,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def arcface_loss(
@@ -183,7 +188,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def arcface_loss(
@@ -192,7 +197,7 @@ def arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -202,6 +207,7 @@ def cosface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def cosface_loss(
@@ -210,6 +216,7 @@ def cosface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def cosface_loss(
@@ -218,34 +225,38 @@ def cosface_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_cross_entropy(
     input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
     weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
-    label_smoothing: float | Tensor = 0.0, options: Any = None, group: Any = None, z_loss: float | Tensor = 0.0,
+    label_smoothing: float | Tensor = 0.0, options: Any = None, z_loss: float | Tensor = 0.0,
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -256,6 +267,7 @@ def linear_softmax_focal_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_softmax_focal_loss(
@@ -265,6 +277,7 @@ def linear_softmax_focal_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def linear_softmax_focal_loss(
@@ -274,6 +287,7 @@ def linear_softmax_focal_loss(
     z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0,
     mask: Tensor | None = None, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -283,6 +297,7 @@ def normalized_softmax_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def normalized_softmax_loss(
@@ -291,6 +306,7 @@ def normalized_softmax_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def normalized_softmax_loss(
@@ -299,6 +315,7 @@ def normalized_softmax_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -308,6 +325,7 @@ def proxy_nca_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[False] = False,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def proxy_nca_loss(
@@ -316,6 +334,7 @@ def proxy_nca_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: Literal[True],
+    group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def proxy_nca_loss(
@@ -324,6 +343,7 @@ def proxy_nca_loss(
     softcap: float | Tensor | None = None, temperature: float | Tensor = 1.0, mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, memory_budget: int | None = None, return_stats: bool = False,
+    group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -333,7 +353,7 @@ def sphereface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def sphereface_loss(
@@ -342,7 +362,7 @@ def sphereface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sphereface_loss(
@@ -351,7 +371,7 @@ def sphereface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 @overload
@@ -361,7 +381,7 @@ def sub_center_arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[False] = False,
+    return_stats: Literal[False] = False, group: Any = None,
 ) -> Tensor: ...
 @overload
 def sub_center_arcface_loss(
@@ -370,7 +390,7 @@ def sub_center_arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: Literal[True],
+    return_stats: Literal[True], group: Any = None,
 ) -> tuple[Tensor, RowStats]: ...
 @overload
 def sub_center_arcface_loss(
@@ -379,7 +399,7 @@ def sub_center_arcface_loss(
     label_smoothing: float | Tensor = 0.0, *, z_loss: float | Tensor = 0.0, softcap: float | Tensor | None = None,
     temperature: float | Tensor = 1.0, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-    return_stats: bool = False,
+    return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
 def causal_lm_loss(
@@ -416,7 +436,7 @@ def linear_divergence(
     target_is: Literal["logits", "log_probabilities", "probabilities"] = "logits", tail: bool = False,
     reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, weight: Tensor | None = None, mask: Tensor | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 def linear_flex_cross_entropy(
@@ -424,37 +444,49 @@ def linear_flex_cross_entropy(
     linear_bias: Tensor | None = None, temperature: float | Tensor = 1.0, softcap: float | Tensor | None = None,
     ignore_index: int = -100, reduction: str = "mean", mask: Tensor | None = None,
     normalizer: float | Tensor | None = None, empty: str = "nan", loss_dtype: torch.dtype | None = None,
-    memory_budget: int | None = None,
+    memory_budget: int | None = None, group: Any = None,
 ) -> Tensor: ...
 
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> Tensor: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: Literal[True], return_lse: bool = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: Literal[True],
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    return_hits: Literal[False] = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def linear_token_logprobs(
     input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
     temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
-    softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
-    loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
-) -> Tensor | TokenLogprobs: ...
+    return_hits: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
+) -> TokenHits: ...
+@overload
+def linear_token_logprobs(
+    input: Tensor, linear_weight: Tensor, target: Tensor | None, *, linear_bias: Tensor | None = None,
+    temperature: float | Tensor = 1.0, return_entropy: bool = False, return_lse: bool = False,
+    return_hits: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
+    mask: Tensor | None = None, loss_dtype: torch.dtype | None = None, memory_budget: int | None = None,
+    group: Any = None,
+) -> Tensor | TokenLogprobs | TokenHits: ...
 
 def perplexity(
     input: Tensor, target: Tensor, *, ignore_index: int = -100, temperature: float | Tensor = 1.0,
@@ -464,28 +496,38 @@ def perplexity(
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0,
-    return_entropy: Literal[False] = False, return_lse: Literal[False] = False,
+    return_entropy: Literal[False] = False, return_lse: Literal[False] = False, return_hits: Literal[False] = False,
     softcap: float | Tensor | None = None, ignore_index: int = -100, mask: Tensor | None = None,
     inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> Tensor: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: Literal[True],
-    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+    return_lse: bool = False, return_hits: Literal[False] = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
-    return_lse: Literal[True], softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
+    return_lse: Literal[True], return_hits: Literal[False] = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
 ) -> TokenLogprobs: ...
 @overload
 def token_logprobs(
     input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
-    return_lse: bool = False, softcap: float | Tensor | None = None, ignore_index: int = -100,
-    mask: Tensor | None = None, inplace: bool = False, loss_dtype: torch.dtype | None = None, group: Any = None,
-) -> Tensor | TokenLogprobs: ...
+    return_lse: bool = False, return_hits: Literal[True], softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> TokenHits: ...
+@overload
+def token_logprobs(
+    input: Tensor, target: Tensor | None, *, temperature: float | Tensor = 1.0, return_entropy: bool = False,
+    return_lse: bool = False, return_hits: bool = False, softcap: float | Tensor | None = None,
+    ignore_index: int = -100, mask: Tensor | None = None, inplace: bool = False,
+    loss_dtype: torch.dtype | None = None, group: Any = None,
+) -> Tensor | TokenLogprobs | TokenHits: ...
 
 @overload
 def contrastive_loss(

@@ -14,7 +14,9 @@ from fastloss._core import memory as _memory
 # Thin strips make slow products.
 _STRIP_BYTES = 32 << 20
 _CUDA_STRIP_BYTES = 128 << 20  # a strip costs launches, and the columns' gradient is read and written once more
+_CUDA_STRIP_ROWS = 1024  # of a head, at least: "Heads" in csrc/notes/similarity.md
 _MIN_STRIP_ROWS = 128
+_BLOCK_NUMBERS = 1 << 20  # of a product of halves that is added to float32
 MEMORY_BUDGET = 256 << 20  # bytes that are kept where nobody has said how many
 
 
@@ -22,8 +24,9 @@ def on_gpu(t: Tensor) -> bool:
     return t.is_cuda
 
 
-def strip_bytes(like: Tensor) -> int:
-    return _STRIP_BYTES if like.is_cpu else _CUDA_STRIP_BYTES
+def strip_bytes(like: Tensor, classes: int = 0) -> int:
+    """Of a strip; ``classes``: of a head, whose gradient every strip reads and writes in float32."""
+    return _STRIP_BYTES if like.is_cpu else max(_CUDA_STRIP_BYTES, _CUDA_STRIP_ROWS * classes * like.element_size())
 
 
 def kept_bytes(asked: int, rows: Tensor, width: int, alone: bool) -> int:
@@ -58,12 +61,16 @@ class Strips:
         bounds: First and last row of each strip.
     """
 
-    def __init__(self, rows: Tensor, width: int, budget: int, waits: bool, again: bool) -> None:
+    def __init__(
+        self, rows: Tensor, width: int, budget: int, waits: bool, again: bool, most: int | None = None
+    ) -> None:
         """``waits``: a strip must wait for all others before it is read again, so that keeping them is worth ``budget``
-        bytes, and not only a strip's. ``again``: strips are read again at all."""
+        bytes, and not only a strip's. ``again``: strips are read again at all. ``most``: bytes of a strip."""
         n, row_bytes = rows.shape[0], width * rows.element_size()
-        most = min(strip_bytes(rows), budget)
+        most = min(strip_bytes(rows), budget) if most is None else most
         height = max(_MIN_STRIP_ROWS, most // max(1, row_bytes))
+        if on_gpu(rows):  # products are made of tiles of 128 rows
+            height -= height % _MIN_STRIP_ROWS
         self.rows, self.width = rows, width
         self.whole = n * row_bytes <= (budget if waits else most)
         self.kept = self.whole and again
@@ -125,5 +132,9 @@ def add_product(to: Tensor, a: Any, b: Tensor, first: bool = False) -> Tensor:
         return torch.mm(a, b, **asked, out=to)
     if asked and _adds_wide(b.dtype, b.device):
         return torch.addmm(to, a, b, **asked, out=to)
-    product = torch.mm(a, b, **asked)
-    return to.copy_(product) if first else to.add_(product)
+    # On a CPU some rows at a time: the product stays in a cache, and takes no memory of its own.
+    step = max(1, _BLOCK_NUMBERS // max(1, b.shape[1])) if to.is_cpu else max(1, to.shape[0])
+    for begin in range(0, to.shape[0], step):
+        part, product = to[begin : begin + step], torch.mm(a[begin : begin + step], b, **asked)
+        part.copy_(product) if first else part.add_(product)
+    return to

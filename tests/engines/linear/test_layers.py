@@ -6,7 +6,9 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+import torch.utils.checkpoint
 from cases import DTYPES, UNIT
+from recorder import recorded_calls
 from test_strips import Watch
 
 import fastloss
@@ -83,6 +85,27 @@ def test_outputs(dtype, strips, kernel):
         check("linear_token_logprobs", layer(dtype), dtype, options.keys(), target=target, **flags, **options)
     alone = check("linear_token_logprobs", layer(dtype, bias=False), dtype, "alone", target=classes())
     assert (alone[0][::5] == 0).all()
+
+
+def test_hits(strips):
+    vectors = layer(torch.float64)
+    logits, mask = F.linear(*vectors.values()), torch.rand(N) < 0.8
+    best = logits.argmax(1)
+    for target in (torch.where(torch.rand(N) < 0.5, best, classes()), classes(3)):
+        made = functional.linear_token_logprobs(
+            **vectors, target=target, mask=mask, return_hits=True, return_lse=True, memory_budget=1
+        )
+        wanted = functional.token_logprobs(logits, target, mask=mask, return_hits=True, return_lse=True)
+        for a, b in zip(made, wanted, strict=True):
+            assert (a is None and b is None) or a.dtype == b.dtype
+            close(a, b)
+        assert made.hit.any()
+    leaf = vectors["input"].requires_grad_()
+    made = functional.linear_token_logprobs(**vectors, target=best, return_hits=True, memory_budget=1)
+    assert made.hit.all()
+    assert not made.hit.requires_grad
+    plain = functional.linear_token_logprobs(**vectors, target=best, memory_budget=1)
+    assert torch.equal(*(torch.autograd.grad(t.sum(), leaf)[0] for t in (made.logprob, plain)))
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
@@ -167,7 +190,8 @@ def test_what_strips_hold_and_multiply(name, strips):
 
 @pytest.mark.parametrize("name", CALLS)
 def test_graphs_that_are_kept(name, strips):
-    """A second backward, derivatives of the gradient, many upstream gradients at once, tensors changed in between."""
+    """A second backward, derivatives of the gradient, many upstream gradients at once, a checkpoint, tensors changed in
+    between."""
     vectors, options = layer(torch.float64), CALLS[name]()
     leaves = [t.requires_grad_() for t in vectors.values()]
     found = []
@@ -182,6 +206,12 @@ def test_graphs_that_are_kept(name, strips):
         found.append([*first, *rows, *torch.autograd.grad(sum(g.square().sum() for g in once), leaves)])
     for a, b in zip(*found, strict=True):
         close(a, b, rtol=1e-9, atol=1e-11)
+    again = torch.utils.checkpoint.checkpoint(
+        lambda *given: getattr(functional, name)(**dict(zip(vectors, given, strict=True)), **options),
+        *leaves, use_reentrant=False,
+    )  # fmt: skip
+    loss = again.logprob.sum() + again.entropy.sum() if isinstance(again, tuple) else again
+    assert all(map(torch.equal, torch.autograd.grad(loss, leaves), found[0]))
     made = getattr(functional, name)(**vectors, **options)
     with torch.no_grad():
         vectors["linear_weight"].mul_(1)
@@ -192,7 +222,7 @@ def test_graphs_that_are_kept(name, strips):
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.filterwarnings("ignore")
 def test_inside_torch(name, strips):
-    """More dimensions, autocast, graphs, transforms and one vector; a teacher's gradient needs all logits."""
+    """More dimensions, autocast, graphs, transforms, vectors of no numbers, and one vector."""
     vectors, options = layer(torch.float64), CALLS[name]()
     function = getattr(functional, name)
     wanted = run(function, vectors, **options)
@@ -213,9 +243,102 @@ def test_inside_torch(name, strips):
     for a, b in zip(ours, plain, strict=True):
         assert a.dtype == b.dtype
         assert (a - b).abs().max() <= 64 * UNIT[torch.bfloat16] * (1 + b.abs().max())
+    nothing = {k: t if t.dim() < 2 else t[:, :0] for k, t in vectors.items()}
+    for a, b in zip(*(run(room, nothing, **options) for room in (function, getattr(reference, name))), strict=True):
+        close(a, b)
     given = {k: v[0] if isinstance(v, torch.Tensor) else v for k, v in options.items()}
     alone = function(**{**vectors, "input": vectors["input"][0]}, **given)
     assert (alone[0] if isinstance(alone, tuple) else alone).dim() == 0
+
+
+def largest_of(graph, key):
+    """The most numbers that a node has in memory: dynamo's and export's graphs."""
+    made = [node.meta.get(key) for node in graph.nodes if node.op in ("call_function", "call_method")]
+    flat = [t for value in made for t in (value if isinstance(value, tuple | list) else (value,))]
+    return max(t.untyped_storage().nbytes() // t.element_size() for t in flat if isinstance(t, torch.Tensor))
+
+
+HEADS = {
+    **CALLS,
+    "linear_cross_entropy": lambda: {"target": classes()},
+    "arcface_loss": lambda: {"target": classes()},
+    "sub_center_arcface_loss": lambda: {"target": classes(), "sub_centers": 1},
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+@pytest.mark.filterwarnings("ignore")
+def test_graphs_hold_no_logits(name):
+    """Of 100 rows and more, of a dynamic number, in compiled and exported graphs alike."""
+    function, width, wide, options = getattr(functional, name), 4, 500, HEADS[name]()
+    seen, given = [], {k: v for k, v in options.items() if not isinstance(v, torch.Tensor)}
+
+    class Head(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.randn(wide, width))
+
+        def forward(self, hidden, target):
+            made = function(hidden, self.weight, target, **given)
+            return made[0] if isinstance(made, tuple) else made
+
+    def backend(graph, _):
+        seen.append(graph.graph)
+        return graph.forward
+
+    def problem(n):
+        target = torch.randint(C, (n,)).masked_fill(torch.arange(n) % 5 == 0, -100)
+        if name == "linear_divergence":  # in the memory of one row, so that strips and logits can be told apart
+            target = torch.randn(wide).expand(n, wide)
+        return torch.randn(n, width, requires_grad=True), target
+
+    head = Head()
+    compiled = torch.compile(head, backend=backend, fullgraph=True, dynamic=True)
+    for n in (100, 77):
+        hidden, target = problem(n)
+        wanted, found = head(hidden, target), compiled(hidden, target)
+        close(found, wanted)
+        leaves = hidden, head.weight
+        seed = torch.randn_like(wanted)
+        for a, b in zip(*(torch.autograd.grad(t, leaves, seed) for t in (found, wanted)), strict=True):
+            close(a, b, rtol=1e-4, atol=1e-5)
+    assert len(seen) == 1
+    assert largest_of(seen[0], "example_value") <= wide * width
+    hidden, target = problem(100)
+    rows = torch.export.Dim("rows", min=2, max=1 << 20)
+    exported = torch.export.export(head, (hidden, target), dynamic_shapes=({0: rows}, {0: rows}))
+    assert largest_of(exported.graph, "val") <= wide * width
+    hidden, target = problem(77)
+    close(exported.module()(hidden, target), head(hidden, target))
+    torch._dynamo.reset()
+
+
+@pytest.mark.parametrize("name", ["linear_token_logprobs", "linear_divergence"])
+def test_opcheck(name, strips, monkeypatch):
+    """The operator that graphs see, called as in a graph."""
+    monkeypatch.setattr("fastloss.engines.layers.is_compiling", lambda: True)
+    options = CALLS[name]()
+    for dtype, more in itertools.product((torch.float32, torch.float16), ({}, OF_GRAPHS[name])):
+
+        def step(dtype=dtype, more=more):
+            given = {**options, **more}
+            if dtype.itemsize == 2 and name == "linear_divergence":
+                given["target"] = given["target"].to(dtype)
+            made = getattr(functional, name)(
+                **{k: t.requires_grad_() for k, t in layer(dtype, bias=bool(more)).items()}, **given
+            )
+            (made[0] if isinstance(made, tuple) else made).sum().backward()
+
+        calls = [c for c in recorded_calls(step) if c[0]._schema.name == "fastloss::linear_rows"]
+        assert calls
+        for op, args, kwargs in calls:
+            torch.library.opcheck(op, tuple(args), kwargs, test_utils=("test_schema", "test_faketensor"))
+
+
+OF_GRAPHS = {
+    "linear_token_logprobs": {"return_lse": True, "return_hits": True},
+    "linear_divergence": {"reduction": "none", "weight": torch.rand(N)},
+}
 
 
 def test_gradient_of_the_teacher(strips):

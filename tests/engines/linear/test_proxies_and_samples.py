@@ -1,5 +1,6 @@
-"""`proxy_anchor_loss` and `sampled_softmax_loss`: against definitions in float64, by hand, and against peers."""
+"""`proxy_anchor_loss`, and losses of sampled classes: against definitions in float64, by hand, and against peers."""
 
+import itertools
 import math
 
 import pytest
@@ -8,7 +9,7 @@ import torch.nn.functional as F
 from cases import DTYPES, UNIT
 
 import fastloss
-from fastloss import functional, reference
+from fastloss import functional, reference, sampling
 
 close = torch.testing.assert_close
 N, D, C, K = 40, 12, 9, 5
@@ -120,6 +121,68 @@ def test_sampling_every_class_is_cross_entropy():
         F.cross_entropy(x @ w.t(), target, reduction="sum"),
     )
     assert functional.sampled_softmax_loss(x, w, target, torch.arange(0)) == 0
+
+
+def plain_gbce(x, w, b, target, negatives, calibration):
+    """As gSASRec computes it: the positive's logit is changed, so that its sigmoid is the old one's power."""
+    losses, alpha = [], negatives.shape[-1] / (w.shape[0] - 1)
+    beta = alpha * (calibration * (1 - 1 / alpha) + 1 / alpha)
+    for i, y in enumerate(target.tolist()):
+        own, z = negatives if negatives.dim() == 1 else negatives[i], w @ x[i] + b
+        if y < 0:
+            losses.append(0 * b[0])
+            continue
+        positive = -(z[y].sigmoid().pow(-beta) - 1).log()
+        made = torch.cat((F.softplus(-positive)[None], F.softplus(z[own[own != y]])))
+        losses.append(made.sum() / (1 + len(own)))
+    return torch.stack(losses)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("shape", [(K,), (N, K)], ids=str)
+def test_gbce(shape, dtype):
+    vectors, target = made(dtype)
+    negatives = torch.randint(C, shape)
+    leaves, wide = ([t.detach().to(kind).requires_grad_() for t in vectors] for kind in (dtype, torch.float64))
+    plain = {"none": lambda t: t, "sum": torch.sum, "mean": lambda t: t.sum() / (target >= 0).sum()}
+    for (reduction, reduced), t in itertools.product(plain.items(), (0.0, 0.75, 1.0)):
+        exact = gradients(reduced(plain_gbce(*wide, target, negatives, t)), wide)
+        for room in (functional, reference):
+            loss = room.gbce_loss(*leaves[:2], target, negatives, t, linear_bias=leaves[2], reduction=reduction)
+            ours = gradients(loss, leaves)
+            for a, b in zip(ours, exact, strict=True):
+                assert a.dtype == dtype
+                assert ((a.double() - b).abs() <= 64 * UNIT[dtype] * (1 + b.abs().max())).all(), reduction
+            assert (ours[1][::5] == 0).all()
+
+
+def test_negatives_are_drawn_as_said():
+    """Frequencies within five standard deviations of q, and the expected numbers of K samples."""
+    target, count = torch.tensor([0, 3, -100]), 200_000
+    by_name = {
+        "uniform": torch.full((C,), 1 / C, dtype=torch.float64),
+        "log_uniform": torch.tensor([math.log((c + 2) / (c + 1)) / math.log(C + 1) for c in range(C)]).double(),
+    }
+    for name, q in by_name.items():
+        draw = getattr(sampling, name)
+        classes, (own, others) = draw(target, C, (2, count), torch.Generator().manual_seed(0))
+        assert torch.equal(classes, draw(target, C, (2, count), torch.Generator().manual_seed(0)).classes)
+        found = torch.bincount(classes[0], minlength=C) / count
+        assert ((found - q).abs() <= 5 * (q * (1 - q) / count).sqrt()).all()
+        assert torch.equal(own, torch.zeros(3))
+        close(others.double(), (count * q[classes]).log(), rtol=1e-6, atol=1e-6)
+        for bad, kind in (((target, 0, 3), ValueError), ((target, 3, ()), ValueError), ((3, 3, 3), TypeError)):
+            with pytest.raises(kind, match=f"^fastloss.sampling.{name}: "):
+                draw(*bad)
+
+
+def test_log_q_leads_to_all_classes():
+    """The sampled softmax with logQ, of many samples, is the softmax of all classes."""
+    (x, w, _), _ = made(torch.float64)
+    target = torch.randint(C, (N,))
+    negatives, log_q = sampling.log_uniform(target, C, 100_000, torch.Generator().manual_seed(0))
+    found = functional.sampled_softmax_loss(x, w, target, negatives, log_q=log_q, reduction="none")
+    close(found, F.cross_entropy(x @ w.t(), target, reduction="none"), rtol=0.02, atol=0.02)
 
 
 def test_errors():

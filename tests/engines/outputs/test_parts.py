@@ -198,6 +198,12 @@ class Split:
             for got, wanted in zip(made[1][0], made[0][0], strict=True):
                 self.near(got, wanted, str(flags))
             self.near(made[1][1], made[0][1][..., self.here], f"gradient, {flags}")
+        for y in (x, x.round()):  # where rows have equal logits on several processes
+            hits = (
+                functional.token_logprobs(y[..., cut], self.target, return_hits=True, group=group).hit
+                for cut, group in ((slice(None), None), (self.here, dist.group.WORLD))
+            )
+            assert torch.equal(*hits)
         # Near p = 1 nothing cancels, wherever the target is.
         sure = torch.full((CLASSES, CLASSES), -30.0).fill_diagonal_(0.0)
         found = functional.token_logprobs(sure[:, self.here], torch.arange(CLASSES), group=dist.group.WORLD)
@@ -351,6 +357,9 @@ def check_line(sizes, rank):
     check_placed(mesh, [Shard(2)], SHAPES[1])
     x, target, group = torch.randn(8, CLASSES), torch.randint(CLASSES, (8,)), dist.group.WORLD
     placed = distribute_tensor(x, mesh, [Shard(0)])
+    for lie in (placed, distribute_tensor(x, mesh, [Shard(1)])):
+        hit = functional.token_logprobs(lie, target, return_hits=True).hit
+        assert torch.equal(hit.full_tensor(), x.argmax(1) == target)
     halves = DTensor.from_local(x / len(sizes), mesh, [Partial()])
     close = torch.testing.assert_close
     close(functional.cross_entropy(halves, target).full_tensor(), functional.cross_entropy(x, target))

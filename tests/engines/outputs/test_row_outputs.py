@@ -184,6 +184,28 @@ def test_what_is_returned():
     close(functional.token_logprobs(vector, torch.tensor(3)), vector.log_softmax(0)[3])
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_hits(dtype):
+    """Of equal logits the first one counts, as `argmax` has it; what is ignored is no hit."""
+    x = torch.randint(8, (60, 5)).to(dtype)
+    mask = torch.arange(60) % 3 != 0
+    for target in (torch.randint(5, (60,)), torch.randint(5, (60, 2))):
+        top = torch.tensor([row.index(max(row)) for row in x.tolist()])
+        keep = mask
+        if target.dim() == 2:
+            top, keep = top.unsqueeze(1), mask.unsqueeze(1)
+        for room, options in itertools.product((functional, reference), ({}, {"return_entropy": True, "softcap": 1.0})):
+            plain = room.token_logprobs(x, target, mask=mask, ignore_index=0, **options)
+            made = room.token_logprobs(x, target, mask=mask, ignore_index=0, return_hits=True, **options)
+            assert isinstance(made, fastloss.TokenHits)
+            assert torch.equal(made.hit, (target == top) & keep & (target != 0))
+            assert made.hit.any()
+            for a, b in zip(plain if options else (plain,), made, strict=False):
+                assert (a is None and b is None) or torch.equal(a, b)
+    with pytest.raises(ValueError, match=r"^fastloss.token_logprobs: return_hits=True needs a target"):
+        functional.token_logprobs(x, None, return_hits=True)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_same_bits_for_any_threads(isa, threads):
     x, target, _ = make((300, 1000), torch.float32)
