@@ -13,6 +13,7 @@ from fastloss.objective import ObjectiveResult as ObjectiveResult
 from fastloss.adopt import Patch as Patch
 from fastloss._core.stats import PointStats as PointStats
 from fastloss.balancing import RandomWeighting as RandomWeighting
+from fastloss._core.stats import RegionStats as RegionStats
 from fastloss._core.stats import RowStats as RowStats
 from fastloss._selftest import SelfTest as SelfTest
 from fastloss._core.stats import TokenLogprobs as TokenLogprobs
@@ -47,22 +48,24 @@ __all__ = [
     "AdaptiveLogSoftmaxWithLoss", "ArcFaceLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss",
     "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
     "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
-    "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "DynamicWeightAverage",
-    "Explanation", "FocalLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss",
-    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "GradientMonitor", "GradientReport",
+    "DiceCrossEntropyLoss", "DiceFocalLoss", "DiceLoss", "DistanceBoxIoULoss", "DistillationLoss",
+    "DistributionFocalLoss", "Divergence", "DynamicWeightAverage", "Explanation", "FocalLoss", "FocalTverskyLoss",
+    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
+    "GeneralizedCrossEntropy", "GeneralizedDiceLoss", "GradNorm", "GradientMonitor", "GradientReport",
     "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy",
-    "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss",
-    "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "MSELoss", "MarginRankingLoss",
-    "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss",
-    "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NormalizedSoftmaxLoss", "Objective",
-    "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RandomWeighting",
+    "JaccardLoss", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearDivergence",
+    "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker",
+    "LovaszHingeLoss", "LovaszSoftmaxLoss", "MCCLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
+    "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiSimilarityLoss",
+    "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NormalizedSoftmaxLoss", "Objective", "ObjectiveResult",
+    "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats", "PoissonNLLLoss", "Poly1CrossEntropy",
+    "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RandomWeighting", "RegionStats",
     "RobustLoss", "RowStats", "SampledSoftmaxLoss", "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
     "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss",
     "SuperLoss", "SymmetricCrossEntropy", "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
-    "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__", "aligned_mtl", "backward", "build_info",
-    "cagrad", "convert", "debug", "elastic_net_penalty", "empty_cache", "ewc_penalty", "explain", "fisher_diagonal",
-    "functional", "grad_cache", "group_lasso_penalty", "isa", "l1_penalty", "l2_penalty", "lightning_callback",
-    "memory_usage", "mgda", "nn", "orthogonality_penalty", "patch", "pcgrad", "proximal_penalty", "reference",
-    "schedules", "selftest", "unpatch",
+    "TverskyCrossEntropyLoss", "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss", "__version__", "aligned_mtl",
+    "backward", "build_info", "cagrad", "convert", "debug", "elastic_net_penalty", "empty_cache", "ewc_penalty",
+    "explain", "fisher_diagonal", "functional", "grad_cache", "group_lasso_penalty", "isa", "l1_penalty",
+    "l2_penalty", "lightning_callback", "memory_usage", "mgda", "nn", "orthogonality_penalty", "patch", "pcgrad",
+    "proximal_penalty", "reference", "schedules", "selftest", "unpatch",
 ]

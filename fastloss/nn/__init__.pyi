@@ -7,27 +7,29 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from fastloss._core.stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RegionStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
-from fastloss.nn import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.nn import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, regions as regions, rows as rows, similarity as similarity
 
 __all__ = [
     "AdaptiveLogSoftmaxWithLoss", "ArcFaceLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss",
     "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
     "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
-    "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "FocalLoss",
-    "GANDiscriminatorLoss", "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss",
-    "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss",
-    "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
+    "DiceCrossEntropyLoss", "DiceFocalLoss", "DiceLoss", "DistanceBoxIoULoss", "DistillationLoss",
+    "DistributionFocalLoss", "Divergence", "FocalLoss", "FocalTverskyLoss", "GANDiscriminatorLoss",
+    "GANGeneratorLoss", "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy",
+    "GeneralizedDiceLoss", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
+    "JSDCrossEntropy", "JaccardLoss", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss",
     "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy",
-    "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
-    "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
-    "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss", "SampledSoftmaxLoss",
-    "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss",
-    "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
-    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
+    "LovaszHingeLoss", "LovaszSoftmaxLoss", "MCCLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss",
+    "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiSimilarityLoss",
+    "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss",
+    "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss",
+    "QuantileLoss", "RobustLoss", "SampledSoftmaxLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss",
+    "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss",
+    "SuperLoss", "SymmetricCrossEntropy", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
+    "TverskyCrossEntropyLoss", "TverskyLoss", "VarifocalLoss",
 ]
 
 class GANDiscriminatorLoss(torch.nn.Module):
@@ -3621,6 +3623,954 @@ class VarifocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class DiceCrossEntropyLoss(torch.nn.Module, Generic[_Result]):
+    r"""Dice loss and cross entropy of the same logits, in one read:"""
+    mode: Literal["softmax", "sigmoid"]
+    dice_weight: float | Tensor
+    ce_weight: float | Tensor
+    label_smoothing: float | Tensor
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: DiceCrossEntropyLoss[Tensor], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceCrossEntropyLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceCrossEntropyLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid"] = "softmax", dice_weight: float | Tensor = 1.0,
+        ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0, weight: Tensor | None = None,
+        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class DiceFocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Dice loss and focal loss (Lin et al. 2017) of the same logits:"""
+    mode: Literal["softmax", "sigmoid"]
+    dice_weight: float | Tensor
+    focal_weight: float | Tensor
+    gamma: float | Tensor
+    focal: Literal["softmax", "sigmoid"]
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: DiceFocalLoss[Tensor], mode: Literal["softmax", "sigmoid"] = "softmax", dice_weight: float | Tensor = 1.0,
+        focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+        focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False] = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceFocalLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+        focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceFocalLoss[Tensor | tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+        focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class DiceLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus the soft Dice index of each class (Milletari et al. 2016), from logits:"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: DiceLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class FocalTverskyLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus the Tversky index of each class, to a power (Abraham and Khan 2019), from logits:"""
+    alpha: float | Tensor
+    beta: float | Tensor
+    gamma: float | Tensor
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: FocalTverskyLoss[Tensor], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        gamma: float | Tensor = 0.75, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalTverskyLoss[tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        gamma: float | Tensor = 0.75, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalTverskyLoss[Tensor | tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3,
+        beta: float | Tensor = 0.7, gamma: float | Tensor = 0.75,
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class GeneralizedDiceLoss(torch.nn.Module, Generic[_Result]):
+    r"""The generalized Dice loss of each sample (Sudre et al. 2017), in which rare classes weigh as much as frequent
+    ones:"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weighting: Literal["square", "simple", "uniform"]
+    weight: Tensor | None
+    smooth_nr: float | Tensor
+    smooth_dr: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: GeneralizedDiceLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GeneralizedDiceLoss[tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GeneralizedDiceLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class JaccardLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus the soft Jaccard index (intersection over union) of each class, from logits:"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: JaccardLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: JaccardLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: JaccardLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class LovaszHingeLoss(torch.nn.Module):
+    r"""The Lovász extension of the Jaccard loss, at the hinge losses :math:`1 - (2 t - 1) x` of each channel's logits
+    (Berman et al. 2018)."""
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, absent: Literal["keep", "zero", "skip"] = "keep",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+
+class LovaszSoftmaxLoss(torch.nn.Module):
+    r"""The Lovász extension of the Jaccard loss, at the errors :math:`|t - p|` of each class (Berman et al. 2018)."""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+
+class MCCLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus Matthews' correlation coefficient of each class against the rest (Abhishek and Hamarneh 2021):"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    eps: float | Tensor
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: MCCLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        eps: float | Tensor = 1e-05, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MCCLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        eps: float | Tensor = 1e-05, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MCCLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", eps: float | Tensor = 1e-05,
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class TverskyCrossEntropyLoss(torch.nn.Module, Generic[_Result]):
+    r"""Tversky loss and cross entropy of the same logits, in one read:"""
+    alpha: float | Tensor
+    beta: float | Tensor
+    mode: Literal["softmax", "sigmoid"]
+    tversky_weight: float | Tensor
+    ce_weight: float | Tensor
+    label_smoothing: float | Tensor
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: TverskyCrossEntropyLoss[Tensor], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        mode: Literal["softmax", "sigmoid"] = "softmax", tversky_weight: float | Tensor = 1.0,
+        ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False] = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TverskyCrossEntropyLoss[tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3,
+        beta: float | Tensor = 0.7, mode: Literal["softmax", "sigmoid"] = "softmax",
+        tversky_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TverskyCrossEntropyLoss[Tensor | tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3,
+        beta: float | Tensor = 0.7, mode: Literal["softmax", "sigmoid"] = "softmax",
+        tversky_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
 
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
     r"""Cross entropy between logits and class indices or class probabilities."""

@@ -6,28 +6,30 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats, TokenLogprobs
+from fastloss._core.stats import PointStats, RegionStats, RowStats, TokenLogprobs
 from fastloss.engines.flex import Row
-from fastloss.reference import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.reference import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, regions as regions, rows as rows, similarity as similarity
 
 __all__ = [
     "arcface_loss", "asymmetric_cross_entropy", "asymmetric_loss", "balanced_l1_loss", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "box_iou_loss", "causal_lm_loss", "charbonnier_loss", "circle_loss",
     "clip_loss", "complete_box_iou_loss", "contrastive_loss", "cosface_loss", "cosine_embedding_loss",
-    "cross_entropy", "ctc_loss", "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss",
-    "divergence", "flex_cross_entropy", "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss",
-    "gaussian_nll_loss", "generalized_box_iou_loss", "generalized_cross_entropy", "hard_example_cross_entropy",
-    "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "jsd_cross_entropy", "kl_div", "l1_loss",
-    "ldam_loss", "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy",
+    "cross_entropy", "ctc_loss", "dice_cross_entropy", "dice_focal_loss", "dice_loss", "distance_box_iou_loss",
+    "distillation_loss", "distribution_focal_loss", "divergence", "flex_cross_entropy", "focal_tversky_loss",
+    "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss",
+    "generalized_box_iou_loss", "generalized_cross_entropy", "generalized_dice_loss", "hard_example_cross_entropy",
+    "hinge_embedding_loss", "hinge_loss", "huber_loss", "info_nce_loss", "jaccard_loss", "jsd_cross_entropy",
+    "kl_div", "l1_loss", "ldam_loss", "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy",
     "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss", "log_cosh_loss",
-    "logit_adjusted_cross_entropy", "margin_ranking_loss", "mined_triplet_margin_loss", "mse_loss",
-    "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss", "multilabel_margin_loss",
-    "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
+    "logit_adjusted_cross_entropy", "lovasz_hinge_loss", "lovasz_softmax_loss", "margin_ranking_loss", "mcc_loss",
+    "mined_triplet_margin_loss", "mse_loss", "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss",
+    "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
     "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_anchor_loss",
     "proxy_nca_loss", "quality_focal_loss", "quantile_loss", "robust_loss", "sampled_softmax_loss", "siglip_loss",
     "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss", "sphereface_loss",
     "squared_log_loss", "sub_center_arcface_loss", "supcon_loss", "super_loss", "symmetric_cross_entropy",
-    "token_logprobs", "triplet_margin_loss", "triplet_margin_with_distance_loss", "tversky_loss", "varifocal_loss",
+    "token_logprobs", "triplet_margin_loss", "triplet_margin_with_distance_loss", "tversky_cross_entropy",
+    "tversky_loss", "varifocal_loss",
 ]
 
 def gan_discriminator_loss(
@@ -1186,6 +1188,294 @@ def varifocal_loss(
     loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+@overload
+def dice_cross_entropy(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid"] = "softmax",
+    dice_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor: ...
+@overload
+def dice_cross_entropy(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid"] = "softmax",
+    dice_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def dice_cross_entropy(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid"] = "softmax",
+    dice_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+@overload
+def dice_focal_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid"] = "softmax",
+    dice_weight: float | Tensor = 1.0, focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+    focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor: ...
+@overload
+def dice_focal_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid"] = "softmax",
+    dice_weight: float | Tensor = 1.0, focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+    focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def dice_focal_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid"] = "softmax",
+    dice_weight: float | Tensor = 1.0, focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+    focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+@overload
+def dice_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor: ...
+@overload
+def dice_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def dice_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+@overload
+def focal_tversky_loss(
+    input: Tensor, target: Tensor, *, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    gamma: float | Tensor = 0.75, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, reduction: str = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+    include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    return_stats: Literal[False] = False, absent: Literal["keep", "zero", "skip"] = "keep",
+    average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor: ...
+@overload
+def focal_tversky_loss(
+    input: Tensor, target: Tensor, *, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    gamma: float | Tensor = 0.75, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, reduction: str = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+    include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+    average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def focal_tversky_loss(
+    input: Tensor, target: Tensor, *, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    gamma: float | Tensor = 0.75, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, reduction: str = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+    include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    return_stats: bool = False, absent: Literal["keep", "zero", "skip"] = "keep",
+    average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+@overload
+def generalized_dice_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+    smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+) -> Tensor: ...
+@overload
+def generalized_dice_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+    smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def generalized_dice_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+    smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+@overload
+def jaccard_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor: ...
+@overload
+def jaccard_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def jaccard_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, squared: bool = False, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+def lovasz_hinge_loss(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, absent: Literal["keep", "zero", "skip"] = "keep",
+    class_mean: Literal["count", "weighted"] = "count",
+) -> Tensor: ...
+
+def lovasz_softmax_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    weight: Tensor | None = None, reduction: str = "mean", normalizer: float | Tensor | None = None,
+    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+    include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+) -> Tensor: ...
+
+@overload
+def mcc_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    eps: float | Tensor = 1e-05, weight: Tensor | None = None, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count",
+) -> Tensor: ...
+@overload
+def mcc_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    eps: float | Tensor = 1e-05, weight: Tensor | None = None, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count",
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def mcc_loss(
+    input: Tensor, target: Tensor, *, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+    eps: float | Tensor = 1e-05, weight: Tensor | None = None, reduction: str = "mean",
+    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count",
+) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+@overload
+def tversky_cross_entropy(
+    input: Tensor, target: Tensor, *, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    mode: Literal["softmax", "sigmoid"] = "softmax", tversky_weight: float | Tensor = 1.0,
+    ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0, weight: Tensor | None = None,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor: ...
+@overload
+def tversky_cross_entropy(
+    input: Tensor, target: Tensor, *, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    mode: Literal["softmax", "sigmoid"] = "softmax", tversky_weight: float | Tensor = 1.0,
+    ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0, weight: Tensor | None = None,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> tuple[Tensor, RegionStats]: ...
+@overload
+def tversky_cross_entropy(
+    input: Tensor, target: Tensor, *, alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+    mode: Literal["softmax", "sigmoid"] = "softmax", tversky_weight: float | Tensor = 1.0,
+    ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0, weight: Tensor | None = None,
+    reduction: str = "mean", normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+    loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+    ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+    absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+    class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+    smooth_dr: float | Tensor = 1e-05, log: bool = False,
+) -> Tensor | tuple[Tensor, RegionStats]: ...
 
 @overload
 def cross_entropy(

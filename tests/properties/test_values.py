@@ -42,7 +42,7 @@ def test_points(case, dtype, isa):
     rtol, atol = {
         "elements": (16 * UNIT[dtype], 4 * UNIT[dtype]), "softmax": (16 * UNIT[dtype], 64 * UNIT[dtype]),
         "composition": (16 * UNIT[dtype], 64 * UNIT[dtype]), "divergence": (64 * UNIT[dtype], 64 * UNIT[dtype]),
-        "linear": (16 * UNIT[dtype], 64 * UNIT[dtype]),
+        "linear": (16 * UNIT[dtype], 64 * UNIT[dtype]), "regions": (16 * UNIT[dtype], 64 * UNIT[dtype]),
         "products": (1e-6, 3e-6),
     }[case.engine]  # fmt: skip
     for arguments, options, loss in case.points:

@@ -1,0 +1,488 @@
+"""Losses of regions: sums over pixels for every class of every sample, and a formula of these few numbers.
+
+Note [Regions]
+With p the probabilities of the classes at a pixel and t the target there, the sums of a class of a sample are
+    under = sum t (1 - p),   over = sum p (1 - t)   (squared: apart = sum (p - t)^2 in its place),
+    mass = sum t,
+and of a loss that has a point term (cross entropy, focal) besides its region term
+    point = sum of what the pixels' term has of the class,   spread = sum -log p, which label smoothing needs.
+Everything else is a formula of these numbers in float64 and plain PyTorch, whose autograd has the derivatives in them:
+    sum p t = mass - under,   sum p + t = over + under + 2 sum p t.
+That nothing is a difference of large sums keeps small losses exact: of a prediction that is nearly right 1 - p is small,
+and not the difference of a mass and a sum of p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from fastloss._core import operators as _ops
+from fastloss._core import options as _options
+from fastloss._core import route
+from fastloss._core._torch import F, tracing_state, transforms_active
+from fastloss._core.autograd import savable
+from fastloss._core.guards import is_compiling, loss_dtype_of
+from fastloss._core.options import NOT_NEGATIVE
+from fastloss._core.record import P, PublicLoss, RegionLoss, publish
+from fastloss._core.row_formula import of_dtype
+from fastloss._core.stats import RegionStats
+
+_SUMMED = torch.float64
+
+_SHARED = """
+    Keyword-only options, shared by losses of regions:
+        batch: Whether the sums run over the samples too: a term for each class, not for each sample and class.
+        include_background: Whether class 0 has a term.
+        ignore_index: Pixels with this target count nowhere; of dense targets elements.
+        mask: Bool, one entry per pixel, or for dense targets one per element; where it is False nothing counts.
+        normalizer: Replaces the number that the mean divides by; float or 0-d tensor.
+        empty: Value of a mean over nothing: ``"nan"``, or ``"zero"``.
+        loss_dtype: dtype of the loss. Default: ``input``'s; float32 under autocast.
+{more}
+    Returns:
+        {returned}
+
+    Shapes: input :math:`(N, C, d_1, ..., d_K)`, K from 0, any strides.
+    Dtypes: float16, bfloat16, float32, float64; probabilities are made in float32 (float64 for float64), sums are
+        float64.
+    Raises: IndexError for a class that does not exist (on CUDA that sample's terms are NaN instead); RuntimeError for
+        shapes and dtypes; ValueError for bad options.
+    Gradient: with respect to ``input``, exactly 0 where a pixel is ignored; differentiable again.
+"""
+# What some have besides, in the order of the docstrings.
+_FURTHER = {
+    "absent": """\
+        absent: What a term without any target counts as: ``"keep"``, the term; ``"zero"``, 0 in the mean; ``"skip"``,
+            nothing.
+""",
+    "average": """\
+        average: ``"micro"`` adds up the sums of the classes before the formula: a term for each sample.
+""",
+    "class_mean": """\
+        class_mean: By what a mean divides: the ``"count"`` of the terms, or with ``"weighted"`` their weights' sum.
+""",
+    "log": """\
+        smooth_nr, smooth_dr: Added to numerator and denominator, 0 or more; float or 0-d tensor.
+        log: :math:`-\\log` of the index instead of one minus the index.
+""",
+    "return_stats": """\
+        return_stats: Also return `RegionStats`.
+""",
+}
+
+
+class Sums(NamedTuple):
+    """Of the pixels of a term, as a formula sees them; see Note [Regions].
+
+    Attributes:
+        both: sum p t.
+        apart: over + under, or sum (p - t)^2.
+        over: sum p (1 - t). Not with ``squared``.
+        under: sum t (1 - p).
+        mass: sum t.
+        pixels: Their number.
+        weight: One number per class, or None.
+    """
+
+    both: Tensor
+    apart: Tensor
+    over: Tensor
+    under: Tensor
+    mass: Tensor
+    pixels: Tensor
+    weight: Tensor | None
+
+
+class Point(NamedTuple):
+    """The term of a pixel that is added to that of the regions.
+
+    Attributes:
+        kind: ``"cross_entropy"``, of the softmax or of every channel's sigmoid, or ``"focal"``.
+        factors: Of the regions' term and of this one.
+        softmax: Whether it is that of a softmax.
+        gamma: Of focal.
+        label_smoothing: Of cross entropy.
+    """
+
+    kind: str
+    factors: tuple[Any, Any]
+    softmax: bool
+    gamma: Any = 0.0
+    label_smoothing: Any = 0.0
+
+
+class Posed(NamedTuple):
+    """What a function written by hand makes of its arguments; ``numbers`` are those of its formula."""
+
+    input: Any
+    target: Any
+    mode: str
+    weight: Any
+    reduction: str
+    options: dict[str, Any]
+    numbers: Any = MappingProxyType({})
+    squared: bool = False
+    point: Point | None = None
+
+
+class Measured(NamedTuple):
+    """The sums of Note [Regions], a matrix of samples and classes each; ``first`` is over, or apart."""
+
+    first: Tensor
+    under: Tensor
+    mass: Tensor
+    point: Tensor | None
+    spread: Tensor | None
+    pixels: Tensor
+
+
+def loss(**facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
+    """Makes a loss of a function that poses its problem; ``facts`` are attributes of its `RegionLoss`."""
+
+    def complete(pose: Callable[P, Any]) -> PublicLoss[P]:
+        record = RegionLoss(pose.__name__, pose=pose, **facts)
+        for what, words in _WORDS.items():
+            record.words.setdefault(what, words)
+        record.domains = {"smooth_nr": NOT_NEGATIVE, "smooth_dr": NOT_NEGATIVE, **record.domains}
+
+        def function(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return solve(record, pose(*args, **kwargs))
+
+        def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return evaluate(record, check(record, pose(*args, **kwargs)))
+
+        return publish(record, function, reference, _documented(record, pose.__doc__ or ""))
+
+    return complete
+
+
+_WORDS = {
+    "absent": ("keep", "zero", "skip"),
+    "average": ("macro", "micro"),
+    "class_mean": ("count", "weighted"),
+}
+
+
+def _documented(record: RegionLoss, text: str) -> str:
+    own, example, rest = text.rstrip().partition("\n    Example:")
+    own, _, returned = own.partition("\n    Returns:")
+    known = _options.names(record.options)
+    more = "".join(said for option, said in _FURTHER.items() if option in known)
+    said = " ".join(returned.split()) or (
+        "The loss: :math:`(N, C')`, or :math:`(C')` with ``batch``, for ``reduction=\"none\"``, otherwise ``()``. "
+        "C' is C, or C - 1 without background."
+    )
+    if "return_stats" in known:
+        said += " With ``return_stats`` the pair ``(loss, RegionStats)``."
+    return f"{own}\n{_SHARED.format(more=more, returned=said)}{example}{rest}\n"
+
+
+def check(record: RegionLoss, posed: Posed) -> Posed:
+    """Refuses what neither way takes; options that are not given get their defaults."""
+    name, known = record.name, _options.names(record.options)
+    input, target, options, point = posed.input, posed.target, posed.options, posed.point
+    _options.require_tensors(name, input=input, target=target)
+    _options.check_tensors(name, weight=posed.weight, mask=options.get("mask"))
+    reduction = _ops.REDUCTION_NAMES[_options.reduction_code(posed.reduction)]
+    _options.refuse_unknown(name, options, known, record.names)
+    given: dict[str, Any] = {what: options.get(what, _options.DEFAULTS.get(what)) for what in known}
+    record.check_words(name, mode=posed.mode, **posed.numbers, **given)
+    numbers = {what: given.get(what, posed.numbers.get(what)) for what in record.reads}
+    every = dict(numbers)
+    if point is not None:
+        every.update(zip(record.params[-2:], point.factors, strict=True))
+        if "label_smoothing" in record.domains:
+            every["label_smoothing"] = point.label_smoothing
+        if "gamma" in record.domains:
+            every["gamma"] = point.gamma
+    _options.check_domain(name, **{what: value for what, value in every.items() if what in record.domains})
+    _options.check(name, reduction, given["normalizer"], given["empty"], given["loss_dtype"])
+    if point is not None and reduction != "mean" and given["batch"]:
+        raise ValueError(
+            f"fastloss.{name}: reduction={reduction!r} is of samples by themselves, so it needs batch=False, got True"
+        )
+    _check_shapes(name, posed, given)
+    return posed._replace(reduction=reduction, options=given, numbers=numbers)
+
+
+def _check_shapes(name: str, posed: Posed, given: dict[str, Any]) -> None:
+    input, target, weight, mask = posed.input, posed.target, posed.weight, given["mask"]
+    if not input.is_floating_point() or input.dim() < 2:
+        raise RuntimeError(
+            f"fastloss.{name}: input is {input.dtype} of shape {tuple(input.shape)}, expected floating point "
+            "(N, C) or (N, C, d1, ...)"
+        )
+    pixels = _ops.rows_shape(input.shape)
+    indices = target.shape == pixels
+    whole = not (target.is_floating_point() or target.is_complex())
+    if not indices and target.shape != input.shape:
+        raise RuntimeError(
+            f"fastloss.{name}: target has shape {tuple(target.shape)}, expected classes {tuple(pixels)}, or dense "
+            f"targets {tuple(input.shape)}"
+        )
+    if indices and not whole and input.shape[1] != 1:
+        raise RuntimeError(
+            f"fastloss.{name}: target of shape {tuple(target.shape)} is {target.dtype}, expected integers, which are "
+            "classes; dense targets have the input's shape"
+        )
+    if mask is not None and (mask.dtype != torch.bool or mask.shape not in (pixels, target.shape)):
+        raise RuntimeError(
+            f"fastloss.{name}: mask is {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of shape "
+            f"{tuple(pixels)}, one entry per pixel, or the target's shape"
+        )
+    if given["ignore_index"] is not None and not isinstance(given["ignore_index"], int):
+        raise TypeError(
+            f"fastloss.{name}: ignore_index is {type(given['ignore_index']).__name__}, expected an int or None"
+        )
+    classes = input.shape[1] - (not given["include_background"] and posed.point is None)
+    if weight is not None and weight.shape != (classes,):
+        raise RuntimeError(
+            f"fastloss.{name}: weight has shape {tuple(weight.shape)}, expected ({classes},), one number per class"
+        )
+
+
+class Pixels(NamedTuple):
+    """What a call says of every element: logits or probabilities, 0 where nothing counts; the targets; what counts, or
+    None if all does; and which samples have a class that does not exist, or None where that has raised."""
+
+    x: Tensor
+    t: Tensor
+    kept: Tensor | None
+    bad: Tensor | None
+
+
+def pixels_of(name: str, posed: Posed) -> Pixels:
+    input, target = posed.input, posed.target
+    mask, ignored, mode = posed.options["mask"], posed.options["ignore_index"], posed.mode
+    compute = torch.promote_types(input.dtype, torch.float32)
+    x, classes, bad = input.to(compute), input.shape[1], None
+    indices = target.shape == _ops.rows_shape(input.shape)
+    if indices and classes == 1 and mode != "softmax" and target.is_floating_point():
+        target, indices = target.unsqueeze(1), False
+        mask = mask if mask is None else mask.unsqueeze(1)
+    kept = None if ignored is None else target != ignored
+    if mask is not None:
+        if not indices and mask.dim() < target.dim():
+            mask = mask.unsqueeze(1)
+        kept = mask if kept is None else mask & kept
+    if indices:
+        target = target.to(torch.int64)
+        one = classes == 1 and mode != "softmax"  # a channel that is marked, or not
+        known = (target >= 0) & (target < (2 if one else classes))
+        wrong = ~known if kept is None else kept & ~known
+        bad = _refuse(name, wrong, target, 2 if one else classes, ignored)
+        index = torch.arange(1, 2, device=target.device) if one else torch.arange(classes, device=target.device)
+        t = target.unsqueeze(1) == index.view(-1, *[1] * (input.dim() - 2))
+        kept = None if kept is None else kept.unsqueeze(1)
+    else:
+        t = target.to(compute)
+    if kept is not None:
+        x, t = torch.where(kept, x, 0.0), torch.where(kept, t, torch.zeros_like(t))
+    t = t.to(compute)
+    if x.dim() == 2:
+        x, t, kept = x.unsqueeze(2), t.unsqueeze(2), None if kept is None else kept.unsqueeze(2)
+    return Pixels(x, t, kept, bad)
+
+
+def _refuse(name: str, wrong: Tensor, target: Tensor, classes: int, ignored: int | None) -> Tensor | None:
+    """Raises where a class does not exist; of what must not be waited for, the samples that have one."""
+    per_sample = wrong.flatten(1).any(1) if wrong.dim() > 1 else wrong
+    known = wrong.is_cpu and type(wrong) is Tensor and not is_compiling() and not transforms_active()
+    if (not known and not (wrong.is_cuda and _ops.debugging())) or tracing_state() is not None:
+        return per_sample
+    if per_sample.any():
+        place = wrong.nonzero()[0].tolist()
+        raise IndexError(
+            f"fastloss.{name}: target {int(target[tuple(place)])} at {tuple(place)} is {_ops.OUT_OF_BOUNDS}, expected "
+            f"[0, {classes}) or ignore_index={ignored}"
+        )
+    return None
+
+
+def _total(t: Tensor) -> Tensor:
+    return t.sum(tuple(range(2, t.dim())), dtype=_SUMMED)
+
+
+def _log(p: Tensor) -> Tensor:
+    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), 0.0)
+
+
+def plain(record: RegionLoss, posed: Posed) -> Measured:
+    """The sums in plain PyTorch."""
+    x, t, kept, bad = pixels_of(record.name, posed)
+    mode, point = posed.mode, posed.point
+    if mode == "softmax":
+        p = x.softmax(1)
+        # The value of the sum of the others, which does not cancel as p -> 1.
+        q = torch.where(t > 0, (p.detach() * (1 - t)).sum(1, keepdim=True), 1 - p.detach()) + (p.detach() - p)
+    elif mode == "sigmoid":
+        p, q = x.sigmoid(), (-x).sigmoid()
+    else:
+        p, q = x, 1 - x
+
+    def counted(values: Tensor) -> Tensor:
+        return _total(values if kept is None else torch.where(kept, values, 0.0))
+
+    first = counted((p - t).square() if posed.squared else p * (1 - t))
+    of_point = spread = None
+    if point is not None:
+        if point.softmax:
+            log_p = x.log_softmax(1)
+            nll = torch.where(t != 0, -log_p, 0.0)
+            if point.kind == "focal":
+                factor = of_dtype(point.gamma, x.dtype)
+                missing = torch.where(t != 0, -torch.expm1(log_p), 1.0)
+                nll = nll * (factor * _log(missing)).exp() * (missing > 0)
+            of_point, spread = counted(t * nll), counted(-log_p) if _smooths(point) else None
+        else:
+            y = t
+            if point.kind == "cross_entropy":
+                share = of_dtype(point.label_smoothing, x.dtype)
+                y = t * (1 - share) + share / 2
+            bce = F.softplus(-x) + x * (1 - y)
+            if point.kind == "focal":
+                bce = bce * (of_dtype(point.gamma, x.dtype) * F.logsigmoid(x * (1 - 2 * t))).exp()
+            of_point = counted(bce)
+    pixels = torch.ones_like(t) if kept is None else kept.expand_as(t)
+    made = Measured(first, _total(t * q), _total(t), of_point, spread, _total(pixels))
+    if bad is None:
+        return made
+    bad = bad.unsqueeze(1)
+    return made._replace(
+        first=torch.where(bad, torch.nan, made.first),
+        point=None if of_point is None else torch.where(bad, torch.nan, of_point),
+    )
+
+
+def _smooths(point: Point) -> bool:
+    return isinstance(point.label_smoothing, Tensor) or point.label_smoothing != 0
+
+
+def solve(record: RegionLoss, posed: Posed) -> Any:
+    """Checks what is posed, and runs the kernel, or the formula where that is due."""
+    posed = check(record, posed)
+    if torch.is_grad_enabled() and not is_compiling():
+        posed = posed._replace(
+            input=savable(posed.input), target=savable(posed.target), weight=savable(posed.weight),
+            options={**posed.options, "mask": savable(posed.options["mask"])},
+        )  # fmt: skip
+    reason = "its pixels are sorted, which PyTorch does" if record.sorts else "there is no kernel of regions"
+    route.kernel_unless(record.name, reason)
+    return evaluate(record, posed)
+
+
+def evaluate(record: RegionLoss, posed: Posed, measure: Callable[..., Measured] = plain) -> Any:
+    """The loss of what is posed, and the statistics if they are wanted."""
+    options, point = posed.options, posed.point
+    weight = None if posed.weight is None else posed.weight.to(_SUMMED)
+    micro = options.get("average") == "micro"
+    numbers = {k: v if isinstance(v, str | bool) else of_dtype(v, _SUMMED) for k, v in posed.numbers.items()}
+    if record.sorts:
+        sums, terms = _sorted(record, posed, numbers)
+    else:
+        measured = measure(record, posed)
+        region, of_region = measured, weight
+        if not options["include_background"]:
+            region = Measured(*(t if t is None else t[:, 1:] for t in measured))  # type: ignore[arg-type]
+            of_region = weight if weight is None or point is None else weight[1:]
+        sums = _sums(region, of_region, options["batch"], micro, posed.squared)
+        terms, weight = record.formula(sums, **numbers), of_region
+    terms, counted = _weighted(terms, sums, None if micro else weight, options)
+    if point is not None:
+        made = _with_point(posed, point, terms, counted, measured)
+    else:
+        made = _reduced(terms, counted, posed.reduction, options["normalizer"], options["empty"])
+    made = made.to(options["loss_dtype"] or loss_dtype_of(posed.input))
+    return (made, _stats(sums)) if options.get("return_stats") else made
+
+
+def _sums(measured: Measured, weight: Tensor | None, batch: bool, micro: bool, squared: bool) -> Sums:
+    made = [measured.first, measured.under, measured.mass, measured.pixels]
+    if batch:
+        made = [t.sum(0) for t in made]
+    if micro:
+        made = [(t if weight is None else t * weight).sum(-1) for t in made]
+    first, under, mass, pixels = made
+    return Sums(mass - under, first if squared else first + under, first, under, mass, pixels, weight)
+
+
+def _weighted(terms: Tensor, sums: Sums, weight: Tensor | None, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The terms times their weights, 0 where nothing is there if that is asked for, and how much each counts."""
+    counted, absent = torch.ones_like(terms), options.get("absent", "keep")
+    if absent != "keep":
+        there = sums.mass > 0
+        terms = torch.where(there, terms, 0.0)
+        counted = there.to(terms.dtype) if absent == "skip" else counted
+    if weight is not None and "absent" in options:  # else the formula has used them
+        terms = terms * weight
+        counted = counted * weight if options["class_mean"] == "weighted" else counted
+    return terms, counted
+
+
+def _quotient(total: Tensor, divisor: Tensor, empty: str) -> Tensor:
+    return torch.where(divisor == 0, 0.0, total / divisor) if empty == "zero" else total / divisor
+
+
+def _reduced(values: Tensor, counted: Tensor, reduction: str, normalizer: Any, empty: str) -> Tensor:
+    if reduction == "none":
+        return values
+    if reduction == "sum":
+        return values.sum()
+    divisor = counted.sum() if normalizer is None else values.new_ones(()) * of_dtype(normalizer, _SUMMED)
+    return _quotient(values.sum(), divisor, empty)
+
+
+def _with_point(posed: Posed, point: Point, terms: Tensor, counted: Tensor, measured: Measured) -> Tensor:
+    """The regions' term and the pixels', each with its factor: of all, or of each sample by itself."""
+    options, classes, values = posed.options, posed.input.shape[1], measured.point
+    normalizer, empty = options["normalizer"], options["empty"]
+    w = 1.0 if posed.weight is None else posed.weight.to(_SUMMED)
+    assert values is not None
+    values = values * w
+    if measured.spread is not None:
+        share = of_dtype(point.label_smoothing, _SUMMED)
+        values = values * (1 - share) + measured.spread * w * (share / classes)
+    if point.softmax:
+        indices = posed.target.shape != posed.input.shape
+        count = measured.mass * w if indices else measured.pixels / classes
+    else:
+        count = measured.pixels
+    first, second = (of_dtype(factor, _SUMMED) for factor in point.factors)
+    if posed.reduction == "mean":
+        of_regions = _reduced(terms, counted, "mean", None, empty)
+        of_pixels = _reduced(values, count, "mean", normalizer, empty)
+        return first * of_regions + second * of_pixels
+    if terms.dim() > 1:
+        terms = _quotient(terms.sum(1), counted.sum(1), empty)
+    made = first * terms + second * _quotient(values.sum(1), count.sum(1), "zero")  # of no pixels
+    return made if posed.reduction == "none" else made.sum()
+
+
+def _stats(sums: Sums) -> RegionStats:
+    both, apart, mass = (t.detach() for t in (sums.both, sums.apart, sums.mass))
+    return RegionStats(2 * both / (2 * both + apart), both / (both + apart), mass)
+
+
+def _sorted(record: RegionLoss, posed: Posed, numbers: dict[str, Any]) -> tuple[Sums, Tensor]:
+    """The terms of a formula that sorts, of all pixels of each class in the last dimension."""
+    x, t, kept, bad = pixels_of(record.name, posed)
+    if posed.mode != "probabilities":
+        x = x.softmax(1) if posed.mode == "softmax" else x.sigmoid()
+    kept = torch.ones_like(t, dtype=torch.bool) if kept is None else kept.expand_as(t)
+    first = 0 if posed.options["include_background"] else 1
+    # (N, C', pixels), or (C', pixels of all)
+    values, targets, counts = (
+        v[:, first:].flatten(2) if not posed.options["batch"] else v[:, first:].transpose(0, 1).flatten(1)
+        for v in (x, t, kept)
+    )
+    terms = record.formula(values, targets, counts, **numbers).to(_SUMMED)
+    if bad is not None:
+        terms = torch.where(bad.any() if posed.options["batch"] else bad.unsqueeze(1), torch.nan, terms)
+    nothing = terms.new_zeros(())
+    mass = targets.sum(-1, dtype=_SUMMED)
+    return Sums(nothing, nothing, nothing, nothing, mass, nothing, None), terms
