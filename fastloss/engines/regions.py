@@ -6,10 +6,10 @@ With p the probabilities of the classes at a pixel and t the target there, the s
     mass = sum t,
 and of a loss that has a point term (cross entropy, focal) besides its region term
     point = sum of what the pixels' term has of the class,   spread = sum -log p, which label smoothing needs.
-Everything else is a formula of these numbers in float64 and plain PyTorch, whose autograd has the derivatives in them:
+All else is a formula of these numbers in float64 and plain PyTorch, whose autograd has the derivatives in them:
     sum p t = mass - under,   sum p + t = over + under + 2 sum p t.
-That nothing is a difference of large sums keeps small losses exact: of a prediction that is nearly right 1 - p is small,
-and not the difference of a mass and a sum of p.
+That nothing is a difference of large sums keeps small losses exact: of what is nearly right 1 - p is small, and no
+difference of a mass and a sum of p. Kernels: Note [Regions] in csrc/engines/regions/contract.h.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from fastloss._core import memory as _memory
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
 from fastloss._core._torch import F, tracing_state, transforms_active
-from fastloss._core.autograd import savable
-from fastloss._core.guards import is_compiling, loss_dtype_of
+from fastloss._core.autograd import apply, savable
+from fastloss._core.guards import KERNEL_DTYPES, is_compiling, loss_dtype_of, scalar, why_no_kernel
 from fastloss._core.options import NOT_NEGATIVE
 from fastloss._core.record import P, PublicLoss, RegionLoss, publish
 from fastloss._core.row_formula import of_dtype
@@ -219,13 +220,12 @@ def _check_shapes(name: str, posed: Posed, given: dict[str, Any]) -> None:
         )
     pixels = _ops.rows_shape(input.shape)
     indices = target.shape == pixels
-    whole = not (target.is_floating_point() or target.is_complex())
     if not indices and target.shape != input.shape:
         raise RuntimeError(
             f"fastloss.{name}: target has shape {tuple(target.shape)}, expected classes {tuple(pixels)}, or dense "
             f"targets {tuple(input.shape)}"
         )
-    if indices and not whole and input.shape[1] != 1:
+    if indices and not _whole(target) and input.shape[1] != 1:
         raise RuntimeError(
             f"fastloss.{name}: target of shape {tuple(target.shape)} is {target.dtype}, expected integers, which are "
             "classes; dense targets have the input's shape"
@@ -308,8 +308,9 @@ def _total(t: Tensor) -> Tensor:
     return t.sum(tuple(range(2, t.dim())), dtype=_SUMMED)
 
 
-def _log(p: Tensor) -> Tensor:
-    return torch.where(p > 0, torch.where(p > 0, p, 1.0).log(), 0.0)
+def _power(t: Tensor, exponent: Any) -> Tensor:
+    """Of numbers in [0, 1]; at 0 the slope is 0."""
+    return (of_dtype(exponent, t.dtype) * t.clamp_min(torch.finfo(t.dtype).tiny).log()).exp()
 
 
 def plain(record: RegionLoss, posed: Posed) -> Measured:
@@ -318,8 +319,11 @@ def plain(record: RegionLoss, posed: Posed) -> Measured:
     mode, point = posed.mode, posed.point
     if mode == "softmax":
         p = x.softmax(1)
-        # The value of the sum of the others, which does not cancel as p -> 1.
-        q = torch.where(t > 0, (p.detach() * (1 - t)).sum(1, keepdim=True), 1 - p.detach()) + (p.detach() - p)
+        q = 1 - p
+        if posed.target.shape != posed.input.shape:
+            # The value of the sum of the others, which does not cancel as p -> 1.
+            others = (p.detach() * (1 - t)).sum(1, keepdim=True)
+            q = torch.where(t > 0, others + (p.detach() - p), q)
     elif mode == "sigmoid":
         p, q = x.sigmoid(), (-x).sigmoid()
     else:
@@ -335,9 +339,7 @@ def plain(record: RegionLoss, posed: Posed) -> Measured:
             log_p = x.log_softmax(1)
             nll = torch.where(t != 0, -log_p, 0.0)
             if point.kind == "focal":
-                factor = of_dtype(point.gamma, x.dtype)
-                missing = torch.where(t != 0, -torch.expm1(log_p), 1.0)
-                nll = nll * (factor * _log(missing)).exp() * (missing > 0)
+                nll = nll * _power(torch.where(t != 0, -torch.expm1(log_p), 1.0), point.gamma)
             of_point, spread = counted(t * nll), counted(-log_p) if _smooths(point) else None
         else:
             y = t
@@ -346,7 +348,7 @@ def plain(record: RegionLoss, posed: Posed) -> Measured:
                 y = t * (1 - share) + share / 2
             bce = F.softplus(-x) + x * (1 - y)
             if point.kind == "focal":
-                bce = bce * (of_dtype(point.gamma, x.dtype) * F.logsigmoid(x * (1 - 2 * t))).exp()
+                bce = bce * _power(x.sigmoid() * (1 - t) + (-x).sigmoid() * t, point.gamma)
             of_point = counted(bce)
     pixels = torch.ones_like(t) if kept is None else kept.expand_as(t)
     made = Measured(first, _total(t * q), _total(t), of_point, spread, _total(pixels))
@@ -357,6 +359,10 @@ def plain(record: RegionLoss, posed: Posed) -> Measured:
         first=torch.where(bad, torch.nan, made.first),
         point=None if of_point is None else torch.where(bad, torch.nan, of_point),
     )
+
+
+def _whole(t: Tensor) -> bool:
+    return not (t.is_floating_point() or t.is_complex())
 
 
 def _smooths(point: Point) -> bool:
@@ -371,9 +377,123 @@ def solve(record: RegionLoss, posed: Posed) -> Any:
             input=savable(posed.input), target=savable(posed.target), weight=savable(posed.weight),
             options={**posed.options, "mask": savable(posed.options["mask"])},
         )  # fmt: skip
-    reason = "its pixels are sorted, which PyTorch does" if record.sorts else "there is no kernel of regions"
+    reason = _why_not_kernel(record, posed)
     route.kernel_unless(record.name, reason)
-    return evaluate(record, posed)
+    return evaluate(record, posed, plain if reason else run)
+
+
+def _why_not_kernel(record: RegionLoss, posed: Posed) -> str:
+    """Why the kernel does not take this call; empty when it does."""
+    input, target, point, options = posed.input, posed.target, posed.point, posed.options
+    mask, ignored = options["mask"], options["ignore_index"]
+    if record.sorts:
+        return "its pixels are sorted, which PyTorch does"
+    reason = why_no_kernel(record.engine, [t for t in (input, target, mask) if t is not None], ("cpu",))
+    if reason:
+        return reason
+    if is_compiling():
+        return "torch.compile fuses the formula"
+    if posed.mode == "probabilities":
+        return "probabilities are summed in plain PyTorch"
+    if input.dtype not in KERNEL_DTYPES:
+        return f"{input.dtype} has no kernel"
+    if input.numel() == 0:
+        return "the input is empty"
+    if target.requires_grad:
+        return "the target needs a gradient"
+    indices = target.shape == _ops.rows_shape(input.shape)
+    if indices and not _whole(target):
+        return "classes are no integers"
+    if not indices and target.dtype not in _ELEMENTS:
+        return f"{target.dtype} has no kernel"
+    if not indices and ignored is not None:
+        return "of dense targets elements may be ignored"
+    if mask is not None and mask.dim() == input.dim():
+        return "the mask is one of elements"
+    if ignored is not None and abs(ignored) > 2**53:
+        return "the ignore_index is no number that the operators take"
+    if point is not None:
+        if point.softmax != (posed.mode == "softmax"):
+            return "softmax and sigmoid of the same logits are two reads"
+        if point.softmax and point.kind == "focal" and not indices:
+            return "a focal term of the softmax needs classes as targets"
+        if None in (scalar(point.gamma), scalar(point.label_smoothing)):
+            return "a hyperparameter of the pixels' term is a tensor that needs a gradient"
+    return ""
+
+
+_ELEMENTS = KERNEL_DTYPES | {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+
+
+class Plan(NamedTuple):
+    """A call of the operators besides tensors, with what makes the formula of it."""
+
+    record: RegionLoss
+    posed: Posed  # without tensors
+    numbers: tuple[float, ...]
+
+
+class Pass:
+    """For `Kernel`: ``(plan, target, mask, input) -> sums``, those of Note [Regions] one after another."""
+
+    fixed: tuple[None, ...] = (None,) * 4
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, target: Tensor, mask: Tensor | None, input: Tensor) -> Tensor:
+        ctx.save_for_backward(input, target, mask)
+        return _sums_of(plan, target, mask, input)
+
+    @staticmethod
+    def backward(ctx: Any, plan: Plan, slopes: Tensor) -> list[Tensor]:
+        input, target, mask = ctx.saved_tensors
+        grad = _memory.empty_like(input)
+        _ops.region_gradient(input, target, mask, plan.numbers, slopes.contiguous(), grad)
+        return [grad]
+
+    @staticmethod
+    def formula(ctx: Any, plan: Plan) -> tuple[Callable[[Tensor], Tensor], tuple[Tensor]]:
+        input, target, mask = ctx.saved_tensors
+
+        def of_input(input: Tensor) -> Tensor:
+            options = {**plan.posed.options, "mask": mask}
+            made = plain(plan.record, plan.posed._replace(input=input, target=target, options=options))
+            return torch.stack([torch.zeros_like(made.mass) if t is None else t for t in made], 1)
+
+        return of_input, (input,)
+
+
+def _sums_of(plan: Plan, target: Tensor, mask: Tensor | None, input: Tensor) -> Tensor:
+    sums = torch.empty((input.shape[0], len(Measured._fields), input.shape[1]), dtype=_SUMMED, device=input.device)
+    _ops.region_sums(input, target, mask, plan.numbers, sums)
+    return sums
+
+
+def run(record: RegionLoss, posed: Posed) -> Measured:
+    """The sums from the kernel."""
+    input, target, point, options = posed.input, posed.target, posed.point, posed.options
+    if target.shape == _ops.rows_shape(input.shape):
+        target = target.to(torch.int64)
+    mask, ignored = options["mask"], options["ignore_index"]
+    numbers = (
+        float(posed.mode == "sigmoid"), float(posed.squared), float(point is not None),
+        *((0.0, 0.0) if point is None else (scalar(point.gamma), scalar(point.label_smoothing))),
+        float(ignored is not None), float(ignored or 0),
+    )  # fmt: skip
+    bare = posed._replace(input=None, target=None, weight=None, options={**options, "mask": None})
+    plan = Plan(record, bare, numbers)  # type: ignore[arg-type]
+    try:
+        if torch.is_grad_enabled() and input.requires_grad:
+            sums = apply(Pass, plan, target, mask, input)
+        else:
+            sums = _sums_of(plan, target, mask, input)
+    except RuntimeError as error:
+        if _ops.OUT_OF_BOUNDS not in str(error) or _ops.names_its_loss(error):
+            raise
+        pixels_of(record.name, posed)  # says where
+        raise IndexError(f"fastloss.{record.name}: {error}") from error
+    first, under, mass, of_point, spread, pixels = sums.unbind(1)
+    smooths = point is not None and point.softmax and _smooths(point)
+    return Measured(first, under, mass, None if point is None else of_point, spread if smooths else None, pixels)
 
 
 def evaluate(record: RegionLoss, posed: Posed, measure: Callable[..., Measured] = plain) -> Any:

@@ -64,8 +64,19 @@ def dice_loss(
 
     p the softmax over the classes, or the sigmoid of each channel, t the target, sums over the pixels of a sample.
 
-    Equivalent to MONAI's ``DiceLoss(to_onehot_y=True, softmax=True)``; for the arguments that give the losses of other
-    libraries see the table of conventions in the documentation.
+    The same loss elsewhere (a test holds each row to its formula):
+
+    ==================================================  ==============================================================
+    there                                               here
+    ==================================================  ==============================================================
+    MONAI ``DiceLoss(softmax=True)``                    ``dice_loss(x, y)``; ``batch``, ``include_background``,
+                                                        ``smooth_nr``, ``smooth_dr`` and ``weight`` as there,
+                                                        ``squared_pred`` is ``squared``, ``sigmoid=True`` a ``mode``
+    MONAI ``DiceLoss(jaccard=True)``                    ``jaccard_loss`` with half of ``smooth_nr`` and ``smooth_dr``
+    smp ``DiceLoss(smooth=s, log_loss=)``               ``batch=True, absent="zero", smooth_nr=2 * s, smooth_dr=2 * s,
+                                                        log=``
+    kornia ``dice_loss(average=, eps=)``                ``smooth_nr=0.0, smooth_dr=eps, average=``, there ``"micro"``
+    ==================================================  ==============================================================
 
     Args:
         input: Logits or probabilities, shape :math:`(N, C, d_1, ..., d_K)`.
@@ -102,8 +113,14 @@ def jaccard_loss(
     .. math::
         \ell = 1 - \frac{\sum p t + \epsilon_n}{\sum p + \sum t - \sum p t + \epsilon_d}.
 
-    Equivalent to ``JaccardLoss`` of segmentation_models_pytorch with ``batch=True, absent="zero"`` and its ``smooth``
-    as both ``smooth_nr`` and ``smooth_dr``.
+    The same loss elsewhere:
+
+    ==================================================  ==============================================================
+    there                                               here
+    ==================================================  ==============================================================
+    smp ``JaccardLoss(smooth=s)``                       ``batch=True, absent="zero", smooth_nr=s, smooth_dr=s``
+    MONAI ``DiceLoss(jaccard=True, smooth_nr=s, ...)``  ``smooth_nr=s / 2, smooth_dr=s / 2``
+    ==================================================  ==============================================================
 
     Args:
         input, target, mode, weight, squared, reduction: As in `dice_loss`.
@@ -198,7 +215,15 @@ def focal_tversky_loss(
 
     ``gamma=1`` is the Tversky loss of logits; `tversky_loss` is that of probabilities.
 
-    Equivalent to MONAI's ``TverskyLoss(to_onehot_y=True, softmax=True, alpha=alpha, beta=beta)`` with ``gamma=1``.
+    The same loss elsewhere, with ``gamma=1``:
+
+    ==================================================  ==============================================================
+    there                                               here
+    ==================================================  ==============================================================
+    MONAI ``TverskyLoss(softmax=True)``                 ``alpha=0.5, beta=0.5``
+    smp ``TverskyLoss(smooth=s, alpha=, beta=)``        ``batch=True, absent="zero", smooth_nr=s, smooth_dr=s``
+    kornia ``tversky_loss(alpha=, beta=, eps=)``        ``average="micro", smooth_nr=0.0, smooth_dr=eps``
+    ==================================================  ==============================================================
 
     Args:
         input, target: As in `dice_loss`.
@@ -246,7 +271,7 @@ def mcc_loss(
 
     each of the four with ``eps`` added: :math:`TP = \sum p t + \epsilon`, :math:`FP = \sum p (1 - t) + \epsilon`, ...
 
-    Equivalent to ``MCCLoss`` of segmentation_models_pytorch with ``mode="sigmoid", batch=True``.
+    Equivalent to ``MCCLoss`` of segmentation_models_pytorch with ``mode="sigmoid", batch=True, average="micro"``.
 
     Args:
         input, target, mode: As in `dice_loss`.
@@ -292,9 +317,18 @@ def dice_cross_entropy(
     The cross entropy is the mean over all pixels that count, of all classes whatever ``include_background`` says; with
     ``mode="sigmoid"`` the binary one, the mean over all elements.
 
-    Equivalent to MONAI's ``DiceCELoss(to_onehot_y=True, softmax=True)`` and, but for the constant 1, to nnU-Net's
-    ``DC_and_CE_loss`` with ``batch=True, include_background=False`` and its ``smooth`` as ``smooth_nr`` and
-    ``smooth_dr``.
+    The same loss elsewhere:
+
+    ==================================================  ==============================================================
+    there                                               here
+    ==================================================  ==============================================================
+    MONAI ``DiceCELoss(softmax=True)``                  ``lambda_dice``, ``lambda_ce`` are ``dice_weight``,
+                                                        ``ce_weight``, all else as in `dice_loss`
+    nnU-Net ``DC_and_CE_loss``                          its value plus 1 with ``batch=True, include_background=False``
+                                                        (and ``ignore_index=``), ``smooth`` as ``smooth_nr`` and
+                                                        ``smooth_dr``
+    smp ``SoftCrossEntropyLoss(smooth_factor=s)``       ``dice_weight=0.0, label_smoothing=s``, or `cross_entropy`
+    ==================================================  ==============================================================
 
     Args:
         input, target: As in `dice_loss`.
@@ -343,7 +377,15 @@ def dice_focal_loss(
         \ell = w_d\, \mathrm{dice} + w_f\, \mathrm{focal}, \qquad
         \mathrm{focal} = -(1 - p_y)^\gamma \log p_y.
 
-    Equivalent to MONAI's ``DiceFocalLoss(to_onehot_y=True, softmax=True)`` with ``focal="sigmoid"``.
+    The same loss elsewhere:
+
+    ==================================================  ==============================================================
+    there                                               here
+    ==================================================  ==============================================================
+    MONAI ``DiceFocalLoss(softmax=True)``               ``focal="sigmoid"``; ``lambda_dice``, ``lambda_focal`` are
+                                                        ``dice_weight``, ``focal_weight``
+    smp ``FocalLoss("multiclass", gamma=)``             ``dice_weight=0.0, focal="sigmoid"`` times the number of classes
+    ==================================================  ==============================================================
 
     Args:
         input, target: As in `dice_loss`.
@@ -538,6 +580,7 @@ def tversky_loss(
                         {\sum p t + \alpha \sum p (1 - t) + \beta \sum t (1 - p) + e}.
 
     ``alpha=0.5, beta=0.5`` is the soft Dice loss with e / 2 beside each product, ``alpha=1, beta=1`` the Jaccard loss.
+    Of logits, or of classes as targets, this is `focal_tversky_loss` with ``gamma=1``.
 
     The same loss elsewhere, of probabilities and with a reduction over samples and classes:
 
