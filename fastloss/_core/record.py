@@ -408,6 +408,11 @@ class RegionLoss(Record):
     def options(self) -> type:  # type: ignore[override]
         return self.takes
 
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Of its options."""
+        return {name: _options.DEFAULTS.get(name) for name in _options.names(self.options)}
+
     def declare(self, formula: Callable[..., Any]) -> None:
         super().declare(formula)
         self.reads = tuple(inspect.signature(formula).parameters)[3 if self.sorts else 1 :]

@@ -191,16 +191,13 @@ def check(record: RegionLoss, posed: Posed) -> Posed:
     _options.check_tensors(name, weight=posed.weight, mask=options.get("mask"))
     reduction = _ops.REDUCTION_NAMES[_options.reduction_code(posed.reduction)]
     _options.refuse_unknown(name, options, known, record.names)
-    given: dict[str, Any] = {what: options.get(what, _options.DEFAULTS.get(what)) for what in known}
-    record.check_words(name, mode=posed.mode, **posed.numbers, **given)
-    numbers = {what: given.get(what, posed.numbers.get(what)) for what in record.reads}
-    every = dict(numbers)
+    record.check_words(name, mode=posed.mode, **posed.numbers, **options)
+    given = {**record.defaults, **options}
+    numbers = {what: given[what] if what in given else posed.numbers[what] for what in record.reads}
+    every = {**posed.numbers, **options}
     if point is not None:
         every.update(zip(record.params[-2:], point.factors, strict=True))
-        if "label_smoothing" in record.domains:
-            every["label_smoothing"] = point.label_smoothing
-        if "gamma" in record.domains:
-            every["gamma"] = point.gamma
+        every.update(label_smoothing=point.label_smoothing, gamma=point.gamma)
     _options.check_domain(name, **{what: value for what, value in every.items() if what in record.domains})
     _options.check(name, reduction, given["normalizer"], given["empty"], given["loss_dtype"])
     if point is not None and reduction != "mean" and given["batch"]:
@@ -531,16 +528,19 @@ def _sums(measured: Measured, weight: Tensor | None, batch: bool, micro: bool, s
     return Sums(mass - under, first if squared else first + under, first, under, mass, pixels, weight)
 
 
-def _weighted(terms: Tensor, sums: Sums, weight: Tensor | None, options: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """The terms times their weights, 0 where nothing is there if that is asked for, and how much each counts."""
-    counted, absent = torch.ones_like(terms), options.get("absent", "keep")
+def _weighted(
+    terms: Tensor, sums: Sums, weight: Tensor | None, options: dict[str, Any]
+) -> tuple[Tensor, Tensor | None]:
+    """The terms times their weights, 0 where nothing is there if that is asked for, and what each counts; None: 1."""
+    counted, absent = None, options.get("absent", "keep")
     if absent != "keep":
         there = sums.mass > 0
         terms = torch.where(there, terms, 0.0)
-        counted = there.to(terms.dtype) if absent == "skip" else counted
+        counted = there.to(terms.dtype) if absent == "skip" else None
     if weight is not None and "absent" in options:  # else the formula has used them
         terms = terms * weight
-        counted = counted * weight if options["class_mean"] == "weighted" else counted
+        if options["class_mean"] == "weighted":
+            counted = (torch.ones_like(terms) if counted is None else counted) * weight
     return terms, counted
 
 
@@ -548,39 +548,48 @@ def _quotient(total: Tensor, divisor: Tensor, empty: str) -> Tensor:
     return torch.where(divisor == 0, 0.0, total / divisor) if empty == "zero" else total / divisor
 
 
-def _reduced(values: Tensor, counted: Tensor, reduction: str, normalizer: Any, empty: str) -> Tensor:
+def _reduced(values: Tensor, counted: Tensor | None, reduction: str, normalizer: Any, empty: str) -> Tensor:
     if reduction == "none":
         return values
     if reduction == "sum":
         return values.sum()
-    divisor = counted.sum() if normalizer is None else values.new_ones(()) * of_dtype(normalizer, _SUMMED)
-    return _quotient(values.sum(), divisor, empty)
+    if normalizer is not None:
+        return _quotient(values.sum(), values.new_ones(()) * of_dtype(normalizer, _SUMMED), empty)
+    if counted is None:
+        return values.mean() if values.numel() or empty == "nan" else values.sum()
+    return _quotient(values.sum(), counted.sum(), empty)
 
 
-def _with_point(posed: Posed, point: Point, terms: Tensor, counted: Tensor, measured: Measured) -> Tensor:
+def _with_point(posed: Posed, point: Point, terms: Tensor, counted: Tensor | None, measured: Measured) -> Tensor:
     """The regions' term and the pixels', each with its factor: of all, or of each sample by itself."""
     options, classes, values = posed.options, posed.input.shape[1], measured.point
     normalizer, empty = options["normalizer"], options["empty"]
-    w = 1.0 if posed.weight is None else posed.weight.to(_SUMMED)
     assert values is not None
-    values = values * w
     if measured.spread is not None:
         share = of_dtype(point.label_smoothing, _SUMMED)
-        values = values * (1 - share) + measured.spread * w * (share / classes)
-    if point.softmax:
-        indices = posed.target.shape != posed.input.shape
-        count = measured.mass * w if indices else measured.pixels / classes
-    else:
-        count = measured.pixels
-    first, second = (of_dtype(factor, _SUMMED) for factor in point.factors)
+        values = values * (1 - share) + measured.spread * (share / classes)
+    indices = posed.target.shape != posed.input.shape
+    count = measured.mass if point.softmax and indices else measured.pixels
+    if posed.weight is not None:
+        w = posed.weight.to(_SUMMED)
+        values, count = values * w, count * w if count is measured.mass else count
+    if point.softmax and not indices:
+        count = count / classes
     if posed.reduction == "mean":
         of_regions = _reduced(terms, counted, "mean", None, empty)
         of_pixels = _reduced(values, count, "mean", normalizer, empty)
-        return first * of_regions + second * of_pixels
-    if terms.dim() > 1:
-        terms = _quotient(terms.sum(1), counted.sum(1), empty)
-    made = first * terms + second * _quotient(values.sum(1), count.sum(1), "zero")  # of no pixels
-    return made if posed.reduction == "none" else made.sum()
+    else:
+        of_regions = terms
+        if terms.dim() > 1:
+            total = terms.sum(1)
+            of_regions = total / terms.shape[1] if counted is None else _quotient(total, counted.sum(1), empty)
+        of_pixels = _quotient(values.sum(1), count.sum(1), "zero")  # of no pixels
+    made = _times(point.factors[0], of_regions) + _times(point.factors[1], of_pixels)
+    return made.sum() if posed.reduction == "sum" else made
+
+
+def _times(factor: Any, value: Tensor) -> Tensor:
+    return value if type(factor) is float and factor == 1.0 else of_dtype(factor, _SUMMED) * value
 
 
 def _stats(sums: Sums) -> RegionStats:

@@ -94,7 +94,7 @@ def dice_loss(
 @dice_loss.formula
 def _(s: Sums, smooth_nr: Number, smooth_dr: Number, log: bool) -> Tensor:
     r"""Of :math:`\sum p + \sum t = 2 \sum p t + d` what is right and what is wrong."""
-    return _ratio(2 * s.both + smooth_nr, s.apart + smooth_dr - smooth_nr, log)
+    return _ratio(2 * s.both + smooth_nr, s.apart + (smooth_dr - smooth_nr), log)
 
 
 @regions.loss(words=_MODES, holds=_HOLDS)
@@ -131,7 +131,7 @@ def jaccard_loss(
 @jaccard_loss.formula
 def _(s: Sums, smooth_nr: Number, smooth_dr: Number, log: bool) -> Tensor:
     r"""Of the union :math:`\sum p t + d`."""
-    return _ratio(s.both + smooth_nr, s.apart + smooth_dr - smooth_nr, log)
+    return _ratio(s.both + smooth_nr, s.apart + (smooth_dr - smooth_nr), log)
 
 
 @regions.loss(
@@ -186,7 +186,7 @@ def _(s: Sums, weighting: str, smooth_nr: Number, smooth_dr: Number) -> Tensor:
         w = torch.where(some, w, 0.0)
         w = torch.where(some, w, w.amax(-1, keepdim=True))
     w = w if s.weight is None else w * s.weight
-    return _ratio(2 * (w * s.both).sum(-1) + smooth_nr, (w * s.apart).sum(-1) + smooth_dr - smooth_nr)
+    return _ratio(2 * (w * s.both).sum(-1) + smooth_nr, (w * s.apart).sum(-1) + (smooth_dr - smooth_nr))
 
 
 @regions.loss(
@@ -246,7 +246,7 @@ def _(s: Sums, alpha: Number, beta: Number, gamma: Number, smooth_nr: Number, sm
 
 def _tversky(s: Sums, alpha: Number, beta: Number, smooth_nr: Number, smooth_dr: Number, log: bool) -> Tensor:
     r"""What is wrong is :math:`\alpha \sum p (1 - t) + \beta \sum t (1 - p)`."""
-    return _ratio(s.both + smooth_nr, alpha * s.over + beta * s.under + smooth_dr - smooth_nr, log)
+    return _ratio(s.both + smooth_nr, alpha * s.over + beta * s.under + (smooth_dr - smooth_nr), log)
 
 
 @regions.loss(

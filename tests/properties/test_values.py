@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 APART = {
     "count_positives", "class_balanced_weights", "gan_generator_loss", "gan_discriminator_loss",
     "hard_example_cross_entropy", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss",
-    "distribution_focal_loss", "box_cost", "distillation_loss", "jsd_cross_entropy",
+    "distribution_focal_loss", "box_cost", "boundary_target", "distillation_loss", "jsd_cross_entropy",
     "token_logprobs", "flex_cross_entropy", "perplexity", "causal_lm_loss",
     "linear_token_logprobs", "linear_flex_cross_entropy", "linear_divergence",
     "proxy_anchor_loss", "sampled_softmax_loss",
