@@ -431,38 +431,41 @@ class Plan(NamedTuple):
 
 
 class Pass:
-    """For `Kernel`: ``(plan, target, mask, input) -> sums``, those of Note [Regions] one after another."""
+    """For `Kernel`: ``(plan, target, mask, input) -> Measured``, all of it."""
 
     fixed: tuple[None, ...] = (None,) * 4
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, target: Tensor, mask: Tensor | None, input: Tensor) -> Tensor:
+    def forward(ctx: Any, plan: Plan, target: Tensor, mask: Tensor | None, input: Tensor) -> tuple[Tensor, ...]:
         ctx.save_for_backward(input, target, mask)
-        return _sums_of(plan, target, mask, input)
+        made = _sums_of(plan, target, mask, input)
+        ctx.mark_non_differentiable(made[2], made[5])  # mass and pixels
+        return made
 
     @staticmethod
-    def backward(ctx: Any, plan: Plan, slopes: Tensor) -> list[Tensor]:
+    def backward(ctx: Any, plan: Plan, *slopes: Tensor | None) -> list[Tensor]:
         input, target, mask = ctx.saved_tensors
-        grad = _memory.empty_like(input)
-        _ops.region_gradient(input, target, mask, plan.numbers, slopes.contiguous(), grad)
+        grad, given = _memory.empty_like(input), next(g for g in slopes if g is not None)
+        every = [torch.zeros_like(given) if g is None else g for g in slopes]
+        _ops.region_gradient(input, target, mask, plan.numbers, torch.stack(every, 1), grad)
         return [grad]
 
     @staticmethod
-    def formula(ctx: Any, plan: Plan) -> tuple[Callable[[Tensor], Tensor], tuple[Tensor]]:
+    def formula(ctx: Any, plan: Plan) -> tuple[Callable[[Tensor], tuple[Tensor, ...]], tuple[Tensor]]:
         input, target, mask = ctx.saved_tensors
 
-        def of_input(input: Tensor) -> Tensor:
+        def of_input(input: Tensor) -> tuple[Tensor, ...]:
             options = {**plan.posed.options, "mask": mask}
             made = plain(plan.record, plan.posed._replace(input=input, target=target, options=options))
-            return torch.stack([torch.zeros_like(made.mass) if t is None else t for t in made], 1)
+            return tuple(torch.zeros_like(made.mass) if t is None else t for t in made)
 
         return of_input, (input,)
 
 
-def _sums_of(plan: Plan, target: Tensor, mask: Tensor | None, input: Tensor) -> Tensor:
+def _sums_of(plan: Plan, target: Tensor, mask: Tensor | None, input: Tensor) -> tuple[Tensor, ...]:
     sums = torch.empty((input.shape[0], len(Measured._fields), input.shape[1]), dtype=_SUMMED, device=input.device)
     _ops.region_sums(input, target, mask, plan.numbers, sums)
-    return sums
+    return sums.unbind(1)
 
 
 def run(record: RegionLoss, posed: Posed) -> Measured:
@@ -488,7 +491,7 @@ def run(record: RegionLoss, posed: Posed) -> Measured:
             raise
         pixels_of(record.name, posed)  # says where
         raise IndexError(f"fastloss.{record.name}: {error}") from error
-    first, under, mass, of_point, spread, pixels = sums.unbind(1)
+    first, under, mass, of_point, spread, pixels = sums
     smooths = point is not None and point.softmax and _smooths(point)
     return Measured(first, under, mass, None if point is None else of_point, spread if smooths else None, pixels)
 
@@ -545,7 +548,10 @@ def _weighted(
 
 
 def _quotient(total: Tensor, divisor: Tensor, empty: str) -> Tensor:
-    return torch.where(divisor == 0, 0.0, total / divisor) if empty == "zero" else total / divisor
+    if empty == "nan":
+        return total / divisor
+    nothing = divisor == 0
+    return torch.where(nothing, 0.0, total / torch.where(nothing, 1.0, divisor))
 
 
 def _reduced(values: Tensor, counted: Tensor | None, reduction: str, normalizer: Any, empty: str) -> Tensor:
