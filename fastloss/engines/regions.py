@@ -111,7 +111,7 @@ class Point(NamedTuple):
     """
 
     kind: str
-    factors: tuple[Any, Any]
+    factors: tuple[Any, ...]
     softmax: bool
     gamma: Any = 0.0
     label_smoothing: Any = 0.0
@@ -236,7 +236,7 @@ def _check_shapes(name: str, posed: Posed, given: dict[str, Any]) -> None:
         raise TypeError(
             f"fastloss.{name}: ignore_index is {type(given['ignore_index']).__name__}, expected an int or None"
         )
-    classes = input.shape[1] - (not given["include_background"] and posed.point is None)
+    classes = input.shape[1] - int(not given["include_background"] and posed.point is None)
     if weight is not None and weight.shape != (classes,):
         raise RuntimeError(
             f"fastloss.{name}: weight has shape {tuple(weight.shape)}, expected ({classes},), one number per class"
@@ -426,7 +426,7 @@ class Plan(NamedTuple):
     """A call of the operators besides tensors, with what makes the formula of it."""
 
     record: RegionLoss
-    posed: Posed  # without tensors
+    posed: Posed  # what `plain` reads, without tensors
     numbers: tuple[float, ...]
 
 
@@ -479,7 +479,10 @@ def run(record: RegionLoss, posed: Posed) -> Measured:
         *((0.0, 0.0) if point is None else (scalar(point.gamma), scalar(point.label_smoothing))),
         float(ignored is not None), float(ignored or 0),
     )  # fmt: skip
-    bare = posed._replace(input=None, target=None, weight=None, options={**options, "mask": None})
+    bare = Posed(
+        None, None, posed.mode, None, "none", {"ignore_index": ignored, "mask": None}, squared=posed.squared,
+        point=None if point is None else point._replace(factors=(), gamma=numbers[3], label_smoothing=numbers[4]),
+    )  # fmt: skip
     plan = Plan(record, bare, numbers)  # type: ignore[arg-type]
     try:
         if torch.is_grad_enabled() and input.requires_grad:

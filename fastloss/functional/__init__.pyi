@@ -51,6 +51,10 @@ def asymmetric_cross_entropy(
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
 ) -> Tensor: ...
 
+def boundary_target(
+    mask: Tensor, *, dims: int = 2,
+) -> Tensor: ...
+
 def box_cost(
     boxes: Tensor, targets: Tensor, logits: Tensor | None = None, labels: Tensor | None = None, *,
     l1_weight: float = 5.0, giou_weight: float = 2.0, class_weight: float = 2.0, alpha: float = 0.25,
@@ -1259,10 +1263,6 @@ def varifocal_loss(
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
-
-def boundary_target(
-    mask: Tensor, *, dims: int = 2,
-) -> Tensor: ...
 
 @overload
 def dice_cross_entropy(

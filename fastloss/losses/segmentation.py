@@ -286,7 +286,8 @@ def _(s: Sums, eps: Number) -> Tensor:
     r"""One minus the coefficient."""
     tp, fp, fn = s.both + eps, s.over + eps, s.under + eps
     tn = s.pixels - s.mass - s.over + eps
-    return 1 - (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)).sqrt()
+    mcc = (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)).sqrt()
+    return torch.where(s.pixels > 0, 1 - mcc, 0.0)  # of no pixels nothing is wrong
 
 
 @regions.loss(

@@ -30,8 +30,7 @@ CASES = (
         ),
     ),
     Regions(
-        "dice_loss", params=({}, {"mode": "sigmoid"}, {"mode": "probabilities"}, {"squared": True},
-                             {"log": True, "smooth_nr": 1.0, "smooth_dr": 1.0}),
+        "dice_loss", params=({}, {"mode": "sigmoid"}, {"mode": "probabilities"}, {"squared": True}),
         further={"smooth_nr": (0, 1), "smooth_dr": (1,)},
         points=(
             ((X, Y), EXACT, 1 - (2 / 2.5 + 1 / 1.5) / 2),  # I, P, T: 1, 1.5, 1 and 1/2, 1/2, 1
