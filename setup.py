@@ -67,6 +67,7 @@ ISA_FLAGS = {
 # Of the .cu files that name FASTLOSS_DTYPE, which are compiled for each.
 CUDA_DTYPES = {"f32": "float", "f64": "double", "bf16": "BFloat16", "f16": "Half"}
 ENGINES = ("elements", "products", "softmax", "outputs", "divergence", "similarity")
+CPU_ENGINES = ("regions",)  # which have no CUDA kernels
 # The runtime is a part of the library, and nobody else sees its names: one library for torches of CUDA 12 and 13.
 CUDA_RUNTIME = "-Wl,--exclude-libs,libcudart_static.a -lcudart_static -ldl -lrt -lpthread"
 CUDA_FLAGS = "-O3 -std=c++17 --expt-relaxed-constexpr -Xcompiler=-fPIC,-fvisibility=hidden -Xfatbin -compress-all"
@@ -325,7 +326,7 @@ class BuildExt(build_ext):
             "simd/isa.cpp": "",
             "torch/memory.cpp": "-O2",
             "core/glibc.cpp": "",
-            **{f"engines/{engine}/operators.cpp": with_torch for engine in ENGINES},
+            **{f"engines/{engine}/operators.cpp": with_torch for engine in (*ENGINES, *CPU_ENGINES)},
         }
         if sys.platform == "darwin":
             lazy, named = "-Wl,-undefined,dynamic_lookup", f"-Wl,-install_name,@rpath/{LIBRARY}"

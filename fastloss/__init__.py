@@ -8,7 +8,7 @@ from fastloss._build_info import build_info
 from fastloss._core.memory import empty_cache, memory_usage
 from fastloss._core.operators import debug
 from fastloss._core.route import Explanation, explain
-from fastloss._core.stats import PointStats, RowStats, TokenHits, TokenLogprobs
+from fastloss._core.stats import PointStats, RegionStats, RowStats, TokenHits, TokenLogprobs
 from fastloss._version import __version__
 from fastloss.adopt import Patch, convert, patch, unpatch
 from fastloss.engines.similarity.cache import grad_cache
@@ -18,6 +18,7 @@ from fastloss.nn.heads import *
 from fastloss.nn.language import *
 from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *
+from fastloss.nn.regions import *
 from fastloss.nn.rows import *
 from fastloss.nn.similarity import *
 
@@ -46,6 +47,7 @@ __all__ = [
     "Explanation",
     "Patch",
     "PointStats",
+    "RegionStats",
     "RowStats",
     "TokenHits",
     "TokenLogprobs",

@@ -28,7 +28,7 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
-from fastloss._core.stats import PointStats, RowStats, TokenHits, TokenLogprobs
+from fastloss._core.stats import PointStats, RegionStats, RowStats, TokenHits, TokenLogprobs
 from fastloss.engines.flex import Row
 """
 MODULE_IMPORTS = """\
@@ -39,7 +39,7 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from fastloss._core.stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RegionStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
 """
@@ -84,6 +84,8 @@ def statistics(parameters: Parameters) -> str:
     """The type of the statistics of a loss with these arguments; empty if it has none."""
     if "return_stats" not in parameters:
         return ""
+    if "include_background" in parameters:
+        return "RegionStats"
     return "RowStats" if "z_loss" in parameters else "PointStats"
 
 
@@ -264,6 +266,7 @@ FAMILIES = {
     "pairs": "Pairs of vectors",
     "similarity": "All pairs",
     "heads": "Hidden states and a classifier",
+    "regions": "Regions",
     "adversarial": "Adversarial training",
     "composed": "Composed, and PyTorch's own",
     "language": "Language models",

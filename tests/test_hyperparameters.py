@@ -20,6 +20,7 @@ def arguments(case, size):
     sizes = {
         "elements": ((2,), (100_000,)), "products": ((2, 4), (100_000, 4)), "softmax": ((2, 5), (250, 400)),
         "composition": ((2, 5), (250, 400)), "divergence": ((2, 5), (250, 400)),
+        "regions": ((2, 5), (2, 5, 10_000)),
         "similarity": ((4, 3), (256, 200)),  # the longer ones beyond one operator
         "linear": ((2, 5), (100, 5)),  # the longer ones in strips
     }  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from cases import COMPOSED, DIVERGENCE, DTYPES, ELEMENTS, EVERY, LINEAR, REDUCTIONS, SIMILARITY, SOFTMAX
+from cases import COMPOSED, DIVERGENCE, DTYPES, ELEMENTS, EVERY, LINEAR, REDUCTIONS, REGIONS, SIMILARITY, SOFTMAX
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean'")  # of kl_div
 
@@ -65,7 +65,7 @@ def options_of(case):
             *extras, dict(normalizer=3.0), dict(normalizer=torch.tensor(3)), dict(empty="zero", mask=mask & False),
             dict(label_smoothing=0.1), dict(loss_dtype=torch.float32),
         ]  # fmt: skip
-    if case in COMPOSED:
+    if case in (*COMPOSED, *REGIONS):
         extras = [{name: t} for name, t in case.extras((6, 20)).items()]
         return [*extras, dict(normalizer=3.0), dict(empty="zero"), dict(loss_dtype=torch.float32)]
     if case in LINEAR:

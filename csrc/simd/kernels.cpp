@@ -6,6 +6,7 @@
 #include "engines/elements/cpu.h"
 #include "engines/softmax/cpu.h"
 #include "engines/outputs/cpu.h"
+#include "engines/regions/cpu.h"
 #include "simd/scale.h"
 #include "engines/similarity/unit_rows.h"
 
@@ -26,6 +27,8 @@ Engine engine() {
   e.rows_scratch = &rows_scratch<S>;
   e.outputs = &Outputs<S>::run;
   e.outputs_scratch = &Outputs<S>::scratch;
+  e.regions = &Regions<S>::run;
+  e.regions_scratch = &Regions<S>::scratch;
   e.pointwise = &pointwise<S>;
   e.scale = &scale<S>;
   e.unit_rows = &unit_rows<S, Unit>;

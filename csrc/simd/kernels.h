@@ -5,6 +5,7 @@
 #include "engines/elements/args.h"
 #include "engines/softmax/args.h"
 #include "engines/outputs/args.h"
+#include "engines/regions/args.h"
 #include "engines/similarity/args.h"
 #include "losses/losses.h"
 
@@ -42,6 +43,7 @@ struct PointwiseFormula {
 // All run tasks [begin, end).
 using RowsKernel = void (*)(const RowsArgs&, int64_t begin, int64_t end, void* scratch, RowsFormula);
 using OutputsKernel = void (*)(const OutputsArgs&, int64_t begin, int64_t end, void* scratch);
+using RegionsKernel = void (*)(const RegionsArgs&, int64_t begin, int64_t end, void* scratch);
 using PointwiseKernel = void (*)(const PointArgs&, int64_t begin, int64_t end, const PointwiseFormula&);
 using PairsKernel = void (*)(const PairArgs&, int64_t begin, int64_t end);
 using DivergenceKernel = void (*)(const DivergenceArgs&, int64_t begin, int64_t end, void* scratch);
@@ -97,6 +99,8 @@ struct Engine {
   int64_t (*rows_scratch)(const RowsArgs&);  // bytes of scratch that `rows` needs
   OutputsKernel outputs;
   int64_t (*outputs_scratch)(const OutputsArgs&);
+  RegionsKernel regions;
+  int64_t (*regions_scratch)(const RegionsArgs&);
   PointwiseKernel pointwise;
   ReadKernel read;    // these two of float and double only
   WriteKernel write;  // of a floating type

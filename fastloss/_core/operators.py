@@ -259,8 +259,10 @@ if _C is not None:
             # A value of elements of several components is made of what lies along the last dimension, as that of pairs.
             OPERATORS[_name] = _operators(_name, "pairs" if _components.get(_name, 1) > 1 else _family)
     SIMILARITY = _similarity_ops(_C.similarity_losses())
-    for _name in ("scale_", "row_outputs", "row_outputs_backward"):
+    for _name in ("scale_", "row_outputs", "row_outputs_backward", "region_sums", "region_gradient"):
         torch.library.register_fake(f"fastloss::{_name}", lambda *arguments: None)
     row_outputs = torch.ops.fastloss.row_outputs.default
     row_outputs_backward = torch.ops.fastloss.row_outputs_backward.default
+    region_sums = torch.ops.fastloss.region_sums.default
+    region_gradient = torch.ops.fastloss.region_gradient.default
     scale_ = torch.ops.fastloss.scale_.default

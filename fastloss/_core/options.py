@@ -129,6 +129,44 @@ class LayerOptions(SharedOptions, total=False):
     group: Any
 
 
+class RegionOptions(SharedOptions, total=False):
+    """Keyword-only options of every loss of regions; see `dice_loss`."""
+
+    batch: bool
+    include_background: bool
+    ignore_index: int | None
+    mask: Tensor | None
+
+
+class SortedOptions(RegionOptions, total=False):
+    """Likewise, of those that sort the pixels of each class."""
+
+    absent: Literal["keep", "zero", "skip"]
+    class_mean: Literal["count", "weighted"]
+
+
+class SumOptions(RegionOptions, total=False):
+    """Likewise, of those that are formulas of sums."""
+
+    return_stats: bool
+
+
+class TermOptions(SumOptions, total=False):
+    """Likewise, of those with a term for each class."""
+
+    absent: Literal["keep", "zero", "skip"]
+    average: Literal["macro", "micro"]
+    class_mean: Literal["count", "weighted"]
+
+
+class RatioOptions(TermOptions, total=False):
+    """Likewise, of those whose terms are ratios."""
+
+    smooth_nr: float | Tensor
+    smooth_dr: float | Tensor
+    log: bool
+
+
 class NoOptions(TypedDict):
     """Of losses that have none."""
 
@@ -136,7 +174,9 @@ class NoOptions(TypedDict):
 # Of options that are not given, where that is not None: a TypedDict has no defaults.
 DEFAULTS: dict[str, Any] = {
     "empty": "nan", "reduction": "mean", "z_loss": 0.0, "temperature": 1.0,
-    **dict.fromkeys(("inplace", "return_stats", "soft", "normalize", "ddp"), False),
+    **dict.fromkeys(("inplace", "return_stats", "soft", "normalize", "ddp", "batch", "log"), False),
+    "include_background": True, "absent": "keep", "average": "macro", "class_mean": "count",
+    "smooth_nr": 1e-5, "smooth_dr": 1e-5,
 }  # fmt: skip
 ROW_DEFAULTS = {name: DEFAULTS.get(name) for name in RowOptions.__annotations__}
 

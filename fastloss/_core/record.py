@@ -386,6 +386,39 @@ class SimilarityLoss(Record):
 
 
 @dataclass(eq=False)
+class RegionLoss(Record):
+    """A loss of sums over pixels. Its formula takes a `fastloss.engines.regions.Sums` and returns the terms; or, of one
+    that sorts pixels, the errors of all pixels, their targets and which of them count.
+
+    Attributes:
+        sorts: Whether it sorts.
+        reads: Names of the formula's further arguments.
+    """
+
+    engine = "regions"
+    family = "regions"
+    tensors = ("input", "target")
+    buffers = ("weight",)
+
+    takes: type = _options.RatioOptions
+    sorts: bool = False
+    reads: tuple[str, ...] = ()
+
+    @property
+    def options(self) -> type:  # type: ignore[override]
+        return self.takes
+
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Of its options."""
+        return {name: _options.DEFAULTS.get(name) for name in _options.names(self.options)}
+
+    def declare(self, formula: Callable[..., Any]) -> None:
+        super().declare(formula)
+        self.reads = tuple(inspect.signature(formula).parameters)[3 if self.sorts else 1 :]
+
+
+@dataclass(eq=False)
 class HeadLoss(Record):
     """A loss of hidden states and the weight of a classifier: a softmax loss of their products. Its formula takes the
     logit of the target's class, and the ``margins``; it returns what stands in the logit's place, and the derivative.

@@ -97,3 +97,21 @@ class PointStats(NamedTuple):
     grad_norm: Tensor
     finite: Tensor
     count: Tensor  # type: ignore[assignment]
+
+
+class RegionStats(NamedTuple):
+    r"""Metrics of the regions of one call, made in the same pass as its loss (``return_stats=True``).
+
+    Each is detached, float64, and has a number for every term of the loss, sample and class, or class alone with
+    ``batch=True``. With :math:`I = \sum p t` and :math:`D = \sum p (1 - t) + t (1 - p)`, or :math:`\sum (p - t)^2` with
+    ``squared=True``:
+
+    Attributes:
+        dice: :math:`2 I / (2 I + D)`; NaN where nothing is there and nothing is found.
+        iou: :math:`I / (I + D)`, likewise.
+        mass: :math:`\sum t`, of classes as targets the number of pixels.
+    """
+
+    dice: Tensor
+    iou: Tensor
+    mass: Tensor

@@ -5,13 +5,25 @@ Type checkers read the stub beside this file (`make stubs`), which has every opt
 
 import torch.fx
 
-from fastloss.functional import _examples, adversarial, composed, heads, language, pairs, pointwise, rows, similarity
+from fastloss.functional import (
+    _examples,
+    adversarial,
+    composed,
+    heads,
+    language,
+    pairs,
+    pointwise,
+    regions,
+    rows,
+    similarity,
+)
 from fastloss.functional.adversarial import *
 from fastloss.functional.composed import *
 from fastloss.functional.heads import *
 from fastloss.functional.language import *
 from fastloss.functional.pairs import *
 from fastloss.functional.pointwise import *
+from fastloss.functional.regions import *
 from fastloss.functional.rows import *
 from fastloss.functional.similarity import *
 
@@ -22,6 +34,7 @@ __all__ += heads.__all__
 __all__ += language.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__
+__all__ += regions.__all__
 __all__ += rows.__all__
 __all__ += similarity.__all__
 

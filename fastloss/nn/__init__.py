@@ -1,12 +1,13 @@
 """Losses as modules, one file per kernel family. Constructors follow `torch.nn`."""
 
-from fastloss.nn import adversarial, composed, heads, language, pairs, pointwise, rows, similarity
+from fastloss.nn import adversarial, composed, heads, language, pairs, pointwise, regions, rows, similarity
 from fastloss.nn.adversarial import *
 from fastloss.nn.composed import *
 from fastloss.nn.heads import *
 from fastloss.nn.language import *
 from fastloss.nn.pairs import *
 from fastloss.nn.pointwise import *
+from fastloss.nn.regions import *
 from fastloss.nn.rows import *
 from fastloss.nn.similarity import *
 
@@ -17,5 +18,6 @@ __all__ += heads.__all__
 __all__ += language.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__
+__all__ += regions.__all__
 __all__ += rows.__all__
 __all__ += similarity.__all__

@@ -5,13 +5,14 @@ compositions of torch operators: any device and dtype, differentiable to any ord
 home under ``torch.func`` and ``torch.compile``.
 """
 
-from fastloss.reference import adversarial, composed, heads, language, pairs, pointwise, rows, similarity
+from fastloss.reference import adversarial, composed, heads, language, pairs, pointwise, regions, rows, similarity
 from fastloss.reference.adversarial import *
 from fastloss.reference.composed import *
 from fastloss.reference.heads import *
 from fastloss.reference.language import *
 from fastloss.reference.pairs import *
 from fastloss.reference.pointwise import *
+from fastloss.reference.regions import *
 from fastloss.reference.rows import *
 from fastloss.reference.similarity import *
 
@@ -22,5 +23,6 @@ __all__ += heads.__all__
 __all__ += language.__all__
 __all__ += pairs.__all__
 __all__ += pointwise.__all__
+__all__ += regions.__all__
 __all__ += rows.__all__
 __all__ += similarity.__all__

@@ -52,6 +52,7 @@ from cases.engines import (
     Elements,
     Linear,
     Products,
+    Regions,
     Rows,
     Similarity,
     Softmax,
@@ -73,9 +74,9 @@ TOPICS = (
     robust, imbalance, ranking, curriculum, distillation, heads, policy,
 )  # fmt: skip
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
-ELEMENTS, PRODUCTS, SOFTMAX, DIVERGENCE, SIMILARITY, COMPOSED, LINEAR = (
+ELEMENTS, PRODUCTS, SOFTMAX, DIVERGENCE, SIMILARITY, COMPOSED, LINEAR, REGIONS = (
     tuple(case for case in EVERY if case.engine == engine)
-    for engine in ("elements", "products", "softmax", "divergence", "similarity", "composition", "linear")
+    for engine in ("elements", "products", "softmax", "divergence", "similarity", "composition", "linear", "regions")
 )
 BY_NAME = {case.name: case for case in EVERY}
 # Losses that PyTorch computes, in whole or in part.

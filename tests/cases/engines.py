@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
@@ -568,6 +569,71 @@ class Rows(Softmax):
             rows = torch.arange(size[0]).reshape(-1, *[1] * (len(size) - 1))
             made["mask"] = (rows % 3 != 0).expand(size).contiguous()
         return {name: t for name, t in made.items() if name in self.parameters}
+
+
+# ------------------------------------------------------------------------------------------------- regions
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Regions(Case):
+    """A loss of sums over the pixels of each class. A size is the shape of the logits.
+
+    Attributes:
+        per_sample: Whether its value is one number per sample, not per sample and class.
+        steepness: What multiplies the relative errors of probabilities and sums.
+    """
+
+    engine = "regions"
+    sizes = ((4, 3, 5), (3, 4, 9), (2, 21, 7, 5), (2, 2, 40, 33), (1, 3, 2, 3000))
+
+    per_sample: bool = False
+    steepness: float = 1.0
+
+    @property
+    def tensor_names(self) -> tuple[str, ...]:
+        return ("input",)
+
+    @property
+    def settings(self) -> tuple[Setting, ...]:
+        return tuple({**params, "kind": kind} for params in self.params for kind in ("index", "dense"))
+
+    def values(self, size: tuple[int, ...]) -> tuple[int, ...]:
+        return size[:1] if self.per_sample else size[:2]
+
+    def make(
+        self, size: tuple[int, ...], params: Setting | None = None, dtype: torch.dtype = torch.float32, seed: int = 0
+    ) -> dict[str, Any]:
+        params = dict(params or {})
+        x, target = make_rows(size, dtype, "index", seed)
+        if params.pop("kind", "index") == "dense":
+            target = F.one_hot(target, classes_of(size)).movedim(-1, 1).to(dtype)
+        if params.get("mode") == "probabilities":
+            x = x.double().softmax(1).to(dtype)
+        return {"input": x.requires_grad_(), "target": target, **params}
+
+    def extras(self, size: tuple[int, ...], dtype: torch.dtype = torch.float64) -> dict[str, Tensor]:
+        generator, rows = torch.Generator().manual_seed(7), rows_of(size)
+        made = {
+            "mask": (torch.arange(math.prod(rows)) % 3 != 0).reshape(rows),
+            "weight": (torch.rand(size[1], generator=generator, dtype=torch.float64) + 0.5).to(dtype),
+            "normalizer": torch.tensor(3.0, dtype=dtype),
+        }
+        return {name: t for name, t in made.items() if name in self.parameters}
+
+    @remembered
+    def judge(self, arguments: dict[str, Any], upstream: Any = None, **options: Any) -> Judge:
+        """Probabilities, sums and logarithms are off by `slack`, and ratios of sums by that at most.
+
+        In the gradient of a pixel terms cancel that are as large as the largest gradient of a pixel.
+        """
+        results = exact(self, arguments, upstream, **options)
+        x = arguments["input"]
+        count = math.prod(self.values(tuple(x.shape))) if options.get("reduction") == "sum" else 1
+        unit = slack(x) * self.steepness
+        limits: list[Any] = [unit * (count + results[0].abs())]
+        for wanted in results[1:]:
+            limits.append(2 * unit * float(wanted.abs().max()))
+        return Judge(results, limits)
 
 
 # ---------------------------------------------------------------------------------------------- similarity

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
 APART = {
     "count_positives", "class_balanced_weights", "gan_generator_loss", "gan_discriminator_loss",
     "hard_example_cross_entropy", "generalized_box_iou_loss", "distance_box_iou_loss", "complete_box_iou_loss",
-    "distribution_focal_loss", "box_cost", "distillation_loss", "jsd_cross_entropy",
+    "distribution_focal_loss", "box_cost", "boundary_target", "distillation_loss", "jsd_cross_entropy",
     "token_logprobs", "flex_cross_entropy", "perplexity", "causal_lm_loss",
     "linear_token_logprobs", "linear_flex_cross_entropy", "linear_divergence",
     "proxy_anchor_loss", "sampled_softmax_loss", "gbce_loss", "gspo_loss", "simpo_loss",
@@ -45,7 +45,7 @@ def test_points(case, dtype, isa):
     rtol, atol = {
         "elements": (16 * UNIT[dtype], 4 * UNIT[dtype]), "softmax": (16 * UNIT[dtype], 64 * UNIT[dtype]),
         "composition": (16 * UNIT[dtype], 64 * UNIT[dtype]), "divergence": (64 * UNIT[dtype], 64 * UNIT[dtype]),
-        "linear": (16 * UNIT[dtype], 64 * UNIT[dtype]),
+        "linear": (16 * UNIT[dtype], 64 * UNIT[dtype]), "regions": (16 * UNIT[dtype], 64 * UNIT[dtype]),
         "products": (1e-6, 3e-6),
     }[case.engine]  # fmt: skip
     for arguments, options, loss in case.points:
