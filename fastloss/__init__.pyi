@@ -13,6 +13,7 @@ from fastloss.objective import ObjectiveResult as ObjectiveResult
 from fastloss.adopt import Patch as Patch
 from fastloss._core.stats import PointStats as PointStats
 from fastloss.balancing import RandomWeighting as RandomWeighting
+from fastloss._core.stats import RegionStats as RegionStats
 from fastloss._core.stats import RowStats as RowStats
 from fastloss._selftest import SelfTest as SelfTest
 from fastloss._core.stats import TokenHits as TokenHits
@@ -46,22 +47,28 @@ __version__: str
 
 __all__ = [
     "AdaptiveLogSoftmaxWithLoss", "ArcFaceLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss",
-    "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
-    "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
-    "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "DynamicWeightAverage",
-    "Explanation", "FocalLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GBCELoss", "GaussianFocalLoss",
-    "GaussianNLLLoss", "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GradNorm", "GradientMonitor",
+    "BCEWithLogitsLoss", "BalancedL1Loss", "BarlowTwinsLoss", "BetaNLLLoss", "BoxIoULoss", "CISPOLoss",
+    "CRPSEnsembleLoss", "CRPSGaussianLoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "DPOLoss",
+    "DiceCrossEntropyLoss", "DiceFocalLoss", "DiceLoss", "DistanceBoxIoULoss", "DistillationLoss",
+    "DistributionFocalLoss", "Divergence", "DynamicWeightAverage", "EvidentialClassificationLoss",
+    "EvidentialRegressionLoss", "Explanation", "FocalLoss", "FocalTverskyLoss", "GANDiscriminatorLoss",
+    "GANGeneratorLoss", "GBCELoss", "GRPOLoss", "GSPOLoss", "GaussianFocalLoss", "GaussianNLLLoss",
+    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "GeneralizedDiceLoss", "GradNorm", "GradientMonitor",
     "GradientReport", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
-    "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss", "LinearCrossEntropyLoss", "LinearDivergence",
-    "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "MSELoss",
-    "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss", "MultiLabelSoftMarginLoss",
-    "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss", "NTXentLoss",
-    "NormalizedSoftmaxLoss", "Objective", "ObjectiveResult", "PairwiseContrastiveLoss", "Patch", "Perplexity",
-    "PointStats", "PoissonNLLLoss", "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss",
-    "QuantileLoss", "RandomWeighting", "RobustLoss", "RowStats", "SampledSoftmaxLoss", "SelfTest", "SigLipLoss",
-    "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss",
-    "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy", "TokenHits", "TokenLogprobs",
-    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "UncertaintyWeighting", "VarifocalLoss",
+    "JSDCrossEntropy", "JaccardLoss", "KLDivLoss", "KLStandardNormal", "KTOLoss", "KoLeoLoss", "L1Loss", "LDAMLoss",
+    "LaplaceNLLLoss", "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss",
+    "LogCoshLoss", "LogitAdjustedCrossEntropy", "LossTracker", "LovaszHingeLoss", "LovaszSoftmaxLoss", "MAPELoss",
+    "MASELoss", "MCCLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiQuantileLoss", "MultiSimilarityLoss",
+    "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NegativeBinomialNLLLoss", "NormalizedSoftmaxLoss", "ORPOLoss",
+    "Objective", "ObjectiveResult", "PPOClipLoss", "PairwiseContrastiveLoss", "Patch", "Perplexity", "PointStats",
+    "PoissonNLLLoss", "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss",
+    "RMSSELoss", "RandomWeighting", "RegionStats", "RobustLoss", "RowStats", "SMAPELoss", "SampledSoftmaxLoss",
+    "SelfTest", "SigLipLoss", "SigmoidFocalLoss", "SimPOLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss",
+    "SphereFaceLoss", "SquaredLogLoss", "StudentTNLLLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss",
+    "SymmetricCrossEntropy", "TokenHits", "TokenLogprobs", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
+    "TverskyCrossEntropyLoss", "TverskyLoss", "TweedieLoss", "UncertaintyWeighting", "VICRegLoss", "VarifocalLoss",
     "__version__", "aligned_mtl", "backward", "build_info", "cagrad", "convert", "debug", "elastic_net_penalty",
     "empty_cache", "ewc_penalty", "explain", "fisher_diagonal", "functional", "grad_cache", "group_lasso_penalty",
     "isa", "l1_penalty", "l2_penalty", "lightning_callback", "memory_usage", "mgda", "nn", "orthogonality_penalty",

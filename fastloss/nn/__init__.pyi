@@ -7,27 +7,33 @@ import torch
 from torch import Tensor
 from typing_extensions import TypeVar
 
-from fastloss._core.stats import PointStats, RowStats
+from fastloss._core.stats import PointStats, RegionStats, RowStats
 
 _Result = TypeVar("_Result", default=Tensor)  # of a call that does not say return_stats
-from fastloss.nn import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, rows as rows, similarity as similarity
+from fastloss.nn import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, regions as regions, rows as rows, similarity as similarity
 
 __all__ = [
     "AdaptiveLogSoftmaxWithLoss", "ArcFaceLoss", "AsymmetricCrossEntropy", "AsymmetricLoss", "BCELoss",
-    "BCEWithLogitsLoss", "BalancedL1Loss", "BoxIoULoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss",
-    "ClipLoss", "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss",
-    "DistanceBoxIoULoss", "DistillationLoss", "DistributionFocalLoss", "Divergence", "FocalLoss",
-    "GANDiscriminatorLoss", "GANGeneratorLoss", "GBCELoss", "GaussianFocalLoss", "GaussianNLLLoss",
-    "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy", "HardExampleCrossEntropy", "HingeEmbeddingLoss",
-    "HingeLoss", "HuberLoss", "InfoNCELoss", "JSDCrossEntropy", "KLDivLoss", "L1Loss", "LDAMLoss",
-    "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss", "LogCoshLoss",
-    "LogitAdjustedCrossEntropy", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss",
-    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiSimilarityLoss", "MulticlassHingeLoss", "NLLLoss",
-    "NTXentLoss", "NormalizedSoftmaxLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss",
-    "Poly1CrossEntropy", "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RobustLoss",
-    "SampledSoftmaxLoss", "SigLipLoss", "SigmoidFocalLoss", "SmoothL1Loss", "SoftMarginLoss", "SoftmaxFocalLoss",
-    "SphereFaceLoss", "SquaredLogLoss", "SubCenterArcFaceLoss", "SupConLoss", "SuperLoss", "SymmetricCrossEntropy",
-    "TripletMarginLoss", "TripletMarginWithDistanceLoss", "TverskyLoss", "VarifocalLoss",
+    "BCEWithLogitsLoss", "BalancedL1Loss", "BarlowTwinsLoss", "BetaNLLLoss", "BoxIoULoss", "CISPOLoss",
+    "CRPSEnsembleLoss", "CRPSGaussianLoss", "CTCLoss", "CausalLMLoss", "CharbonnierLoss", "CircleLoss", "ClipLoss",
+    "CompleteBoxIoULoss", "ContrastiveLoss", "CosFaceLoss", "CosineEmbeddingLoss", "CrossEntropyLoss", "DPOLoss",
+    "DiceCrossEntropyLoss", "DiceFocalLoss", "DiceLoss", "DistanceBoxIoULoss", "DistillationLoss",
+    "DistributionFocalLoss", "Divergence", "EvidentialClassificationLoss", "EvidentialRegressionLoss", "FocalLoss",
+    "FocalTverskyLoss", "GANDiscriminatorLoss", "GANGeneratorLoss", "GBCELoss", "GRPOLoss", "GSPOLoss",
+    "GaussianFocalLoss", "GaussianNLLLoss", "GeneralizedBoxIoULoss", "GeneralizedCrossEntropy",
+    "GeneralizedDiceLoss", "HardExampleCrossEntropy", "HingeEmbeddingLoss", "HingeLoss", "HuberLoss", "InfoNCELoss",
+    "JSDCrossEntropy", "JaccardLoss", "KLDivLoss", "KLStandardNormal", "KTOLoss", "KoLeoLoss", "L1Loss", "LDAMLoss",
+    "LaplaceNLLLoss", "LinearCrossEntropyLoss", "LinearDivergence", "LinearSoftmaxFocalLoss", "ListNetLoss",
+    "LogCoshLoss", "LogitAdjustedCrossEntropy", "LovaszHingeLoss", "LovaszSoftmaxLoss", "MAPELoss", "MASELoss",
+    "MCCLoss", "MSELoss", "MarginRankingLoss", "MinedTripletMarginLoss", "MultiLabelMarginLoss",
+    "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiQuantileLoss", "MultiSimilarityLoss",
+    "MulticlassHingeLoss", "NLLLoss", "NTXentLoss", "NegativeBinomialNLLLoss", "NormalizedSoftmaxLoss", "ORPOLoss",
+    "PPOClipLoss", "PairwiseContrastiveLoss", "Perplexity", "PoissonNLLLoss", "Poly1CrossEntropy",
+    "ProxyAnchorLoss", "ProxyNCALoss", "QualityFocalLoss", "QuantileLoss", "RMSSELoss", "RobustLoss", "SMAPELoss",
+    "SampledSoftmaxLoss", "SigLipLoss", "SigmoidFocalLoss", "SimPOLoss", "SmoothL1Loss", "SoftMarginLoss",
+    "SoftmaxFocalLoss", "SphereFaceLoss", "SquaredLogLoss", "StudentTNLLLoss", "SubCenterArcFaceLoss", "SupConLoss",
+    "SuperLoss", "SymmetricCrossEntropy", "TripletMarginLoss", "TripletMarginWithDistanceLoss",
+    "TverskyCrossEntropyLoss", "TverskyLoss", "TweedieLoss", "VICRegLoss", "VarifocalLoss",
 ]
 
 class GANDiscriminatorLoss(torch.nn.Module):
@@ -86,6 +92,113 @@ class AsymmetricCrossEntropy(torch.nn.Module):
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     ) -> Tensor: ...
+
+class BarlowTwinsLoss(torch.nn.Module):
+    r"""Barlow Twins: dimensions of two views correlate with themselves alone (Zbontar et al. 2021,
+    https://arxiv.org/abs/2103.03230)."""
+    lam: float | Tensor
+    eps: float | Tensor
+    def __init__(
+        self, lam: float | Tensor = 0.0051, eps: float | Tensor = 1e-05,
+    ) -> None: ...
+    def forward(
+        self, z0: Tensor, z1: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, z0: Tensor, z1: Tensor,
+    ) -> Tensor: ...
+
+class CRPSEnsembleLoss(torch.nn.Module):
+    r"""The continuous ranked probability score of an ensemble of M forecasts (Gneiting and Raftery 2007)."""
+    fair: bool
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, fair: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class CRPSGaussianLoss(torch.nn.Module, Generic[_Result]):
+    r"""The continuous ranked probability score of a Gaussian forecast (Gneiting and Raftery 2007)."""
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: CRPSGaussianLoss[Tensor], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CRPSGaussianLoss[tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CRPSGaussianLoss[Tensor | tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 class CTCLoss(torch.nn.CTCLoss):
     r"""Connectionist temporal classification (Graves et al. 2006): the negative log-likelihood of a sequence of labels,
@@ -160,6 +273,110 @@ class DistributionFocalLoss(torch.nn.Module):
         normalizer: float | Tensor | None = None,
     ) -> Tensor: ...
 
+class EvidentialClassificationLoss(torch.nn.Module):
+    r"""Evidential deep learning: evidence for C classes is predicted (Sensoy et al. 2018,
+    https://arxiv.org/abs/1806.01768)."""
+    lam: float | Tensor
+    ignore_index: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, lam: float | Tensor = 1.0, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class EvidentialRegressionLoss(torch.nn.Module, Generic[_Result]):
+    r"""Deep evidential regression: a prior over mean and variance is predicted (Amini et al. 2020,
+    https://arxiv.org/abs/1910.02600)."""
+    lam: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: EvidentialRegressionLoss[Tensor], lam: float | Tensor = 0.01,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: EvidentialRegressionLoss[tuple[Tensor, PointStats]], lam: float | Tensor = 0.01,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: EvidentialRegressionLoss[Tensor | tuple[Tensor, PointStats]], lam: float | Tensor = 0.01,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class GBCELoss(torch.nn.Module):
     r"""Binary cross entropy of the target and sampled classes, calibrated for their number (gBCE, Petrov and Macdonald
     2023)."""
@@ -177,6 +394,28 @@ class GBCELoss(torch.nn.Module):
     def __call__(
         self, input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *,
         linear_bias: Tensor | None = None,
+    ) -> Tensor: ...
+
+class GSPOLoss(torch.nn.Module):
+    r"""Group sequence policy optimisation (Zheng et al. 2025, https://arxiv.org/abs/2507.18071)."""
+    clip_low: float | Tensor
+    clip_high: float | Tensor
+    delta: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, clip_low: float | Tensor = 0.0003, clip_high: float | Tensor = 0.0004, delta: float | Tensor = 0.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     ) -> Tensor: ...
 
 class GeneralizedBoxIoULoss(torch.nn.Module):
@@ -229,6 +468,42 @@ class JSDCrossEntropy(torch.nn.Module):
     ) -> Tensor: ...
     def __call__(
         self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class KLStandardNormal(torch.nn.Module):
+    r"""The divergence of a Gaussian encoder from the standard normal (Kingma and Welling 2014; :math:`\beta`: Higgins
+    et al. 2017)."""
+    beta: float | Tensor
+    free_bits: float | Tensor
+    free_bits_of: Literal["element", "dimension"]
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, beta: float | Tensor = 1.0, free_bits: float | Tensor = 0.0,
+        free_bits_of: Literal["element", "dimension"] = "element", reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, mu: Tensor, logvar: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, mu: Tensor, logvar: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class KoLeoLoss(torch.nn.Module):
+    r"""KoLeo: vectors of a batch keep away from their nearest neighbours (Sablayrolles et al. 2019,
+    https://arxiv.org/abs/1806.03198)."""
+    eps: float | Tensor
+    def __init__(
+        self, eps: float | Tensor = 1e-08,
+    ) -> None: ...
+    def forward(
+        self, features: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, features: Tensor,
     ) -> Tensor: ...
 
 class LDAMLoss(torch.nn.Module):
@@ -365,6 +640,99 @@ class LogitAdjustedCrossEntropy(torch.nn.Module, Generic[_Result]):
         return_stats: bool, group: Any = None,
     ) -> Tensor | tuple[Tensor, RowStats]: ...
 
+class MAPELoss(torch.nn.Module, Generic[_Result]):
+    r"""Absolute error by the size of the value, :math:`\ell = |x - y| / \max(|y|, \epsilon)`."""
+    eps: float
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: MAPELoss[Tensor], eps: float = 2.220446049250313e-16, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MAPELoss[tuple[Tensor, PointStats]], eps: float = 2.220446049250313e-16,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MAPELoss[Tensor | tuple[Tensor, PointStats]], eps: float = 2.220446049250313e-16,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class MASELoss(torch.nn.Module):
+    r"""Absolute error of a series by that of repeating the past (Hyndman and Koehler 2006)."""
+    season: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, season: int = 1, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, history: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, history: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
 class MultiLabelMarginLoss(torch.nn.MultiLabelMarginLoss):
     r"""Hinge of each pair of a class that is a target and one that is not,
     :math:`\ell = \frac1C \sum_{y \in t} \sum_{c \notin t} \max(0, 1 + x_c - x_y)`."""
@@ -404,6 +772,25 @@ class MultiMarginLoss(torch.nn.MultiMarginLoss):
     ) -> Tensor: ...
     def __call__(
         self, input: Tensor, target: Tensor,
+    ) -> Tensor: ...
+
+class MultiQuantileLoss(torch.nn.Module):
+    r"""The mean of the `quantile_loss` of K quantiles that are predicted together, and a penalty where they cross."""
+    quantiles: list[float] | tuple[float, ...] | Tensor
+    crossing: float
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, quantiles: list[float] | tuple[float, ...] | Tensor = (0.1, 0.5, 0.9), crossing: float = 0.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     ) -> Tensor: ...
 
 class MulticlassHingeLoss(torch.nn.Module):
@@ -456,6 +843,98 @@ class ProxyAnchorLoss(torch.nn.Module):
         self, embeddings: Tensor, weight: Tensor, target: Tensor,
     ) -> Tensor: ...
 
+class RMSSELoss(torch.nn.Module):
+    r"""Root of the mean squared error of a series by that of repeating the past, the score of the M5 competition."""
+    season: int
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, season: int = 1, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, history: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, history: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+    ) -> Tensor: ...
+
+class SMAPELoss(torch.nn.Module, Generic[_Result]):
+    r"""Absolute error by the mean size of prediction and value, :math:`\ell = 2 |x - y| / (|x| + |y|)`."""
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: SMAPELoss[Tensor], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SMAPELoss[tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SMAPELoss[Tensor | tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class SampledSoftmaxLoss(torch.nn.Module):
     r"""Cross entropy among the target and sampled classes (Jean et al. 2015; of recommenders Yi et al. 2019)."""
     temperature: float | Tensor
@@ -474,6 +953,87 @@ class SampledSoftmaxLoss(torch.nn.Module):
         linear_bias: Tensor | None = None, log_q: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor: ...
 
+class SimPOLoss(torch.nn.Module, Generic[_Result]):
+    r"""Preference optimisation without a reference model (SimPO, Meng et al. 2024, https://arxiv.org/abs/2405.14734):
+    with log-probabilities averaged over tokens"""
+    beta: float | Tensor
+    gamma: float | Tensor
+    label_smoothing: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: SimPOLoss[Tensor], beta: float | Tensor = 2.0, gamma: float | Tensor = 1.0,
+        label_smoothing: float | Tensor = 0.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SimPOLoss[tuple[Tensor, PointStats]], beta: float | Tensor = 2.0, gamma: float | Tensor = 1.0,
+        label_smoothing: float | Tensor = 0.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: SimPOLoss[Tensor | tuple[Tensor, PointStats]], beta: float | Tensor = 2.0, gamma: float | Tensor = 1.0,
+        label_smoothing: float | Tensor = 0.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class TripletMarginWithDistanceLoss(torch.nn.TripletMarginWithDistanceLoss):
     r"""Triplet loss of a distance d of one's own, :math:`\ell = \max(0, m + d(a, p) - d(a, n))`."""
     def __init__(
@@ -485,6 +1045,24 @@ class TripletMarginWithDistanceLoss(torch.nn.TripletMarginWithDistanceLoss):
     ) -> Tensor: ...
     def __call__(
         self, anchor: Tensor, positive: Tensor, negative: Tensor,
+    ) -> Tensor: ...
+
+class VICRegLoss(torch.nn.Module):
+    r"""VICReg: views agree, dimensions vary and do not correlate (Bardes et al. 2022,
+    https://arxiv.org/abs/2105.04906)."""
+    invariance: float | Tensor
+    variance: float | Tensor
+    covariance: float | Tensor
+    eps: float | Tensor
+    def __init__(
+        self, invariance: float | Tensor = 25.0, variance: float | Tensor = 25.0, covariance: float | Tensor = 1.0,
+        eps: float | Tensor = 0.0001,
+    ) -> None: ...
+    def forward(
+        self, z0: Tensor, z1: Tensor,
+    ) -> Tensor: ...
+    def __call__(
+        self, z0: Tensor, z1: Tensor,
     ) -> Tensor: ...
 
 class ArcFaceLoss(torch.nn.Module, Generic[_Result]):
@@ -2018,6 +2596,86 @@ class BalancedL1Loss(torch.nn.Module, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class BetaNLLLoss(torch.nn.Module, Generic[_Result]):
+    r"""Gaussian negative log-likelihood whose elements are weighed by their predicted variance, v = max(var, eps), so
+    that elements that the model gives up on keep a gradient (Seitzer et al. 2022, https://arxiv.org/abs/2203.09168)."""
+    beta: float | Tensor
+    full: bool
+    eps: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: BetaNLLLoss[Tensor], beta: float | Tensor = 0.5, full: bool = True, eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BetaNLLLoss[tuple[Tensor, PointStats]], beta: float | Tensor = 0.5, full: bool = True,
+        eps: float | Tensor = 1e-06, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: BetaNLLLoss[Tensor | tuple[Tensor, PointStats]], beta: float | Tensor = 0.5, full: bool = True,
+        eps: float | Tensor = 1e-06, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, var: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class BoxIoULoss(torch.nn.Module, Generic[_Result]):
     r"""How little two boxes overlap, :math:`\ell = 1 - q` plus a penalty; q = I / (U + eps), intersection by union."""
     kind: Literal["iou", "giou", "diou", "ciou", "eiou", "siou"]
@@ -2100,6 +2758,93 @@ class BoxIoULoss(torch.nn.Module, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class CISPOLoss(torch.nn.Module, Generic[_Result]):
+    r"""CISPO (MiniMax 2025, https://arxiv.org/abs/2506.13585): every token keeps a gradient, and only its weight, the
+    ratio r = exp(x - x_old), is bounded."""
+    clip_high: float | Tensor
+    average: Literal["tokens", "sequences"]
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: CISPOLoss[Tensor], clip_high: float | Tensor = 5.0, average: Literal["tokens", "sequences"] = "tokens",
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CISPOLoss[tuple[Tensor, PointStats]], clip_high: float | Tensor = 5.0,
+        average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: CISPOLoss[Tensor | tuple[Tensor, PointStats]], clip_high: float | Tensor = 5.0,
+        average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class CharbonnierLoss(torch.nn.Module, Generic[_Result]):
     r"""Differentiable absolute error (Charbonnier et al. 1994), :math:`\ell = \sqrt{(x - y)^2 + \epsilon^2}`."""
     eps: float | Tensor
@@ -2172,6 +2917,190 @@ class CharbonnierLoss(torch.nn.Module, Generic[_Result]):
     def __call__(
         self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class DPOLoss(torch.nn.Module, Generic[_Result]):
+    r"""Direct preference optimisation, of chosen and rejected answers (Rafailov et al. 2023,
+    https://arxiv.org/abs/2305.18290)."""
+    kind: Literal["sigmoid", "hinge", "ipo", "robust"]
+    beta: float | Tensor
+    label_smoothing: float | Tensor
+    margin: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: DPOLoss[Tensor], kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid",
+        beta: float | Tensor = 0.1, label_smoothing: float | Tensor = 0.0, margin: float | Tensor = 0.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DPOLoss[tuple[Tensor, PointStats]], kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid",
+        beta: float | Tensor = 0.1, label_smoothing: float | Tensor = 0.0, margin: float | Tensor = 0.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DPOLoss[Tensor | tuple[Tensor, PointStats]],
+        kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid", beta: float | Tensor = 0.1,
+        label_smoothing: float | Tensor = 0.0, margin: float | Tensor = 0.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class GRPOLoss(torch.nn.Module, Generic[_Result]):
+    r"""Group relative policy optimisation (Shao et al. 2024, https://arxiv.org/abs/2402.03300)."""
+    beta: float | Tensor
+    clip_low: float | Tensor
+    clip_high: float | Tensor
+    delta: float | Tensor
+    average: Literal["tokens", "sequences"]
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: GRPOLoss[Tensor], beta: float | Tensor = 0.04, clip_low: float | Tensor = 0.2,
+        clip_high: float | Tensor = 0.2, delta: float | Tensor = 0.0,
+        average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GRPOLoss[tuple[Tensor, PointStats]], beta: float | Tensor = 0.04, clip_low: float | Tensor = 0.2,
+        clip_high: float | Tensor = 0.2, delta: float | Tensor = 0.0,
+        average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GRPOLoss[Tensor | tuple[Tensor, PointStats]], beta: float | Tensor = 0.04, clip_low: float | Tensor = 0.2,
+        clip_high: float | Tensor = 0.2, delta: float | Tensor = 0.0,
+        average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None,
+        ref_log_probs: Tensor | None = None, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
@@ -2626,6 +3555,95 @@ class KLDivLoss(torch.nn.KLDivLoss, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class KTOLoss(torch.nn.Module, Generic[_Result]):
+    r"""Kahneman-Tversky optimisation, of answers each of which is wanted or not (Ethayarajh et al. 2024,
+    https://arxiv.org/abs/2402.01306)."""
+    beta: float | Tensor
+    desirable_weight: float | Tensor
+    undesirable_weight: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: KTOLoss[Tensor], beta: float | Tensor = 0.1, desirable_weight: float | Tensor = 1.0,
+        undesirable_weight: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: KTOLoss[tuple[Tensor, PointStats]], beta: float | Tensor = 0.1, desirable_weight: float | Tensor = 1.0,
+        undesirable_weight: float | Tensor = 1.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: KTOLoss[Tensor | tuple[Tensor, PointStats]], beta: float | Tensor = 0.1,
+        desirable_weight: float | Tensor = 1.0, undesirable_weight: float | Tensor = 1.0,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class L1Loss(torch.nn.L1Loss, Generic[_Result]):
     r"""Absolute error, :math:`\ell = |x - y|`; the gradient at 0 is 0."""
     @overload
@@ -2697,6 +3715,81 @@ class L1Loss(torch.nn.L1Loss, Generic[_Result]):
         self, input: Tensor, target: Tensor, *, weight: Tensor | None = None, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class LaplaceNLLLoss(torch.nn.Module, Generic[_Result]):
+    r"""Laplace negative log-likelihood, :math:`\ell = \log 2 b + |x - y| / b`, b = max(scale, eps)."""
+    eps: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: LaplaceNLLLoss[Tensor], eps: float | Tensor = 1e-06, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LaplaceNLLLoss[tuple[Tensor, PointStats]], eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: LaplaceNLLLoss[Tensor | tuple[Tensor, PointStats]], eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 class LogCoshLoss(torch.nn.Module, Generic[_Result]):
@@ -2919,6 +4012,248 @@ class MarginRankingLoss(torch.nn.MarginRankingLoss, Generic[_Result]):
     def __call__(
         self, input1: Tensor, input2: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class NegativeBinomialNLLLoss(torch.nn.Module, Generic[_Result]):
+    r"""Negative log-likelihood of counts y that vary more than Poisson's: mean x, variance :math:`x + a x^2`, a =
+    ``dispersion``, r = 1 / a."""
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: NegativeBinomialNLLLoss[Tensor], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: NegativeBinomialNLLLoss[tuple[Tensor, PointStats]], reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: NegativeBinomialNLLLoss[Tensor | tuple[Tensor, PointStats]],
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, dispersion: Tensor | float, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class ORPOLoss(torch.nn.Module, Generic[_Result]):
+    r"""The odds ratio term of ORPO, to be added to the chosen answer's cross entropy (Hong et al. 2024,
+    https://arxiv.org/abs/2403.07691)."""
+    beta: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: ORPOLoss[Tensor], beta: float | Tensor = 0.1, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ORPOLoss[tuple[Tensor, PointStats]], beta: float | Tensor = 0.1,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: ORPOLoss[Tensor | tuple[Tensor, PointStats]], beta: float | Tensor = 0.1,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, chosen: Tensor, rejected: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class PPOClipLoss(torch.nn.Module, Generic[_Result]):
+    r"""The clipped objective of PPO, of tokens' log-probabilities (Schulman et al. 2017,
+    https://arxiv.org/abs/1707.06347)."""
+    clip_low: float | Tensor
+    clip_high: float | Tensor
+    delta: float | Tensor
+    average: Literal["tokens", "sequences"]
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: PPOClipLoss[Tensor], clip_low: float | Tensor = 0.2, clip_high: float | Tensor = 0.2,
+        delta: float | Tensor = 0.0, average: Literal["tokens", "sequences"] = "tokens",
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PPOClipLoss[tuple[Tensor, PointStats]], clip_low: float | Tensor = 0.2, clip_high: float | Tensor = 0.2,
+        delta: float | Tensor = 0.0, average: Literal["tokens", "sequences"] = "tokens",
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: PPOClipLoss[Tensor | tuple[Tensor, PointStats]], clip_low: float | Tensor = 0.2,
+        clip_high: float | Tensor = 0.2, delta: float | Tensor = 0.0,
+        average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
@@ -3531,6 +4866,90 @@ class SquaredLogLoss(torch.nn.Module, Generic[_Result]):
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
+class StudentTNLLLoss(torch.nn.Module, Generic[_Result]):
+    r"""Negative log-likelihood of Student's t, whose tails forgive outliers: n = ``df``, b = max(scale, eps), z = (x -
+    y) / b."""
+    eps: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: StudentTNLLLoss[Tensor], eps: float | Tensor = 1e-06, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StudentTNLLLoss[tuple[Tensor, PointStats]], eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: StudentTNLLLoss[Tensor | tuple[Tensor, PointStats]], eps: float | Tensor = 1e-06,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
 class SuperLoss(torch.nn.Module, Generic[_Result]):
     r"""SuperLoss (Castells et al. 2020): losses :math:`\ell` of samples, large ones weighed down and small ones up, as
     in a curriculum."""
@@ -3605,6 +5024,82 @@ class SuperLoss(torch.nn.Module, Generic[_Result]):
     def __call__(
         self, input: Tensor, *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
         loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class TweedieLoss(torch.nn.Module, Generic[_Result]):
+    r"""Half the unit deviance of a Tweedie distribution of mean x and variance proportional to :math:`x^p`: its
+    negative log-likelihood less that of the mean y."""
+    power: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: TweedieLoss[Tensor], power: float | Tensor = 1.5, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
+        weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TweedieLoss[tuple[Tensor, PointStats]], power: float | Tensor = 1.5,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TweedieLoss[Tensor | tuple[Tensor, PointStats]], power: float | Tensor = 1.5,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, weight: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False], weight: Tensor | None = None,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
+        reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
+    ) -> tuple[Tensor, PointStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
 
@@ -3684,6 +5179,953 @@ class VarifocalLoss(torch.nn.Module, Generic[_Result]):
         empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
         reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool, weight: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, PointStats]: ...
+
+class DiceCrossEntropyLoss(torch.nn.Module, Generic[_Result]):
+    r"""Dice loss and cross entropy of the same logits, in one read:"""
+    mode: Literal["softmax", "sigmoid"]
+    dice_weight: float | Tensor
+    ce_weight: float | Tensor
+    label_smoothing: float | Tensor
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: DiceCrossEntropyLoss[Tensor], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceCrossEntropyLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceCrossEntropyLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid"] = "softmax", dice_weight: float | Tensor = 1.0,
+        ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0, weight: Tensor | None = None,
+        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class DiceFocalLoss(torch.nn.Module, Generic[_Result]):
+    r"""Dice loss and focal loss (Lin et al. 2017) of the same logits:"""
+    mode: Literal["softmax", "sigmoid"]
+    dice_weight: float | Tensor
+    focal_weight: float | Tensor
+    gamma: float | Tensor
+    focal: Literal["softmax", "sigmoid"]
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: DiceFocalLoss[Tensor], mode: Literal["softmax", "sigmoid"] = "softmax", dice_weight: float | Tensor = 1.0,
+        focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+        focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False] = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceFocalLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+        focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceFocalLoss[Tensor | tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid"] = "softmax",
+        dice_weight: float | Tensor = 1.0, focal_weight: float | Tensor = 1.0, gamma: float | Tensor = 2.0,
+        focal: Literal["softmax", "sigmoid"] = "softmax", weight: Tensor | None = None, squared: bool = False,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class DiceLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus the soft Dice index of each class (Milletari et al. 2016), from logits:"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: DiceLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: DiceLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class FocalTverskyLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus the Tversky index of each class, to a power (Abraham and Khan 2019), from logits:"""
+    alpha: float | Tensor
+    beta: float | Tensor
+    gamma: float | Tensor
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: FocalTverskyLoss[Tensor], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        gamma: float | Tensor = 0.75, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalTverskyLoss[tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        gamma: float | Tensor = 0.75, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: FocalTverskyLoss[Tensor | tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3,
+        beta: float | Tensor = 0.7, gamma: float | Tensor = 0.75,
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class GeneralizedDiceLoss(torch.nn.Module, Generic[_Result]):
+    r"""The generalized Dice loss of each sample, in which rare classes weigh as much as others (Sudre et al. 2017):"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weighting: Literal["square", "simple", "uniform"]
+    weight: Tensor | None
+    smooth_nr: float | Tensor
+    smooth_dr: float | Tensor
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: GeneralizedDiceLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False] = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GeneralizedDiceLoss[tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True],
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: GeneralizedDiceLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weighting: Literal["square", "simple", "uniform"] = "square", weight: Tensor | None = None,
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False],
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True],
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class JaccardLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus the soft Jaccard index (intersection over union) of each class, from logits:"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    squared: bool
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: JaccardLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: JaccardLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        weight: Tensor | None = None, squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: JaccardLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        squared: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class LovaszHingeLoss(torch.nn.Module):
+    r"""The Lovász extension of the Jaccard loss, at the hinge losses :math:`1 - (2 t - 1) x` of each channel's logits
+    (Berman et al. 2018)."""
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, absent: Literal["keep", "zero", "skip"] = "keep",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+
+class LovaszSoftmaxLoss(torch.nn.Module):
+    r"""The Lovász extension of the Jaccard loss, at the errors :math:`|t - p|` of each class (Berman et al. 2018)."""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    def __init__(
+        self, mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+
+class MCCLoss(torch.nn.Module, Generic[_Result]):
+    r"""One minus Matthews' correlation coefficient of each class against the rest (Abhishek and Hamarneh 2021):"""
+    mode: Literal["softmax", "sigmoid", "probabilities"]
+    eps: float | Tensor
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: MCCLoss[Tensor], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        eps: float | Tensor = 1e-05, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[False] = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MCCLoss[tuple[Tensor, RegionStats]], mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax",
+        eps: float | Tensor = 1e-05, weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
+        *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: MCCLoss[Tensor | tuple[Tensor, RegionStats]],
+        mode: Literal["softmax", "sigmoid", "probabilities"] = "softmax", eps: float | Tensor = 1e-05,
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count",
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+
+class TverskyCrossEntropyLoss(torch.nn.Module, Generic[_Result]):
+    r"""Tversky loss and cross entropy of the same logits, in one read:"""
+    alpha: float | Tensor
+    beta: float | Tensor
+    mode: Literal["softmax", "sigmoid"]
+    tversky_weight: float | Tensor
+    ce_weight: float | Tensor
+    label_smoothing: float | Tensor
+    weight: Tensor | None
+    reduction: Literal["none", "mean", "sum"]
+    @overload
+    def __init__(
+        self: TverskyCrossEntropyLoss[Tensor], alpha: float | Tensor = 0.3, beta: float | Tensor = 0.7,
+        mode: Literal["softmax", "sigmoid"] = "softmax", tversky_weight: float | Tensor = 1.0,
+        ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0, weight: Tensor | None = None,
+        reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False] = False, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TverskyCrossEntropyLoss[tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3,
+        beta: float | Tensor = 0.7, mode: Literal["softmax", "sigmoid"] = "softmax",
+        tversky_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: Literal[True],
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self: TverskyCrossEntropyLoss[Tensor | tuple[Tensor, RegionStats]], alpha: float | Tensor = 0.3,
+        beta: float | Tensor = 0.7, mode: Literal["softmax", "sigmoid"] = "softmax",
+        tversky_weight: float | Tensor = 1.0, ce_weight: float | Tensor = 1.0, label_smoothing: float | Tensor = 0.0,
+        weight: Tensor | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
+        normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
+        loss_dtype: torch.dtype | None = None, batch: bool = False, include_background: bool = True,
+        ignore_index: int | None = None, mask: Tensor | None = None, return_stats: bool = False,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> None: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def forward(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        absent: Literal["keep", "zero", "skip"] = "keep", average: Literal["macro", "micro"] = "macro",
+        class_mean: Literal["count", "weighted"] = "count", smooth_nr: float | Tensor = 1e-05,
+        smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> _Result: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[False], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: Literal[True], absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> tuple[Tensor, RegionStats]: ...
+    @overload
+    def __call__(
+        self, input: Tensor, target: Tensor, *, normalizer: float | Tensor | None = None,
+        empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, batch: bool = False,
+        include_background: bool = True, ignore_index: int | None = None, mask: Tensor | None = None,
+        return_stats: bool, absent: Literal["keep", "zero", "skip"] = "keep",
+        average: Literal["macro", "micro"] = "macro", class_mean: Literal["count", "weighted"] = "count",
+        smooth_nr: float | Tensor = 1e-05, smooth_dr: float | Tensor = 1e-05, log: bool = False,
+    ) -> Tensor | tuple[Tensor, RegionStats]: ...
 
 class CrossEntropyLoss(torch.nn.CrossEntropyLoss, Generic[_Result]):
     r"""Cross entropy between logits and class indices or class probabilities."""
