@@ -576,7 +576,7 @@ def _with_point(posed: Posed, point: Point, terms: Tensor, counted: Tensor | Non
     assert values is not None
     if measured.spread is not None:
         share = of_dtype(point.label_smoothing, _SUMMED)
-        values = values * (1 - share) + measured.spread * (share / classes)
+        values = values * (1 - share) + measured.spread * share / classes
     indices = posed.target.shape != posed.input.shape
     count = measured.mass if point.softmax and indices else measured.pixels
     if posed.weight is not None:

@@ -152,8 +152,7 @@ def generalized_dice_loss(
     reduction: str = "mean",
     **options: Unpack[SumOptions],
 ) -> Any:
-    r"""The generalized Dice loss of each sample (Sudre et al. 2017), in which rare classes weigh as much as frequent
-    ones:
+    r"""The generalized Dice loss of each sample, in which rare classes weigh as much as others (Sudre et al. 2017):
 
     .. math::
         \ell = 1 - \frac{2 \sum_c w_c \sum p_c t_c + \epsilon_n}
@@ -240,8 +239,8 @@ def focal_tversky_loss(
 def _(s: Sums, alpha: Number, beta: Number, gamma: Number, smooth_nr: Number, smooth_dr: Number, log: bool) -> Tensor:
     """The Tversky loss to the power; where it is 0 its slope is too."""
     terms = _tversky(s, alpha, beta, smooth_nr, smooth_dr, log)
-    some = terms > 0
-    return torch.where(some, torch.where(some, terms, 1.0) ** gamma, 0.0 * terms)
+    none = terms <= 0  # not NaN
+    return torch.where(none, 0.0, torch.where(none, 1.0, terms) ** gamma)
 
 
 def _tversky(s: Sums, alpha: Number, beta: Number, smooth_nr: Number, smooth_dr: Number, log: bool) -> Tensor:
@@ -286,7 +285,8 @@ def _(s: Sums, eps: Number) -> Tensor:
     r"""One minus the coefficient."""
     tp, fp, fn = s.both + eps, s.over + eps, s.under + eps
     tn = s.pixels - s.mass - s.over + eps
-    mcc = (tp * tn - fp * fn) / ((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)).sqrt()
+    square = (tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)
+    mcc = (tp * tn - fp * fn) / torch.where(square > 0, square, 1.0).sqrt()  # 0 / 0 is 0
     return torch.where(s.pixels > 0, 1 - mcc, 0.0)  # of no pixels nothing is wrong
 
 
@@ -465,13 +465,13 @@ def lovasz_softmax_loss(
 ) -> Any:
     r"""The Lovász extension of the Jaccard loss, at the errors :math:`|t - p|` of each class (Berman et al. 2018).
 
-    PyTorch sorts the errors; the loss and its gradient are plain PyTorch.
+    PyTorch sorts the errors; the loss and its gradient are plain PyTorch. Dense targets must be 0 or 1.
 
     Equivalent to ``lovasz_softmax(input.softmax(1), target)`` of the authors with ``batch=True, absent="skip"``, and
     with ``per_image=True`` without ``batch``.
 
     Args:
-        input, target, mode, weight, reduction: As in `dice_loss`; dense targets must be 0 or 1.
+        input, target, mode, weight, reduction: As in `dice_loss`.
     """
     return Posed(input, target, mode, weight, reduction, {**options})
 
@@ -494,13 +494,13 @@ def lovasz_hinge_loss(
     r"""The Lovász extension of the Jaccard loss, at the hinge losses :math:`1 - (2 t - 1) x` of each channel's logits
     (Berman et al. 2018).
 
-    PyTorch sorts the errors; the loss and its gradient are plain PyTorch.
+    PyTorch sorts the errors; the loss and its gradient are plain PyTorch. Dense targets must be 0 or 1.
 
     Equivalent to ``lovasz_hinge(input.squeeze(1), target)`` of the authors, of inputs with one channel.
 
     Args:
         input: Logits, each channel one class against the rest.
-        target, weight, reduction: As in `dice_loss`; dense targets must be 0 or 1.
+        target, weight, reduction: As in `dice_loss`.
     """
     return Posed(input, target, "probabilities", weight, reduction, {**options})
 
