@@ -16,12 +16,12 @@ SHAPES = ((300,), (37, 50), (3, 50, 11), (2, 7, 3, 5))
 TOLERANCE = {torch.float64: 2.0**-42, torch.float32: 2.0**-16, torch.bfloat16: 2.0**-6, torch.float16: 2.0**-8}
 
 
-@pytest.fixture(params=["whole", "one block", "many blocks"])
+@pytest.fixture(params=["tiny", "whole", "blocks"])
 def blocks(request, monkeypatch, kernel):
-    if request.param != "whole":
-        monkeypatch.setattr(flex, "SMALL_BYTES", 0)
-    if request.param == "many blocks":
-        monkeypatch.setattr(flex, "BLOCK_BYTES", 2000)
+    if request.param != "tiny":
+        monkeypatch.setattr(flex, "TINY", -1)
+    if request.param == "blocks":
+        monkeypatch.setattr(flex, "BLOCK_BYTES", 300)
 
 
 def make(shape, dtype, last=False):
