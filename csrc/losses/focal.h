@@ -219,7 +219,7 @@ struct SoftmaxFocal {
   template <class V>
   FASTLOSS_FN Eval<V> operator()(V nll, V p, V q) const {
     const V one(T(1)), zero(T(0));
-    const V ratio = select(q == zero, one, finite<T>(nll) / q);
+    const V ratio = select(q == zero, one, finite<T>(nll / q));
     const V factor = V(alpha) * power(q);
     return {factor * nll, factor * (one + V(power.gamma) * p * ratio)};
   }

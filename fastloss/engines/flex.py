@@ -7,11 +7,11 @@ last cache: it measures a block, has the formula make the losses and PyTorch's a
 block's gradient from the logits that are still there. Memory is read once and written once, whatever the formula. Where
 the formula differentiates something else too, tensors that it captures, its graph stays that of the losses. The logits
 are in that graph for derivatives of those gradients alone: until one is asked for, nothing goes that way, since the
-gradient of the logits is there.
+gradient of the logits is there. Most formulas capture no such tensor, so a block's vectors are leaves at first.
 
-Where the gradient is not made in forward (few logits, float16, ``reduction="none"``, compiled graphs), and on CUDA,
-where the formula's many small launches for each block would take longer than reading the logits again, the block is all
-rows.
+The formula takes 0.05 ms a block and, with a cache full of logits instead of code, up to five times that. So logits of
+one block at most make their gradient in backward, as do float16, ``reduction="none"``, compiled graphs, and CUDA, where
+the formula's many small launches for each block would take longer than reading the logits again.
 """
 
 from __future__ import annotations
@@ -27,18 +27,17 @@ from fastloss._core import memory as _memory
 from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
+from fastloss._core._torch import tracing_state
 from fastloss._core.autograd import apply, makes_gradient_now, scales_exactly
 from fastloss._core.formula import expm1
-from fastloss._core.guards import loss_dtype_of, why_not_normalizer
+from fastloss._core.guards import TORCH_ERRORS, is_compiling, is_dynamo_compiling, loss_dtype_of, why_not_normalizer
 from fastloss._core.record import P, PublicLoss, RowOutputs, publish
 from fastloss._core.row_formula import reduced
-from fastloss.engines import outputs
+from fastloss.engines import outputs, softmax
 from fastloss.engines.outputs import Plan, Posed
 
-BLOCK_BYTES = 16 << 20  # of logits: half a usual last cache; the gradient goes past it
-SMALL_BYTES = (
-    1 << 20
-)  # logits that are in a cache anyway: to read them again costs less than a graph of the block's own
+BLOCK_BYTES = 24 << 20  # of logits: most of a usual last cache; the gradient goes past it
+TINY = 2 * softmax.TINY  # logits of which PyTorch's own operators are faster than a formula's graph on a kernel
 _PLACE = -0.6931471805599453  # log 1/2: no formula that is finite inside (0, 1) has an infinite slope there
 
 
@@ -57,29 +56,37 @@ class Row:
         index: Positions of the rows among all, in the order of the flattened targets.
     """
 
-    def __init__(
-        self, logprob: Tensor, lse: Tensor, entropy: Callable[[], Tensor], target: Tensor, index: Tensor
-    ) -> None:
-        self.logprob, self.lse, self.target, self.index = logprob, lse, target, index
-        self._entropy, self._made = entropy, {}  # type: ignore[var-annotated]
+    def __init__(self, logprob: Tensor, target: Tensor, **make: Callable[[], Tensor]) -> None:
+        self.logprob, self.target = logprob, target
+        self._make: dict[str, Callable[[], Tensor]] = {
+            "prob": logprob.exp, "others": lambda: -expm1(logprob), **make
+        }  # fmt: skip
+        self._made: dict[str, Tensor] = {}
 
-    def _once(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+    def _once(self, name: str) -> Tensor:
         if name not in self._made:
-            self._made[name] = make()
-        made: Tensor = self._made[name]
-        return made
+            self._made[name] = self._make[name]()
+        return self._made[name]
+
+    @property
+    def lse(self) -> Tensor:
+        return self._once("lse")
 
     @property
     def entropy(self) -> Tensor:
-        return self._once("entropy", self._entropy)
+        return self._once("entropy")
 
     @property
     def prob(self) -> Tensor:
-        return self._once("prob", self.logprob.exp)
+        return self._once("prob")
 
     @property
     def others(self) -> Tensor:
-        return self._once("others", lambda: -expm1(self.logprob))
+        return self._once("others")
+
+    @property
+    def index(self) -> Tensor:
+        return self._once("index")
 
 
 RowLoss = Callable[[Row], Tensor]
@@ -103,7 +110,9 @@ def loss(of: Any, **facts: Any) -> Callable[[Callable[P, Any]], PublicLoss[P]]:
         record.declare(of.record.formula)
 
         def function(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return solve(record, pose(*args, **kwargs))
+            posed = pose(*args, **kwargs)
+            made = _few(record.name, posed)
+            return solve(record, posed) if made is None else made
 
         def reference(*args: P.args, **kwargs: P.kwargs) -> Any:
             posed = check(record, pose(*args, **kwargs))
@@ -162,22 +171,93 @@ def _reduced(posed: Flexible, values: Tensor, kept: Tensor) -> Tensor:
     return reduced(values, kept, posed.reduction, _divisor(posed, kept), posed.empty)
 
 
-def whole(name: str, posed: Flexible, read: Callable[[tuple[bool, bool]], Any]) -> Tensor:
-    """The loss from outputs of all rows at once; ``read`` makes those that the flags say."""
-    target, kept = posed.rows.target, outputs.kept_of(posed.rows)
-    flat = kept.reshape(-1)
-    logprob, _, lse = read((False, True))
+def _in_graph(name: str, row_loss: RowLoss, row: Row) -> Tensor:
+    """The values of rows whose log-probabilities may be in a graph: a formula of no row has a gradient too, zero."""
+    values = _values(name, row_loss, row)
+    if not values.requires_grad and row.logprob.requires_grad:
+        values = torch.where(torch.ones_like(values, dtype=torch.bool), values, row.logprob)
+    return values
+
+
+def _few(name: str, posed: Flexible) -> Tensor | None:
+    """The loss of a small matrix whose rows all count, from PyTorch's own operators; None for other calls."""
+    rows, row_loss, reduction, normalizer, empty = posed
+    input, target = rows.input, rows.target
+    if (
+        is_dynamo_compiling()
+        or rows.mask is not None
+        or rows.softcap is not None
+        or rows.loss_dtype is not None
+        or normalizer is not None
+        or empty != "nan"
+        or type(rows.temperature) is not float
+        or rows.temperature != 1.0
+        or not softmax.is_tiny_matrix(input, target, rows.ignore_index, TINY)
+        or target.is_floating_point()
+        or reduction not in _ops.REDUCTIONS
+        or not callable(row_loss)
+        or tracing_state() is not None
+    ):
+        return None
+    if route.watched:
+        route.take(name, "native", route.WHY_NATIVE)
+    at = target.unsqueeze(1)
+    try:
+        log_p = input.log_softmax(1)
+        logprob = log_p.gather(1, at).squeeze(1)
+    except TORCH_ERRORS:
+        return None  # the general way says what is wrong
+
+    def entropy() -> Tensor:
+        p = log_p.exp()
+        made = -(p * log_p).sum(1)
+        if made.isnan().any():  # 0 log 0 is 0
+            made = -(p * log_p.clamp_min(torch.finfo(log_p.dtype).min)).sum(1)
+        return made
+
+    def others() -> Tensor:
+        if (logprob < -0.1).all():
+            return 1.0 - row.prob
+        return log_p.scatter(1, at, -torch.inf).exp().sum(1)
+
     row = Row(
-        torch.where(flat, logprob.reshape(-1), _PLACE),
-        torch.where(flat, lse.reshape(-1), -_PLACE),
-        lambda: torch.where(flat, read((True, False)).entropy.reshape(-1), -_PLACE),
-        torch.where(kept, target, 0).reshape(-1),
-        torch.arange(flat.shape[0], device=flat.device),
+        logprob, target, lse=lambda: input.logsumexp(1), entropy=entropy, others=others,
+        index=lambda: torch.arange(len(target)),
+    )  # fmt: skip
+    values = _in_graph(name, row_loss, row)
+    made = values.mean() if reduction == "mean" else values.sum() if reduction == "sum" else values
+    return made.to(_dtype(posed))
+
+
+def whole(
+    name: str,
+    posed: Flexible,
+    read: Callable[[tuple[bool, bool]], Any],
+    kept: Tensor | None = None,
+    every: bool = False,
+) -> Tensor:
+    """The loss from outputs of all rows at once; ``read`` makes those that the flags say.
+
+    ``kept``: which rows count, if known; ``every``: whether all are known to.
+    """
+    target = posed.rows.target
+    kept = outputs.kept_of(posed.rows) if kept is None else kept
+
+    def of(value: Tensor, otherwise: float) -> Tensor:
+        return value.reshape(-1) if every else torch.where(kept, value, otherwise).reshape(-1)
+
+    made = read((False, True))
+    row = Row(
+        of(made.logprob, _PLACE),
+        of(target, 0),
+        lse=lambda: of(made.lse, -_PLACE),
+        entropy=lambda: of(read((True, False)).entropy, -_PLACE),
+        index=lambda: torch.arange(target.numel(), device=target.device),
     )
-    values = _values(name, posed.row_loss, row)
-    if not values.requires_grad and logprob.requires_grad:  # a formula of no row has a gradient too, zero
-        values = torch.where(torch.ones_like(flat), values, row.logprob)
-    return _reduced(posed, values.reshape(kept.shape), kept)
+    values = _in_graph(name, posed.row_loss, row).reshape(target.shape)
+    if every and posed.normalizer is None:
+        return values.mean() if posed.reduction == "mean" else reduced(values, None, posed.reduction, 1.0, posed.empty)
+    return _reduced(posed, values, kept)
 
 
 def plain(record: RowOutputs, posed: Flexible, input: Tensor) -> Tensor:
@@ -185,9 +265,9 @@ def plain(record: RowOutputs, posed: Flexible, input: Tensor) -> Tensor:
     return _from_rows(record, posed, input, outputs.plain)
 
 
-def _from_rows(record: RowOutputs, posed: Flexible, input: Tensor, way: Callable[..., Any]) -> Tensor:
+def _from_rows(record: RowOutputs, posed: Flexible, input: Tensor, way: Callable[..., Any], *kept: Any) -> Tensor:
     rows = posed.rows._replace(input=input)
-    return whole(record.name, posed, lambda flags: outputs.computed(record, rows._replace(flags=flags), way))
+    return whole(record.name, posed, lambda flags: outputs.computed(record, rows._replace(flags=flags), way), *kept)
 
 
 def solve(record: RowOutputs, posed: Flexible) -> Tensor:
@@ -199,10 +279,12 @@ def solve(record: RowOutputs, posed: Flexible) -> Tensor:
     if reason:
         return plain(record, posed, input).to(_dtype(posed))
     now = input.is_cpu and makes_gradient_now(_ops.REDUCTIONS[posed.reduction], input.dtype)
-    if now and input.nbytes >= SMALL_BYTES and torch.is_grad_enabled() and input.requires_grad:
+    if now and input.nbytes > BLOCK_BYTES and torch.is_grad_enabled() and input.requires_grad:
         return _in_blocks(record, posed).to(_dtype(posed))
+    kept = outputs.kept_of(posed.rows)
+    every = input.is_cpu and not is_compiling() and bool(kept.all())
     # The kernel reads the logits again for the entropy, if the formula reads that.
-    return _from_rows(record, posed, input, outputs.run).to(_dtype(posed))
+    return _from_rows(record, posed, input, outputs.run, kept, every).to(_dtype(posed))
 
 
 class _Block(NamedTuple):
@@ -274,67 +356,98 @@ def _in_blocks(record: RowOutputs, posed: Flexible) -> Tensor:
 
 def _by_block(record: RowOutputs, posed: Flexible, scale: Tensor, whether: _Whether) -> tuple[Tensor, Tensor]:
     """The values of all rows, in a graph if something else than the logits is, and the gradient of the logits."""
-    rows, name = posed.rows, record.name
+    rows = posed.rows
     grad = _memory.empty_like(rows.input)
+    plan = outputs.plan_of(record.name, record.formula, rows)._replace(flags=(False, True))
     scale, made = scale.reshape(-1), []
-    first, wants_entropy = 0, False
-    whole = outputs.plan_of(name, record.formula, rows)
+    first, captures = 0, False
     for block in _blocks(rows, grad, outputs.kept_of(rows)):
-        plan = whole._replace(flags=(wants_entropy, True), dim=block.dim)
-
-        def read(plan: Plan, block: _Block = block) -> Any:
-            with torch.no_grad():
-                about = block.target, block.mask
-                measured = outputs.computed(record, rows, lambda *_: outputs.measure(plan, block.logits, *about))
-                for value, place in zip(measured[1:4], (_PLACE, -_PLACE, -_PLACE), strict=True):
-                    if value is not None and block.ignored is not None:
-                        value.masked_fill_(block.ignored, place)
-            return measured[0], apply(_Leaves, plan, whether, measured, block.target, block.mask, block.logits)
-
-        with torch.enable_grad():
-            state, (logprob, entropy, lse) = read(plan)
-
-            def of_entropy(plan: Plan = plan, read: Any = read) -> Tensor:
-                nonlocal entropy, wants_entropy
-                if entropy is None:  # in the first block that reads it; those that follow measure it at once
-                    wants_entropy = True
-                    entropy = read(plan._replace(flags=(True, False)))[1][1]
-                return entropy.reshape(-1)
-
-            target = block.target if block.ignored is None else block.target.masked_fill(block.ignored, 0)
-            target = target.reshape(-1)
-            row = Row(logprob.reshape(-1), lse.reshape(-1), of_entropy, target, block.places.reshape(-1))
-            values = _values(name, posed.row_loss, row)
+        evaluated = _evaluate(record, posed, plan, block, whether if captures else None)
+        if not captures and not _alone(evaluated):
+            captures = True
+            evaluated = _evaluate(record, posed, plan, block, whether)
+        values, leaves, plan, state = evaluated
         last = first + values.shape[0]
-        found: list[Tensor | None] = [None, None, None]
-        leaves = [t for t in (logprob, lse, entropy) if t is not None]
+        found: Iterator[Tensor | None] = itertools.repeat(None)
         if values.requires_grad:
-            alone = _alone(values, leaves)
-            found = [
-                *torch.autograd.grad(values, leaves, scale[first:last], retain_graph=not alone, allow_unused=True),
-                None,
-            ]
-            values = values.detach() if alone else values
-        of_logprob, of_lse, of_h = found[:3]
+            given = [t for t in leaves if t is not None]
+            slopes = torch.autograd.grad(values, given, scale[first:last], retain_graph=captures, allow_unused=True)
+            found = iter(slopes)
+        of_logprob, of_entropy, of_lse = [None if t is None else next(found) for t in leaves]
         with torch.no_grad():
             outputs.write_gradient(
                 plan, block.grad, block.logits, block.target, block.mask, state,
-                None if of_h is None else entropy, of_logprob, of_h, of_lse,
+                None if of_entropy is None else leaves[1], of_logprob, of_entropy, of_lse,
             )  # fmt: skip
-        made.append(values)
+        made.append(values if captures else values.detach())
         first = last
     return torch.cat(made), grad
 
 
-def _alone(values: Tensor, leaves: list[Tensor]) -> bool:
-    """Whether the values depend on nothing that needs a gradient besides these leaves."""
-    seen, waiting = {leaf.grad_fn for leaf in leaves}, [values.grad_fn]
+class _Evaluated(NamedTuple):
+    """A formula of a block: its values, the row outputs that it may differentiate, and what these were measured with.
+
+    Attributes:
+        leaves: Log-probability, entropy (None: not read) and log-normaliser.
+        plan: With the entropy, if that was read: the blocks that follow measure it at once.
+        state: What the gradient starts from.
+    """
+
+    values: Tensor
+    leaves: list[Tensor | None]
+    plan: Plan
+    state: Tensor
+
+
+def _evaluate(record: RowOutputs, posed: Flexible, plan: Plan, block: _Block, whether: _Whether | None) -> _Evaluated:
+    """``whether``: keeps the logits behind the values' graph; None: that ends at the row outputs."""
+    about = block.target, block.mask
+
+    def read(plan: Plan) -> tuple[Tensor, list[Tensor | None]]:
+        with torch.no_grad():
+            measured = outputs.computed(record, posed.rows, lambda *_: outputs.measure(plan, block.logits, *about))
+            for value, place in zip(measured[1:4], (_PLACE, -_PLACE, -_PLACE), strict=True):
+                if value is not None and block.ignored is not None:
+                    value.masked_fill_(block.ignored, place)
+        if whether is not None:
+            return measured[0], [*apply(_Leaves, plan, whether, measured, *about, block.logits)]
+        return measured[0], [None if t is None else t.requires_grad_() for t in measured[1:4]]
+
+    with torch.enable_grad():
+        plan = plan._replace(dim=block.dim)
+        state, leaves = read(plan)
+
+        def entropy() -> Tensor:
+            nonlocal plan
+            if leaves[1] is None:
+                leaves[1] = read(plan._replace(flags=(True, False)))[1][1]
+                plan = plan._replace(flags=(True, True))
+            of_rows: Tensor = leaves[1].reshape(-1)  # type: ignore[union-attr]
+            return of_rows
+
+        logprob, _, lse = leaves
+        target = block.target if block.ignored is None else block.target.masked_fill(block.ignored, 0)
+        row = Row(
+            logprob.reshape(-1),  # type: ignore[union-attr]
+            target.reshape(-1),
+            lse=lambda: lse.reshape(-1),  # type: ignore[union-attr]
+            entropy=entropy,
+            index=lambda: block.places.reshape(-1),
+        )
+        return _Evaluated(_values(record.name, posed.row_loss, row), leaves, plan, state)
+
+
+def _alone(evaluated: _Evaluated) -> bool:
+    """Whether the values depend on nothing that needs a gradient besides their leaves."""
+    if evaluated.values.is_leaf:
+        return not evaluated.values.requires_grad
+    seen, waiting = set(), [evaluated.values.grad_fn]
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "variable"):
+        if hasattr(node, "variable") and not any(node.variable is leaf for leaf in evaluated.leaves):
             return False
         waiting += [following for following, _ in node.next_functions]
     return True

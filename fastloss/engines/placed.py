@@ -19,7 +19,7 @@ from fastloss._core import operators as _ops
 from fastloss._core import options as _options
 from fastloss._core import route
 from fastloss._core.autograd import Kernel
-from fastloss._core.guards import is_placed
+from fastloss._core.guards import is_dynamo_compiling, is_placed
 from fastloss._core.record import DivergenceLoss, HeadLoss, RowOutputs, SoftmaxLoss
 from fastloss._core.row_formula import class_dim
 
@@ -73,6 +73,8 @@ class Placed:
     def __init__(self, name: str, input: Any, dim: int, group: Any = None) -> None:
         from torch.distributed.tensor import Replicate, Shard
 
+        if is_dynamo_compiling():  # which leaves such a call to Python, or hands this to the user
+            raise RuntimeError(f"fastloss.{name}: expected torch.compile without fullgraph=True for a DTensor")
         if group is not None:
             raise ValueError(f"fastloss.{name}: expected group=None: input, a DTensor, says where its classes lie")
         self.name, self.mesh, self.shape, self.dim = name, input.device_mesh, input.shape, dim % max(1, input.dim())

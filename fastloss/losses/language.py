@@ -162,8 +162,8 @@ def flex_cross_entropy(
 
     Gradient: with respect to ``input`` and to tensors that ``row_loss`` uses; differentiable again (through the
         reference).
-    Memory: one gradient buffer. On the CPU logits are read and their gradient is written once, block by block; with
-        ``"none"``, float16, `torch.compile` and on CUDA logits are read twice.
+    Memory: one gradient buffer. On the CPU logits are read and their gradient is written once, block by block; logits
+        of one block (24 MiB), ``"none"``, float16, `torch.compile` and CUDA read them again in backward.
     Accuracy: that of `token_logprobs`.
 
     Example:

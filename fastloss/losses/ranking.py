@@ -41,7 +41,9 @@ def _few_hinges(
         return None
     code = REDUCTIONS[reduction]
     if kind == "weston_watkins" and _native_hinge is not None:
-        made: Tensor = _native_hinge(input, target, 1, margin, None, code) * input.shape[1]
+        # A weight instead of a product: that would be a node of the graph. PyTorch's loss is divided by their number.
+        classes = input.shape[1]
+        made: Tensor = _native_hinge(input, target, 1, margin, input.new_full((classes,), classes), code)
         return made
     values = _hinges(input, target, margin, kind)
     return values.mean() if code == 1 else values.sum() if code else values
@@ -50,10 +52,10 @@ def _few_hinges(
 def _hinges(x: Tensor, label: Tensor, margin: float | Tensor, kind: str) -> Tensor:
     dim = class_dim(x)
     index = label.unsqueeze(dim)
-    room, others = margin - x.gather(dim, index), x.scatter(dim, index, -torch.inf)
+    room = margin - x.gather(dim, index)
     if kind == "crammer_singer":
-        return torch.relu(others.max(dim).values + room.squeeze(dim))
-    return torch.relu(others + room).sum(dim)
+        return torch.relu(x.scatter(dim, index, -torch.inf).max(dim).values + room.squeeze(dim))
+    return torch.relu((x + room).scatter(dim, index, -torch.inf)).sum(dim)  # in this order: room may be infinite
 
 
 @loss(

@@ -16,12 +16,12 @@ SHAPES = ((300,), (37, 50), (3, 50, 11), (2, 7, 3, 5))
 TOLERANCE = {torch.float64: 2.0**-42, torch.float32: 2.0**-16, torch.bfloat16: 2.0**-6, torch.float16: 2.0**-8}
 
 
-@pytest.fixture(params=["whole", "one block", "many blocks"])
+@pytest.fixture(params=["tiny", "whole", "blocks"])
 def blocks(request, monkeypatch, kernel):
-    if request.param != "whole":
-        monkeypatch.setattr(flex, "SMALL_BYTES", 0)
-    if request.param == "many blocks":
-        monkeypatch.setattr(flex, "BLOCK_BYTES", 2000)
+    if request.param != "tiny":
+        monkeypatch.setattr(flex, "TINY", -1)
+    if request.param == "blocks":
+        monkeypatch.setattr(flex, "BLOCK_BYTES", 300)
 
 
 def make(shape, dtype, last=False):
@@ -153,6 +153,34 @@ def test_logits_that_change_before_a_second_backward(blocks):
             changed.mul_(1)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             loss.backward()
+
+
+def test_likely_and_impossible_classes(blocks):
+    """1 - p keeps its relative accuracy, and 0 log 0 is 0, in value and gradient."""
+    dtype = torch.float32  # float64's formula is exact to 1e-7 of what is left there
+    x, target = make((9, 30), dtype)
+    target = target.clamp_min(0)
+    x[:4].scatter_add_(1, target[:4, None], torch.full((4, 1), 25.0).to(dtype))
+    x[5:, -3:] = -torch.inf
+    target[5:] %= 20
+    formulas = (lambda r, w, t: r.others, lambda r, w, t: r.entropy - r.logprob, lambda r, w, t: r.lse + r.prob)
+    empty = torch.zeros((), dtype=torch.float64)
+    for formula in formulas:
+        ours = solve(functional.flex_cross_entropy, x, target, formula, empty, empty, 1.0, reduction="none")
+        exact = solve(reference.flex_cross_entropy, x.double(), target, formula, empty, empty, 1.0, reduction="none")
+        relative = 64 * UNIT[dtype]
+        close(ours[0].double(), exact[0], rtol=relative, atol=0 if formula is formulas[0] else relative)
+        close(ours[1].double(), exact[1], rtol=relative, atol=relative)
+
+
+def test_a_captured_tensor_alone(blocks):
+    """Values that are a part of a learned tensor, or the tensor itself, and of no row: its gradient is there."""
+    x, target = make((9, 30), torch.float64)
+    target, x, w = target.clamp_min(0), x.requires_grad_(), torch.rand(9).double().requires_grad_()
+    for formula in (lambda r: w[r.index], lambda r: w[r.index] - 0 * r.logprob):
+        grads = torch.autograd.grad(functional.flex_cross_entropy(x, target, formula), (x, w), allow_unused=True)
+        assert grads[0] is None or not grads[0].any()
+        close(grads[1], torch.full_like(w, 1 / 9))
 
 
 def test_no_rows_and_no_gradient(kernel):

@@ -64,6 +64,7 @@ CHECKS = [
     "near rows",
     "DTensor on a line",
     "DTensor on a square",
+    "DTensor compiled",
     "errors",
 ]
 
@@ -393,11 +394,33 @@ def check_square(sizes, rank):
             check_placed(mesh, placements, shape)
 
 
+def check_compiled(sizes, rank):
+    """A compiled function leaves the call to Python; one that must be a whole graph says why it is none."""
+    torch.manual_seed(1)
+    x, y = torch.randn(8, CLASSES), torch.randint(CLASSES, (8,))
+    mesh = init_device_mesh("cpu", (len(sizes),))
+    logits = distribute_tensor(x, mesh, [Shard(1)]).requires_grad_()
+
+    def step(logits):
+        return functional.cross_entropy(logits, y)
+
+    loss = torch.compile(step, backend="eager")(logits)
+    leaf = x.clone().requires_grad_()
+    for got, wanted in zip(
+        (loss, *torch.autograd.grad(loss, logits)), (step(leaf), *torch.autograd.grad(step(leaf), leaf)), strict=True
+    ):
+        torch.testing.assert_close(got.full_tensor(), wanted)
+    torch._dynamo.reset()
+    with pytest.raises(RuntimeError, match=r"expected torch\.compile without fullgraph=True for a DTensor"):
+        torch.compile(step, backend="eager", fullgraph=True)(logits)
+
+
 WHOLE = {
     "errors": check_errors,
     "near rows": check_near,
     "DTensor on a line": check_line,
     "DTensor on a square": check_square,
+    "DTensor compiled": check_compiled,
 }
 
 
