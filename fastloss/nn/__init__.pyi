@@ -5649,8 +5649,7 @@ class FocalTverskyLoss(torch.nn.Module, Generic[_Result]):
     ) -> Tensor | tuple[Tensor, RegionStats]: ...
 
 class GeneralizedDiceLoss(torch.nn.Module, Generic[_Result]):
-    r"""The generalized Dice loss of each sample (Sudre et al. 2017), in which rare classes weigh as much as frequent
-    ones:"""
+    r"""The generalized Dice loss of each sample, in which rare classes weigh as much as others (Sudre et al. 2017):"""
     mode: Literal["softmax", "sigmoid", "probabilities"]
     weighting: Literal["square", "simple", "uniform"]
     weight: Tensor | None
