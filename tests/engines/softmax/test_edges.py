@@ -120,6 +120,20 @@ def test_special_logits(case, values, target, dtype, layout, isa):
             )
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", [(129, 3), (40, 1000)], ids=str)
+@pytest.mark.parametrize("case", SOFTMAX, ids=str)
+def test_impossible_targets(case, shape, dtype, isa):
+    """Their gradient is that of targets next to impossible, also where the others' sum is rounded to less than 1."""
+    x, target = cases.make_rows(shape, dtype)
+    grads = []
+    for logit in (-INF, -600.0):
+        y = x.clone()
+        y[torch.arange(shape[0]), target] = logit
+        grads.append(cases.run(case.functional, y, target, reduction="none")[1])
+    torch.testing.assert_close(*grads, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("shape", [(4, 40), (1, 40, 4), (4, 40, 1)], ids=str)
 @pytest.mark.parametrize("case", SOFTMAX, ids=str)
