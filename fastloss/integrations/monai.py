@@ -35,7 +35,10 @@ def _focal(self: Any, input: Any, target: Any) -> Any:
     )  # fmt: skip
 
 
-_HOME, _REGIONS = "monai.losses.", "no kernel of fastloss sums regions of logits"
+_HOME, _REGIONS = (
+    "monai.losses.",
+    "its many arguments have no seam; `fastloss.functional.dice_loss` and its kin have its numbers",
+)
 SEAMS = (
     Seam(_HOME + "focal_loss", "FocalLoss.forward", _focal,
          "one read and one write of the logits; of the sigmoid, for labels that are 0 or 1 by their type"),

@@ -70,7 +70,7 @@ def _focal(self: Any, y_pred: Any, y_true: Any) -> Any:
 
 
 _HOME, _READ = "segmentation_models_pytorch.losses.", "one read and one write of the logits"
-_REGIONS = "no kernel of fastloss sums regions of logits over the batch"
+_REGIONS = "its many arguments have no seam; fastloss.functional.dice_loss and its kin have its numbers"
 SEAMS = (
     Seam(_HOME + "soft_bce", "SoftBCEWithLogitsLoss.forward", _soft_bce, _READ),
     Seam(_HOME + "soft_ce", "SoftCrossEntropyLoss.forward", _soft_cross_entropy, _READ),
