@@ -170,32 +170,10 @@ def reduce_values(values: Tensor, input: Tensor, kept: Tensor | None, reduction:
     )
 
 
-_PLAIN = 1 << 16  # elements, up to which a kernel for each level is slower than PyTorch's operators
+_PLAIN = 1 << 15  # elements, up to which a kernel for each level is slower than PyTorch's operators
 
 
-def _few_quantiles(
-    input: Tensor,
-    target: Tensor,
-    quantiles: Any = (0.1, 0.5, 0.9),
-    crossing: float = 0.0,
-    reduction: str = "mean",
-    **options: Any,
-) -> Tensor | None:
-    if options or crossing != 0 or reduction not in ("mean", "sum") or isinstance(quantiles, Tensor):
-        return None
-    if input.dtype is not torch.float32 or target.dtype is not torch.float32 or not 0 < input.numel() <= _PLAIN:
-        return None
-    if input.shape != (*target.shape, len(quantiles)) or not all(0 <= q <= 1 for q in quantiles):
-        return None
-    if route.watched:
-        route.take("multi_quantile_loss", "reference", route.WHY_NATIVE)
-    levels = input.new_tensor(quantiles)
-    r = target.unsqueeze(-1) - input
-    values = r * torch.where(r > 0, levels, torch.where(r < 0, levels - 1, 0.0))
-    return values.mean() if reduction == "mean" else values.sum() / len(quantiles)
-
-
-@loss(takes=ComposedOptions, inputs=("input", "target"), tiny=_few_quantiles)
+@loss(takes=ComposedOptions, inputs=("input", "target"))
 def multi_quantile_loss(
     input: Tensor,
     target: Tensor,
