@@ -12,7 +12,6 @@
 #include "losses/likelihood.h"
 #include "losses/margin.h"
 #include "losses/pairs.h"
-#include "losses/policy.h"
 #include "losses/region.h"
 #include "losses/regression.h"
 #include "losses/similarity.h"

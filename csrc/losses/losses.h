@@ -39,18 +39,7 @@
   X(varifocal_loss, Varifocal, "alpha,gamma")                                \
   X(gaussian_focal_loss, GaussianFocal, "alpha,gamma")                       \
   X(balanced_l1_loss, BalancedL1, "alpha,gamma,beta")                        \
-  X(super_loss, Super, "tau,lam")                                            \
-  X(beta_nll_loss, BetaNll, "beta,full,eps")                                 \
-  X(laplace_nll_loss, LaplaceNll, "eps")                                     \
-  X(student_t_nll_loss, StudentTNll, "eps")                                  \
-  X(negative_binomial_nll_loss, NegativeBinomialNll, "")                     \
-  X(tweedie_loss, Tweedie, "power")                                          \
-  X(ppo_clip_loss, PolicyClip, "clip_low,clip_high,delta")                   \
-  X(grpo_loss, GroupPolicy, "beta,clip_low,clip_high,delta")                 \
-  X(cispo_loss, Cispo, "clip_high")                                          \
-  X(dpo_loss, Preference, "kind,beta,label_smoothing,margin")                \
-  X(kto_loss, KahnemanTversky, "beta,desirable_weight,undesirable_weight")   \
-  X(orpo_loss, OddsRatio, "beta")
+  X(super_loss, Super, "tau,lam")
 
 // Every loss of the products engine, likewise.
 #define FASTLOSS_PAIRS_LOSSES(X)                              \

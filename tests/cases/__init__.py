@@ -19,7 +19,6 @@ from cases import (
     heads,
     imbalance,
     likelihood,
-    policy,
     ranking,
     regression,
     robust,
@@ -71,7 +70,7 @@ from cases.engines import (
 
 TOPICS = (
     classification, regression, likelihood, embedding, segmentation, detection, contrastive,
-    robust, imbalance, ranking, curriculum, distillation, heads, policy,
+    robust, imbalance, ranking, curriculum, distillation, heads,
 )  # fmt: skip
 EVERY = tuple(case for topic in TOPICS for case in topic.CASES)
 ELEMENTS, PRODUCTS, SOFTMAX, DIVERGENCE, SIMILARITY, COMPOSED, LINEAR, REGIONS = (

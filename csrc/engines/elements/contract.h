@@ -91,13 +91,6 @@ FASTLOSS_FN Logistic<V> logistic(V x) {
   return {one - small, small, log1p_unit(e)};
 }
 
-// e^x - 1 for any x: of small positive ones from that of -x, which would lose its digits for large ones.
-template <class T, class V>
-FASTLOSS_FN V expm1_both(V x) {
-  const V one(T(1)), m = expm1_negative(-abs(x));
-  return select(V(T(0)) < x, select(x < V(T(0.5)), -m / (one + m), exp(x) - one), m);
-}
-
 // x / divisor for a divisor >= 0 that may be too small for its reciprocal to be a number: by two factors, the first one 1
 // for usual divisors, the second one bounded, so that 0 / 0 is 0 and every other quotient is right or beyond any bound that
 // its reader has.
