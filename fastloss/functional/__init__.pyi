@@ -11,31 +11,26 @@ from fastloss.engines.flex import Row
 from fastloss.functional import adversarial as adversarial, composed as composed, heads as heads, language as language, pairs as pairs, pointwise as pointwise, regions as regions, rows as rows, similarity as similarity
 
 __all__ = [
-    "arcface_loss", "asymmetric_cross_entropy", "asymmetric_loss", "balanced_l1_loss", "barlow_twins_loss",
-    "beta_nll_loss", "binary_cross_entropy", "binary_cross_entropy_with_logits", "boundary_target", "box_cost",
-    "box_iou_loss", "causal_lm_loss", "charbonnier_loss", "circle_loss", "cispo_loss", "class_balanced_weights",
-    "clip_loss", "complete_box_iou_loss", "contrastive_loss", "cosface_loss", "cosine_embedding_loss",
-    "count_positives", "cross_entropy", "crps_ensemble", "crps_gaussian", "ctc_loss", "dice_cross_entropy",
-    "dice_focal_loss", "dice_loss", "distance_box_iou_loss", "distillation_loss", "distribution_focal_loss",
-    "divergence", "dpo_loss", "evidential_classification_loss", "evidential_regression_loss", "flex_cross_entropy",
-    "focal_tversky_loss", "gan_discriminator_loss", "gan_generator_loss", "gaussian_focal_loss",
-    "gaussian_nll_loss", "gbce_loss", "generalized_box_iou_loss", "generalized_cross_entropy",
-    "generalized_dice_loss", "grpo_loss", "gspo_loss", "hard_example_cross_entropy", "hinge_embedding_loss",
-    "hinge_loss", "huber_loss", "info_nce_loss", "jaccard_loss", "jsd_cross_entropy", "kl_div",
-    "kl_standard_normal", "koleo_loss", "kto_loss", "l1_loss", "laplace_nll_loss", "ldam_loss",
-    "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy", "linear_softmax_focal_loss",
-    "linear_token_logprobs", "listnet_loss", "log_cosh_loss", "logit_adjusted_cross_entropy", "lovasz_hinge_loss",
-    "lovasz_softmax_loss", "mape_loss", "margin_ranking_loss", "mase_loss", "mcc_loss", "mined_triplet_margin_loss",
-    "mse_loss", "multi_margin_loss", "multi_quantile_loss", "multi_similarity_loss", "multiclass_hinge_loss",
-    "multilabel_margin_loss", "multilabel_soft_margin_loss", "negative_binomial_nll_loss", "nll_loss",
-    "normalized_softmax_loss", "nt_xent_loss", "orpo_loss", "pairwise_contrastive_loss", "perplexity",
-    "poisson_nll_loss", "poly1_cross_entropy", "ppo_clip_loss", "proxy_anchor_loss", "proxy_nca_loss",
-    "quality_focal_loss", "quantile_loss", "rmsse_loss", "robust_loss", "sampled_softmax_loss", "siglip_loss",
-    "sigmoid_focal_loss", "simpo_loss", "smape_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss",
-    "sphereface_loss", "squared_log_loss", "student_t_nll_loss", "sub_center_arcface_loss", "supcon_loss",
-    "super_loss", "symmetric_cross_entropy", "token_logprobs", "triplet_margin_loss",
-    "triplet_margin_with_distance_loss", "tversky_cross_entropy", "tversky_loss", "tweedie_loss", "varifocal_loss",
-    "vicreg_loss",
+    "arcface_loss", "asymmetric_cross_entropy", "asymmetric_loss", "balanced_l1_loss", "binary_cross_entropy",
+    "binary_cross_entropy_with_logits", "boundary_target", "box_cost", "box_iou_loss", "causal_lm_loss",
+    "charbonnier_loss", "circle_loss", "class_balanced_weights", "clip_loss", "complete_box_iou_loss",
+    "contrastive_loss", "cosface_loss", "cosine_embedding_loss", "count_positives", "cross_entropy", "ctc_loss",
+    "dice_cross_entropy", "dice_focal_loss", "dice_loss", "distance_box_iou_loss", "distillation_loss",
+    "distribution_focal_loss", "divergence", "flex_cross_entropy", "focal_tversky_loss", "gan_discriminator_loss",
+    "gan_generator_loss", "gaussian_focal_loss", "gaussian_nll_loss", "gbce_loss", "generalized_box_iou_loss",
+    "generalized_cross_entropy", "generalized_dice_loss", "hard_example_cross_entropy", "hinge_embedding_loss",
+    "hinge_loss", "huber_loss", "info_nce_loss", "jaccard_loss", "jsd_cross_entropy", "kl_div", "l1_loss",
+    "ldam_loss", "linear_cross_entropy", "linear_divergence", "linear_flex_cross_entropy",
+    "linear_softmax_focal_loss", "linear_token_logprobs", "listnet_loss", "log_cosh_loss",
+    "logit_adjusted_cross_entropy", "lovasz_hinge_loss", "lovasz_softmax_loss", "margin_ranking_loss", "mcc_loss",
+    "mined_triplet_margin_loss", "mse_loss", "multi_margin_loss", "multi_similarity_loss", "multiclass_hinge_loss",
+    "multilabel_margin_loss", "multilabel_soft_margin_loss", "nll_loss", "normalized_softmax_loss", "nt_xent_loss",
+    "pairwise_contrastive_loss", "perplexity", "poisson_nll_loss", "poly1_cross_entropy", "proxy_anchor_loss",
+    "proxy_nca_loss", "quality_focal_loss", "quantile_loss", "robust_loss", "sampled_softmax_loss", "siglip_loss",
+    "sigmoid_focal_loss", "smooth_l1_loss", "soft_margin_loss", "softmax_focal_loss", "sphereface_loss",
+    "squared_log_loss", "sub_center_arcface_loss", "supcon_loss", "super_loss", "symmetric_cross_entropy",
+    "token_logprobs", "triplet_margin_loss", "triplet_margin_with_distance_loss", "tversky_cross_entropy",
+    "tversky_loss", "varifocal_loss",
 ]
 
 def gan_discriminator_loss(
@@ -56,10 +51,6 @@ def asymmetric_cross_entropy(
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
 ) -> Tensor: ...
 
-def barlow_twins_loss(
-    z0: Tensor, z1: Tensor, lam: float | Tensor = 0.0051, eps: float | Tensor = 1e-05,
-) -> Tensor: ...
-
 def boundary_target(
     mask: Tensor, *, dims: int = 2,
 ) -> Tensor: ...
@@ -77,35 +68,6 @@ def class_balanced_weights(
 def complete_box_iou_loss(
     boxes1: Tensor, boxes2: Tensor, reduction: Literal["none", "mean", "sum"] = "none", eps: float | Tensor = 1e-07,
 ) -> Tensor: ...
-
-def crps_ensemble(
-    input: Tensor, target: Tensor, fair: bool = False, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-) -> Tensor: ...
-
-@overload
-def crps_gaussian(
-    input: Tensor, target: Tensor, scale: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def crps_gaussian(
-    input: Tensor, target: Tensor, scale: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def crps_gaussian(
-    input: Tensor, target: Tensor, scale: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
 
 def ctc_loss(
     log_probs: Tensor, targets: Tensor, input_lengths: Tensor | tuple[int, ...],
@@ -127,35 +89,6 @@ def distribution_focal_loss(
     weight: Tensor | None = None, mask: Tensor | None = None, normalizer: float | Tensor | None = None,
 ) -> Tensor: ...
 
-def evidential_classification_loss(
-    input: Tensor, target: Tensor, lam: float | Tensor = 1.0, ignore_index: int = -100,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-) -> Tensor: ...
-
-@overload
-def evidential_regression_loss(
-    input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, lam: float | Tensor = 0.01,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def evidential_regression_loss(
-    input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, lam: float | Tensor = 0.01,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def evidential_regression_loss(
-    input: Tensor, target: Tensor, nu: Tensor, alpha: Tensor, beta: Tensor, lam: float | Tensor = 0.01,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
 def gbce_loss(
     input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, calibration: float | Tensor = 0.75, *,
     linear_bias: Tensor | None = None, ignore_index: int = -100, reduction: Literal["none", "mean", "sum"] = "mean",
@@ -163,13 +96,6 @@ def gbce_loss(
 
 def generalized_box_iou_loss(
     boxes1: Tensor, boxes2: Tensor, reduction: Literal["none", "mean", "sum"] = "none", eps: float | Tensor = 1e-07,
-) -> Tensor: ...
-
-def gspo_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, clip_low: float | Tensor = 0.0003,
-    clip_high: float | Tensor = 0.0004, delta: float | Tensor = 0.0,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
 ) -> Tensor: ...
 
 def hard_example_cross_entropy(
@@ -181,17 +107,6 @@ def hard_example_cross_entropy(
 
 def jsd_cross_entropy(
     input: Tensor, target: Tensor, num_splits: int = 3, alpha: float = 12.0, smoothing: float = 0.1,
-) -> Tensor: ...
-
-def kl_standard_normal(
-    mu: Tensor, logvar: Tensor, beta: float | Tensor = 1.0, free_bits: float | Tensor = 0.0,
-    free_bits_of: Literal["element", "dimension"] = "element", reduction: Literal["none", "mean", "sum"] = "mean",
-    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-) -> Tensor: ...
-
-def koleo_loss(
-    features: Tensor, eps: float | Tensor = 1e-08,
 ) -> Tensor: ...
 
 def ldam_loss(
@@ -235,45 +150,9 @@ def logit_adjusted_cross_entropy(
     return_stats: bool = False, group: Any = None,
 ) -> Tensor | tuple[Tensor, RowStats]: ...
 
-@overload
-def mape_loss(
-    input: Tensor, target: Tensor, eps: float = 2.220446049250313e-16,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def mape_loss(
-    input: Tensor, target: Tensor, eps: float = 2.220446049250313e-16,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def mape_loss(
-    input: Tensor, target: Tensor, eps: float = 2.220446049250313e-16,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-def mase_loss(
-    input: Tensor, target: Tensor, history: Tensor, season: int = 1,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-) -> Tensor: ...
-
 def multi_margin_loss(
     input: Tensor, target: Tensor, p: int = 1, margin: float = 1.0, weight: Tensor | None = None,
     size_average: bool | None = None, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean",
-) -> Tensor: ...
-
-def multi_quantile_loss(
-    input: Tensor, target: Tensor, quantiles: list[float] | tuple[float, ...] | Tensor = (0.1, 0.5, 0.9),
-    crossing: float = 0.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
 ) -> Tensor: ...
 
 def multiclass_hinge_loss(
@@ -304,76 +183,16 @@ def proxy_anchor_loss(
     ignore_index: int = -100,
 ) -> Tensor: ...
 
-def rmsse_loss(
-    input: Tensor, target: Tensor, history: Tensor, season: int = 1,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-) -> Tensor: ...
-
 def sampled_softmax_loss(
     input: Tensor, linear_weight: Tensor, target: Tensor, negatives: Tensor, *, linear_bias: Tensor | None = None,
     log_q: tuple[Tensor, Tensor] | None = None, temperature: float | Tensor = 1.0, ignore_index: int = -100,
     reduction: Literal["none", "mean", "sum"] = "mean",
 ) -> Tensor: ...
 
-@overload
-def simpo_loss(
-    chosen: Tensor, rejected: Tensor, beta: float | Tensor = 2.0, gamma: float | Tensor = 1.0,
-    label_smoothing: float | Tensor = 0.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def simpo_loss(
-    chosen: Tensor, rejected: Tensor, beta: float | Tensor = 2.0, gamma: float | Tensor = 1.0,
-    label_smoothing: float | Tensor = 0.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def simpo_loss(
-    chosen: Tensor, rejected: Tensor, beta: float | Tensor = 2.0, gamma: float | Tensor = 1.0,
-    label_smoothing: float | Tensor = 0.0, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
-def smape_loss(
-    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def smape_loss(
-    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def smape_loss(
-    input: Tensor, target: Tensor, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
 def triplet_margin_with_distance_loss(
     anchor: Tensor, positive: Tensor, negative: Tensor, *,
     distance_function: Callable[[Tensor, Tensor], Tensor] | None = None, margin: float = 1.0, swap: bool = False,
     reduction: Literal["none", "mean", "sum"] = "mean",
-) -> Tensor: ...
-
-def vicreg_loss(
-    z0: Tensor, z1: Tensor, invariance: float | Tensor = 25.0, variance: float | Tensor = 25.0,
-    covariance: float | Tensor = 1.0, eps: float | Tensor = 0.0001,
 ) -> Tensor: ...
 
 @overload
@@ -904,32 +723,6 @@ def balanced_l1_loss(
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
-def beta_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor | float, beta: float | Tensor = 0.5, full: bool = True,
-    eps: float | Tensor = 1e-06, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def beta_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor | float, beta: float | Tensor = 0.5, full: bool = True,
-    eps: float | Tensor = 1e-06, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def beta_nll_loss(
-    input: Tensor, target: Tensor, var: Tensor | float, beta: float | Tensor = 0.5, full: bool = True,
-    eps: float | Tensor = 1e-06, reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
 def binary_cross_entropy(
     input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: bool | None = None,
     reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
@@ -1024,32 +817,6 @@ def charbonnier_loss(
 def charbonnier_loss(
     input: Tensor, target: Tensor, eps: float | Tensor = 0.001, reduction: Literal["none", "mean", "sum"] = "mean",
     *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
-def cispo_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, clip_high: float | Tensor = 5.0,
-    average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def cispo_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, clip_high: float | Tensor = 5.0,
-    average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def cispo_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, clip_high: float | Tensor = 5.0,
-    average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
     loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
@@ -1059,35 +826,6 @@ def count_positives(
 ) -> Tensor: ...
 
 @overload
-def dpo_loss(
-    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None,
-    kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid", beta: float | Tensor = 0.1,
-    label_smoothing: float | Tensor = 0.0, margin: float | Tensor = 0.0,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def dpo_loss(
-    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None,
-    kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid", beta: float | Tensor = 0.1,
-    label_smoothing: float | Tensor = 0.0, margin: float | Tensor = 0.0,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def dpo_loss(
-    chosen: Tensor, rejected: Tensor, ref_chosen: Tensor | None = None, ref_rejected: Tensor | None = None,
-    kind: Literal["sigmoid", "hinge", "ipo", "robust"] = "sigmoid", beta: float | Tensor = 0.1,
-    label_smoothing: float | Tensor = 0.0, margin: float | Tensor = 0.0,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
 def gaussian_focal_loss(
     input: Tensor, target: Tensor, alpha: float | Tensor = 2.0, gamma: float | Tensor = 4.0,
     reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
@@ -1130,35 +868,6 @@ def gaussian_nll_loss(
     input: Tensor, target: Tensor, var: Tensor | float, full: bool = False, eps: float | Tensor = 1e-06,
     reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
-def grpo_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, ref_log_probs: Tensor | None = None,
-    beta: float | Tensor = 0.04, clip_low: float | Tensor = 0.2, clip_high: float | Tensor = 0.2,
-    delta: float | Tensor = 0.0, average: Literal["tokens", "sequences"] = "tokens",
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def grpo_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, ref_log_probs: Tensor | None = None,
-    beta: float | Tensor = 0.04, clip_low: float | Tensor = 0.2, clip_high: float | Tensor = 0.2,
-    delta: float | Tensor = 0.0, average: Literal["tokens", "sequences"] = "tokens",
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def grpo_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, ref_log_probs: Tensor | None = None,
-    beta: float | Tensor = 0.04, clip_low: float | Tensor = 0.2, clip_high: float | Tensor = 0.2,
-    delta: float | Tensor = 0.0, average: Literal["tokens", "sequences"] = "tokens",
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "zero", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
@@ -1260,32 +969,6 @@ def kl_div(
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
-def kto_loss(
-    input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None,
-    beta: float | Tensor = 0.1, desirable_weight: float | Tensor = 1.0, undesirable_weight: float | Tensor = 1.0,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def kto_loss(
-    input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None,
-    beta: float | Tensor = 0.1, desirable_weight: float | Tensor = 1.0, undesirable_weight: float | Tensor = 1.0,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def kto_loss(
-    input: Tensor, label: Tensor, ref_log_probs: Tensor | None = None, divergence: Tensor | None = None,
-    beta: float | Tensor = 0.1, desirable_weight: float | Tensor = 1.0, undesirable_weight: float | Tensor = 1.0,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
 def l1_loss(
     input: Tensor, target: Tensor, size_average: bool | None = None, reduce: bool | None = None,
     reduction: Literal["none", "mean", "sum"] = "mean", weight: Tensor | None = None, *,
@@ -1308,29 +991,6 @@ def l1_loss(
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
     loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
-def laplace_nll_loss(
-    input: Tensor, target: Tensor, scale: Tensor | float, eps: float | Tensor = 1e-06,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def laplace_nll_loss(
-    input: Tensor, target: Tensor, scale: Tensor | float, eps: float | Tensor = 1e-06,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def laplace_nll_loss(
-    input: Tensor, target: Tensor, scale: Tensor | float, eps: float | Tensor = 1e-06,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
@@ -1408,52 +1068,6 @@ def mse_loss(
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
-def negative_binomial_nll_loss(
-    input: Tensor, target: Tensor, dispersion: Tensor | float, reduction: Literal["none", "mean", "sum"] = "mean",
-    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def negative_binomial_nll_loss(
-    input: Tensor, target: Tensor, dispersion: Tensor | float, reduction: Literal["none", "mean", "sum"] = "mean",
-    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def negative_binomial_nll_loss(
-    input: Tensor, target: Tensor, dispersion: Tensor | float, reduction: Literal["none", "mean", "sum"] = "mean",
-    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
-def orpo_loss(
-    chosen: Tensor, rejected: Tensor, beta: float | Tensor = 0.1,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def orpo_loss(
-    chosen: Tensor, rejected: Tensor, beta: float | Tensor = 0.1,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def orpo_loss(
-    chosen: Tensor, rejected: Tensor, beta: float | Tensor = 0.1,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
 def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float | Tensor = 1e-08, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
@@ -1475,35 +1089,6 @@ def poisson_nll_loss(
     input: Tensor, target: Tensor, log_input: bool = True, full: bool = False, size_average: bool | None = None,
     eps: float | Tensor = 1e-08, reduce: bool | None = None, reduction: Literal["none", "mean", "sum"] = "mean", *,
     normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
-def ppo_clip_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, clip_low: float | Tensor = 0.2,
-    clip_high: float | Tensor = 0.2, delta: float | Tensor = 0.0,
-    average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def ppo_clip_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, clip_low: float | Tensor = 0.2,
-    clip_high: float | Tensor = 0.2, delta: float | Tensor = 0.0,
-    average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def ppo_clip_loss(
-    input: Tensor, advantages: Tensor, old_log_probs: Tensor | None = None, clip_low: float | Tensor = 0.2,
-    clip_high: float | Tensor = 0.2, delta: float | Tensor = 0.0,
-    average: Literal["tokens", "sequences"] = "tokens", reduction: Literal["none", "mean", "sum"] = "mean", *,
-    normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "zero",
     loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
@@ -1676,29 +1261,6 @@ def squared_log_loss(
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 
 @overload
-def student_t_nll_loss(
-    input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, eps: float | Tensor = 1e-06,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def student_t_nll_loss(
-    input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, eps: float | Tensor = 1e-06,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def student_t_nll_loss(
-    input: Tensor, target: Tensor, scale: Tensor | float, df: Tensor | float, eps: float | Tensor = 1e-06,
-    reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
-    empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
 def super_loss(
     input: Tensor, tau: float | Tensor, lam: float | Tensor = 1.0,
     reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
@@ -1718,29 +1280,6 @@ def super_loss(
     input: Tensor, tau: float | Tensor, lam: float | Tensor = 1.0,
     reduction: Literal["none", "mean", "sum"] = "mean", *, normalizer: float | Tensor | None = None,
     empty: Literal["nan", "zero"] = "nan", loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
-) -> Tensor | tuple[Tensor, PointStats]: ...
-
-@overload
-def tweedie_loss(
-    input: Tensor, target: Tensor, power: float | Tensor = 1.5, reduction: Literal["none", "mean", "sum"] = "mean",
-    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[False] = False,
-    weight: Tensor | None = None,
-) -> Tensor: ...
-@overload
-def tweedie_loss(
-    input: Tensor, target: Tensor, power: float | Tensor = 1.5, reduction: Literal["none", "mean", "sum"] = "mean",
-    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
-    reduce_dims: int | tuple[int, ...] | None = None, return_stats: Literal[True], weight: Tensor | None = None,
-) -> tuple[Tensor, PointStats]: ...
-@overload
-def tweedie_loss(
-    input: Tensor, target: Tensor, power: float | Tensor = 1.5, reduction: Literal["none", "mean", "sum"] = "mean",
-    *, normalizer: float | Tensor | None = None, empty: Literal["nan", "zero"] = "nan",
-    loss_dtype: torch.dtype | None = None, mask: Tensor | None = None,
     reduce_dims: int | tuple[int, ...] | None = None, return_stats: bool = False, weight: Tensor | None = None,
 ) -> Tensor | tuple[Tensor, PointStats]: ...
 

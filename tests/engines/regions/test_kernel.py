@@ -6,6 +6,7 @@ import pytest
 import torch
 from cases import DTYPES, HALF, UNIT, exact, gradients, of
 from cases.engines import slack
+from recorder import recorded_calls
 
 import fastloss
 from fastloss import functional
@@ -239,3 +240,17 @@ def test_boundary_target():
     assert functional.boundary_target(mask, dims=3)[1].count_nonzero() == 8  # next to those of another slice
     with pytest.raises(ValueError, match="dims"):
         functional.boundary_target(mask, dims=4)
+
+
+@pytest.mark.parametrize(("name", "options", "kind"), CALLS[::4], ids=IDS[::4])
+def test_opcheck(name, options, kind):
+    x, y, more = pose((2, 5, 4, 6), kind)
+    options = {k: torch.tensor(v) if k == "weight" else v for k, v in options.items()}
+
+    def step():
+        getattr(functional, name)(x, y, **more, **options).backward()
+
+    calls = recorded_calls(step)
+    assert {op._schema.name for op, *_ in calls} >= {"fastloss::region_sums", "fastloss::region_gradient"}
+    for op, arguments, keywords in calls:
+        torch.library.opcheck(op, tuple(arguments), keywords)
