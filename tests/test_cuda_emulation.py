@@ -825,7 +825,7 @@ INSTRUCTIONS = {
     "sigmoid_focal_loss": (43, 75),
     "binary_cross_entropy": (62, 101),
     "log_cosh_loss": (52, 93),
-    "robust_loss": (43, 75),
+    "robust_loss": (45, 75),
     "asymmetric_loss": (108, 162),
     "box_iou_loss": (180, 192),
     "super_loss": (180, 253),
