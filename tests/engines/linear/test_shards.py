@@ -1,16 +1,12 @@
-"""Heads whose classes, and hidden states, lie on several processes: what one process gives for all.
+"""Heads whose classes, and hidden states, lie on several processes: what one process gives for all."""
 
-Processes cost seconds to start, so those of a world run everything at once and leave behind what failed.
-"""
-
-import datetime
-import os
-import pickle
+import functools
 
 import pytest
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+import worlds
 from cases import UNIT
 from test_strips import Watch
 from torch.distributed.device_mesh import init_device_mesh
@@ -267,47 +263,22 @@ CHECKS = {
 HALF = ("head, arcface_loss", "head, linear_softmax_focal_loss", "outputs", "divergence, kl")
 
 
+def run_check(name, world, rank):
+    for dtype in (torch.float64, *([torch.bfloat16] if name in HALF else [])):
+        CHECKS[name](Split(WORLDS[world], rank, dtype))
+
+
 def work(rank, world, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        timeout=datetime.timedelta(seconds=60),
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=world,
-    )
-    strips._MIN_STRIP_ROWS, strips._STRIP_BYTES, failed = 4, 1, {}
-    for name, check in CHECKS.items():
-        try:
-            for dtype in (torch.float64, *([torch.bfloat16] if name in HALF else [])):
-                check(Split(WORLDS[world], rank, dtype))
-        except Exception as error:  # reported by the test of that name
-            failed[name] = f"rank {rank}: {type(error).__name__}: {error}"
-        count = torch.tensor([int(name in failed)])  # a process that failed has missed messages: all stop together
-        dist.all_reduce(count)
-        if count:
-            break
-    dist.barrier()
-    with open(f"{folder}/{rank}.pickle", "wb") as file:
-        pickle.dump((failed, name), file)
-    os._exit(0)  # gloo's threads race with its teardown
+    strips._MIN_STRIP_ROWS, strips._STRIP_BYTES = 4, 1
+    jobs = {name: functools.partial(run_check, name, world, rank) for name in CHECKS}
+    worlds.run(rank, world, folder, jobs)
 
 
 @pytest.fixture(scope="module", params=sorted(WORLDS))
 def outcome(request, tmp_path_factory):
-    """What failed, by test; the last test that ran."""
-    folder = tmp_path_factory.mktemp(f"world{request.param}")
-    torch.multiprocessing.spawn(work, (request.param, str(folder)), request.param)
-    failed = {}
-    for rank in range(request.param):
-        more, last = pickle.loads((folder / f"{rank}.pickle").read_bytes())
-        failed.update({name: failed.get(name, "") + text for name, text in more.items()})
-    return failed, last
+    return worlds.outcome(work, request.param, tmp_path_factory.mktemp(f"world{request.param}"))
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_group(name, outcome):
-    failed, last = outcome
-    names = [*CHECKS]
-    assert name not in failed, failed[name]
-    assert names.index(name) <= names.index(last), f"not run, since {last} failed"
+    worlds.check(name, outcome)

@@ -1,16 +1,12 @@
-"""Rows whose classes lie on several processes: what one process gives for whole rows.
+"""Rows whose classes lie on several processes: what one process gives for whole rows."""
 
-Processes cost seconds to start, so those of a world run everything at once and leave behind what failed.
-"""
-
-import datetime
+import functools
 import itertools
-import os
-import pickle
 
 import pytest
 import torch
 import torch.distributed as dist
+import worlds
 from cases import UNIT
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor
@@ -449,47 +445,18 @@ def check(name, sizes, rank):
 
 
 def work(rank, world, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        timeout=datetime.timedelta(seconds=60),
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=world,
-    )
-    sizes, failed = WORLDS[world], {}
     strips._MIN_STRIP_ROWS = 4
     if world == 4:  # several blocks
         sums.BLOCK_NUMBERS["cpu"] = 24
-    for name in CHECKS:
-        try:
-            check(name, sizes, rank)
-        except Exception as error:  # reported by the test of that name
-            failed[name] = f"rank {rank}: {type(error).__name__}: {error}"
-        count = torch.tensor([int(name in failed)])  # a process that failed has missed messages: all stop together
-        dist.all_reduce(count)
-        if count:
-            break
-    dist.barrier()
-    with open(f"{folder}/{rank}.pickle", "wb") as file:
-        pickle.dump((failed, name), file)
-    os._exit(0)  # gloo's threads race with its teardown
+    jobs = {name: functools.partial(check, name, WORLDS[world], rank) for name in CHECKS}
+    worlds.run(rank, world, folder, jobs)
 
 
 @pytest.fixture(scope="module", params=sorted(WORLDS))
 def outcome(request, tmp_path_factory):
-    """What failed, by test; the last test that ran."""
-    folder = tmp_path_factory.mktemp(f"world{request.param}")
-    torch.multiprocessing.spawn(work, (request.param, str(folder)), request.param)
-    failed = {}
-    for rank in range(request.param):
-        more, last = pickle.loads((folder / f"{rank}.pickle").read_bytes())
-        failed.update({name: failed.get(name, "") + text for name, text in more.items()})
-    return failed, last
+    return worlds.outcome(work, request.param, tmp_path_factory.mktemp(f"world{request.param}"))
 
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_group(name, outcome):
-    failed, last = outcome
-    assert name not in failed, failed[name]
-    assert CHECKS.index(name) <= CHECKS.index(last), f"not run, since {last} failed"
+    worlds.check(name, outcome)

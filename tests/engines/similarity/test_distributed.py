@@ -1,17 +1,12 @@
-"""The similarity family over several processes: what one process gives for the parts one after the other.
+"""The similarity family over several processes: what one process gives for the parts one after the other."""
 
-Processes cost seconds to start, so those of a world run everything at once and leave behind what failed; a test looks
-up its part of that.
-"""
-
-import datetime
+import functools
 import itertools
-import os
-import pickle
 
 import pytest
 import torch
 import torch.distributed as dist
+import worlds
 from cases import SIMILARITY, UNIT
 
 import fastloss
@@ -267,15 +262,12 @@ def check_unseen_labels(rows, rank):
         contrastive.any_outside = looks
 
 
+def run_calls(calls):
+    for fn, arguments in calls:
+        fn(*arguments)
+
+
 def work(rank, world, folder):
-    torch.set_num_threads(1)
-    dist.init_process_group(
-        "gloo",
-        timeout=datetime.timedelta(seconds=60),
-        init_method=f"file://{folder}/rendezvous",
-        rank=rank,
-        world_size=world,
-    )
     strips._MIN_STRIP_ROWS, strips._STRIP_BYTES = 3, 64
     plan._PRODUCT_PAIRS = 4  # some strips of semi-hard triplets are few, some many
     jobs = {name: [(check, (*what, rows, rank)) for rows in WORLDS[world]] for name, what in CHECKS.items()}
@@ -287,36 +279,12 @@ def work(rank, world, folder):
     jobs["grad cache"] = [(check_grad_cache, (SIMILARITY[0], rows, rank)) for rows in WORLDS[world]]
     jobs["unseen labels"] = [(check_unseen_labels, (rows, rank)) for rows in WORLDS[world]]
     jobs["errors"] = [(check_errors, (rows, rank)) for rows in WORLDS[world]]
-    failed = {}
-    for name, calls in jobs.items():
-        try:
-            for fn, args in calls:
-                fn(*args)
-        except Exception as error:  # reported by the test of that name; the other processes go on
-            failed[name] = f"rank {rank}: {type(error).__name__}: {error}"
-        # A process that failed has missed messages: all of them stop here together.
-        count = torch.tensor([int(name in failed)])
-        dist.all_reduce(count)
-        if count:
-            break
-    dist.barrier()
-    with open(f"{folder}/{rank}.pickle", "wb") as file:
-        pickle.dump((failed, name, list(jobs)), file)
-    # No teardown: gloo's threads and DistributedDataParallel's, still referring to the group, race there, and now and
-    # then one ends a process that has done its work with std::terminate.
-    os._exit(0)
+    worlds.run(rank, world, folder, {name: functools.partial(run_calls, calls) for name, calls in jobs.items()})
 
 
 @pytest.fixture(scope="module", params=sorted(WORLDS))
 def outcome(request, tmp_path_factory):
-    """What failed, by test; the last test that ran; all that were to run."""
-    folder = tmp_path_factory.mktemp(f"world{request.param}")
-    torch.multiprocessing.spawn(work, (request.param, str(folder)), request.param)
-    failed = {}
-    for rank in range(request.param):
-        more, last, ran = pickle.loads((folder / f"{rank}.pickle").read_bytes())
-        failed.update({name: failed.get(name, "") + text for name, text in more.items()})
-    return failed, last, ran
+    return worlds.outcome(work, request.param, tmp_path_factory.mktemp(f"world{request.param}"))
 
 
 @pytest.mark.parametrize(
@@ -330,8 +298,6 @@ def outcome(request, tmp_path_factory):
     ],
 )
 def test_group(name, outcome):
-    failed, last, ran = outcome
-    if name not in ran:
+    if name not in outcome[2]:
         pytest.skip("for two processes")
-    assert name not in failed, failed[name]
-    assert ran.index(name) <= ran.index(last), f"not run, since {last} failed"
+    worlds.check(name, outcome)
